@@ -1,0 +1,6 @@
+"""`python -m napari_pix2pix`, the same as `napari-pix2pix`."""
+
+from napari_pix2pix.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,408 @@
+"""The command line: one function per command, each a generator of events; flags come from the config's own fields.
+
+This module imports torch only inside commands, so that help answers at once.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from napari_pix2pix import __version__
+from napari_pix2pix.core.config import PRESETS, Config, make_config, read_json_object
+from napari_pix2pix.events import (
+    DONE,
+    FAILED,
+    WRONG_REQUEST,
+    Event,
+    Events,
+    draw_json,
+    draw_text,
+    interruptible,
+    until_stopped,
+    warnings_as_events,
+)
+
+REQUEST_ERRORS = (
+    CycloptsError,
+    ValueError,
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
+"""What is wrong with the request (exit 2); any other error is a failure of the work (exit 1)."""
+
+
+class ConfigFlags(Config):
+    """The settings given as flags; checked against each other only once the preset is known."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Nothing yet."""
+
+
+Out = Annotated[Path, Parameter(help="Where the result goes.")]
+Axes = Annotated[str | None, Parameter(help="One letter of TZCYXS per axis, where the file does not say.")]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
+Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]
+TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
+
+app = App(
+    "napari-pix2pix",
+    help="Train, run and trust paired image-to-image models on microscopy.",
+    version=__version__,
+    exit_on_error=False,
+    print_error=False,
+    result_action="return_value",
+)
+
+
+@app.command
+def demo(
+    *,
+    out: Annotated[Path, Parameter(help="The folder to write to; an earlier demo there is replaced.")] = Path(
+        "napari-pix2pix-demo"
+    ),
+    view: Annotated[bool, Parameter(negative="", help="Open the result in napari.")] = False,
+    device: Device = "auto",
+) -> Events:
+    """Train, predict, score and evaluate on a real image that ships with scikit-image."""
+    from napari_pix2pix.demo import run_demo, view_demo
+
+    yield from run_demo(out, device)
+    if view:
+        view_demo(out)
+
+
+@app.command
+def train(
+    source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
+    target: Annotated[Path | None, Parameter(help="A stack or a folder; paired by file name.")] = None,
+    *,
+    out: Annotated[Path | None, Parameter(help="The run folder; OUT/model.safetensors is the result.")] = None,
+    resume: Annotated[Path | None, Parameter(help="Go on with this run, with its pairs and settings.")] = None,
+    preset: Annotated[str, Parameter(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "microscopy",
+    config: Annotated[Path | None, Parameter(help="A JSON file of settings.")] = None,
+    settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
+    validation_source: Annotated[Path | None, Parameter(help="Pairs that choose the best model.")] = None,
+    validation_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
+    source_axes: Axes = None,
+    target_axes: Axes = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> Events:
+    """Train a model on pairs of images."""
+    if resume is not None:
+        if source or target or out or config or settings or validation_source:
+            raise ValueError("A resumed run must keep its pairs and settings; give --resume RUN alone.")
+        run = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
+        said = run["provenance"]["pairs"]
+        chosen, out = None, resume
+    else:
+        if source is None or target is None or out is None:
+            raise ValueError("A training must have a source, a target and --out RUN. See train --help.")
+        if (validation_source is None) != (validation_target is None):
+            raise ValueError("Validation pairs must have both sides: --validation-source and --validation-target.")
+        chosen = make_config(preset, config, settings.model_dump(exclude_unset=True) if settings else {})
+
+    from napari_pix2pix import core
+    from napari_pix2pix.core.training import RunFolder
+    from napari_pix2pix.files.folders import PairedFiles, open_pairs, reopen_pairs
+    from napari_pix2pix.files.pictures import write_preview
+
+    def frames(files: PairedFiles | None) -> core.PairedFrames | None:
+        if files is None:
+            return None
+        sources, targets = ([stack.array for stack in side] for side in (files.sources, files.targets))
+        axes = [[stack.axes for stack in side] for side in (files.sources, files.targets)]
+        return core.PairedFrames(sources, targets, (axes[0], axes[1]), names=files.names)
+
+    if resume is not None:
+        files, judges = reopen_pairs(said["train"]), reopen_pairs(said["validation"]) if said["validation"] else None
+    else:
+        assert source is not None and target is not None
+        RunFolder(out).require_free(overwrite)
+        files = open_pairs(source, target, source_axes, target_axes)
+        judges = None
+        if validation_source is not None and validation_target is not None:
+            judges = open_pairs(validation_source, validation_target, source_axes, target_axes)
+    pairs = frames(files)
+    assert pairs is not None
+    reports = core.train(
+        pairs,
+        chosen,
+        out=out,
+        validation=frames(judges),
+        resume=resume is not None,
+        overwrite=overwrite,
+        device=device,
+        provenance={"train": files.provenance(), "validation": judges.provenance() if judges else None},
+    )
+    with closing(reports):
+        for report in reports:
+            if report.preview is not None:
+                path = out / "previews" / f"{report.step:07d}.png"
+                write_preview(path, report.preview.source, report.preview.prediction, report.preview.target)
+                yield {"event": "preview", "step": report.step, "path": str(path)}
+            yield {
+                "event": "progress",
+                "unit": "steps",
+                "done": report.step,
+                "total": report.steps,
+                "remaining_s": report.remaining_s,
+                "losses": report.losses,
+                "metrics": report.metrics,
+            }
+    model = out / "model.safetensors"
+    yield {"event": "result", "model": str(model), "text": f"Model: {model}"}
+
+
+@app.command
+def predict(
+    model: Annotated[Path, Parameter(help="A model.safetensors.")],
+    source: Annotated[list[str], Parameter(help="Files, folders or patterns.")],
+    *,
+    out: Annotated[Path, Parameter(help="A .tif file for one source, else a folder.")],
+    source_axes: Axes = None,
+    tile_size: TileSize = None,
+    overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> Events:
+    """Predict the target of each source."""
+    from napari_pix2pix.files.folders import list_images
+    from napari_pix2pix.files.results import predict_file
+
+    sources = [path for given in source for path in list_images(given)]
+    jobs = _outputs(sources, out, overwrite)
+    loaded = _load(model, device)
+    yield from _each(
+        jobs, lambda path, result: predict_file(loaded, path, result, source_axes, tile_size, overlap), "predictions"
+    )
+
+
+@app.command
+def score(
+    model: Annotated[Path, Parameter(help="A model.safetensors.")],
+    source: Annotated[Path, Parameter(help="A file or a folder.")],
+    image: Annotated[Path, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")],
+    *,
+    out: Annotated[Path, Parameter(help="A .tif file for one image, else a folder.")],
+    source_axes: Axes = None,
+    image_axes: Axes = None,
+    tile_size: TileSize = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> Events:
+    """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
+    from napari_pix2pix.files.folders import open_pairs
+    from napari_pix2pix.files.results import score_file
+
+    pairs = open_pairs(source, image, source_axes, image_axes)
+    images = {stack.path: (given, stack) for given, stack in zip(pairs.sources, pairs.targets, strict=True)}
+    jobs = _outputs(list(images), out, overwrite)
+    loaded = _load(model, device)
+    yield from _each(jobs, lambda path, result: score_file(loaded, *images[path], result, tile_size), "patch scores")
+
+
+@app.command
+def evaluate(
+    model: Annotated[Path | None, Parameter(help="A model.safetensors; left out with --prediction.")] = None,
+    source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
+    target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
+    *,
+    prediction: Annotated[Path | None, Parameter(help="Any tool's output, judged instead of a model.")] = None,
+    out: Annotated[Path, Parameter(help="The folder for metrics.json.")],
+    source_axes: Axes = None,
+    target_axes: Axes = None,
+    target_kind: Annotated[
+        Literal["auto", "intensity", "classes", "instances"], Parameter(help="With --prediction: what it shows.")
+    ] = "auto",
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> Events:
+    """Figures against the truth: metrics.json."""
+    if prediction is not None:
+        # evaluate --prediction PATH TARGET: the one positional argument is the target.
+        given = [path for path in (model, source, target) if path is not None]
+        if len(given) != 1:
+            raise ValueError(f"With --prediction there must be one more path, the TARGET; got {len(given)}.")
+        source, target = prediction, given[0]
+    elif model is None or source is None or target is None:
+        raise ValueError("An evaluation must have MODEL SOURCE TARGET, or --prediction PATH TARGET.")
+    path = out / "metrics.json"
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"An output must not exist yet; {path} does. Choose another --out or --overwrite.")
+
+    from napari_pix2pix import core
+    from napari_pix2pix.core.atomic import written_beside
+    from napari_pix2pix.files.folders import open_pairs
+
+    assert source is not None and target is not None
+    files = open_pairs(source, target, source_axes, target_axes)
+    sides = [[stack.array for stack in side] for side in (files.sources, files.targets)]
+    axes = tuple([stack.axes for stack in side] for side in (files.sources, files.targets))
+    pairs = core.PairedFrames(sides[0], sides[1], (axes[0], axes[1]), names=files.names)
+    if prediction is not None:
+        report = core.evaluate_prediction(pairs, None, kind=target_kind)
+    else:
+        assert model is not None
+        report = core.evaluate(_load(model, device), pairs, None)
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(report, indent=2), "utf8")
+    shown = "\n".join(f"{name:>18}  {_figure(figure)}" for name, figure in report["metrics"].items())
+    for name, baseline in report["baselines"].items():
+        shown += f"\n{name:>18}  " + ", ".join(f"{metric} {_figure(value)}" for metric, value in baseline.items())
+    yield {"event": "result", "metrics": str(path), **report, "text": f"{shown}\nFigures: {path}"}
+
+
+@app.command
+def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] = None) -> Events:
+    """What this machine computes with, or a model's card."""
+    if model is None:
+        from napari_pix2pix.core.devices import available_devices, describe_device
+
+        devices = {name: describe_device(name) for name in available_devices()}
+        text = "\n".join(f"{name:>8}  {what}" for name, what in devices.items())
+        yield {"event": "result", "version": __version__, "devices": devices, "text": f"{__version__}\n{text}"}
+        return
+    loaded = _load(model, "cpu")
+    content = {**loaded.content(), "sha256": loaded.hash()}
+    yield {"event": "result", **content, "text": json.dumps(content, indent=2)}
+
+
+def _figure(figure: dict[str, float | None]) -> str:
+    if figure["value"] is None:
+        return "not known"
+    between = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
+    return f"{figure['value']:.3f}{between}"
+
+
+def _existing(path: Path, must: str) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"{must}; there is none at {path}. Check the path.")
+    return path
+
+
+_models: dict[tuple[Path, float, str], Any] = {}
+
+
+def _load(path: Path, device: str) -> Any:
+    """The model; the last one stays in memory for the next command of `serve`."""
+    from napari_pix2pix.core import load_model
+
+    key = (path.resolve(), path.stat().st_mtime if path.exists() else 0.0, device)
+    if key not in _models:
+        loaded = load_model(path, device)
+        _models.clear()
+        _models[key] = loaded
+    return _models[key]
+
+
+def _outputs(inputs: list[Path], out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
+    """Each input with the file to write; checked before any work."""
+    from napari_pix2pix.files.stacks import TIFF, stem
+
+    if out.name.lower().endswith(TIFF):
+        if len(inputs) > 1:
+            raise ValueError(f"Several images must go to a folder; got the file {out} for {len(inputs)}.")
+        jobs = [(inputs[0], out)]
+    else:
+        jobs = [(path, out / f"{stem(path)}.tif") for path in inputs]
+    seen: dict[Path, Path] = {}
+    for path, result in jobs:
+        if result.resolve() in {given.resolve() for given in inputs}:
+            raise ValueError(f"An output must not replace an input; {result} would. Choose another --out.")
+        if result in seen:
+            raise ValueError(
+                f"File names without extension must differ; {seen[result]} and {path} would both be {result}."
+            )
+        if result.exists() and not overwrite:
+            raise FileExistsError(f"An output must not exist yet; {result} does. Choose another --out or --overwrite.")
+        seen[result] = path
+    _writable(jobs[0][1].parent)
+    return jobs
+
+
+def _writable(folder: Path) -> None:
+    """Raise a sentence if nothing can be written in `folder`, which is made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PermissionError(
+            f"The output's folder must be writable; {folder} cannot be made ({error.strerror})."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"The output's folder must be writable; {folder} is not. Choose another --out.")
+
+
+def _each(jobs: list[tuple[Path, Path]], work: Callable[[Path, Path], Iterable[Event]], what: str) -> Events:
+    """Do every job; a bad file among several is named and the others are done."""
+    failures = []
+    for done, (path, result) in enumerate(jobs):
+        try:
+            for event in work(path, result):
+                yield {**event, "done": done + event["done"], "total": len(jobs)} if "done" in event else event
+        except (*REQUEST_ERRORS, OSError, RuntimeError) as error:
+            if len(jobs) == 1:
+                raise
+            failures.append(str(path))
+            yield {"event": "failure", "file": str(path), "text": f"{path}: {error}"}
+        yield {"event": "progress", "unit": "files", "done": done + 1, "total": len(jobs)}
+    written = [str(result) for path, result in jobs if str(path) not in failures]
+    where = written[0] if len(written) == 1 else f"{len(written)} files in {jobs[0][1].parent}"
+    text = f"{what.capitalize()}: {where}" + (f"; {len(failures)} failed" if failures else "")
+    yield {"event": "result", "written": written, "failed": failures, "text": text}
+
+
+@app.command
+def serve() -> int:
+    """For the docks: stay warm and take JSON requests on standard input until it closes."""
+    from napari_pix2pix.serve import serve_requests
+
+    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints must not look like an answer
+    return serve_requests(run_command, sys.stdin, answers)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flags = {flag for flag in ("--json", "--debug") if flag in words}
+    words = [word for word in words if word not in flags]
+    with interruptible() as interrupted:
+        draw = draw_json if "--json" in flags else draw_text
+        return run_command(words, draw, stop=interrupted, debug="--debug" in flags)
+
+
+def run_command(
+    words: list[str],
+    draw: Callable[[Iterator[Event]], int],
+    stop: Callable[[], bool] = lambda: False,
+    debug: bool = False,
+) -> int:
+    """One command; its events are drawn and its error told in one sentence. The exit code."""
+    try:
+        events = app(words)
+        if not isinstance(events, Generator):  # help or version, already printed, or `serve` that has ended
+            return events if isinstance(events, int) else DONE
+        with closing(events), warnings_as_events() as warned:
+            return draw(until_stopped(events, warned, stop))
+    except Exception as error:  # the outermost door: whatever failed becomes one sentence
+        if debug:
+            traceback.print_exc()
+        code = WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) else FAILED
+        return draw(iter([{"event": "error", "code": code, "text": _sentence(error)}]))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError | OSError | CycloptsError) else f"{type(error).__name__}: {text}"

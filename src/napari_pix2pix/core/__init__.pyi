@@ -1,0 +1,19 @@
+from .config import Config, make_config
+from .evaluation import evaluate, evaluate_prediction
+from .model import TrainedModel, load_model
+from .pairs import PairedFrames
+from .patch_scores import PatchScores
+from .training import Report, train
+
+__all__ = [
+    "Config",
+    "PairedFrames",
+    "PatchScores",
+    "Report",
+    "TrainedModel",
+    "evaluate",
+    "evaluate_prediction",
+    "load_model",
+    "make_config",
+    "train",
+]

@@ -1,0 +1,33 @@
+"""Files that are either the old one or the new one, never half of one."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; renamed to `path` if the block succeeds, removed if it fails.
+
+    The name keeps the suffix of `path`, by which writers choose their format.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        mode = os.umask(0)  # mkstemp is private to the user; the result gets the usual permissions
+        os.umask(mode)
+        beside.chmod(0o666 & ~mode)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,133 @@
+"""Any stack, in any order of its axes, as a row of frames (C, Y, X)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+KNOWN = "TZCYXS"
+"""time, depth, channel, row, column, and the samples of an RGB pixel"""
+WHOLE = (slice(None), slice(None))
+
+
+def guess_axes(shape: tuple[int, ...]) -> str:
+    """The likely axes of an array whose file or layer does not say: YX, TYX, or YXS where 3 or 4 is last.
+
+    Raises
+    ------
+    ValueError
+        If the shape has fewer than 2 or more than 5 axes.
+    """
+    if not 2 <= len(shape) <= 5:
+        raise ValueError(f"A stack must have 2 to 5 axes; got shape {shape}. Give one frame or one stack at a time.")
+    if len(shape) >= 3 and shape[-1] in (3, 4) and shape[-2] > 4:
+        return "TZC"[: len(shape) - 3] + "YXS"
+    return {2: "YX", 3: "TYX", 4: "TCYX", 5: "TZCYX"}[len(shape)]
+
+
+@dataclass(frozen=True)
+class AxesPlan:
+    """Where the frames of a stack are. Holds no pixels.
+
+    Parameters
+    ----------
+    axes
+        One letter of `TZCYXS` per axis of the stack; must hold Y and X.
+    shape
+        The shape of the stack, as many numbers as letters.
+
+    Raises
+    ------
+    ValueError
+        If axes and shape do not fit, or a letter is unknown or doubled.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        axes = self.axes.upper()
+        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if len(axes) != len(self.shape):
+            raise ValueError(
+                f"axes must name each axis of the stack; got {axes!r} for shape {self.shape}. "
+                f"Give {len(self.shape)} letters of {KNOWN}."
+            )
+        if set(axes) - set(KNOWN) or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
+            raise ValueError(f"axes must be letters of {KNOWN}, each once, with Y and X among them; got {axes!r}.")
+        if 0 in self.shape:
+            raise ValueError(f"A stack must hold at least one pixel; got shape {self.shape}.")
+
+    @classmethod
+    def of(cls, array: Any, axes: str | None = None) -> "AxesPlan":
+        """The plan of `array` (anything with a `shape`), its axes guessed if None."""
+        shape = tuple(array.shape)
+        return cls(axes or guess_axes(shape), shape)
+
+    def length(self, axis: str) -> int:
+        """The number of pixels along `axis`; 1 for an axis that the stack lacks."""
+        return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    @property
+    def n_frames(self) -> int:
+        """T x Z."""
+        return self.length("T") * self.length("Z")
+
+    @property
+    def n_channels(self) -> int:
+        """C x S: the samples of an RGB pixel are channels."""
+        return self.length("C") * self.length("S")
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """(Y, X) of each frame."""
+        return self.length("Y"), self.length("X")
+
+    @property
+    def channel_axis(self) -> str:
+        """``"S"`` (RGB), ``"C"``, or ``""`` for a stack without channels."""
+        return "S" if "S" in self.axes else "C" if "C" in self.axes else ""
+
+    def _index(self, frame: int, window: tuple[slice, slice]) -> tuple[int | slice, ...]:
+        t, z = divmod(frame, self.length("Z"))
+        place: dict[str, int | slice] = {"T": t, "Z": z, "Y": window[0], "X": window[1]}
+        return tuple(place.get(axis, slice(None)) for axis in self.axes)
+
+    def _order(self) -> tuple[str, list[int]]:
+        """The axes inside one frame, and the permutation that brings them to C, S, Y, X."""
+        kept = "".join(axis for axis in self.axes if axis not in "TZ")
+        return kept, [kept.index(axis) for axis in "CSYX" if axis in kept]
+
+    def take(self, array: Any, frame: int, window: tuple[slice, slice] = WHOLE) -> NDArray[Any]:
+        """Frame number `frame` (T slowest, then Z) of `array`, shape (C, Y, X); only `window` of it is read."""
+        values = np.asarray(array[self._index(frame, window)])
+        values = values.transpose(self._order()[1])
+        return values.reshape(self.n_channels, *values.shape[-2:])
+
+    def put(self, array: Any, frame: int, values: ArrayLike, window: tuple[slice, slice] = WHOLE) -> None:
+        """Write `values` (C, Y, X) where `take` reads them."""
+        kept, order = self._order()
+        values = np.asarray(values)
+        lengths = [self.length(axis) for axis in "CS" if axis in kept]
+        values = values.reshape(*lengths, *values.shape[-2:])
+        array[self._index(frame, window)] = values.transpose(np.argsort(order))
+
+    def like(self, n_channels: int, channel_axis: str, frame_shape: tuple[int, int] | None = None) -> "AxesPlan":
+        """The plan of a result for this stack: the same T, Z, Y, X in the same order, other channels.
+
+        C stands where the stack has it, else before Y and X; S (RGB) stands last.
+        """
+        sizes = {axis: self.length(axis) for axis in self.axes}
+        sizes["Y"], sizes["X"] = frame_shape or self.frame_shape
+        axes = self.axes.replace("S", "")
+        if channel_axis == "S":
+            axes = axes.replace("C", "") + "S"
+        elif channel_axis == "C" and "C" not in axes:
+            first = min(axes.index("Y"), axes.index("X"))
+            axes = axes[:first] + "C" + axes[first:]
+        elif not channel_axis:
+            axes = axes.replace("C", "")
+        sizes |= {channel_axis: n_channels} if channel_axis else {}
+        return AxesPlan(axes, tuple(sizes[axis] for axis in axes))

@@ -1,0 +1,178 @@
+"""Every setting of a training, as frozen models to and from JSON: the flags, the form and the run folder show these."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Norm = Literal["batch", "instance", "none"]
+M = TypeVar("M", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Frozen settings that refuse unknown names; the docstring of a field is its help on every surface."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class GeneratorConfig(Settings):
+    """The U-Net."""
+
+    levels: Annotated[int, Field(ge=1, le=8)] = 5
+    """Downsamplings by two. A pixel of the source reaches 3·(2^levels - 1) px far."""
+    base_channels: Annotated[int, Field(ge=1)] = 64
+    """Channels of the first level; each level doubles them, up to eight times."""
+    skips: bool = True
+    """Skip connections; without them it is the paper's encoder-decoder."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of channels' values dropped in the three innermost decoder levels: the noise z of the paper."""
+    norm: Norm = "batch"
+    """Normalization layers. Only `batch` and `none` give exact tiles."""
+
+
+class DiscriminatorConfig(Settings):
+    """The PatchGAN."""
+
+    n_layers: Annotated[int, Field(ge=0, le=5)] = 3
+    """Strided layers: 0 is the PixelGAN, then fields of 16, 34, 70, 142 and 286 px."""
+    base_channels: Annotated[int, Field(ge=1)] = 64
+    """Channels of the first layer; each strided layer doubles them, up to eight times."""
+    conditional: bool = True
+    """Whether it sees the source beside the image."""
+    norm: Norm = "batch"
+    """Normalization layers."""
+
+
+class Config(Settings):
+    """A training. The defaults are the preset `microscopy`.
+
+    References
+    ----------
+    Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017.
+    """
+
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    target_kind: Literal["auto", "intensity", "classes", "instances"] = "auto"
+    """What the target is: grey values, classes, or objects with one id each."""
+    steps: Annotated[int, Field(ge=1)] = 20_000
+    """Updates of the generator."""
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    """Patches per step."""
+    patch_size: Annotated[int, Field(ge=8)] = 256
+    """Side of a training patch, in pixels: a multiple of 2^levels."""
+    l1_weight: Annotated[float, Field(ge=0)] = 100.0
+    """Weight of the L1 loss (the paper's lambda)."""
+    gan_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the adversarial loss; 0 trains with L1 only, which often wins on labels."""
+    discriminator_weight: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of the discriminator's loss; the paper halves it."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Of Adam, for both networks."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Of Adam."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of Adam."""
+    jitter: Annotated[float, Field(ge=1, le=2)] = 1.0
+    """Patches are magnified by this before a random crop; the paper's 256 -> 286 is 1.117."""
+    flip: bool = True
+    """Mirror patches at random, left-right."""
+    rotate: bool = True
+    """Turn patches by 0, 90, 180 or 270 degrees at random."""
+    validate_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between validations; the best model is kept."""
+    validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Share of the pairs set aside to choose the best model."""
+    calibration_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Share of the pairs set aside to calibrate scores."""
+    norm_statistics: Literal["training", "image"] = "training"
+    """At prediction, what batch norm uses: the training's statistics (exact tiles), or each image's, as in the paper,
+    with dropout left on."""
+    precision: Precision = "auto"
+    """Of the training step; `auto` takes bfloat16 where the device computes with it."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Every random number comes from it."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Check what concerns two settings."""
+        grid = 2**self.generator.levels
+        if self.patch_size % grid:
+            below = self.patch_size // grid * grid
+            near = " and ".join(str(n) for n in (below, below + grid) if n)
+            raise ValueError(
+                f"patch_size must be a multiple of {grid} for a generator with {self.generator.levels} levels; "
+                f"got {self.patch_size}. The nearest: {near}."
+            )
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "microscopy": {},
+    "paper": {
+        "generator": {"levels": 8, "base_channels": 64},
+        "batch_size": 1,
+        "patch_size": 256,
+        "steps": 80_000,  # 200 epochs of the 400 facades
+        "jitter": 286 / 256,
+        "rotate": False,
+        "norm_statistics": "image",
+    },
+    "fast": {
+        "generator": {"levels": 4, "base_channels": 32},
+        "discriminator": {"base_channels": 32},
+        "batch_size": 4,
+        "patch_size": 128,
+        "steps": 2_000,
+        "validate_every": 250,
+    },
+}
+
+
+def make_config(preset: str = "microscopy", file: Path | None = None, changes: dict[str, Any] | None = None) -> Config:
+    """The settings of `preset`, overridden by those in the JSON `file`, overridden by `changes`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a value out of range: one sentence.
+    FileNotFoundError
+        If there is no such file.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}; got {preset!r}.")
+    values = PRESETS[preset]
+    if file is not None:
+        values = _merge(values, read_json_object(file))
+    return validated(Config, _merge(values, changes or {}))
+
+
+def read_json_object(file: Path) -> dict[str, Any]:
+    """The JSON object in `file`."""
+    try:
+        content = json.loads(Path(file).read_text("utf8"))
+    except ValueError as error:
+        raise ValueError(f"{file} must be a JSON file; {error}. Mend it or leave it out.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold a JSON object of settings; got {type(content).__name__}.")
+    return content
+
+
+def validated(model: type[M], values: dict[str, Any]) -> M:
+    """`model` made of `values`; what pydantic finds wrong becomes one sentence."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "value_error":
+            raise ValueError(str(first["ctx"]["error"])) from error
+        name = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}; got {first['input']!r}.") from error
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for name, value in changes.items():
+        old = merged.get(name)
+        merged[name] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,189 @@
+"""Predictions against the truth."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from skimage.filters import threshold_otsu
+from skimage.metrics import contingency_table, peak_signal_noise_ratio
+
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.pairs import PairedFrames, StackAxes
+from napari_pix2pix.core.targets import TargetKind, guess_kind
+
+KindOfPairs = Literal["test", "validation", "calibration", "train"]
+Axes = str | tuple[StackAxes, StackAxes] | None
+HIGHER_IS_BETTER = {"mae": False, "psnr": True, "dice": True, "object_f1_iou50": True}
+
+
+def measure(prediction: NDArray[Any], target: NDArray[Any], kind: TargetKind, data_range: float) -> dict[str, float]:
+    """The figures of one frame (C, Y, X).
+
+    ``mae`` and ``psnr`` (dB, against `data_range`) of intensities in grey values; ``dice`` of the foreground (labels
+    above 0) of label images, ``object_f1_iou50`` of instances. A PSNR is infinite where the frames are equal; Dice and
+    F1 are 1 where neither frame has foreground.
+    """
+    if kind == "intensity":
+        a, b = prediction.astype(np.float64), target.astype(np.float64)
+        mae = float(np.abs(a - b).mean())
+        psnr = np.inf if mae == 0 else float(peak_signal_noise_ratio(b, a, data_range=data_range or 1.0))
+        return {"mae": mae, "psnr": psnr}
+    figures = {"dice": dice(prediction[0] > 0, target[0] > 0)}
+    if kind == "instances":
+        figures["object_f1_iou50"] = object_f1(prediction[0], target[0])
+    return figures
+
+
+def dice(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
+    """2 |A n B| / (|A| + |B|); 1 where both are empty."""
+    total = int(prediction.sum()) + int(target.sum())
+    return 2 * int((prediction & target).sum()) / total if total else 1.0
+
+
+def object_f1(prediction: NDArray[Any], target: NDArray[Any]) -> float:
+    """F1 of objects matched at IoU > 0.5, at which matches are unique; 1 where there are no objects at all.
+
+    References
+    ----------
+    Caicedo et al., "Nucleus segmentation across imaging experiments", Nature Methods 2019.
+    """
+    (found, dense_prediction), (true, dense_target) = (
+        np.unique(labels, return_inverse=True) for labels in (prediction, target)
+    )
+    overlap = contingency_table(dense_target.ravel(), dense_prediction.ravel(), sparse_type="array").toarray()
+    union = overlap.sum(axis=1, keepdims=True) + overlap.sum(axis=0, keepdims=True) - overlap
+    matches = int((overlap > 0.5 * union)[np.ix_(true != 0, found != 0)].sum())
+    objects = int((true != 0).sum() + (found != 0).sum())
+    return 2 * matches / objects if objects else 1.0
+
+
+def interval(values: Sequence[float], seed: int = 0) -> dict[str, float | None]:
+    """Mean over images and its bootstrap 95 % interval; the interval is None for one image."""
+    known = np.array([value for value in values if np.isfinite(value)])
+    if known.size == 0:
+        return {"value": None, "low": None, "high": None}
+    result: dict[str, float | None] = {"value": float(known.mean()), "low": None, "high": None}
+    if known.size > 1:
+        found = stats.bootstrap((known,), np.mean, method="percentile", n_resamples=2000, rng=seed).confidence_interval
+        result |= {"low": float(found.low), "high": float(found.high)}
+    return result
+
+
+def evaluate(
+    model: TrainedModel,
+    source: Any,
+    target: Any,
+    axes: Axes = None,
+    *,
+    names: Sequence[str] | None = None,
+    kind_of_pairs: KindOfPairs = "test",
+    on_frame: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Figures of the model's predictions for `source` against `target`; parameters as in `PairedFrames`.
+
+    Returns
+    -------
+    dict
+        ``kind_of_pairs``, ``n`` (frames), ``metrics`` (each ``value``, ``low``, ``high``), ``baselines`` (by name,
+        each with the same metrics; fitted on these very pairs, which favours them) and ``files`` (a row per frame).
+
+    Raises
+    ------
+    ValueError
+        If the stacks do not pair up or do not fit the model.
+    """
+    pairs = source if isinstance(source, PairedFrames) else PairedFrames(source, target, axes, names=names)
+    plan = pairs.target_plans[0]
+    if plan.n_channels != model.encoding.n_channels:
+        raise ValueError(
+            f"A target for this model must have {model.encoding.n_channels} channels; got {plan.n_channels} "
+            f"({plan.axes}, {plan.shape})."
+        )
+
+    def predictions() -> Iterable[NDArray[Any]]:
+        for stack, axes_plan in zip(pairs.sources, pairs.source_plans, strict=True):
+            for _, prediction in model.predict_frames(stack, axes_plan.axes):
+                yield prediction
+
+    report = _report(predictions(), pairs, model.encoding.kind, kind_of_pairs, on_frame)
+    report["baselines"] = _baselines(pairs, model.encoding.kind)
+    return report
+
+
+def evaluate_prediction(
+    prediction: Any,
+    target: Any,
+    axes: Axes = None,
+    *,
+    kind: TargetKind | Literal["auto"] = "auto",
+    names: Sequence[str] | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Figures of any tool's `prediction` against `target`, in the form of `evaluate`."""
+    pairs = prediction if isinstance(prediction, PairedFrames) else PairedFrames(prediction, target, axes, names=names)
+    found = guess_kind([pairs.target(i) for i in range(len(pairs))]) if kind == "auto" else kind
+    return _report((pairs.source(i) for i in range(len(pairs))), pairs, found, "test", on_frame)
+
+
+def _report(
+    predictions: Iterable[NDArray[Any]],
+    pairs: PairedFrames,
+    kind: TargetKind,
+    kind_of_pairs: KindOfPairs,
+    on_frame: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    data_range = _data_range(pairs) if kind == "intensity" else 0.0
+    files = []
+    for i, prediction in enumerate(predictions):
+        files.append({"name": pairs.name(i), **measure(prediction, pairs.target(i), kind, data_range)})
+        if on_frame is not None:
+            on_frame(i + 1, len(pairs))
+    return {
+        "kind_of_pairs": kind_of_pairs,
+        "n": len(files),
+        "metrics": summarize(files),
+        "baselines": {},
+        "files": files,
+    }
+
+
+def summarize(files: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Each metric of these rows with its interval over them."""
+    return {name: interval([row[name] for row in files]) for name in files[0] if name != "name"}
+
+
+def _data_range(pairs: PairedFrames) -> float:
+    """Largest minus smallest target value, over all frames."""
+    ends = [(float(t.min()), float(t.max())) for t in (pairs.target(i) for i in range(len(pairs)))]
+    return max(high for _, high in ends) - min(low for low, _ in ends)
+
+
+def _baselines(pairs: PairedFrames, kind: TargetKind) -> dict[str, Any]:
+    """What needs no network: a constant and the best affine map of the source, or Otsu's threshold of it."""
+    sources = [pairs.source(i).astype(float).mean(axis=0) for i in range(len(pairs))]
+    targets = [pairs.target(i) for i in range(len(pairs))]
+    if kind != "intensity":
+        level = threshold_otsu(np.concatenate([source.ravel() for source in sources]))
+        names = ("bright", "dark")
+        masks = {f"otsu_{name}": [(s > level) == (name == "bright") for s in sources] for name in names}
+        return {
+            name: summarize([{"dice": dice(m, t[0] > 0)} for m, t in zip(found, targets, strict=True)])
+            for name, found in masks.items()
+        }
+    x, y = (
+        np.concatenate([values.ravel() for values in side]) for side in (sources, [t.mean(axis=0) for t in targets])
+    )
+    slope, offset = np.polyfit(x, y, 1) if np.ptp(x) else (0.0, y.mean())
+    maps = {"constant": (0.0, float(np.median(y))), "affine": (float(slope), float(offset))}
+    data_range = _data_range(pairs)
+    return {
+        name: summarize(
+            [
+                measure(np.broadcast_to(a * s + b, t.shape), t, kind, data_range)
+                for s, t in zip(sources, targets, strict=True)
+            ]
+        )
+        for name, (a, b) in maps.items()
+    }

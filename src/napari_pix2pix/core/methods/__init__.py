@@ -1,0 +1,1 @@
+"""How networks are trained: one method a file, one training step a screen."""

@@ -1,0 +1,72 @@
+"""Pix2pix: a conditional GAN and an L1 loss on aligned pairs (Isola et al., CVPR 2017)."""
+
+from dataclasses import dataclass
+
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from napari_pix2pix.core.config import Config
+from napari_pix2pix.core.losses import discriminator_loss, generator_loss, l1_loss
+from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.core.networks.unet import UNet
+
+
+@dataclass
+class Pix2Pix:
+    """The networks and their optimizers, as Fabric set them up; the discriminator is None where only L1 trains."""
+
+    config: Config
+    fabric: Fabric
+    generator: nn.Module
+    generator_optimizer: Optimizer
+    discriminator: nn.Module | None
+    discriminator_optimizer: Optimizer | None
+
+    def step(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """One update of each network on a batch of pairs (N, C, Y, X) in [-1, 1]; the losses, still on the device."""
+        config, losses = self.config, {}
+        fake = self.generator(source)
+
+        # Discriminator: real pairs up, fake pairs down.
+        if self.discriminator is not None and self.discriminator_optimizer is not None:
+            self.discriminator.requires_grad_(True)
+            real_scores = self.discriminator(source, target)
+            fake_scores = self.discriminator(source, fake.detach())
+            losses["discriminator"] = discriminator_loss(real_scores, fake_scores)
+            self._update(self.discriminator_optimizer, config.discriminator_weight * losses["discriminator"])
+
+        # Generator: near the target, and real to the discriminator.
+        losses["l1"] = l1_loss(fake, target)
+        total = config.l1_weight * losses["l1"]
+        if self.discriminator is not None:
+            self.discriminator.requires_grad_(False)
+            losses["generator"] = generator_loss(self.discriminator(source, fake))
+            total = total + config.gan_weight * losses["generator"]
+        self._update(self.generator_optimizer, total)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _update(self, optimizer: Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        optimizer.step()
+
+
+def networks(config: Config, source_channels: int, image_channels: int) -> tuple[UNet, PatchGAN | None]:
+    """New networks for these channels; no discriminator where `gan_weight` is 0."""
+    generator = UNet(source_channels, image_channels, config.generator)
+    if config.gan_weight == 0:
+        return generator, None
+    return generator, PatchGAN(source_channels, image_channels, config.discriminator)
+
+
+def set_up(config: Config, fabric: Fabric, generator: UNet, discriminator: PatchGAN | None) -> Pix2Pix:
+    """The method, ready to step: Adam as in the paper for each network."""
+
+    def adam(network: nn.Module) -> Adam:
+        return Adam(network.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+
+    wrapped, optimizer = fabric.setup(generator, adam(generator))
+    if discriminator is None:
+        return Pix2Pix(config, fabric, wrapped, optimizer, None, None)
+    return Pix2Pix(config, fabric, wrapped, optimizer, *fabric.setup(discriminator, adam(discriminator)))

@@ -1,0 +1,311 @@
+"""A trained model: networks, config, normalization and where it came from, in one file."""
+
+import dataclasses
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.config import Config, validated
+from napari_pix2pix.core.devices import pick_device
+from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.core.networks.unet import UNet
+from napari_pix2pix.core.normalization import Normalization
+from napari_pix2pix.core.patch_scores import PatchScores, grid_length, score_frame, valid_scores
+from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.targets import TargetEncoding
+from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
+
+ONE_PIECE = 2048
+"""A frame up to this side runs in one piece unless a tile size is asked for; larger ones in tiles of this size."""
+
+
+@dataclass
+class TrainedModel:
+    """A generator, perhaps a discriminator, and everything needed to use them on new stacks.
+
+    Parameters
+    ----------
+    config
+        Of the training.
+    generator, discriminator
+        In evaluation mode; no discriminator where only L1 trained.
+    normalization
+        Of the source.
+    encoding
+        Of the target.
+    channel_axis
+        Of the target: ``"S"`` (RGB), ``"C"`` or ``""``.
+    provenance
+        Where it came from: files, split, versions, figures; JSON.
+    """
+
+    config: Config
+    generator: UNet
+    discriminator: PatchGAN | None
+    normalization: Normalization
+    encoding: TargetEncoding
+    channel_axis: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.generator.parameters()).device
+
+    def to(self, device: str) -> "TrainedModel":
+        """Move the networks to ``auto``, ``cpu``, ``cuda:0`` …; the model itself.
+
+        Raises
+        ------
+        ValueError
+            If this machine has no such device.
+        """
+        for network in (self.generator, self.discriminator):
+            if network is not None:
+                network.to(pick_device(device))
+        return self
+
+    # Files
+
+    def content(self) -> dict[str, Any]:
+        """Everything but the tensors, as JSON."""
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "normalization": self.normalization.model_dump(mode="json"),
+            "encoding": self.encoding.model_dump(mode="json"),
+            "channel_axis": self.channel_axis,
+            "provenance": self.provenance,
+        }
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights and norm statistics of both networks."""
+        named = {"generator": self.generator, "discriminator": self.discriminator}
+        return {
+            f"{prefix}.{name}": tensor
+            for prefix, network in named.items()
+            if network is not None
+            for name, tensor in network.state_dict().items()
+        }
+
+    def hash(self) -> str:
+        """SHA-256 of tensors and content: the same model, the same hash."""
+        digest = hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode())
+        for name, tensor in sorted(self.tensors().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path | str) -> None:
+        """Write the model to `path`, beside and renamed."""
+        write_tensors(Path(path), self.tensors(), self.content())
+
+    # Use
+
+    def predict(
+        self,
+        stack: Any,
+        axes: str | None = None,
+        *,
+        tile_size: int | None = None,
+        overlap: int | None = None,
+    ) -> NDArray[Any]:
+        """The prediction for each frame of `stack`, in the target's grey values or labels.
+
+        Parameters
+        ----------
+        stack
+            In source grey values.
+        axes
+            Of the stack, e.g. ``"TYX"``; None: guessed from its shape.
+        tile_size
+            Side of what each tile keeps, in pixels. None: one piece up to 2048 px, else 2048.
+        overlap
+            Of tiles, in pixels. None: exact - the prediction does not depend on the tiling.
+
+        Returns
+        -------
+        NDArray
+            With the stack's T, Z, Y and X in the same order, and the target's channels, see `prediction_plan`.
+
+        Raises
+        ------
+        ValueError
+            If the stack has other channels than the model's sources, or the norm cannot be tiled.
+        """
+        result, prediction = self.prediction_plan(stack, axes), None
+        for frame, values in self.predict_frames(stack, axes, tile_size=tile_size, overlap=overlap):
+            if prediction is None:
+                prediction = np.empty(result.shape, values.dtype)
+            result.put(prediction, frame, values)
+        assert prediction is not None
+        return prediction
+
+    def prediction_plan(self, stack: Any, axes: str | None = None) -> AxesPlan:
+        """Axes and shape of the prediction for `stack`."""
+        return self._checked(stack, axes).like(self.encoding.n_channels, self.channel_axis)
+
+    def predict_frames(
+        self, stack: Any, axes: str | None = None, *, tile_size: int | None = None, overlap: int | None = None
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """`predict`, frame by frame: the frame's number and its prediction (C, Y, X)."""
+        plan = self._checked(stack, axes)
+        for frame in range(plan.n_frames):
+            yield frame, self.predict_frame(plan.take(stack, frame), tile_size, overlap)
+
+    def predict_frame(
+        self, source: NDArray[Any], tile_size: int | None = None, overlap: int | None = None
+    ) -> NDArray[Any]:
+        """The prediction (C, Y, X) for one frame (C, Y, X) of the source."""
+        unknown = _unknown(source)
+        frame = np.where(unknown, np.float32(-1), self.normalization.apply(source))
+        looks_at_image = self.config.norm_statistics == "image" or self.config.generator.norm == "instance"
+        if tile_size is None and max(frame.shape[1:]) > ONE_PIECE and not looks_at_image:
+            tile_size = ONE_PIECE
+        if tile_size is not None and looks_at_image:
+            raise ValueError(
+                "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
+                f"got tile_size {tile_size}. Leave it out, or train with --norm-statistics training and batch norm."
+            )
+        if self.config.norm_statistics == "image":
+            maps = predict_by_image_statistics(self.generator, frame, self.device, self.config.seed)
+        else:
+            tiles = plan_prediction(self.generator, (frame.shape[1], frame.shape[2]), tile_size, overlap)
+            maps = np.empty((self.encoding.n_maps, *frame.shape[1:]), np.float32)
+            for tile, values in predict_tiles(self.generator, frame, tiles, self.device):
+                maps[(slice(None), *tile.keep)] = values
+        prediction = self.encoding.decode(maps)
+        if unknown.any():
+            pixels, marked = unknown.any(axis=0), np.nan if prediction.dtype.kind == "f" else 0
+            warnings.warn(
+                f"{int(pixels.sum())} pixels of the source are NaN or Inf; the prediction is {marked} there.",
+                stacklevel=2,
+            )
+            prediction[:, pixels] = marked
+        return prediction
+
+    def score(
+        self,
+        source: Any,
+        image: Any,
+        axes: str | tuple[str | None, str | None] | None = None,
+        *,
+        tile_size: int | None = None,
+    ) -> PatchScores:
+        """The discriminator's scores of `image` given `source`.
+
+        Parameters
+        ----------
+        source
+            A stack in source grey values.
+        image
+            A stack of the same frames in target grey values or labels: a prediction, or a real target.
+        axes
+            Of both stacks, or (of the source, of the image); None: guessed from their shapes.
+        tile_size
+            In pixels; None: each frame in one piece. The scores do not depend on it.
+
+        Raises
+        ------
+        ValueError
+            If the model has no discriminator, the stacks do not show the same frames, have other channels than the
+            model's, hold NaN, or are smaller than one field.
+        """
+        if self.discriminator is None:
+            raise ValueError(
+                "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
+            )
+        source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
+        source_plan, image_plan = self._checked(source, source_axes), AxesPlan.of(image, image_axes)
+        if image_plan.n_channels != self.encoding.n_channels:
+            raise ValueError(
+                f"An image to score must have the channels of the model's targets, {self.encoding.n_channels}; "
+                f"got {image_plan.n_channels} ({image_plan.axes}, {image_plan.shape})."
+            )
+        if (source_plan.frame_shape, source_plan.n_frames) != (image_plan.frame_shape, image_plan.n_frames):
+            raise ValueError(
+                f"Source and image must show the same pixels; got {source_plan.shape} ({source_plan.axes}) and "
+                f"{image_plan.shape} ({image_plan.axes})."
+            )
+        field_ = self.discriminator.receptive_field
+        grid = tuple(max(0, grid_length(field_, n)) for n in source_plan.frame_shape)
+        result = source_plan.like(1, "", (grid[0], grid[1])) if min(grid) else None
+        scores = np.empty(result.shape if result else (), np.float32)
+        for frame in range(source_plan.n_frames):
+            pair = source_plan.take(source, frame), image_plan.take(image, frame)
+            if any(_unknown(values).any() for values in pair):
+                raise ValueError(
+                    f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels."
+                )
+            found = score_frame(
+                self.discriminator, self.normalization.apply(pair[0]), self.encoding.encode(pair[1]), self.device,
+                tile_size,
+            )  # fmt: skip
+            assert result is not None
+            result.put(scores, frame, found[None])
+        assert result is not None
+        valid = np.empty(result.shape, bool)
+        for frame in range(result.n_frames):
+            result.put(valid, frame, valid_scores(field_, source_plan.frame_shape)[None])
+        return PatchScores(scores, valid, result.axes, field_)
+
+    def _checked(self, stack: Any, axes: str | None) -> AxesPlan:
+        plan = AxesPlan.of(stack, axes)
+        if plan.n_channels != self.normalization.n_channels:
+            raise ValueError(
+                f"A source for this model must have {self.normalization.n_channels} channels; got {plan.n_channels} "
+                f"({plan.axes}, {plan.shape}). Choose other channels or give the axes."
+            )
+        return plan
+
+
+def _unknown(frame: NDArray[Any]) -> NDArray[np.bool_]:
+    return ~np.isfinite(frame) if frame.dtype.kind == "f" else np.zeros(frame.shape, bool)
+
+
+def load_model(path: Path | str, device: str = "auto") -> TrainedModel:
+    """The model in the file `path`, on `device`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no model, is damaged, is newer than this package, or the device is missing.
+    """
+    tensors, content = read_tensors(Path(path))
+    names = {field.name for field in dataclasses.fields(TrainedModel)} - {"generator", "discriminator"}
+    if set(content) != names:
+        raise ValueError(f"A model must hold {', '.join(sorted(names))}; {path} holds {', '.join(sorted(content))}.")
+    model = restore_model(tensors, content)
+    return model.to(device)
+
+
+def restore_model(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> TrainedModel:
+    """The model that these tensors and this content describe, on the CPU, in evaluation mode."""
+    config = validated(Config, content["config"])
+    normalization = validated(Normalization, content["normalization"])
+    encoding = validated(TargetEncoding, content["encoding"])
+    generator, discriminator = networks(config, normalization.n_channels, encoding.n_maps)
+    for prefix, network in (("generator.", generator), ("discriminator.", discriminator)):
+        if network is not None:
+            state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            try:
+                network.load_state_dict(state)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"The weights of a model must fit its config; those of the {prefix[:-1]} do not."
+                ) from error
+            network.eval()
+    return TrainedModel(
+        config, generator, discriminator, normalization, encoding, content["channel_axis"], content["provenance"]
+    )

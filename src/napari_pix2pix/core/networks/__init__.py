@@ -1,0 +1,1 @@
+"""Generators and discriminators: tensors (N, C, Y, X) in, tensors out."""

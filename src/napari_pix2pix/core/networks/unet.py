@@ -1,0 +1,72 @@
+"""The U-Net generator of the paper, for any number of levels."""
+
+import torch
+from torch import Tensor, nn
+
+from napari_pix2pix.core.config import GeneratorConfig
+from napari_pix2pix.core.networks.norms import initialize, norm_layer
+
+DROPOUT_LEVELS = 3
+"""The innermost decoder levels with dropout, as in the authors' Torch code."""
+
+
+class UNet(nn.Module):
+    """Sources (N, in_channels, Y, X) to images (N, out_channels, Y, X) in [-1, 1]; Y and X multiples of 2**levels.
+
+    Each level halves with a 4x4 convolution (LeakyReLU 0.2) and doubles again on the way back (ReLU), where it sees
+    the encoder's features of its size beside its own. No norm on the first nor the innermost convolution.
+
+    References
+    ----------
+    Isola et al. 2017, section 6.1.1.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.levels, self.skips = config.levels, config.skips
+        self.grid = 2**config.levels
+        self.reach = 3 * (self.grid - 1)
+        widths = [config.base_channels * min(2**level, 8) for level in range(config.levels)]
+
+        self.down = nn.ModuleList()
+        for level, width in enumerate(widths):
+            before = in_channels if level == 0 else widths[level - 1]
+            norm = config.norm if 0 < level < config.levels - 1 else "none"
+            self.down.append(
+                nn.Sequential(
+                    nn.Identity() if level == 0 else nn.LeakyReLU(0.2),
+                    nn.Conv2d(before, width, 4, 2, 1, bias=norm == "none"),
+                    norm_layer(norm, width),
+                )
+            )
+        self.up = nn.ModuleList()
+        for level in reversed(range(config.levels)):  # innermost first
+            joined = self.skips and level < config.levels - 1
+            before = widths[level] * (2 if joined else 1)
+            width = out_channels if level == 0 else widths[level - 1]
+            norm = config.norm if level > 0 else "none"
+            dropout = config.dropout if level > 0 and config.levels - level <= DROPOUT_LEVELS else 0.0
+            self.up.append(
+                nn.Sequential(
+                    nn.ReLU(),
+                    nn.ConvTranspose2d(before, width, 4, 2, 1, bias=norm == "none"),
+                    norm_layer(norm, width),
+                    nn.Dropout(dropout) if dropout else nn.Identity(),
+                )
+            )
+        initialize(self)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """The image for each source."""
+        encoded = []
+        features = source
+        for down in self.down:
+            features = down(features)
+            encoded.append(features)
+        features = encoded.pop()
+        for up in self.up:
+            features = up(features)
+            if encoded:
+                skipped = encoded.pop()
+                features = torch.cat([features, skipped], dim=1) if self.skips else features
+        return torch.tanh(features.float())

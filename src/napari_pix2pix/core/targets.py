@@ -1,0 +1,180 @@
+"""What a target means - intensity, classes or instances - as the channels a network predicts, and back."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy import ndimage
+from skimage.measure import label as connected_components
+from skimage.morphology import remove_small_objects
+from skimage.segmentation import find_boundaries, watershed
+
+from napari_pix2pix.core.normalization import Normalization, fit_normalization
+
+TargetKind = Literal["intensity", "classes", "instances"]
+LIMIT = 0.9
+"""Encoded targets lie in [-0.9, 0.9], which tanh can reach."""
+MOST_CLASSES = 16
+
+
+class TargetEncoding(BaseModel):
+    """How targets become channels in [-0.9, 0.9], and back.
+
+    Parameters
+    ----------
+    kind
+        ``intensity`` grey values, channel by channel · ``classes`` one channel per class · ``instances`` two
+        channels: foreground, and each pixel's distance to the border of its object as a share of the object's largest.
+    n_channels
+        Channels of the target as the user has it.
+    dtype
+        Of the target as the user has it.
+    normalization
+        Of an intensity target, else None.
+    classes
+        The label of each class, ascending, else empty.
+    seed_threshold
+        Instances: a region where the predicted distance exceeds this share starts an object.
+    min_size
+        Instances: smaller objects are dropped, in pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: TargetKind
+    n_channels: int
+    dtype: str
+    normalization: Normalization | None = None
+    classes: tuple[int, ...] = ()
+    seed_threshold: float = 0.5
+    min_size: int = 10
+
+    @property
+    def n_maps(self) -> int:
+        """Channels that the network predicts."""
+        return {"intensity": self.n_channels, "classes": len(self.classes), "instances": 2}[self.kind]
+
+    @property
+    def is_labels(self) -> bool:
+        """Whether decoded targets are label images."""
+        return self.kind != "intensity"
+
+    @property
+    def dtype_decoded(self) -> str:
+        """Of what `decode` returns."""
+        return "int32" if self.kind == "instances" else self.dtype
+
+    def encode(self, target: NDArray[Any]) -> NDArray[np.float32]:
+        """`target` (C, Y, X), grey values or labels, as float32 maps (n_maps, Y, X) in about [-0.9, 0.9].
+
+        Raises
+        ------
+        ValueError
+            If a class image holds a label that the training targets did not.
+        """
+        if self.normalization is not None:
+            return self.normalization.apply(target)
+        labels = target[0]
+        if self.kind == "instances":
+            return _encode_instances(labels)
+        unknown = np.setdiff1d(labels, self.classes)
+        if unknown.size:
+            raise ValueError(
+                f"A class image must hold the labels {list(self.classes)} only; "
+                f"got {unknown[:5].tolist()} too. Relabel it or train with such labels."
+            )
+        return np.stack([np.where(labels == value, LIMIT, -LIMIT) for value in self.classes]).astype(np.float32)
+
+    def decode(self, maps: NDArray[np.float32]) -> NDArray[Any]:
+        """Maps (n_maps, Y, X) as grey values (C, Y, X) in the target's dtype, or labels (1, Y, X)."""
+        if self.normalization is not None:
+            return self.normalization.invert(maps)
+        if self.kind == "classes":
+            classes: NDArray[Any] = np.asarray(self.classes, self.dtype)
+            return np.take(classes, maps.argmax(axis=0))[None]
+        return _decode_instances(maps, self.seed_threshold, self.min_size)[None]
+
+
+def _encode_instances(labels: NDArray[Any]) -> NDArray[np.float32]:
+    ids, dense = np.unique(labels, return_inverse=True)
+    dense = dense.reshape(labels.shape) + (ids[0] != 0)  # 0 stays background, and is so only if it was there
+    inner = (dense > 0) & ~find_boundaries(dense, mode="inner")
+    # 1 on an object's border, then the distance to it. Borders between touching objects count, the image's do not.
+    depth = np.ones(labels.shape) if inner.all() else ndimage.distance_transform_edt(inner) + 1
+    distance = np.where(dense > 0, depth, 0)
+    peak = np.atleast_1d(ndimage.maximum(distance, dense, np.arange(dense.max() + 1)))
+    share = distance / np.where(peak > 0, peak, 1)[dense]
+    return (np.stack([dense > 0, share]) * (2 * LIMIT) - LIMIT).astype(np.float32)
+
+
+def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size: int) -> NDArray[np.int32]:
+    foreground, distance = maps[0] > 0, ndimage.gaussian_filter(maps[1], 1)
+    seeds = foreground & (distance > (2 * seed_threshold - 1) * LIMIT)
+    # Each part of the foreground without a seed is one object.
+    parts = connected_components(foreground, connectivity=1)
+    seeded = np.zeros(parts.max() + 1, bool)
+    seeded[parts[seeds]] = True
+    markers = connected_components(seeds | (foreground & ~seeded[parts]), connectivity=1)
+    labels = watershed(-distance, markers, mask=foreground)
+    labels = remove_small_objects(labels, max_size=min_size - 1) if min_size > 1 else labels
+    objects: NDArray[np.int32] = connected_components(labels, connectivity=1).astype(np.int32)
+    return objects
+
+
+def guess_kind(targets: Iterable[NDArray[Any]]) -> TargetKind:
+    """The likely kind of these targets (C, Y, X).
+
+    Float, or several channels: intensity. At most two values: classes. One connected region for nearly every label:
+    instances. A few small integers: classes. Else intensity.
+    """
+    values: set[int] = set()
+    n_labels = n_single = 0
+    for target in targets:
+        if target.dtype.kind == "f" or len(target) > 1:
+            return "intensity"
+        labels = target[0].astype(np.int64)
+        found = np.unique(labels)
+        values.update(found[:10_000].tolist())
+        if found.min() < 0:
+            return "intensity"
+        if 2 < found.size <= 10_000:
+            regions = connected_components(labels, connectivity=2)
+            first = np.unique(regions, return_index=True)[1]
+            parts = np.unique(labels.ravel()[first], return_counts=True)
+            n_labels += int((parts[0] > 0).sum())
+            n_single += int(((parts[0] > 0) & (parts[1] == 1)).sum())
+    if len(values) <= 2:
+        return "classes"
+    if n_labels and n_single >= 0.9 * n_labels:
+        return "instances"
+    return "classes" if len(values) <= MOST_CLASSES else "intensity"
+
+
+def fit_encoding(targets: Sequence[NDArray[Any]], kind: TargetKind | Literal["auto"]) -> TargetEncoding:
+    """The encoding of these training targets (C, Y, X), its kind guessed if ``auto``.
+
+    Raises
+    ------
+    ValueError
+        If a label target has several channels or fractional values, or more than 16 classes.
+    """
+    kind = guess_kind(targets) if kind == "auto" else kind
+    n_channels, dtype = len(targets[0]), str(targets[0].dtype)
+    if kind == "intensity":
+        normalization = fit_normalization(targets, percentiles=(0, 100), limit=LIMIT)
+        return TargetEncoding(kind=kind, n_channels=n_channels, dtype=dtype, normalization=normalization)
+    if n_channels > 1:
+        raise ValueError(f"A target of {kind} must have one channel; got {n_channels}. Choose --target-kind intensity.")
+    if targets[0].dtype.kind == "f" and any((target != np.rint(target)).any() for target in targets):
+        raise ValueError(f"A target of {kind} must hold whole numbers; got fractions. Choose --target-kind intensity.")
+    if kind == "instances":
+        return TargetEncoding(kind=kind, n_channels=1, dtype=dtype)
+    classes = sorted({int(value) for target in targets for value in np.unique(target)})
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(
+            f"A target of classes must have at most {MOST_CLASSES} labels; got {len(classes)}. "
+            "Choose --target-kind instances or intensity."
+        )
+    return TargetEncoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(classes))

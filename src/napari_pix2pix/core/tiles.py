@@ -1,0 +1,103 @@
+"""Which windows of a frame a network sees, and which pixels are kept from each: the geometry of exact tiling."""
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One inference window. Holds no pixels.
+
+    Parameters
+    ----------
+    keep
+        The pixels of the frame that come from this tile, per axis.
+    read
+        The pixels that the network sees: `keep`, the overlap, and the padding beyond the frame's end.
+    """
+
+    keep: tuple[slice, ...]
+    read: tuple[slice, ...]
+
+    @property
+    def inside(self) -> tuple[slice, ...]:
+        """`keep`, counted from the start of `read`."""
+        return tuple(slice(k.start - r.start, k.stop - r.start) for k, r in zip(self.keep, self.read, strict=True))
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """The tiles of one frame.
+
+    Parameters
+    ----------
+    shape
+        The frame, in pixels per axis.
+    padded
+        `shape`, rounded up to the network's grid.
+    tile_size, overlap
+        Pixels per axis: the side of what each tile keeps, and what it sees beyond that on either side.
+    tiles
+        They cover the frame; no two keep the same pixel.
+    """
+
+    shape: tuple[int, ...]
+    padded: tuple[int, ...]
+    tile_size: tuple[int, ...]
+    overlap: int
+    tiles: tuple[Tile, ...]
+
+    @property
+    def cost(self) -> float:
+        """Pixels computed per pixel of the padded frame: 1 for one tile."""
+        computed = sum(prod(side.stop - side.start for side in tile.read) for tile in self.tiles)
+        return float(computed / prod(self.padded))
+
+
+def round_up(value: int, grid: int) -> int:
+    """The smallest multiple of `grid` that is not below `value`."""
+    return -(-value // grid) * grid
+
+
+def plan_tiles(
+    shape: tuple[int, ...], *, grid: int, reach: int, tile_size: int | None = None, overlap: int | None = None
+) -> TilePlan:
+    """A plan whose tiles, computed one by one, give what the whole frame gives.
+
+    That holds because every tile starts on a multiple of `grid` and sees `overlap` >= `reach` pixels more on every
+    side that is not the frame's own border.
+
+    Parameters
+    ----------
+    shape
+        The frame, in pixels per axis.
+    grid
+        The total stride of the network, in pixels: 2**levels for a U-Net.
+    reach
+        How far a pixel of the source can influence the result, in pixels.
+    tile_size
+        Side of what each tile keeps, in pixels, rounded up to the grid. None: the frame in one piece.
+    overlap
+        Pixels on every side, rounded up to the grid. None: `reach`.
+
+    Raises
+    ------
+    ValueError
+        If tile_size < 1 or overlap < 0.
+    """
+    if tile_size is not None and tile_size < 1:
+        raise ValueError(f"tile_size must be at least 1 pixel; got {tile_size}. Leave it out for one piece.")
+    if overlap is not None and overlap < 0:
+        raise ValueError(f"overlap must be at least 0 pixels; got {overlap}. Leave it out for the exact one, {reach}.")
+    margin = round_up(reach if overlap is None else overlap, grid)
+    padded = tuple(round_up(n, grid) for n in shape)
+    sides = tuple(end if tile_size is None else min(round_up(tile_size, grid), end) for end in padded)
+    per_axis: list[list[tuple[slice, slice]]] = []
+    for n, end, side in zip(shape, padded, sides, strict=True):
+        starts = range(0, n, side)
+        per_axis.append(
+            [(slice(a, min(a + side, n)), slice(max(0, a - margin), min(end, a + side + margin))) for a in starts]
+        )
+    tiles = tuple(Tile(tuple(k for k, _ in tile), tuple(r for _, r in tile)) for tile in product(*per_axis))
+    return TilePlan(tuple(shape), padded, sides, margin, tiles)

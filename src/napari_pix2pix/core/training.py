@@ -1,0 +1,444 @@
+"""The training loop, as a generator of reports."""
+
+import csv
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+import napari_pix2pix
+from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.core.config import Config, validated
+from napari_pix2pix.core.devices import pick_device, resolve_precision
+from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, measure
+from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
+from napari_pix2pix.core.model import TrainedModel, load_model
+from napari_pix2pix.core.networks.norms import recompute_statistics
+from napari_pix2pix.core.normalization import fit_normalization
+from napari_pix2pix.core.pairs import STATISTICS, PairedFrames, PairedPatches, Region, Split, Windows, split_pairs
+from napari_pix2pix.core.targets import fit_encoding
+from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
+
+HISTORY_EVERY = 10
+"""Steps per row of `history.csv`; losses are read from the device no more often."""
+PREVIEW_EVERY = 50
+"""Steps per preview."""
+CHECKPOINT_EVERY_S = 10.0
+STATISTICS_PATCHES = 64
+PERCENTILES = (0.1, 99.9)
+CHOOSES = {"intensity": "mae", "classes": "dice", "instances": "object_f1_iou50"}
+"""The figure on validation pairs that chooses the best model."""
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision on standard error
+FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One window of the pairs now: source, prediction and target (C, Y, X), in grey values or labels."""
+
+    source: NDArray[Any]
+    prediction: NDArray[Any]
+    target: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a training is.
+
+    Parameters
+    ----------
+    step, steps
+        Done, and to do in all.
+    losses
+        Means over the last ten steps; empty before.
+    metrics
+        On validation pairs, at the steps that validate; else empty.
+    preview
+        At some steps.
+    elapsed_s
+        Since this process began to train.
+    remaining_s
+        At the present speed; None at the start.
+    model
+        The finished model, in the last report.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    preview: Preview | None = None
+    elapsed_s: float = 0.0
+    remaining_s: float | None = None
+    model: TrainedModel | None = None
+
+
+def train(
+    pairs: PairedFrames,
+    config: Config | None = None,
+    *,
+    out: Path | str,
+    validation: PairedFrames | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    provenance: dict[str, Any] | None = None,
+) -> Generator[Report, None, None]:
+    """Train on `pairs` into the run folder `out`; yields a report after each step.
+
+    Stop asking (or close the generator) to stop: `out` then holds the best model so far and can be resumed.
+
+    Parameters
+    ----------
+    pairs
+        What to learn from. Unless given, validation and calibration pairs are taken out of them.
+    config
+        The settings; None: the preset `microscopy`. A resumed run keeps its own.
+    out
+        The run folder; `model.safetensors` in it is the result.
+    validation
+        Pairs that choose the best model.
+    resume
+        Go on where the run in `out` stopped: bit for bit as if it had not, on the CPU with as many threads.
+    overwrite
+        Replace an earlier run in `out`.
+    device
+        ``auto``, ``cpu``, ``cuda:0``, ``mps``.
+    provenance
+        Where the pairs came from, kept in the run folder and in the model; JSON.
+
+    Raises
+    ------
+    ValueError
+        If the pairs cannot be trained on or the settings do not fit them.
+    FileExistsError
+        If `out` holds something and neither `resume` nor `overwrite` is set.
+    FileNotFoundError
+        If there is no run to resume.
+    """
+    run = RunFolder(Path(out))
+    if resume:
+        tensors, state = run.checkpoint()
+        config = validated(Config, state["model"]["config"])
+    else:
+        tensors, state, config = {}, {}, config or Config()
+        run.require_free(overwrite)
+    place = pick_device(device)
+    lock = run.lock()
+    try:
+        loop = _Loop.prepare(pairs, validation, config, place, provenance or {}, run)
+        if resume:
+            loop.restore(tensors, state)
+        else:
+            run.clear()
+            run.write_plan(loop.plan())
+            run.write_rows("split.csv", list(loop.split.rows(pairs)))
+            loop.save()
+    except BaseException:
+        lock.release()
+        raise
+    for remark in loop.split.remarks:
+        warnings.warn(remark, stacklevel=2)
+    return loop.reports(lock)
+
+
+class RunFolder:
+    """The files of a run."""
+
+    FILES = ("config.json", "split.csv", "history.csv", "checkpoint.safetensors", "model.safetensors")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / "model.safetensors"
+
+    def require_free(self, overwrite: bool) -> None:
+        """Raise a FileExistsError if something is there, unless it may be overwritten."""
+        if self.path.is_file():
+            raise FileExistsError(f"A run must go to a folder; {self.path} is a file. Choose another --out.")
+        if not overwrite and self.path.is_dir() and any(p.name != ".lock" for p in self.path.iterdir()):
+            raise FileExistsError(
+                f"A run must go to a new or empty folder; {self.path} holds files. Choose another --out, or --resume, "
+                "or --overwrite."
+            )
+
+    def lock(self) -> FileLock:
+        """The lock of this run, taken; two processes never work on one run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ValueError(f"A run must have one process at a time; another works on {self.path}.") from error
+        return lock
+
+    def clear(self) -> None:
+        """Remove the files of an earlier run."""
+        for name in self.FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and the state to go on from."""
+        path = self.path / "checkpoint.safetensors"
+        if not path.is_file():
+            raise FileNotFoundError(f"A run to resume must hold checkpoint.safetensors; {self.path} has none.")
+        return read_tensors(path)
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """`config.json`: what this run does, with what."""
+        with written_beside(self.path / "config.json") as beside:
+            beside.write_text(json.dumps(plan, indent=2, sort_keys=True), "utf8")
+
+    def write_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """A CSV file of these rows."""
+        columns = dict.fromkeys(column for row in rows for column in row)
+        with written_beside(self.path / name) as beside, beside.open("w", newline="", encoding="utf8") as file:
+            writer = csv.DictWriter(file, list(columns))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+@dataclass
+class _Loop:
+    """Everything a training holds between two steps."""
+
+    config: Config
+    patches: PairedPatches
+    judged: PairedFrames
+    judged_regions: tuple[Region, ...]
+    split: Split
+    model: TrainedModel
+    method: Pix2Pix
+    run: RunFolder
+    step: int = 0
+    best: float | None = None
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def prepare(
+        cls,
+        pairs: PairedFrames,
+        validation: PairedFrames | None,
+        config: Config,
+        device: torch.device,
+        provenance: dict[str, Any],
+        run: RunFolder,
+    ) -> "_Loop":
+        """Check the pairs, resolve the settings against them, make the networks."""
+        pairs.require_patches(config.patch_size)
+        pairs.require_trainable()
+
+        # Who trains, who judges.
+        reach = 3 * (2**config.generator.levels - 1)
+        if validation is not None:
+            split = split_pairs(pairs, config.model_copy(update={"validation_share": 0.0}), reach)
+            judged, judged_regions = validation, validation.regions()
+        else:
+            split = split_pairs(pairs, config, reach)
+            judged, judged_regions = pairs, split.validation
+
+        # Grey values and labels to network values, fitted on what trains.
+        sources, targets = Windows(pairs.source, split.train), Windows(pairs.target, split.train)
+        normalization = fit_normalization(sources, percentiles=PERCENTILES, limit=1.0)
+        encoding = fit_encoding(targets, config.target_kind)
+
+        # Networks and their optimizers.
+        torch.manual_seed(_seed(config.seed, 0))
+        generator, discriminator = networks(config, normalization.n_channels, encoding.n_maps)
+        precision = resolve_precision(config.precision, device)
+        fabric = Fabric(
+            accelerator=device.type,
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision=FABRIC_PRECISION[precision],
+        )
+        fabric.launch()
+        method = set_up(config, fabric, generator, discriminator)
+        model = TrainedModel(
+            config, generator, discriminator, normalization, encoding, pairs.target_plans[0].channel_axis
+        )
+        model.provenance = {
+            "pairs": provenance,
+            "split": {k: len(getattr(split, k)) for k in ("train", "validation", "calibration")},
+            "seed": config.seed,
+            "device": device.type,
+            "precision": precision,
+            "threads": torch.get_num_threads(),
+            "versions": {"napari-pix2pix": napari_pix2pix.__version__, "torch": torch.__version__},
+        }
+        patches = PairedPatches(pairs, split.train, config, normalization, encoding)
+        return cls(config, patches, judged, judged_regions, split, model, method, run)
+
+    def plan(self) -> dict[str, Any]:
+        """The resolved plan, for `config.json`."""
+        return self.model.content()
+
+    # The loop
+
+    def reports(self, lock: FileLock) -> Generator[Report, None, None]:
+        """Step to the end and report each step; when closed before, save what a later run needs to go on."""
+        config, first, started = self.config, self.step, time.monotonic()
+        losses: dict[str, float] = {}
+        try:
+            saved = started
+            for source, target in self._batches():
+                # One step.
+                torch.manual_seed(_seed(config.seed, self.step))  # dropout
+                self.model.generator.train()
+                self._add(self.method.step(source, target))
+                self.step += 1
+
+                # What to tell, and to keep.
+                if self._due(HISTORY_EVERY):
+                    losses = self._mean_losses()
+                metrics = self._validate() if self._due(config.validate_every) else {}
+                preview = self._preview() if self._due(PREVIEW_EVERY) or self.step == first + 1 else None
+                now = time.monotonic()
+                if now - saved > CHECKPOINT_EVERY_S or self.step == config.steps:
+                    self.save()
+                    saved = now
+                remaining = (now - started) / (self.step - first) * (config.steps - self.step)
+                yield Report(self.step, config.steps, losses, metrics, preview, now - started, remaining)
+            yield Report(self.step, config.steps, losses, model=load_model(self.run.model, str(self.model.device)))
+        except GeneratorExit:
+            self.save()
+            if self.best is None:
+                self._settle()
+                self._keep({})
+            raise
+        finally:
+            lock.release()
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.config.steps
+
+    def _batches(self) -> Iterator[list[Tensor]]:
+        """The batch of each step that is left, prepared while the device works on the one before."""
+        with ThreadPoolExecutor(1, "patches") as loader:
+            upcoming = loader.submit(self.patches.batch, self.step)
+            for step in range(self.step + 1, self.config.steps + 1):
+                batch = upcoming.result()
+                upcoming = loader.submit(self.patches.batch, step)
+                yield [side.to(self.model.device, non_blocking=True) for side in batch]
+
+    def _add(self, losses: dict[str, Tensor]) -> None:
+        for name, loss in losses.items():
+            self.sums[name] = self.sums[name] + loss.float() if name in self.sums else loss.float()
+
+    def _mean_losses(self) -> dict[str, float]:
+        """Means since the last call, as a new row of the history."""
+        steps = self.step - (self.history[-1]["step"] if self.history else 0)
+        means = {name: float(total) / steps for name, total in self.sums.items()}
+        if not all(math.isfinite(mean) for mean in means.values()):
+            raise RuntimeError(
+                f"Losses must stay finite; at step {self.step} they are {means}. Lower --learning-rate; "
+                "the run folder keeps the model from before."
+            )
+        self.sums = {}
+        self.history.append({"step": self.step, **means})
+        return means
+
+    def _validate(self) -> dict[str, float]:
+        """Figures on the validation pairs; the best model is saved. Without such pairs, the present one is."""
+        self._settle()
+        if not self.judged_regions:
+            self._keep({})
+            return {}
+        kind = self.model.encoding.kind
+        targets = [self.judged.target(region.frame, region.window) for region in self.judged_regions]
+        data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
+        rows = [
+            measure(self.model.predict_frame(self.judged.source(region.frame, region.window)), target, kind, data_range)
+            for region, target in zip(self.judged_regions, targets, strict=True)
+        ]
+        figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        chosen = figures[CHOOSES[kind]]
+        if self.best is None or (chosen > self.best if HIGHER_IS_BETTER[CHOOSES[kind]] else chosen < self.best):
+            self.best = chosen
+            self._keep({"validation": figures})
+        self.history[-1] |= {f"validation_{name}": value for name, value in figures.items()}
+        return figures
+
+    def _settle(self) -> None:
+        """Ready the generator for prediction, with the statistics of its present weights."""
+        self.model.generator.eval()
+        if self.config.norm_statistics == "training":
+            count = math.ceil(STATISTICS_PATCHES / self.config.batch_size)
+            batches = (self.patches.batch(i, STATISTICS)[0].to(self.model.device) for i in range(count))
+            recompute_statistics(self.model.generator, batches)
+
+    def _keep(self, figures: dict[str, dict[str, float]]) -> None:
+        self.model.provenance |= {"step": self.step, "figures": figures}
+        self.model.save(self.run.model)
+
+    def _preview(self) -> Preview:
+        """The middle of the first validation window, or of the first one that trains."""
+        pairs, region = (
+            (self.judged, self.judged_regions[0]) if self.judged_regions else (self.patches.pairs, self.split.train[0])
+        )
+        y, x = (_middle(side, 2 * self.config.patch_size) for side in region.window)
+        source = pairs.source(region.frame, (y, x))
+        self.model.generator.eval()
+        return Preview(source, self.model.predict_frame(source), pairs.target(region.frame, (y, x)))
+
+    # What is on disk
+
+    def save(self) -> None:
+        """The history, then the checkpoint."""
+        self.run.write_rows("history.csv", self.history)
+        optimizers = {"g": self.method.generator_optimizer, "d": self.method.discriminator_optimizer}
+        moments = {
+            f"optimizer.{prefix}.{i}.{name}": value
+            for prefix, optimizer in optimizers.items()
+            if optimizer is not None
+            for i, moment in optimizer.state_dict()["state"].items()
+            for name, value in moment.items()
+        }
+        sums = {f"sums.{name}": total for name, total in self.sums.items()}
+        state = {"step": self.step, "best": self.best, "history": self.history, "model": self.model.content()}
+        write_tensors(self.run.path / "checkpoint.safetensors", {**self.model.tensors(), **moments, **sums}, state)
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Be where the checkpoint was."""
+        self.step, self.best, self.history = state["step"], state["best"], state["history"]
+        self.model.provenance = state["model"]["provenance"]
+        device = self.model.device
+        self.sums = {name[5:]: value.to(device) for name, value in tensors.items() if name.startswith("sums.")}
+        for prefix, network in (("generator.", self.model.generator), ("discriminator.", self.model.discriminator)):
+            if network is not None:
+                network.load_state_dict(_under(prefix, tensors))
+        optimizers = {"g": self.method.generator_optimizer, "d": self.method.discriminator_optimizer}
+        for prefix, optimizer in optimizers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in _under(f"optimizer.{prefix}.", tensors).items():
+                index, key = name.split(".")
+                moments.setdefault(int(index), {})[key] = value
+            if optimizer is not None:
+                optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _middle(side: slice, length: int) -> slice:
+    """At most `length` pixels in the middle of `side`."""
+    spare = max(0, side.stop - side.start - length)
+    return slice(side.start + spare // 2, side.stop - (spare + 1) // 2)
+
+
+def _seed(seed: int, step: int) -> int:
+    """A seed for torch that depends on both."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])

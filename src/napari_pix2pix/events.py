@@ -1,0 +1,129 @@
+"""What commands say while they work, drawn for people or as JSON lines.
+
+An event is a JSON object with a key ``event``: ``progress`` (done, total, unit …), ``preview`` (path), ``placed``
+(geometry), ``warning`` (text), ``failure`` (file, text), ``stopped`` (text), ``error`` (code, text), ``result``
+(figures and paths; text for people).
+"""
+
+import json
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+Event = dict[str, Any]
+Events = Generator[Event, None, None]
+DONE, FAILED, WRONG_REQUEST = 0, 1, 2
+"""Exit codes."""
+PROGRESS_PER_S = 10
+
+
+@contextmanager
+def warnings_as_events() -> Iterator[SimpleQueue[Event]]:
+    """Within the block, this package's warnings go to the queue and other packages' are not shown."""
+    queue: SimpleQueue[Event] = SimpleQueue()
+
+    def put(message: Any, category: Any, filename: str, *_: Any, **__: Any) -> None:
+        if category is UserWarning and "napari_pix2pix" in filename:
+            queue.put({"event": "warning", "text": str(message)})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = put
+        yield queue
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Within the block, the first Ctrl-C makes the function true, so that work can end in order; the second raises."""
+    asked = threading.Event()
+
+    def ask(*_: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def until_stopped(events: Events, warned: SimpleQueue[Event], stop: Callable[[], bool]) -> Iterator[Event]:
+    """Warnings and events in the order they came; closes `events`, which then keep what is done, if asked to stop."""
+    for event in events:
+        while not warned.empty():
+            yield warned.get()
+        yield event
+        if stop() and event["event"] != "result":
+            events.close()
+            yield {"event": "stopped", "text": "Stopped; what is done is kept."}
+            break
+    while not warned.empty():
+        yield warned.get()
+
+
+def exit_code(event: Event) -> int:
+    """What this event means for the exit code."""
+    return int(event.get("code", FAILED if event.get("failed") or event["event"] == "stopped" else DONE))
+
+
+def _paced(events: Iterator[Event]) -> Iterator[Event]:
+    """The events, with progress thinned to a few a second; the last of all always comes."""
+    last = 0.0
+    for event in events:
+        now = time.monotonic()
+        if event["event"] != "progress" or event.get("metrics") or event["done"] == event["total"]:
+            yield event
+        elif now - last >= 1 / PROGRESS_PER_S:
+            last = now
+            yield event
+
+
+def draw_json(events: Iterator[Event], write: Callable[[Event], None] | None = None) -> int:
+    """Each event as a JSON line on standard output, or passed to `write`; the exit code."""
+    code = DONE
+    for event in _paced(events):
+        code = max(code, exit_code(event))
+        if write is not None:
+            write(event)
+        else:
+            print(json.dumps(event), flush=True)
+    return code
+
+
+def draw_text(events: Iterator[Event]) -> int:
+    """A progress bar and notes on standard error, results on standard output; the exit code."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    notes, code, task = Console(stderr=True, soft_wrap=True, highlight=False), DONE, None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, TextColumn("{task.fields[figures]}"), console=notes)
+    marks = {"warning": "warning: ", "error": "error: ", "failure": "failed: "}
+    try:
+        for event in _paced(events):
+            code = max(code, exit_code(event))
+            if event["event"] == "progress":
+                named = {**event.get("losses", {}), **event.get("metrics", {})}
+                figures = "  ".join(f"{name} {value:.3f}" for name, value in named.items())
+                if task is None:
+                    bar.start()
+                    task = bar.add_task(event["unit"], total=event["total"], figures="")
+                bar.update(task, completed=event["done"], total=event["total"], figures=figures)
+            elif event["event"] == "result":
+                bar.stop()
+                print(event["text"], flush=True)
+            elif "text" in event:
+                notes.print(marks.get(event["event"], "") + event["text"], markup=False)
+    finally:
+        bar.stop()
+    return code

@@ -1,0 +1,1 @@
+"""Image files and folders <-> lazily read stacks with their axes and pixel size."""

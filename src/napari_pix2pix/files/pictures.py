@@ -1,0 +1,65 @@
+"""Frames as pictures for people: previews, and the demo's four panels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.color import label2rgb
+
+from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.core.patch_scores import PatchScores
+
+
+def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None) -> NDArray[np.uint8]:
+    """A frame (C, Y, X) as uint8 (Y, X, 3): label images in colours, grey values from the range of `like` to 0-255.
+
+    Integers of more than 16 bits are labels.
+    """
+    if frame.dtype.kind in "iu" and frame.dtype.itemsize > 2:
+        return (label2rgb(frame[0], bg_label=0) * 255).astype(np.uint8)
+    reference = frame if like is None else like
+    low, high = float(np.nanmin(reference)), float(np.nanmax(reference))
+    scaled = np.nan_to_num(np.clip((frame.astype(float) - low) / (high - low or 1), 0, 1)) * 255
+    channels = scaled[:3] if len(scaled) >= 3 else np.repeat(scaled[:1], 3, axis=0)
+    return np.moveaxis(channels, 0, -1).astype(np.uint8)
+
+
+def write_preview(path: Path, source: NDArray[Any], prediction: NDArray[Any], target: NDArray[Any]) -> None:
+    """A PNG: source | prediction | target."""
+    import imagecodecs
+
+    if prediction.dtype == np.int32:  # instances: both sides as labels
+        target = target.astype(np.int32)
+    panels = [as_rgb(source), as_rgb(prediction, target), as_rgb(target)]
+    with written_beside(path) as beside:
+        imagecodecs.imwrite(beside, np.concatenate(panels, axis=1))
+
+
+def draw_story(
+    path: Path, source: NDArray[Any], target: NDArray[Any], prediction: NDArray[Any], scored: PatchScores, title: str
+) -> None:
+    """A PNG: source | target image | prediction | scores over the source, each of one frame (C, Y, X)."""
+    from matplotlib.figure import Figure
+
+    height, width = source.shape[-2:]
+    figure = Figure(figsize=(13, 13 / 4 * height / width + 0.9), dpi=100, layout="constrained")
+    panels = figure.subplots(1, 4)
+    pictures = [as_rgb(source), as_rgb(target.astype(np.int32)), as_rgb(prediction), as_rgb(source)]
+    names = ["source", "target image", "prediction", "patch scores over the source"]
+    for panel, picture, name in zip(panels, pictures, names, strict=True):
+        panel.imshow(picture)
+        panel.set_title(name, fontsize=11)
+        panel.set_axis_off()
+    # Each score is a square of one stride around the centre of its field.
+    (top, left), stride, (rows, columns) = scored.translate, scored.receptive_field.stride, scored.scores.shape
+    half = stride / 2
+    extent = (left - half, left + columns * stride - half, top + rows * stride - half, top - half)
+    shown = np.ma.masked_where(~scored.valid, scored.scores)
+    overlay = panels[3].imshow(shown, extent=extent, cmap="cividis", alpha=0.75)
+    panels[3].set_xlim(-0.5, width - 0.5)
+    panels[3].set_ylim(height - 0.5, -0.5)
+    figure.colorbar(overlay, ax=panels[3], label="high = looks real", shrink=0.7)
+    figure.suptitle(title, fontsize=10)
+    with written_beside(path) as beside:
+        figure.savefig(beside)

@@ -1,0 +1,76 @@
+"""The docks' child process: commands as JSON lines in, their events as JSON lines out; stays warm in between."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import IO, Any
+
+from napari_pix2pix import __version__
+from napari_pix2pix.events import DONE, WRONG_REQUEST, Event, draw_json
+
+GRACE_S = 4.0
+"""How long a command may take to end in order once standard input has closed."""
+
+
+def serve_requests(run_command: Callable[..., int], requests: IO[str], answers: IO[str]) -> int:
+    """Take requests until `requests` ends and have `run_command` do them; the exit code.
+
+    ``{"id": 1, "command": ["predict", "model.safetensors", …]}`` runs a command, one at a time. Its events come back
+    with that ``id``; the last is ``{"event": "done", "code": …}``. ``{"pause": 1}``, ``{"continue": 1}`` and
+    ``{"stop": 1}`` speak of the command with that id, running or waiting. When `requests` ends, what runs is stopped.
+    """
+    waiting: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    stopped: set[Any] = set()
+    closed, going, writing = threading.Event(), threading.Event(), threading.Lock()
+    going.set()
+
+    def answer(event: Event) -> None:
+        with writing:
+            answers.write(json.dumps(event) + "\n")
+            answers.flush()
+
+    def listen() -> None:
+        for line in requests:
+            try:
+                request = json.loads(line)
+            except ValueError:
+                request = None
+            if not isinstance(request, dict):
+                answer({"event": "error", "code": WRONG_REQUEST, "text": "A request must be a JSON object on a line."})
+            elif "command" in request:
+                waiting.put(request)
+            elif "pause" in request:
+                going.clear()
+            elif "continue" in request:
+                going.set()
+            elif "stop" in request:
+                stopped.add(request["stop"])
+                going.set()
+        closed.set()
+        going.set()
+        waiting.put(None)
+        end = threading.Timer(GRACE_S, os._exit, (DONE,))  # files are written beside and renamed
+        end.daemon = True
+        end.start()
+
+    threading.Thread(target=listen, daemon=True).start()
+    answer({"event": "ready", "version": __version__})
+    import napari_pix2pix.core.training  # noqa: F401 - stay warm
+
+    while (request := waiting.get()) is not None and not closed.is_set():
+        name = request.get("id")
+
+        def draw(events: Iterator[Event], name: Any = name) -> int:
+            def pausing() -> Iterator[Event]:
+                for event in events:
+                    yield event
+                    going.wait()
+
+            return draw_json(pausing(), lambda event: answer({"id": name, **event}))
+
+        words = [str(word) for word in request["command"]]
+        code = run_command(words, draw, stop=lambda name=name: name in stopped or closed.is_set())
+        answer({"id": name, "event": "done", "code": code, "stopped": name in stopped})
+    return DONE
