@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
 import ensure_display
+
+# The same examples in every run, and no verdict on a busy machine's speed.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 WITHOUT = " and ".join(name for name in ("napari", "pytestqt") if find_spec(name) is None)
 QT_LOADS = not WITHOUT and not ensure_display.missing_libraries()

@@ -21,7 +21,7 @@ from napari_pix2pix.files.results import predict_file, score_file
 from napari_pix2pix.files.samples import DEMO_TEST, DEMO_TRAIN, demo_pair
 from napari_pix2pix.files.stacks import open_stack, write_stack
 
-STEPS = 700
+STEPS = 1000
 IMAGES = ("train_source.tif", "train_target.tif", "source.tif", "target.tif", "prediction.tif", "patch_scores.tif")
 OTHERS = ("metrics.json", "demo.png", "previews", ".lock")
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 from skimage.measure import label as connected_components
-from skimage.morphology import remove_small_objects
 from skimage.segmentation import find_boundaries, watershed
 
 from napari_pix2pix.core.normalization import Normalization, fit_normalization
@@ -93,7 +92,8 @@ class TargetEncoding(BaseModel):
             return self.normalization.invert(maps)
         if self.kind == "classes":
             classes: NDArray[Any] = np.asarray(self.classes, self.dtype)
-            return np.take(classes, maps.argmax(axis=0))[None]
+            found: NDArray[Any] = classes[maps.argmax(axis=0)]
+            return found[None]
         return _decode_instances(maps, self.seed_threshold, self.min_size)[None]
 
 
@@ -118,7 +118,7 @@ def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size
     seeded[parts[seeds]] = True
     markers = connected_components(seeds | (foreground & ~seeded[parts]), connectivity=1)
     labels = watershed(-distance, markers, mask=foreground)
-    labels = remove_small_objects(labels, max_size=min_size - 1) if min_size > 1 else labels
+    labels[np.bincount(labels.ravel())[labels] < min_size] = 0
     objects: NDArray[np.int32] = connected_components(labels, connectivity=1).astype(np.int32)
     return objects
 

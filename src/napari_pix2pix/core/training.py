@@ -21,7 +21,7 @@ from torch import Tensor
 
 import napari_pix2pix
 from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.config import Config, validated
+from napari_pix2pix.core.config import Config, read_json_object, validated
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, measure
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
@@ -131,21 +131,20 @@ def train(
     """
     run = RunFolder(Path(out))
     if resume:
-        tensors, state = run.checkpoint()
-        config = validated(Config, state["model"]["config"])
+        config = run.config()
     else:
-        tensors, state, config = {}, {}, config or Config()
+        config = config or Config()
         run.require_free(overwrite)
-    place = pick_device(device)
+    loop = _Loop.prepare(pairs, validation, config, pick_device(device), provenance or {}, run)
     lock = run.lock()
     try:
-        loop = _Loop.prepare(pairs, validation, config, place, provenance or {}, run)
         if resume:
-            loop.restore(tensors, state)
+            loop.restore(*run.checkpoint())
         else:
             run.clear()
             run.write_plan(loop.plan())
-            run.write_rows("split.csv", list(loop.split.rows(pairs)))
+            rows = list(loop.split.rows(pairs))
+            run.write_rows("split.csv", rows, list(rows[0]))
             loop.save()
     except BaseException:
         lock.release()
@@ -189,23 +188,26 @@ class RunFolder:
         for name in self.FILES:
             (self.path / name).unlink(missing_ok=True)
 
+    def config(self) -> Config:
+        """The settings of the run."""
+        for name in ("config.json", "checkpoint.safetensors"):
+            if not (self.path / name).is_file():
+                raise FileNotFoundError(f"A run to resume must hold {name}; {self.path} has none. Check the path.")
+        return validated(Config, read_json_object(self.path / "config.json")["config"])
+
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The tensors and the state to go on from."""
-        path = self.path / "checkpoint.safetensors"
-        if not path.is_file():
-            raise FileNotFoundError(f"A run to resume must hold checkpoint.safetensors; {self.path} has none.")
-        return read_tensors(path)
+        return read_tensors(self.path / "checkpoint.safetensors")
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """`config.json`: what this run does, with what."""
         with written_beside(self.path / "config.json") as beside:
             beside.write_text(json.dumps(plan, indent=2, sort_keys=True), "utf8")
 
-    def write_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def write_rows(self, name: str, rows: list[dict[str, Any]], columns: list[str]) -> None:
         """A CSV file of these rows."""
-        columns = dict.fromkeys(column for row in rows for column in row)
         with written_beside(self.path / name) as beside, beside.open("w", newline="", encoding="utf8") as file:
-            writer = csv.DictWriter(file, list(columns))
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
 
@@ -301,7 +303,7 @@ class _Loop:
                 self.step += 1
 
                 # What to tell, and to keep.
-                if self._due(HISTORY_EVERY):
+                if self._due(HISTORY_EVERY) or self._due(config.validate_every):
                     losses = self._mean_losses()
                 metrics = self._validate() if self._due(config.validate_every) else {}
                 preview = self._preview() if self._due(PREVIEW_EVERY) or self.step == first + 1 else None
@@ -397,7 +399,8 @@ class _Loop:
 
     def save(self) -> None:
         """The history, then the checkpoint."""
-        self.run.write_rows("history.csv", self.history)
+        names = sorted({name for row in self.history for name in row} - {"step"})
+        self.run.write_rows("history.csv", self.history, ["step", *names])
         optimizers = {"g": self.method.generator_optimizer, "d": self.method.discriminator_optimizer}
         moments = {
             f"optimizer.{prefix}.{i}.{name}": value

@@ -1,0 +1,1 @@
+"""napari docks. They never compute: the work happens in the child process of `bridge`, so they never import torch."""

@@ -1,0 +1,206 @@
+"""What the docks share: a form, a button that runs a command of the command line, and what is heard of it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_pix2pix.events import Event
+from napari_pix2pix.widgets.session import STOP_S, Job, Prepare, shared_session
+
+
+class Request(NamedTuple):
+    """What a dock asks for.
+
+    Parameters
+    ----------
+    prepare
+        Finds the words of the command, in a thread; see `Session.start`.
+    layers
+        If one of them is removed, the command is stopped.
+    """
+
+    prepare: Prepare
+    layers: tuple[Layer, ...]
+
+
+class Dock(QWidget):
+    """A form with one button that runs one command.
+
+    A dock says what it wants in `request`, and hears of it in `hear` and `finish`.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are offered, and to which results are added.
+    """
+
+    verb, explained = "Run", ""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.viewer, self.session, self.job = viewer, shared_session(), None
+        self._layers: tuple[Layer, ...] = ()
+        self._choices: list[ComboBox] = []
+        self._build()
+        viewer.layers.events.removed.connect(self._layer_removed)
+
+        # Closing a dock fires no closeEvent (napari#8071), but it takes the dock's parent away or destroys it.
+        self._token = token = object()
+        session = self.session
+        session.enter(token)
+        self.destroyed.connect(lambda *_: session.leave(token))
+
+    def _build(self) -> None:
+        self.form = QFormLayout()
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.run_button = QPushButton(self.verb)
+        self.run_button.setToolTip(self.explained)
+        self.run_button.clicked.connect(self.run)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.clicked.connect(self.stop)
+        self.buttons = QHBoxLayout()
+        self.buttons.addWidget(self.run_button, 2)
+        self.buttons.addWidget(self.stop_button, 1)
+        self.bar = QProgressBar()
+        self.bar.setToolTip("How much is done")
+        self.bar.setTextVisible(False)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.addLayout(self.form)
+        layout.addLayout(self.buttons)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.status)
+        self._show_idle()
+
+    # The form
+
+    def add_row(self, label: str, field: QWidget, tooltip: str) -> None:
+        """A labelled control."""
+        field.setToolTip(tooltip)
+        name = QLabel(label)
+        name.setToolTip(tooltip)
+        self.form.addRow(name, field)
+
+    def add_layer_choice(self, label: str, tooltip: str, prefer: Callable[[Layer], bool] | None = None) -> ComboBox:
+        """A list of the viewer's images and labels that follows them.
+
+        Parameters
+        ----------
+        label, tooltip
+            What to choose.
+        prefer
+            What the layer to begin with is like; None: the active one.
+        """
+        viewer = self.viewer
+
+        def offered(_: Any) -> list[Layer]:
+            return [layer for layer in viewer.layers if isinstance(layer, Image | Labels)]
+
+        choice = ComboBox(choices=offered, tooltip=tooltip)
+        preferred = [layer for layer in reversed(offered(None)) if prefer is not None and prefer(layer)]
+        if prefer is None and isinstance(viewer.layers.selection.active, Image | Labels):
+            preferred = [viewer.layers.selection.active]
+        if preferred:
+            choice.value = preferred[0]
+        self._choices.append(choice)
+        self.add_row(label, choice.native, tooltip)
+        return choice
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the layers that there are now; napari calls this when they change."""
+        for choice in self._choices:
+            choice.reset_choices()
+
+    # The command
+
+    def request(self) -> Request:
+        """What the form asks for.
+
+        Raises
+        ------
+        ValueError
+            If something is missing: one sentence.
+        """
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Begin; errors are told."""
+        if self.job is not None:
+            return
+        try:
+            request = self.request()
+        except ValueError as error:
+            show_error(str(error))
+            return
+        waits = self.session.busy
+        self._layers = request.layers
+        self.job = job = self.session.start(self._token, request.prepare)
+        job.event.connect(self._hear)
+        job.ended.connect(self._end)
+        self.run_button.setEnabled(False)
+        self.stop_button.setEnabled(True)
+        self.bar.setRange(0, 0)
+        self.bar.show()
+        self.status.setText("Waits until what runs has ended …" if waits else "Starts …")
+
+    def stop(self, within_s: float | None = None) -> None:
+        """End in order what runs, or within so many seconds."""
+        if self.job is not None:
+            self.stop_button.setEnabled(False)
+            self.status.setText("Stops …")
+            self.job.stop(within_s or None)
+
+    def hear(self, event: Event) -> None:
+        """An event of the command that the dock itself cares for."""
+
+    def finish(self, well: bool) -> None:
+        """The command is over."""
+
+    def idle(self, text: str = "") -> None:
+        """Nothing runs any more: the button works again."""
+        self._layers = ()
+        self._show_idle()
+        self.status.setText(text)
+
+    # What is heard
+
+    def _hear(self, event: Event) -> None:
+        kind = event["event"]
+        if kind == "progress":
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * event["done"] / event["total"]))
+        elif kind == "warning":
+            show_warning(event["text"])
+        elif kind in ("error", "failure"):
+            show_error(event["text"])
+        self.hear(event)
+
+    def _end(self, well: bool) -> None:
+        job, self.job = self.job, None
+        if job is not None:
+            self.idle("Stopped." if job.stopped else "" if well else "Failed.")
+            self.finish(well)
+
+    def _show_idle(self) -> None:
+        self.run_button.setEnabled(True)
+        self.stop_button.setEnabled(False)
+        self.bar.hide()
+
+    # What goes away
+
+    def _layer_removed(self, event: Any) -> None:
+        if event.value in self._layers:
+            self.stop(STOP_S)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that napari has taken the widget out of its dock, which is all it does on close."""
+        if event.type() == QEvent.Type.ParentChange:
+            (self.session.leave if self.parent() is None else self.session.enter)(self._token)
+        return super().event(event)

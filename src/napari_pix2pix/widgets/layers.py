@@ -1,0 +1,153 @@
+"""A layer as a file that the command line reads. Knows layers and files; no Qt, no networks."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from napari.layers import Layer
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.files.stacks import SUFFIXES, Stack, open_stack, standard, write_stack
+
+WRITTEN_AS = {"b": np.uint8, "i": np.int32, "u": np.uint32, "f": np.float32}
+"""What OME-TIFF holds of each kind of number whose own size it does not know."""
+KEPT = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
+
+
+class Stopped(Exception):
+    """The user has changed his mind."""
+
+
+class LayerFile(NamedTuple):
+    """A file with a layer's pixels.
+
+    Parameters
+    ----------
+    path
+        The layer's own file where that holds the same pixels, else one that was written.
+    axes
+        One letter of `TZCYXS` per axis of the file.
+    """
+
+    path: Path
+    axes: str
+
+
+def pixels(layer: Layer) -> Any:
+    """The layer's data at full resolution: an array, perhaps a lazy one."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def layer_axes(layer: Layer) -> str:
+    """One letter of `TZCYXS` per axis of the layer's data.
+
+    Its axis labels where they are such letters, else guessed: napari keeps channels in layers of their own, so what
+    stands before Y and X is Z, then T, then C.
+
+    Raises
+    ------
+    ValueError
+        If the layer has too many axes.
+    """
+    samples = "S" if getattr(layer, "rgb", False) else ""
+    said = "".join(label.strip().upper() for label in layer.axis_labels)
+    if len(said) == layer.ndim and {"Y", "X"} <= set(said) <= set("TZCYX") and len(set(said)) == len(said):
+        return said + samples
+    guesses = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
+    if layer.ndim not in guesses:
+        raise ValueError(f"A layer must have 2 to 5 axes; {layer.name!r} has {layer.ndim}.")
+    return guesses[layer.ndim] + samples
+
+
+def pixel_size_um(layer: Layer) -> dict[str, float]:
+    """The layer's scale in micrometres by axis letter, where its units are lengths."""
+    sizes = {}
+    for axis, scale, unit in zip(layer_axes(layer), layer.scale, layer.units, strict=False):
+        if axis in "ZYX" and unit.is_compatible_with("micrometer"):
+            sizes[axis] = abs(float((float(scale) * unit).to("micrometer").magnitude))
+    return sizes
+
+
+def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: False) -> LayerFile:
+    """The layer's own file where that holds the very same pixels, else `path`, to which it is written, frame by frame.
+
+    Raises
+    ------
+    ValueError
+        If the layer has too many axes or its numbers do not fit into a file.
+    Stopped
+        If `stopped` becomes true.
+    """
+    data, plan = pixels(layer), AxesPlan(layer_axes(layer), tuple(pixels(layer).shape))
+    own = _own_file(layer, plan)
+    if own is not None and _same(data, own, plan, stopped):
+        return LayerFile(own.path, plan.axes)
+    dtype = np.dtype(data.dtype)
+    written = dtype if dtype.name in KEPT else np.dtype(WRITTEN_AS[dtype.kind])
+
+    def frames() -> Iterator[NDArray[Any]]:
+        for frame in _frames(data, plan, stopped):
+            if written.kind in "iu" and frame.size and not _fits(frame, written):
+                raise ValueError(
+                    f"The numbers in a layer must fit into {written}; those of {layer.name!r} do not. "
+                    "Relabel it, or rescale it."
+                )
+            yield frame
+
+    write_stack(
+        path,
+        plan,
+        written,
+        frames(),
+        pixel_size_um=pixel_size_um(layer),
+        channel_names=(layer.name,) if plan.n_channels == 1 else (),
+    )
+    return LayerFile(path, open_stack(path).axes)  # axes of length 1 are left out
+
+
+def _own_file(layer: Layer, plan: AxesPlan) -> Stack | None:
+    """The file that the layer was opened from, if it still looks like it."""
+    path = Path(layer.source.path or "")
+    if not path.name.lower().endswith(SUFFIXES) or not path.is_file():
+        return None
+    try:
+        stack = open_stack(path.resolve(), plan.axes)
+    except (ValueError, OSError):
+        return None
+    fits = stack.array.shape == plan.shape and stack.array.dtype == pixels(layer).dtype
+    return stack if fits else None
+
+
+def _same(data: Any, stack: Stack, plan: AxesPlan, stopped: Callable[[], bool]) -> bool:
+    """Whether no pixel has been changed since the file was opened."""
+    files = _frames(stack.array, plan, stopped)
+    return all(np.array_equal(a, b) for a, b in zip(_frames(data, plan, stopped), files, strict=True))
+
+
+def _frames(data: Any, plan: AxesPlan, stopped: Callable[[], bool]) -> Iterator[NDArray[Any]]:
+    for frame in range(standard(plan).n_frames):
+        if stopped():
+            raise Stopped
+        yield plan.take(data, frame)
+
+
+def _fits(frame: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= frame.min() and frame.max() <= limits.max)
+
+
+def read_as(stack: Stack, axes: str) -> NDArray[Any]:
+    """The pixels of the file with its axes as in `axes`; an axis of length 1 that the file left out is put back.
+
+    Raises
+    ------
+    ValueError
+        If the file has an axis that is not among `axes`.
+    """
+    if extra := set(stack.axes) - set(axes):
+        raise ValueError(f"{stack.path} must have axes of {axes}; it has {''.join(sorted(extra))}, too.")
+    values = stack.array[...]
+    values = values.transpose([stack.axes.index(axis) for axis in axes if axis in stack.axes])
+    return values[tuple(slice(None) if axis in stack.axes else None for axis in axes)]

@@ -1,0 +1,46 @@
+"""Figures mean what they are called."""
+
+import numpy as np
+import pytest
+
+from napari_pix2pix.core.evaluation import dice, evaluate_prediction, interval, measure, object_f1
+from small import blobs
+
+
+def test_figures_by_hand() -> None:
+    """MAE, PSNR, Dice and object F1 on frames small enough to count."""
+    target = np.array([[[0, 10], [20, 30]]], np.uint16)
+    figures = measure(target + np.uint16(2), target, "intensity", data_range=30)
+    assert figures == {"mae": 2.0, "psnr": pytest.approx(10 * np.log10(30**2 / 4))}
+    assert dice(np.array([True, True, False]), np.array([True, False, False])) == pytest.approx(2 / 3)
+    labels = np.zeros((4, 8), int)
+    labels[:, :2], labels[:, 4:6] = 5, 9
+    shifted = np.roll(labels, 1, axis=1)  # IoU 1/3 with each
+    assert object_f1(labels * 3, labels) == 1
+    assert object_f1(shifted, labels) == 0
+    assert object_f1(np.where(labels == 5, 1, 0), labels) == pytest.approx(2 / 3)
+
+
+def test_empty_frames() -> None:
+    """Nothing found where there is nothing is right; anything found there is wrong."""
+    empty, full = np.zeros((1, 5, 5), int), np.ones((1, 5, 5), int)
+    assert measure(empty, empty, "instances", 0) == {"dice": 1, "object_f1_iou50": 1}
+    assert measure(full, empty, "instances", 0) == {"dice": 0, "object_f1_iou50": 0}
+
+
+def test_intervals_are_over_images() -> None:
+    """The mean has an interval around it for several images, none for one."""
+    found = interval([0.5, 0.6, 0.7, 0.8])
+    assert found["low"] < found["value"] < found["high"]
+    assert found["value"] == pytest.approx(0.65)
+    assert interval([0.5]) == {"value": 0.5, "low": None, "high": None}
+
+
+def test_a_report_has_the_contracts_form() -> None:
+    """kind_of_pairs, n, metrics, baselines and files, a row per frame."""
+    labels = np.stack([blobs(seed=i)[1] for i in range(3)])
+    report = evaluate_prediction(labels, labels, "TYX")
+    assert report["kind_of_pairs"] == "test"
+    assert report["n"] == len(report["files"]) == 3
+    assert report["metrics"]["dice"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert report["files"][1] == {"name": "pair 0, frame 1", "dice": 1.0, "object_f1_iou50": 1.0}

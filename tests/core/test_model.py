@@ -1,0 +1,167 @@
+"""A model is one file that needs nothing else, and never runs code."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from napari_pix2pix import core
+from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.normalization import fit_normalization
+from napari_pix2pix.core.targets import fit_encoding
+from small import blobs, small_config
+
+
+def new_model(source: np.ndarray, target: np.ndarray, kind="auto", channel_axis="", **changes) -> TrainedModel:
+    """An untrained model for frames (C, Y, X) like these."""
+    config = small_config(**changes)
+    normalization = fit_normalization([source], percentiles=(0, 100), limit=1.0)
+    encoding = fit_encoding([target], kind)
+    torch.manual_seed(0)
+    generator, discriminator = networks(config, normalization.n_channels, encoding.n_maps)
+    for network in (generator, discriminator):
+        if network is not None:
+            network.eval()
+            for parameter in network.parameters():
+                parameter.data.mul_(5)
+    return TrainedModel(config, generator, discriminator, normalization, encoding, channel_axis)
+
+
+SOURCE, LABELS = blobs()
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes", "instances"])
+@pytest.mark.parametrize("gan_weight", [0, 1])
+def test_a_saved_model_is_the_same_model(tmp_path, kind, gan_weight) -> None:
+    """Loading needs no flag repeated: predictions, scores, settings and hash are those of the model saved."""
+    target = SOURCE if kind == "intensity" else LABELS if kind == "instances" else (LABELS > 0).astype(np.uint8)
+    model = new_model(SOURCE[None], target[None], kind, gan_weight=gan_weight)
+    model.save(tmp_path / "model.safetensors")
+    again = core.load_model(tmp_path / "model.safetensors", "cpu")
+    np.testing.assert_array_equal(again.predict(SOURCE, "YX"), model.predict(SOURCE, "YX"))
+    assert again.content() == model.content()
+    assert again.hash() == model.hash()
+    if gan_weight:
+        np.testing.assert_array_equal(
+            again.score(SOURCE, target, "YX").scores, model.score(SOURCE, target, "YX").scores
+        )
+    model.save(tmp_path / "twice.safetensors")
+    assert (tmp_path / "twice.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+
+
+def test_files_that_are_no_model_are_told(tmp_path) -> None:
+    """Missing, foreign, damaged, pickled, newer: one sentence each; a pickle is never opened."""
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(FileNotFoundError, match="there is none at"):
+        core.load_model(path)
+    path.write_bytes(pickle.dumps({"weights": 1}))
+    with pytest.raises(ValueError, match="must be a safetensors file written by `train`"):
+        core.load_model(path)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="holds tensors of another program"):
+        core.load_model(path)
+    save_file({"a": torch.zeros(1)}, path, {"napari_pix2pix": json.dumps({"format_version": 99})})
+    with pytest.raises(ValueError, match=r"is of format 99, this package reads up to 1\. Update napari-pix2pix"):
+        core.load_model(path)
+    model = new_model(SOURCE[None], LABELS[None])
+    model.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="must be a safetensors file"):
+        core.load_model(path)
+
+
+def test_weights_that_do_not_fit_are_told(tmp_path) -> None:
+    """A file whose weights are of other networks than its config says is refused."""
+    model = new_model(SOURCE[None], LABELS[None])
+    model.config = small_config(generator={"levels": 2, "base_channels": 8})
+    model.save(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="weights of a model must fit its config; those of the generator do not"):
+        core.load_model(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("axes", ["TYX", "YXT", "YTX"])
+def test_a_stack_is_predicted_frame_by_frame_in_its_own_order(axes: str) -> None:
+    """The prediction of a stack holds the prediction of each frame where that frame is."""
+    model = new_model(SOURCE[None], SOURCE[None], "intensity")
+    frames = np.stack([blobs((40, 56), seed)[0] for seed in range(3)])
+    stack = frames.transpose(["TYX".index(axis) for axis in axes])
+    prediction = model.predict(stack, axes)
+    assert (prediction.shape, prediction.dtype) == (stack.shape, np.uint16)
+    back = prediction.transpose([axes.index(axis) for axis in "TYX"])
+    for t in range(3):
+        np.testing.assert_array_equal(back[t], model.predict(frames[t], "YX"))
+
+
+def test_colours_in_and_out() -> None:
+    """An RGB source gives a grey target, a grey source an RGB target."""
+    rgb = np.random.default_rng(0).integers(0, 255, (48, 40, 3), dtype=np.uint8)
+    frame = np.moveaxis(rgb, -1, 0)
+    to_grey = new_model(frame, frame[:1], "intensity")
+    assert to_grey.predict(rgb).shape == (48, 40)
+    to_rgb = new_model(frame[:1], frame, "intensity", "S")
+    assert to_rgb.predict(rgb[..., 0]).shape == (48, 40, 3)
+    with pytest.raises(ValueError, match="must have 3 channels; got 1"):
+        to_grey.predict(rgb[..., 0])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 100), (33, 31)])
+def test_any_size_and_constant_images_are_predicted(shape: tuple[int, int]) -> None:
+    """Images of any size, and without any structure, have a prediction."""
+    model = new_model(SOURCE[None], SOURCE[None], "intensity")
+    assert np.isfinite(model.predict(np.full(shape, 500, np.uint16), "YX")).all()
+    assert model.predict(np.full(shape, 500, np.uint16), "YX").shape == shape
+
+
+@pytest.mark.parametrize(("kind", "marked"), [("intensity", np.nan), ("instances", 0)])
+def test_nan_is_marked_and_warned_of(kind, marked) -> None:
+    """Pixels of the source that are NaN are NaN (or background) in the prediction, and a warning counts them."""
+    source = SOURCE.astype(np.float32)
+    model = new_model(source[None], source[None] if kind == "intensity" else LABELS[None], kind)
+    source[10:12, 10:13] = np.nan
+    with pytest.warns(UserWarning, match="6 pixels of the source are NaN or Inf"):
+        prediction = model.predict(source, "YX")
+    np.testing.assert_array_equal(prediction[10:12, 10:13], marked)
+    assert np.isfinite(prediction).sum() >= source.size - 6
+
+
+def test_scores_of_a_stack_lie_by_arithmetic() -> None:
+    """Each frame's scores are its own; scale, translate and valid fields follow from the field."""
+    model = new_model(SOURCE[None], SOURCE[None], "intensity")
+    source = np.stack([blobs(seed=seed)[0] for seed in range(3)])
+    scored = model.score(source, source[::-1], ("TYX", "TYX"))
+    assert scored.axes == "TYX"
+    assert scored.scores.shape == scored.valid.shape == (3, 96 // 2 - 2, 128 // 2 - 2)
+    assert np.isfinite(scored.scores).all()
+    assert (scored.scale, scored.translate, scored.kind) == ((2.0, 2.0), (2.5, 2.5), "plain")
+    for t in range(3):
+        np.testing.assert_array_equal(scored.scores[t], model.score(source[t], source[2 - t], "YX").scores)
+    assert scored.valid[0].sum() == (48 - 8) * (64 - 8)
+
+
+@pytest.mark.parametrize(
+    ("source", "image", "sentence"),
+    [
+        (np.zeros((96, 128)), np.zeros((96, 127)), "must show the same pixels"),
+        (np.zeros((96, 128, 3)), np.zeros((96, 128)), "must have 1 channels; got 3"),
+        (np.zeros((96, 128)), np.zeros((96, 128, 3)), "channels of the model's targets, 1; got 3"),
+        (np.zeros((15, 128)), np.zeros((15, 128)), "at least one field large, 16 x 16 px; got 15 x 128"),
+        (np.full((96, 128), np.nan), np.zeros((96, 128)), "must be finite; frame 0 holds NaN"),
+    ],
+)
+def test_pairs_that_cannot_be_scored_are_told(source, image, sentence) -> None:
+    """Sizes, channels, small images and NaN are told in a sentence."""
+    with pytest.raises(ValueError, match=sentence):
+        new_model(SOURCE[None], SOURCE[None], "intensity").score(source, image)
+
+
+def test_norms_that_look_at_the_image_refuse_tiles() -> None:
+    """Statistics of each image run in one piece, repeatably, and say so when asked for tiles."""
+    model = new_model(SOURCE[None], SOURCE[None], "intensity", norm_statistics="image")
+    np.testing.assert_array_equal(model.predict(SOURCE, "YX"), model.predict(SOURCE, "YX"))
+    with pytest.raises(ValueError, match="must run in one piece, since tiles would show seams; got tile_size 32"):
+        model.predict(SOURCE, "YX", tile_size=32)

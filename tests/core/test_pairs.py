@@ -1,0 +1,125 @@
+"""Sources and targets show the same pixels, and nobody judges what they learned from."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pix2pix.core.normalization import fit_normalization
+from napari_pix2pix.core.pairs import PairedFrames, PairedPatches, split_pairs
+from napari_pix2pix.core.targets import fit_encoding
+from small import blobs, small_config
+
+
+def patches_of(pairs: PairedFrames, **changes) -> PairedPatches:
+    frames = [pairs.source(i) for i in range(len(pairs))]
+    normalization = fit_normalization(frames, percentiles=(0, 100), limit=0.9)
+    return PairedPatches(
+        pairs, pairs.regions(), small_config(**changes), normalization, fit_encoding(frames, "intensity")
+    )
+
+
+@pytest.mark.parametrize("jitter", [1.0, 1.2])
+def test_source_and_target_patches_show_the_same_window(jitter: float) -> None:
+    """With the source as its own target, both patches are equal after cropping, turning, mirroring and jitter."""
+    stack = np.random.default_rng(0).integers(0, 4000, (3, 60, 50)).astype(np.uint16)
+    patches = patches_of(PairedFrames(stack, stack, "TYX"), jitter=jitter)
+    seen = []
+    for step in range(8):
+        source, target = patches.batch(step)
+        assert source.shape == (2, 1, 32, 32)
+        torch.testing.assert_close(source, target)
+        seen.append(source)
+    assert not any(torch.equal(seen[0], other) for other in seen[1:])
+
+
+def test_a_patch_depends_on_seed_and_step_alone() -> None:
+    """The patches of a step are the same whatever was asked before, and others for another seed."""
+    stack = np.random.default_rng(0).integers(0, 4000, (3, 60, 50)).astype(np.uint16)
+    pairs = PairedFrames(stack, stack, "TYX")
+    one, other = patches_of(pairs), patches_of(pairs)
+    for step in range(5):
+        other.batch(step)
+    assert torch.equal(one.batch(5)[0], other.batch(5)[0])
+    assert not torch.equal(one.batch(5)[0], patches_of(pairs, seed=1).batch(5)[0])
+
+
+def test_every_pixel_can_be_drawn() -> None:
+    """Patches reach every corner of an image that is just larger than a patch."""
+    image = np.arange(34 * 33, dtype=np.uint16).reshape(34, 33)
+    patches = patches_of(PairedFrames(image, image, "YX"), flip=False, rotate=False)
+    seen = {float(value) for step in range(60) for value in patches.batch(step)[0].unique()}
+    assert len(seen) == image.size
+
+
+def test_groups_stay_together() -> None:
+    """Pairs of one slide are never in two kinds, and every pair is in one."""
+    stacks = [np.zeros((40, 40), np.uint8)] * 20
+    pairs = PairedFrames(stacks, stacks, "YX", groups=[f"slide {i // 2}" for i in range(20)])
+    split = split_pairs(pairs, small_config(), reach=21)
+    kinds = [
+        {pairs.groups[region.frame] for region in part} for part in (split.train, split.validation, split.calibration)
+    ]
+    assert [len(kind) for kind in kinds] == [8, 1, 1]
+    assert len(set.union(*kinds)) == 10
+    assert split == split_pairs(pairs, small_config(), reach=21)
+    assert split != split_pairs(pairs, small_config(seed=1), reach=21)
+
+
+def test_frames_of_a_stack_are_blocks_with_a_gap() -> None:
+    """Within one stack kinds are contiguous, a frame apart."""
+    stack = np.zeros((20, 40, 40), np.uint8)
+    split = split_pairs(PairedFrames(stack, stack, "TYX"), small_config(), reach=21)
+    frames = [[region.frame for region in part] for part in (split.train, split.validation, split.calibration)]
+    assert frames == [list(range(14)), [15, 16], [18, 19]]
+
+
+def test_parts_of_an_image_are_apart_by_the_reach() -> None:
+    """Within one image kinds are blocks of at least a patch, the generator's reach apart."""
+    image = np.zeros((64, 400), np.uint8)
+    split = split_pairs(PairedFrames(image, image, "YX"), small_config(), reach=21)
+    columns = [part[0].window[1] for part in (split.train, split.validation, split.calibration)]
+    assert columns == [slice(0, 278), slice(299, 339), slice(360, 400)]
+
+
+def test_what_has_no_room_is_left_out_and_said() -> None:
+    """An image with room for training alone is trained on, with a remark for each kind left out."""
+    image = np.zeros((40, 40), np.uint8)
+    split = split_pairs(PairedFrames(image, image, "YX"), small_config(), reach=21)
+    assert not split.validation
+    assert not split.calibration
+    assert len(split.remarks) == 2
+    assert "scores have no ranks" in split.remarks[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "sentence"),
+    [
+        (
+            [np.zeros((8, 8))],
+            [np.zeros((8, 9))],
+            "Source and target of cell 1 must show the same pixels; got 1 x 8 x 8",
+        ),
+        ([np.zeros((3, 8, 8))], [np.zeros((2, 8, 8))], "must show the same pixels; got 3 x 8 x 8"),
+        ([np.zeros((8, 8))] * 2, [np.zeros((8, 8))], "must have a target; got 2 sources and 1 targets"),
+        ([np.zeros((8, 8)), np.zeros((8, 8, 3))], [np.zeros((8, 8))] * 2, "Every source must have the same channels"),
+    ],
+)
+def test_pairs_that_do_not_pair_up_are_named(source, target, sentence) -> None:
+    """Sizes, counts and channels that differ are told with the pair's name."""
+    with pytest.raises(ValueError, match=sentence):
+        PairedFrames(source, target, names=[f"cell {i + 1}" for i in range(len(source))])
+
+
+def test_pairs_that_cannot_be_trained_on_are_named() -> None:
+    """NaN, constant images and images smaller than a patch are told."""
+    source, target = blobs()
+    holed = source.astype(np.float32)
+    holed[3, 4] = np.nan
+    with pytest.raises(ValueError, match="the source of cell holds NaN or Inf"):
+        PairedFrames(holed, target, names=["cell"]).require_trainable()
+    with pytest.raises(ValueError, match="every source is constant"):
+        PairedFrames(np.ones_like(source), target).require_trainable()
+    with pytest.raises(ValueError, match="every target is constant"):
+        PairedFrames(source, np.ones_like(target)).require_trainable()
+    with pytest.raises(ValueError, match="at least as large as a patch, 128 x 128 px; cell is 96 x 128"):
+        PairedFrames(source, target, names=["cell"]).require_patches(128)

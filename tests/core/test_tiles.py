@@ -1,0 +1,99 @@
+"""Tiles cover a frame once, and give what the whole frame gives."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_pix2pix.core.config import GeneratorConfig
+from napari_pix2pix.core.networks.unet import UNet
+from napari_pix2pix.core.prediction import plan_prediction, predict_tiles
+from napari_pix2pix.core.tiles import plan_tiles
+
+CPU = torch.device("cpu")
+
+
+def generator(levels: int, **changes) -> UNet:
+    """A small one whose norm statistics are not those it was born with."""
+    torch.manual_seed(levels)
+    config = GeneratorConfig(levels=levels, base_channels=4, **changes)
+    network = UNet(1, 2, config)
+    for parameter in network.parameters():
+        parameter.data.mul_(5)  # far from linear
+    network.train()
+    network(torch.rand(2, 1, 64, 64))
+    return network.eval()
+
+
+def predict(network: UNet, frame: np.ndarray, tile_size: int | None, overlap: int | None = None) -> np.ndarray:
+    plan = plan_prediction(network, frame.shape[1:], tile_size, overlap)
+    result = np.full((2, *frame.shape[1:]), np.nan, np.float32)
+    for tile, values in predict_tiles(network, frame, plan, CPU):
+        result[(slice(None), *tile.keep)] = values
+    return result
+
+
+@given(
+    shape=st.lists(st.integers(1, 200), min_size=1, max_size=2) | st.lists(st.integers(1, 30), min_size=3, max_size=3),
+    grid=st.sampled_from([1, 2, 8, 32]),
+    reach=st.integers(0, 100),
+    tile_size=st.none() | st.integers(4, 150),
+)
+def test_every_pixel_is_kept_once_and_sees_its_reach(shape, grid, reach, tile_size) -> None:
+    """Each pixel comes from exactly one tile, whose origin is on the grid and which sees the reach or the border."""
+    plan = plan_tiles(tuple(shape), grid=grid, reach=reach, tile_size=tile_size)
+    kept = np.zeros(shape, int)
+    for tile in plan.tiles:
+        kept[tile.keep] += 1
+        for keep, read, end in zip(tile.keep, tile.read, plan.padded, strict=True):
+            assert read.start % grid == 0
+            assert (read.stop - read.start) % grid == 0
+            assert read.start == 0 or read.start <= keep.start - reach
+            assert read.stop == end or read.stop >= keep.stop + reach
+    assert (kept == 1).all()
+
+
+@settings(max_examples=40)
+@given(
+    levels=st.integers(1, 4),
+    height=st.integers(1, 150),
+    width=st.integers(1, 150),
+    tile_size=st.integers(1, 100),
+    norm=st.sampled_from(["batch", "none"]),
+)
+def test_tiled_equals_whole(levels: int, height: int, width: int, tile_size: int, norm: str) -> None:
+    """With a frozen norm, tiles of any size give the whole frame's prediction, to 1e-4 of the output's range of 2."""
+    network = generator(levels, norm=norm)
+    frame = np.random.default_rng(height * width).standard_normal((1, height, width)).astype(np.float32)
+    np.testing.assert_allclose(predict(network, frame, tile_size), predict(network, frame, None), rtol=0, atol=2e-4)
+
+
+def test_too_little_overlap_shows() -> None:
+    """With less overlap than the reach the tiles differ: the law above can fail."""
+    network = generator(3)
+    frame = np.random.default_rng(0).standard_normal((1, 96, 96)).astype(np.float32)
+    assert np.abs(predict(network, frame, 32, overlap=0) - predict(network, frame, None)).max() > 1e-2
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+@pytest.mark.parametrize("skips", [True, False])
+def test_reach_is_the_support_of_the_gradient(levels: int, skips: bool) -> None:
+    """No pixel further than `reach` moves a prediction, and the reach is not larger than needed."""
+    network = generator(levels, skips=skips, norm="none").double()
+    side = 8 * 2**levels
+    source = torch.rand(1, 1, side, side, dtype=torch.float64)
+    furthest = 0
+    for column in range(side // 2, side // 2 + 2**levels):
+        given_source = source.clone().requires_grad_()
+        network(given_source)[0, :, side // 2, column].sum().backward()
+        touched = torch.nonzero(given_source.grad[0, 0].abs().sum(0))[:, 0]
+        furthest = max(furthest, column - int(touched.min()), int(touched.max()) - column)
+    assert furthest == network.reach
+
+
+@pytest.mark.parametrize(("name", "value"), [("tile_size", 0), ("overlap", -1)])
+def test_impossible_tiles_are_told(name: str, value: int) -> None:
+    """A tile without pixels and a negative overlap are refused."""
+    with pytest.raises(ValueError, match=f"{name} must be at least"):
+        plan_tiles((10, 10), grid=2, reach=3, **{name: value})

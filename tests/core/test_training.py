@@ -1,0 +1,151 @@
+"""A run can be stopped, resumed and repeated, and ends the same."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pix2pix import core
+from napari_pix2pix.core.tensor_files import read_tensors
+from small import blobs, small_config
+
+PAIRS = core.PairedFrames(*blobs(), "YX")
+
+
+def weights(run) -> dict[str, torch.Tensor]:
+    return read_tensors(run / "checkpoint.safetensors")[0]
+
+
+def read_rows(path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_same_seed_same_weights(tmp_path) -> None:
+    """Two runs with one seed end with the same weights and history bit for bit; another seed ends elsewhere."""
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        for _ in core.train(PAIRS, small_config(seed=seed), out=tmp_path / name, device="cpu"):
+            pass
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+    histories = [(tmp_path / name / "history.csv").read_bytes() for name in "ab"]
+    assert histories[0] == histories[1]
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+@pytest.mark.parametrize("stop_at", [1, 4, 13])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_stopped_and_resumed_equals_never_interrupted(tmp_path, stop_at: int, precision) -> None:
+    """Stop after any step and resume: weights, optimizer, history and model are those of one go, bit for bit."""
+    config = small_config(steps=16, precision=precision)
+    for _ in core.train(PAIRS, config, out=tmp_path / "whole", device="cpu"):
+        pass
+    for report in core.train(PAIRS, config, out=tmp_path / "parts", device="cpu"):
+        if report.step == stop_at:
+            break
+    assert (tmp_path / "parts" / "model.safetensors").exists()
+    for _ in core.train(PAIRS, out=tmp_path / "parts", resume=True, device="cpu"):
+        pass
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    for name in ("history.csv", "model.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_a_finished_run_resumes_to_its_end(tmp_path) -> None:
+    """Resuming what is done gives its model and changes nothing."""
+    for _ in core.train(PAIRS, small_config(), out=tmp_path, device="cpu"):
+        pass
+    before = (tmp_path / "model.safetensors").read_bytes()
+    [report] = core.train(PAIRS, out=tmp_path, resume=True, device="cpu")
+    assert report.step == 6
+    assert report.model is not None
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_reports_tell_losses_validation_and_previews(tmp_path) -> None:
+    """Losses come every ten steps, figures when validating, a preview at the first step; all of it finite."""
+    stack = [blobs(seed=i) for i in range(10)]
+    pairs = core.PairedFrames([s for s, _ in stack], [t for _, t in stack], "YX")
+    reports = list(core.train(pairs, small_config(steps=12, validate_every=6), out=tmp_path, device="cpu"))
+    assert [r.step for r in reports] == [*range(1, 13), 12]
+    assert reports[0].preview.source.dtype == np.uint16
+    assert reports[0].preview.prediction.shape == reports[0].preview.target.shape
+    assert set(reports[10].losses) == {"l1", "generator", "discriminator"}
+    assert set(reports[5].metrics) == {"dice", "object_f1_iou50"}
+    rows = read_rows(tmp_path / "history.csv")
+    assert [row["step"] for row in rows] == ["6", "10", "12"]
+    rows = read_rows(tmp_path / "split.csv")
+    assert [row["kind"] for row in rows] == ["train"] * 8 + ["validation", "calibration"]
+    plan = json.loads((tmp_path / "config.json").read_text())
+    assert plan["encoding"]["kind"] == "instances"
+
+
+def test_training_lowers_the_l1_loss(tmp_path) -> None:
+    """A hundred steps on one image more than halve the L1 loss of the first ten."""
+    source, _ = blobs()
+    config = small_config(steps=100, validation_share=0, calibration_share=0, learning_rate=2e-3)
+    reports = list(core.train(core.PairedFrames(source, source, "YX"), config, out=tmp_path, device="cpu"))
+    assert reports[-1].losses["l1"] < reports[9].losses["l1"] / 2
+
+
+def test_l1_only_has_no_discriminator(tmp_path) -> None:
+    """With gan_weight 0 only L1 trains, and scoring says why it cannot."""
+    config = small_config(gan_weight=0, validation_share=0, calibration_share=0)
+    *_, report = core.train(PAIRS, config, out=tmp_path, device="cpu")
+    assert set(report.losses) == {"l1"}
+    with pytest.raises(ValueError, match="must have a discriminator"):
+        report.model.score(*blobs(), "YX")
+
+
+def test_the_best_model_on_validation_is_kept(tmp_path) -> None:
+    """The model in the run folder has the best figure of the history."""
+    stack = [blobs(seed=i) for i in range(4)]
+    pairs = core.PairedFrames([s for s, _ in stack[:3]], [t for _, t in stack[:3]], "YX")
+    judges = core.PairedFrames(*stack[3], "YX")
+    config = small_config(steps=40, validate_every=4, calibration_share=0, learning_rate=5e-3)
+    *_, report = core.train(pairs, config, out=tmp_path, validation=judges, device="cpu")
+    rows = read_rows(tmp_path / "history.csv")
+    figures = {int(row["step"]): float(row["validation_object_f1_iou50"]) for row in rows if row["validation_dice"]}
+    assert report.model.provenance["figures"]["validation"]["object_f1_iou50"] == max(figures.values())
+    assert figures[report.model.provenance["step"]] == max(figures.values())
+
+
+def test_what_is_in_the_way_is_told(tmp_path) -> None:
+    """A folder with files, a missing run, a locked run: one sentence each, and nothing is touched."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="must go to a new or empty folder"):
+        core.train(PAIRS, small_config(), out=tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"must hold config\.json"):
+        core.train(PAIRS, out=tmp_path, resume=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+    config = small_config(validation_share=0, calibration_share=0)
+    first = core.train(PAIRS, config, out=tmp_path / "run", device="cpu")
+    next(first)
+    with pytest.raises(ValueError, match="one process at a time"):
+        core.train(PAIRS, out=tmp_path / "run", resume=True, device="cpu")
+    first.close()
+
+
+def test_pairs_refused_leave_nothing(tmp_path) -> None:
+    """Pairs that cannot be trained on leave no file of a run."""
+    with pytest.raises(ValueError, match="every source is constant"):
+        core.train(core.PairedFrames(np.ones((64, 64)), np.eye(64)), small_config(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_model(tmp_path) -> None:
+    """A learning rate that explodes ends in one sentence; the checkpoint from before stays readable."""
+    config = small_config(steps=300, learning_rate=1e30, validation_share=0, calibration_share=0, precision="float32")
+    with pytest.raises(RuntimeError, match="Losses must stay finite"):
+        for _ in core.train(PAIRS, config, out=tmp_path, device="cpu"):
+            pass
+    assert weights(tmp_path)

@@ -1,0 +1,37 @@
+"""A pair of images and settings small enough to train on in a second."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_pix2pix.core.config import Config, make_config
+
+
+def blobs(shape: tuple[int, int] = (96, 128), seed: int = 0) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """A noisy 12-bit image of round objects, and one label per object."""
+    random = np.random.default_rng(seed)
+    points = np.zeros(shape)
+    points[tuple(random.integers(4, n - 4, 25) for n in shape)] = 1
+    bright = ndimage.gaussian_filter(points, 3)
+    labels, _ = ndimage.label(bright > 0.4 * bright.max())
+    source = 300 + 3000 * bright / bright.max() + random.normal(0, 100, shape)
+    return source.astype(np.uint16), labels.astype(np.uint16)
+
+
+def small_config(**changes) -> Config:
+    """A U-Net of 8 channels and a 16 x 16 PatchGAN on patches of 32."""
+    small = {
+        "generator": {"levels": 3, "base_channels": 8},
+        "discriminator": {"n_layers": 1, "base_channels": 8},
+        "patch_size": 32,
+        "batch_size": 2,
+        "steps": 6,
+        "validate_every": 4,
+    }
+    return make_config(changes=small | changes)
+
+
+SMALL_FLAGS = (
+    "--generator.levels 3 --generator.base-channels 8 --discriminator.n-layers 1 --discriminator.base-channels 8 "
+    "--patch-size 32 --batch-size 2 --steps 6 --validate-every 4 --device cpu"
+).split()
