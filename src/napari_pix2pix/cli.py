@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
+from pydantic import ValidationError
 
 from napari_pix2pix import __version__
-from napari_pix2pix.core.config import PRESETS, Config, make_config, read_json_object
+from napari_pix2pix.core.config import PRESETS, Config, in_one_sentence, make_config, read_json_object
 from napari_pix2pix.events import (
     DONE,
     FAILED,
@@ -25,6 +26,7 @@ from napari_pix2pix.events import (
     draw_json,
     draw_text,
     interruptible,
+    training_events,
     until_stopped,
     warnings_as_events,
 )
@@ -114,15 +116,7 @@ def train(
 
     from napari_pix2pix import core
     from napari_pix2pix.core.training import RunFolder
-    from napari_pix2pix.files.folders import PairedFiles, open_pairs, reopen_pairs
-    from napari_pix2pix.files.pictures import write_preview
-
-    def frames(files: PairedFiles | None) -> core.PairedFrames | None:
-        if files is None:
-            return None
-        sources, targets = ([stack.array for stack in side] for side in (files.sources, files.targets))
-        axes = [[stack.axes for stack in side] for side in (files.sources, files.targets)]
-        return core.PairedFrames(sources, targets, (axes[0], axes[1]), names=files.names)
+    from napari_pix2pix.files.folders import open_pairs, reopen_pairs
 
     if resume is not None:
         files, judges = reopen_pairs(said["train"]), reopen_pairs(said["validation"]) if said["validation"] else None
@@ -133,33 +127,17 @@ def train(
         judges = None
         if validation_source is not None and validation_target is not None:
             judges = open_pairs(validation_source, validation_target, source_axes, target_axes)
-    pairs = frames(files)
-    assert pairs is not None
     reports = core.train(
-        pairs,
+        files.frames(),
         chosen,
         out=out,
-        validation=frames(judges),
+        validation=judges.frames() if judges else None,
         resume=resume is not None,
         overwrite=overwrite,
         device=device,
         provenance={"train": files.provenance(), "validation": judges.provenance() if judges else None},
     )
-    with closing(reports):
-        for report in reports:
-            if report.preview is not None:
-                path = out / "previews" / f"{report.step:07d}.png"
-                write_preview(path, report.preview.source, report.preview.prediction, report.preview.target)
-                yield {"event": "preview", "step": report.step, "path": str(path)}
-            yield {
-                "event": "progress",
-                "unit": "steps",
-                "done": report.step,
-                "total": report.steps,
-                "remaining_s": report.remaining_s,
-                "losses": report.losses,
-                "metrics": report.metrics,
-            }
+    yield from training_events(reports, out)
     model = out / "model.safetensors"
     yield {"event": "result", "model": str(model), "text": f"Model: {model}"}
 
@@ -246,10 +224,7 @@ def evaluate(
     from napari_pix2pix.files.folders import open_pairs
 
     assert source is not None and target is not None
-    files = open_pairs(source, target, source_axes, target_axes)
-    sides = [[stack.array for stack in side] for side in (files.sources, files.targets)]
-    axes = tuple([stack.axes for stack in side] for side in (files.sources, files.targets))
-    pairs = core.PairedFrames(sides[0], sides[1], (axes[0], axes[1]), names=files.names)
+    pairs = open_pairs(source, target, source_axes, target_axes).frames()
     if prediction is not None:
         report = core.evaluate_prediction(pairs, None, kind=target_kind)
     else:
@@ -402,6 +377,8 @@ def run_command(
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error.__cause__, ValidationError):
+        return in_one_sentence(error.__cause__)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split())

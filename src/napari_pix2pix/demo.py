@@ -16,7 +16,8 @@ from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.evaluation import dice, object_f1
 from napari_pix2pix.core.training import RunFolder
-from napari_pix2pix.files.pictures import draw_story, write_preview
+from napari_pix2pix.events import Event, training_events
+from napari_pix2pix.files.pictures import draw_story
 from napari_pix2pix.files.results import predict_file, score_file
 from napari_pix2pix.files.samples import DEMO_TEST, DEMO_TRAIN, demo_pair
 from napari_pix2pix.files.stacks import open_stack, write_stack
@@ -26,7 +27,7 @@ IMAGES = ("train_source.tif", "train_target.tif", "source.tif", "target.tif", "p
 OTHERS = ("metrics.json", "demo.png", "previews", ".lock")
 
 
-def run_demo(out: Path, device: str = "auto") -> Iterator[dict[str, Any]]:
+def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
     """Write the demo to the folder `out`; yields progress and, last, the figures.
 
     Raises
@@ -65,25 +66,8 @@ def run_demo(out: Path, device: str = "auto") -> Iterator[dict[str, Any]]:
         },
     )
     pairs = core.PairedFrames(images["train_source"], images["train_target"], "YX", names=["demo"])
-    model = None
-    for report in core.train(pairs, config, out=out, overwrite=True, device=device):
-        model = report.model or model
-        if report.preview is not None:
-            write_preview(
-                out / "previews" / f"{report.step:07d}.png",
-                report.preview.source,
-                report.preview.prediction,
-                report.preview.target,
-            )
-        yield {
-            "event": "progress",
-            "unit": "steps",
-            "done": report.step,
-            "total": report.steps,
-            "remaining_s": report.remaining_s,
-            "losses": report.losses,
-        }
-    assert model is not None
+    yield from training_events(core.train(pairs, config, out=out, overwrite=True, device=device), out)
+    model = core.load_model(out / "model.safetensors", device)
 
     # Predict and score the part that was held out.
     yield from predict_file(model, out / "source.tif", out / "prediction.tif")

@@ -11,9 +11,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.training import Report
 
 Event = dict[str, Any]
 Events = Generator[Event, None, None]
@@ -71,6 +75,27 @@ def until_stopped(events: Events, warned: SimpleQueue[Event], stop: Callable[[],
         yield warned.get()
 
 
+def training_events(reports: Generator["Report", None, None], run: Path) -> Events:
+    """The reports of a training as events; previews are drawn into the run folder."""
+    from napari_pix2pix.files.pictures import write_preview
+
+    with closing(reports):
+        for report in reports:
+            if (preview := report.preview) is not None:
+                path = run / "previews" / f"{report.step:07d}.png"
+                write_preview(path, preview.source, preview.prediction, preview.target)
+                yield {"event": "preview", "step": report.step, "path": str(path)}
+            yield {
+                "event": "progress",
+                "unit": "steps",
+                "done": report.step,
+                "total": report.steps,
+                "remaining_s": report.remaining_s,
+                "losses": report.losses,
+                "metrics": report.metrics,
+            }
+
+
 def exit_code(event: Event) -> int:
     """What this event means for the exit code."""
     return int(event.get("code", FAILED if event.get("failed") or event["event"] == "stopped" else DONE))
@@ -105,7 +130,8 @@ def draw_text(events: Iterator[Event]) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    notes, code, task = Console(stderr=True, soft_wrap=True, highlight=False), DONE, None
+    notes, code = Console(stderr=True, soft_wrap=True, highlight=False), DONE
+    tasks: dict[str, Any] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, TextColumn("{task.fields[figures]}"), console=notes)
     marks = {"warning": "warning: ", "error": "error: ", "failure": "failed: "}
@@ -115,15 +141,17 @@ def draw_text(events: Iterator[Event]) -> int:
             if event["event"] == "progress":
                 named = {**event.get("losses", {}), **event.get("metrics", {})}
                 figures = "  ".join(f"{name} {value:.3f}" for name, value in named.items())
-                if task is None:
+                if (unit := event["unit"]) not in tasks:
                     bar.start()
-                    task = bar.add_task(event["unit"], total=event["total"], figures="")
-                bar.update(task, completed=event["done"], total=event["total"], figures=figures)
+                    tasks[unit] = bar.add_task(unit, total=event["total"], figures="")
+                bar.update(tasks[unit], completed=event["done"], total=event["total"], figures=figures)
             elif event["event"] == "result":
-                bar.stop()
+                if tasks:
+                    bar.stop()
                 print(event["text"], flush=True)
             elif "text" in event:
                 notes.print(marks.get(event["event"], "") + event["text"], markup=False)
     finally:
-        bar.stop()
+        if tasks:
+            bar.stop()
     return code

@@ -163,11 +163,16 @@ def validated(model: type[M], values: dict[str, Any]) -> M:
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "value_error":
-            raise ValueError(str(first["ctx"]["error"])) from error
-        name = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}; got {first['input']!r}.") from error
+        raise ValueError(in_one_sentence(error)) from error
+
+
+def in_one_sentence(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong: where, what must be, what was found."""
+    first = error.errors()[0]
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    name = ".".join(str(part) for part in first["loc"])
+    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}; got {first['input']!r}."
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -167,7 +167,8 @@ class RunFolder:
         """Raise a FileExistsError if something is there, unless it may be overwritten."""
         if self.path.is_file():
             raise FileExistsError(f"A run must go to a folder; {self.path} is a file. Choose another --out.")
-        if not overwrite and self.path.is_dir() and any(p.name != ".lock" for p in self.path.iterdir()):
+        allowed = {".lock", "data"}  # the docks write layers without a file to `data` first
+        if not overwrite and self.path.is_dir() and any(p.name not in allowed for p in self.path.iterdir()):
             raise FileExistsError(
                 f"A run must go to a new or empty folder; {self.path} holds files. Choose another --out, or --resume, "
                 "or --overwrite."
@@ -175,7 +176,13 @@ class RunFolder:
 
     def lock(self) -> FileLock:
         """The lock of this run, taken; two processes never work on one run."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / ".lock").touch()
+        except OSError as error:
+            raise PermissionError(
+                f"A run's folder must be writable; {self.path} is not ({error.strerror}). Choose another --out."
+            ) from error
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
             lock.acquire()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.files.stacks import SUFFIXES, Stack, open_stack, sha256, stem
 
@@ -30,6 +30,10 @@ def list_images(path: Path | str) -> list[Path]:
     return sorted(found)
 
 
+if TYPE_CHECKING:
+    from napari_pix2pix.core.pairs import PairedFrames
+
+
 @dataclass(frozen=True)
 class PairedFiles:
     """Sources and targets as stacks, in the same order."""
@@ -37,6 +41,15 @@ class PairedFiles:
     names: tuple[str, ...]
     sources: tuple[Stack, ...]
     targets: tuple[Stack, ...]
+
+    def frames(self) -> "PairedFrames":
+        """The same pairs for the core."""
+        from napari_pix2pix.core.pairs import PairedFrames  # imports torch
+
+        (sources, source_axes), (targets, target_axes) = (
+            ([stack.array for stack in side], [stack.axes for stack in side]) for side in (self.sources, self.targets)
+        )
+        return PairedFrames(sources, targets, (source_axes, target_axes), names=self.names)
 
     def provenance(self) -> dict[str, Any]:
         """Paths, axes and hashes, for the run folder and the model."""

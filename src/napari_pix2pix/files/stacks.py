@@ -1,6 +1,7 @@
 """One image file as a lazily read stack, and a result written as OME-TIFF."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -156,8 +157,12 @@ def _read_picture(path: Path, index: Any) -> NDArray[Any]:
 
 def _open_tiff(path: Path) -> Stack:
     with tifffile.TiffFile(path) as file:
-        series = file.series[0]
+        with _logged_errors_raised():
+            len(file.pages)  # finds every page
+            series = file.series[0]
         size = path.stat().st_size
+        if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
+            raise ValueError("the file is shorter than its header says")
         for page in series.pages:
             if page is not None and any(
                 start + count > size for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)
@@ -169,6 +174,22 @@ def _open_tiff(path: Path) -> Stack:
         array = LazyArray(path, tuple(series.shape), np.dtype(series.dtype), _read_tiff)
         sizes, names = _ome_metadata(file) if file.is_ome else _resolution_metadata(file)
         return Stack(path, array, axes, sizes, names)
+
+
+class _Raise(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ValueError(record.getMessage())
+
+
+@contextmanager
+def _logged_errors_raised() -> Iterator[None]:
+    """Where tifffile would log an error and go on with the pages that are left, raise it."""
+    logger, handler = logging.getLogger("tifffile"), _Raise(logging.ERROR)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _read_tiff(path: Path, index: Any) -> NDArray[Any]:

@@ -10,9 +10,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from napari_pix2pix.events import DONE, FAILED, Event
-
+Event = dict[str, Any]
+"""As in `napari_pix2pix.events`, which knows more rooms than may be known here."""
+DONE, FAILED = 0, 1
+"""Exit codes."""
 COMMAND = (sys.executable, "-P", "-m", "napari_pix2pix", "serve")
 """-P: a folder that happens to be the current one does not shadow the standard library."""
 CLOSE_S = 4.5
@@ -63,14 +66,14 @@ class Child:
             if self._process is None or not self._process.alive:
                 self._process = _Process(self._command, self._on_event, self._go_on)
 
-    def run(self, words: Sequence[str]) -> int:
+    def run(self, words: Sequence[object]) -> int:
         """Have the command line `words` done after those before it; its number."""
         number = next(self._numbers)
         with self._lock:
             try:
                 self.warm_up()
                 assert self._process is not None
-                self._process.run(number, tuple(words))
+                self._process.run(number, tuple(str(word) for word in words))
                 return number
             except OSError as error:
                 text = f"The process that computes cannot be started ({error})."

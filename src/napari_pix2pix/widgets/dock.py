@@ -1,15 +1,14 @@
 """What the docks share: a form, a button that runs a command of the command line, and what is heard of it."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from magicgui.widgets import ComboBox
-from napari.layers import Image, Labels, Layer
+from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_pix2pix.events import Event
+from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
 from napari_pix2pix.widgets.session import STOP_S, Job, Prepare, shared_session
 
 
@@ -39,13 +38,17 @@ class Dock(QWidget):
         Whose layers are offered, and to which results are added.
     """
 
-    verb, explained = "Run", ""
+    verb, explained, stop_explained = "Run", "", "End what runs; nothing is added"
+    stop_within_s: float | None = None
+    """How long the button Stop waits before it kills the child; None: as long as it takes."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
-        self.viewer, self.session, self.job = viewer, shared_session(), None
+        self.viewer, self.session = viewer, shared_session()
+        self.job: Job | None = None
         self._layers: tuple[Layer, ...] = ()
-        self._choices: list[ComboBox] = []
+        self._trouble = ""
+        self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
 
@@ -62,6 +65,7 @@ class Dock(QWidget):
         self.run_button.setToolTip(self.explained)
         self.run_button.clicked.connect(self.run)
         self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip(self.stop_explained)
         self.stop_button.clicked.connect(self.stop)
         self.buttons = QHBoxLayout()
         self.buttons.addWidget(self.run_button, 2)
@@ -88,27 +92,9 @@ class Dock(QWidget):
         name.setToolTip(tooltip)
         self.form.addRow(name, field)
 
-    def add_layer_choice(self, label: str, tooltip: str, prefer: Callable[[Layer], bool] | None = None) -> ComboBox:
-        """A list of the viewer's images and labels that follows them.
-
-        Parameters
-        ----------
-        label, tooltip
-            What to choose.
-        prefer
-            What the layer to begin with is like; None: the active one.
-        """
-        viewer = self.viewer
-
-        def offered(_: Any) -> list[Layer]:
-            return [layer for layer in viewer.layers if isinstance(layer, Image | Labels)]
-
-        choice = ComboBox(choices=offered, tooltip=tooltip)
-        preferred = [layer for layer in reversed(offered(None)) if prefer is not None and prefer(layer)]
-        if prefer is None and isinstance(viewer.layers.selection.active, Image | Labels):
-            preferred = [viewer.layers.selection.active]
-        if preferred:
-            choice.value = preferred[0]
+    def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer) -> LayerChoice:
+        """A list of the viewer's images and labels that follows them; `prefer` picks the one to begin with."""
+        choice = LayerChoice(self.viewer, prefer)
         self._choices.append(choice)
         self.add_row(label, choice.native, tooltip)
         return choice
@@ -116,7 +102,7 @@ class Dock(QWidget):
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now; napari calls this when they change."""
         for choice in self._choices:
-            choice.reset_choices()
+            choice.refresh()
 
     # The command
 
@@ -139,7 +125,7 @@ class Dock(QWidget):
         except ValueError as error:
             show_error(str(error))
             return
-        waits = self.session.busy
+        waits, self._trouble = self.session.busy, ""
         self._layers = request.layers
         self.job = job = self.session.start(self._token, request.prepare)
         job.event.connect(self._hear)
@@ -150,12 +136,15 @@ class Dock(QWidget):
         self.bar.show()
         self.status.setText("Waits until what runs has ended …" if waits else "Starts …")
 
-    def stop(self, within_s: float | None = None) -> None:
-        """End in order what runs, or within so many seconds."""
+    def stop(self) -> None:
+        """End in order what runs."""
+        self._stop(self.stop_within_s)
+
+    def _stop(self, within_s: float | None) -> None:
         if self.job is not None:
             self.stop_button.setEnabled(False)
             self.status.setText("Stops …")
-            self.job.stop(within_s or None)
+            self.job.stop(within_s)
 
     def hear(self, event: Event) -> None:
         """An event of the command that the dock itself cares for."""
@@ -179,13 +168,14 @@ class Dock(QWidget):
         elif kind == "warning":
             show_warning(event["text"])
         elif kind in ("error", "failure"):
+            self._trouble = event["text"]
             show_error(event["text"])
         self.hear(event)
 
     def _end(self, well: bool) -> None:
         job, self.job = self.job, None
         if job is not None:
-            self.idle("Stopped." if job.stopped else "" if well else "Failed.")
+            self.idle("Stopped." if job.stopped else "" if well else self._trouble)
             self.finish(well)
 
     def _show_idle(self) -> None:
@@ -197,7 +187,7 @@ class Dock(QWidget):
 
     def _layer_removed(self, event: Any) -> None:
         if event.value in self._layers:
-            self.stop(STOP_S)
+            self._stop(STOP_S)
 
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does on close."""

@@ -13,6 +13,8 @@ from napari_pix2pix.files.stacks import Stack, open_stack
 from napari_pix2pix.widgets.layers import layer_axes, read_as
 
 SCORES_COLORMAP = "cividis"
+MADE_HERE = "napari-pix2pix"
+"""Key of a layer's metadata that says what it is and of which layer."""
 
 
 def placement(layer: Layer, keep: Sequence[int] | None = None) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def prediction_layers(source: Layer, path: Path, labels: bool) -> list[Layer]:
     stack = open_stack(path)
     axes = _axes_of_result(source, stack)
     values, place = read_as(stack, axes), placement(source, _kept(source, axes))
+    place["metadata"] = {MADE_HERE: {"is": "prediction", "source": source.name}}
     if labels:
         return [Labels(values, name=f"{source.name} (predicted)", **place)]
     if "C" not in axes:
@@ -105,7 +108,8 @@ def scores_layer(image: Layer, path: Path, scale: ArrayLike, translate: ArrayLik
     scores = read_as(open_stack(path), axes)
     return Image(
         scores,
-        name=f"{image.name} (patch scores)",
+        name=f"{image.name}: patch scores",
+        metadata={MADE_HERE: {"is": "patch scores", "source": image.name}},
         colormap=SCORES_COLORMAP,
         contrast_limits=_limits(scores),
         interpolation2d="nearest",

@@ -9,13 +9,12 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
-from napari_pix2pix.events import FAILED, Event
-from napari_pix2pix.widgets.bridge import Child
+from napari_pix2pix.widgets.bridge import FAILED, Child, Event
 from napari_pix2pix.widgets.layers import Stopped
 
 STOP_S = 4.5
 """How long a command may take to end in order once its dock or its layer is gone."""
-Prepare = Callable[[Callable[[], bool]], Sequence[str]]
+Prepare = Callable[[Callable[[], bool]], Sequence[object]]
 
 
 class Job(QObject):
@@ -141,8 +140,8 @@ class Session(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether a command runs, waits or is prepared."""
-        return bool(self._jobs or self._preparing)
+        """Whether a command of a dock runs, waits or is prepared."""
+        return any(job.owner is not self for job in [*self._jobs.values(), *self._preparing])
 
     def in_thread(
         self, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[Exception], None]

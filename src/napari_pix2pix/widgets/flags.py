@@ -1,0 +1,25 @@
+"""Settings as flags of the command line, and other words for people."""
+
+from pydantic import BaseModel
+
+
+def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> list[str]:
+    """The flags that turn the settings of `preset` into `config`."""
+    words: list[str] = []
+    for name, value in config:
+        old, flag = getattr(preset, name), f"{prefix}{name.replace('_', '-')}"
+        if isinstance(value, BaseModel):
+            words += changed_flags(old, value, f"{flag}.")
+        elif value != old:
+            words.append(f"--{flag}={str(value).lower() if isinstance(value, bool) else value}")
+    return words
+
+
+def time_left(seconds: float | None) -> str:
+    """`` · 1 min 20 s left``, or nothing where it is not known."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    said = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f" · {said} left"

@@ -1,0 +1,89 @@
+"""A list of the viewer's images and labels that follows them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image, Labels, Layer
+from qtpy.QtWidgets import QWidget
+
+from napari_pix2pix.widgets.placing import MADE_HERE
+
+Prefer = Callable[[list[Layer]], Layer | None]
+
+
+class LayerChoice:
+    """One of the viewer's Image and Labels layers.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are offered.
+    prefer
+        Picks the layer to begin with; asked again when layers come and go, until the user has chosen.
+    """
+
+    def __init__(self, viewer: Any, prefer: Prefer) -> None:
+        self._viewer, self._prefer, self._chosen = viewer, prefer, False
+        self._combo = ComboBox(choices=lambda _: offered(viewer))
+        self.native: QWidget = self._combo.native
+        self.changed = self._combo.changed
+        self.native.activated.connect(self._choose)
+        self.refresh()
+
+    @property
+    def value(self) -> Layer | None:
+        """The chosen layer; None where there is none to choose."""
+        return self._combo.value
+
+    @value.setter
+    def value(self, layer: Layer) -> None:
+        self._combo.value = layer
+        self._chosen = True
+
+    def refresh(self) -> None:
+        """Offer the layers that there are now."""
+        before = self.value
+        self._combo.reset_choices()
+        layers = offered(self._viewer)
+        self._chosen = self._chosen and before in layers
+        if not self._chosen and (preferred := self._prefer(layers)) is not None:
+            self._combo.value = preferred
+
+    def _choose(self, _: int) -> None:
+        self._chosen = True
+
+
+def offered(viewer: Any) -> list[Layer]:
+    """The viewer's images and labels, the undermost first."""
+    return [layer for layer in viewer.layers if isinstance(layer, Image | Labels)]
+
+
+def made_here(layer: Layer) -> str:
+    """What a layer is that a dock has made: prediction, patch scores or preview; else empty."""
+    return str(layer.metadata.get(MADE_HERE, {}).get("is", ""))
+
+
+def first_image(layers: list[Layer]) -> Layer | None:
+    """The undermost image that no dock has made."""
+    own = [layer for layer in layers if not made_here(layer)]
+    return next((layer for layer in own if isinstance(layer, Image)), next(iter(own), None))
+
+
+def first_target(layers: list[Layer]) -> Layer | None:
+    """The undermost labels, else the image next to the first one."""
+    own = [layer for layer in layers if not made_here(layer) and layer is not first_image(layers)]
+    return next((layer for layer in own if isinstance(layer, Labels)), next(iter(own), None))
+
+
+def last_prediction(layers: list[Layer]) -> Layer | None:
+    """The uppermost prediction, else the first target."""
+    made = [layer for layer in layers if made_here(layer) == "prediction"]
+    return made[-1] if made else first_target(layers)
+
+
+def its_source(layers: list[Layer]) -> Layer | None:
+    """The layer from which the last prediction was made, else the first image."""
+    made = last_prediction(layers)
+    name = made.metadata.get(MADE_HERE, {}).get("source") if made is not None else None
+    return next((layer for layer in layers if layer.name == name), first_image(layers))

@@ -1,0 +1,88 @@
+"""What *Predict* and *Patch scores* share: a model, and results that are loaded in a thread and become layers."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import QLabel
+
+from napari_pix2pix.widgets.card import read_card
+from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
+from napari_pix2pix.widgets.dock import Dock
+from napari_pix2pix.widgets.places import new_working_folder
+from napari_pix2pix.widgets.session import STOP_S
+
+
+class ModelDock(Dock):
+    """A dock that applies a model to layers and adds what comes of it."""
+
+    stop_within_s = STOP_S  # nothing is lost with it
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__(viewer)
+        self.model = ModelChoice(self.session)
+        self.card = QLabel()
+        self.card.setWordWrap(True)
+        self.card.setToolTip("What the model says of itself")
+        self.add_row("Model", self.model, "The model to use: the last one trained comes first")
+        self.form.addRow("", self.card)
+        self.model.combo.currentIndexChanged.connect(self._show_card)
+        self._show_card()
+        self.remark = ""
+        self._folder: Path | None = None
+        self._load: Callable[[], list[Layer]] | None = None
+
+    def add_device(self) -> None:
+        """The last row of the form."""
+        self.device = DeviceChoice(self.session)
+        self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
+
+    def new_folder(self) -> Path:
+        """A folder for this command's files; it goes when the command has ended."""
+        self._folder = new_working_folder()
+        return self._folder
+
+    def load_with(self, load: Callable[..., list[Layer]], *arguments: Any, **named: Any) -> None:
+        """What is to become of the result."""
+        self._load = partial(load, *arguments, **named)
+
+    def finish(self, well: bool) -> None:
+        """Load the result in a thread, then add it."""
+        folder, load, self._folder, self._load = self._folder, self._load, None, None
+        if folder is None:
+            return
+        if well and load is not None:
+            self.run_button.setEnabled(False)
+            self.session.in_thread(partial(_load_and_clean, load, folder), self._add, self._not_loaded)
+        else:
+            self.session.in_thread(partial(shutil.rmtree, folder, True), _nothing, _nothing)
+
+    def _add(self, layers: list[Layer]) -> None:
+        for layer in layers:
+            self.viewer.add_layer(layer)
+        self.idle("Added " + " and ".join(f"“{layer.name}”" for layer in layers) + f". {self.remark}")
+
+    def _not_loaded(self, error: Exception) -> None:
+        show_error(str(error))
+        self.idle(str(error))
+
+    def _show_card(self, *_: Any) -> None:
+        try:
+            self.card.setText(read_card(self.model.value()).text)
+        except ValueError as error:
+            self.card.setText("" if self.model.combo.currentIndex() < 0 else str(error))
+
+
+def _load_and_clean(load: Callable[[], list[Layer]], folder: Path) -> list[Layer]:
+    try:
+        return load()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _nothing(_: Any) -> None:
+    pass

@@ -1,0 +1,70 @@
+"""The preview of a training: one layer whose pixels are replaced."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Layer
+from numpy.typing import NDArray
+
+from napari_pix2pix.files.stacks import open_stack
+from napari_pix2pix.widgets.placing import MADE_HERE
+
+GAP = 0.05
+"""Between the source and the preview below it, as a share of the source's height."""
+
+
+class PreviewLayer:
+    """Source, prediction and target image side by side, below the source; gone for good if the user removes it.
+
+    Parameters
+    ----------
+    viewer
+        To which it is added.
+    name
+        Of the layer.
+    source
+        The layer to lie below.
+    """
+
+    legend = "Preview, below the source: source, prediction, target image."
+
+    def __init__(self, viewer: Any, name: str, source: Layer) -> None:
+        self._viewer, self._name, self._source = viewer, name, source
+        self.layer: Image | None = None
+
+    def read(self, path: str) -> Callable[[], NDArray[np.uint8]]:
+        """A function, for a thread, that reads the picture."""
+        return partial(_read, Path(path))
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """Put the picture into the layer, which is added the first time."""
+        if self.layer is None:
+            self._add(picture)
+        elif self.layer in self._viewer.layers:
+            self.layer.data = picture
+
+    def miss(self, error: Exception) -> None:
+        """A picture that cannot be read is left out: the next one comes soon."""
+
+    def _add(self, picture: NDArray[np.uint8]) -> None:
+        low, high = np.asarray(self._source.extent.world)[:, -2:]
+        selected = set(self._viewer.layers.selection)
+        self.layer = Image(
+            picture,
+            name=self._name,
+            rgb=True,
+            metadata={MADE_HERE: {"is": "preview", "source": self._source.name}},
+            scale=np.abs(self._source.scale[-2:]),
+            translate=(high[0] + GAP * (high[0] - low[0]), low[1]),
+            units=self._source.units[-2:],
+        )
+        self._viewer.add_layer(self.layer)
+        self._viewer.layers.selection = selected
+        self._viewer.reset_view()
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    return open_stack(path).array[...]

@@ -1,0 +1,125 @@
+"""A form over settings: one control per field of a frozen model, its docstring as tooltip, its limits enforced."""
+
+import types
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QWidget
+
+from napari_pix2pix.core.config import Settings, validated
+
+LARGEST = 2**31 - 1
+
+
+class _Field(NamedTuple):
+    """A control with how to read and to fill it."""
+
+    control: QWidget
+    value: Callable[[], Any]
+    set_value: Callable[[Any], None]
+
+
+class SettingsForm(QWidget):
+    """The fields of `model` except those in `without`, nested models in titled parts.
+
+    `set_value(c)` then `value() == c`: also what it does not show is kept.
+
+    Parameters
+    ----------
+    start
+        The settings to begin with.
+    without
+        Names of fields that are shown elsewhere.
+    """
+
+    def __init__(self, start: Settings, without: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self._settings = start
+        self._layout = QFormLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._fields: dict[tuple[str, ...], _Field] = {}
+        plain = [name for name, value in start if not isinstance(value, Settings)]
+        nested = [name for name, value in start if isinstance(value, Settings)]
+        for name in plain:
+            if name not in without:
+                self._add((name,), type(start).model_fields[name])
+        for name in nested:
+            part: Settings = getattr(start, name)
+            self._layout.addRow(QLabel(f"<b>{_words(name)}</b>"))
+            for inner, described in type(part).model_fields.items():
+                self._add((name, inner), described)
+        self.set_value(start)
+
+    def value(self) -> Settings:
+        """The settings as they are in the form.
+
+        Raises
+        ------
+        ValueError
+            If a value is out of range, or two do not fit: one sentence.
+        """
+        values = self._settings.model_dump()
+        for path, field in self._fields.items():
+            place = values
+            for name in path[:-1]:
+                place = place[name]
+            place[path[-1]] = field.value()
+        return validated(type(self._settings), values)
+
+    def set_value(self, settings: Settings) -> None:
+        """Show these settings."""
+        self._settings = settings
+        for path, field in self._fields.items():
+            value: Any = settings
+            for name in path:
+                value = getattr(value, name)
+            field.set_value(value)
+
+    def _add(self, path: tuple[str, ...], described: FieldInfo) -> None:
+        field = _field(described)
+        tooltip = described.description or ""
+        field.control.setToolTip(tooltip)
+        label = QLabel(_words(path[-1]))
+        label.setToolTip(tooltip)
+        self._layout.addRow(label, field.control)
+        self._fields[path] = field
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("l1", "L1").replace("gan", "GAN")
+
+
+def _field(described: FieldInfo) -> _Field:
+    kind = described.annotation
+    if kind is bool:
+        box = QCheckBox()
+        return _Field(box, box.isChecked, box.setChecked)
+    if get_origin(kind) in (Literal, types.UnionType):
+        combo = QComboBox()
+        combo.addItems([str(choice) for choice in get_args(kind)])
+        return _Field(combo, combo.currentText, combo.setCurrentText)
+    if kind is int:
+        low, high = _limits(described)
+        spin = QSpinBox()
+        spin.setRange(low, high)
+        return _Field(spin, spin.value, spin.setValue)
+    line = QLineEdit()
+    return _Field(line, lambda: _number(line.text()), lambda value: line.setText(repr(value)))
+
+
+def _limits(described: FieldInfo) -> tuple[int, int]:
+    low, high = -LARGEST, LARGEST
+    for limit in described.metadata:
+        low = getattr(limit, "ge", low)
+        low = getattr(limit, "gt", low - 1) + 1
+        high = getattr(limit, "le", high)
+        high = getattr(limit, "lt", high + 1) - 1
+    return low, high
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # pydantic says it better

@@ -1,0 +1,227 @@
+"""The command line does what Python does, and tells what is wrong in one sentence."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_pix2pix import core
+from napari_pix2pix.cli import main
+from napari_pix2pix.files.stacks import open_stack
+from small import SMALL_FLAGS, blobs
+
+FLAGS = [*SMALL_FLAGS, "--target-kind", "instances"]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder with a pair, folders of pairs, and a trained run."""
+    folder = tmp_path_factory.mktemp("work")
+    for i in range(4):
+        source, target = blobs(seed=i)
+        for side, image in (("sources", source), ("targets", target)):
+            (folder / side).mkdir(exist_ok=True)
+            tifffile.imwrite(folder / side / f"cell {i}.tif", image, resolution=(2, 2), metadata={"axes": "YX"})
+    assert main(["train", f"{folder}/sources", f"{folder}/targets", "--out", f"{folder}/run", *FLAGS]) == 0
+    return folder
+
+
+def run(capsys, *words) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error of a command."""
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def events(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_command_line_equals_python_bit_for_bit(work, tmp_path, capsys) -> None:
+    """Train, predict, score and evaluate give the same bytes as the headless API."""
+    files = [sorted((work / side).iterdir()) for side in ("sources", "targets")]
+    arrays = [[tifffile.imread(path) for path in side] for side in files]
+    pairs = core.PairedFrames(*arrays, "YX", names=[path.stem for path in files[0]])
+    config = core.make_config(changes=json.loads((work / "run" / "config.json").read_text())["config"])
+    *_, report = core.train(pairs, config, out=tmp_path / "run", device="cpu")
+    trained = core.load_model(work / "run" / "model.safetensors", "cpu")
+    assert all((value == trained.tensors()[name]).all() for name, value in report.model.tensors().items())
+
+    model, source = work / "run" / "model.safetensors", files[0][0]
+    assert run(capsys, "predict", model, source, "--out", tmp_path / "p.tif", "--device", "cpu")[0] == 0
+    prediction = tifffile.imread(tmp_path / "p.tif")
+    np.testing.assert_array_equal(prediction, trained.predict(arrays[0][0], "YX"))
+    assert (
+        run(capsys, "score", model, source, tmp_path / "p.tif", "--out", tmp_path / "s.tif", "--device", "cpu")[0] == 0
+    )
+    scored = trained.score(arrays[0][0], prediction, "YX")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "s.tif"), scored.scores)
+    command = ["evaluate", model, work / "sources", work / "targets", "--out", tmp_path / "e", "--device", "cpu"]
+    assert run(capsys, *command)[0] == 0
+    said = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    found = core.evaluate(trained, *arrays, "YX", names=[path.stem for path in files[0]])
+    assert said == json.loads(json.dumps(found))
+    assert (said["kind_of_pairs"], said["n"]) == ("test", 4)
+    assert {"dice", "object_f1_iou50"} <= said["metrics"].keys()
+
+
+def test_results_say_where_they_lie_and_come_from(work, tmp_path, capsys) -> None:
+    """A prediction keeps the pixel size and is marked as predicted; scores carry their geometry."""
+    model, source = work / "run" / "model.safetensors", tmp_path / "source.tif"
+    tifffile.imwrite(source, blobs()[0], ome=True, metadata={"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "axes": "YX"})
+    assert run(capsys, "predict", model, source, "--out", tmp_path / "p.tif")[0] == 0
+    prediction = open_stack(tmp_path / "p.tif")
+    assert prediction.pixel_size_um == {"X": 0.5, "Y": 0.25}
+    assert prediction.channel_names == ("target (predicted)",)
+    _, out, _ = run(capsys, "score", model, source, tmp_path / "p.tif", "--out", tmp_path / "s.tif", "--json")
+    [placed] = [event for event in events(out) if event["event"] == "placed"]
+    assert (placed["scale"], placed["translate"]) == ([2.0, 2.0], [2.5, 2.5])
+    assert placed["receptive_field"] == {"size": 16, "stride": 2, "centre": 2.5}
+    assert open_stack(tmp_path / "s.tif").pixel_size_um == {"X": 1.0, "Y": 0.5}
+
+
+def test_a_folder_goes_to_a_folder_and_one_bad_file_does_not_stop_the_rest(work, tmp_path, capsys) -> None:
+    """The others are done, the bad one is named, exit 1; the only one is bad: exit 2 and no file."""
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    for path in (work / "sources").iterdir():
+        (sources / path.name).write_bytes(path.read_bytes())
+    bad = sources / "cell 2.tif"
+    bad.write_bytes(bad.read_bytes()[:300])
+    model = work / "run" / "model.safetensors"
+    code, out, _ = run(capsys, "predict", model, sources, "--out", tmp_path / "out", "--json")
+    assert code == 1
+    assert events(out)[-1]["failed"] == [str(bad)]
+    assert "must be a readable TIFF" in next(event["text"] for event in events(out) if event["event"] == "failure")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cell 0.tif", "cell 1.tif", "cell 3.tif"]
+    code, _, err = run(capsys, "predict", model, bad, "--out", tmp_path / "alone")
+    assert (code, list((tmp_path / "alone").iterdir())) == (2, [])
+    assert err.startswith("error: An image must be a readable TIFF, PNG or JPEG;")
+
+
+def test_json_tells_progress_and_result(work, tmp_path, capsys) -> None:
+    """With --json every line of standard output is an event; the last names the model."""
+    source, target = work / "sources" / "cell 0.tif", work / "targets" / "cell 0.tif"
+    code, out, _ = run(capsys, "train", source, target, "--out", tmp_path / "run", "--json", *FLAGS)
+    found = events(out)
+    assert code == 0
+    assert found[-1] == {"event": "result", "model": f"{tmp_path}/run/model.safetensors"} | {"text": found[-1]["text"]}
+    progress = [event for event in found if event["event"] == "progress"]
+    assert (progress[-1]["done"], progress[-1]["total"]) == (6, 6)
+    assert {"l1", "generator", "discriminator"} == progress[-1]["losses"].keys()
+    assert any("No room for calibration pairs" in e["text"] for e in found if e["event"] == "warning")
+    [preview, *_] = [event for event in found if event["event"] == "preview"]
+    assert open_stack(preview["path"]).axes == "YXS"
+
+
+def test_a_run_resumes_from_its_folder_alone(work, tmp_path, capsys) -> None:
+    """train --resume needs nothing but the run; a finished one is exit 0; other flags are refused."""
+    assert run(capsys, "train", "--resume", work / "run")[0] == 0
+    code, _, err = run(capsys, "train", "--resume", work / "run", "--steps", "9")
+    assert code == 2
+    assert "A resumed run must keep its pairs and settings" in err
+
+
+def test_evaluate_judges_any_tools_output(work, tmp_path, capsys) -> None:
+    """evaluate --prediction PATH TARGET needs no model."""
+    labels = work / "targets"
+    assert run(capsys, "evaluate", "--prediction", labels, labels, "--out", tmp_path)[0] == 0
+    said = json.loads((tmp_path / "metrics.json").read_text())
+    assert said["metrics"]["object_f1_iou50"]["value"] == 1
+
+
+def test_info(work, capsys) -> None:
+    """The machine's devices, or everything a model says of itself."""
+    [machine] = events(run(capsys, "info", "--json")[1])
+    assert "cpu" in machine["devices"]
+    [card] = events(run(capsys, "info", work / "run" / "model.safetensors", "--json")[1])
+    assert card["config"]["steps"] == 6
+    assert card["provenance"]["split"] == {"train": 2, "validation": 1, "calibration": 1}
+    assert len(card["sha256"]) == 64
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["predict", "--help"], ["--version"]])
+def test_help_does_not_import_torch(words: list[str]) -> None:
+    """Help answers at once."""
+    code = f"import sys; from napari_pix2pix.cli import main; main({words}); print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "False"
+
+
+def bad_requests() -> list:
+    """(what is wrong, command, a part of the sentence); {…} are the fixture's paths."""
+    train = ["train", "{source}", "{target}", "--out", "{new}", *FLAGS]
+    predict = ["predict", "{model}", "{source}", "--out", "{new}/p.tif"]
+
+    def swap(words: list[str], old: str, new: str) -> list[str]:
+        return [new if word == old else word for word in words]
+
+    def change(flag: str, value: str) -> list[str]:
+        at = train.index(flag)
+        return [*train[: at + 1], value, *train[at + 2 :]]
+
+    return [
+        ("missing source", swap(train, "{source}", "{new}/no.tif"), "There must be images at"),
+        ("truncated source", swap(train, "{source}", "{cut}"), "must be a readable TIFF, PNG or JPEG"),
+        ("no pairs", swap(swap(train, "{source}", "{sources}"), "{target}", "{others}"), "no name is in both"),
+        ("sizes differ", swap(train, "{target}", "{narrow}"), "Source and target of cell 0 must show the same pixels"),
+        ("NaN", swap(train, "{source}", "{holed}"), "the source of holed holds NaN or Inf"),
+        ("constant", swap(train, "{source}", "{flat}"), "every source is constant"),
+        ("small images", change("--patch-size", "128"), "at least as large as a patch, 128 x 128 px; cell 0 is 96"),
+        ("wrong setting", change("--steps", "0"), "steps: input should be greater than or equal to 1"),
+        ("settings that do not fit", change("--patch-size", "33"), "patch_size must be a multiple of 8"),
+        ("unknown flag", [*train, "--setps", "5"], "--setps"),
+        ("no out", ["train", "{source}", "{target}"], "must have a source, a target and --out RUN"),
+        ("existing run", swap(train, "{new}", "{run}"), "must go to a new or empty folder"),
+        ("out is a file", swap(train, "{new}", "{source}"), "must go to a folder"),
+        ("unwritable", swap(train, "{new}", "/proc/nowhere"), "must be writable"),
+        ("unknown device", swap(train, "cpu", "cuda:9"), "device must be auto or one of"),
+        ("no model", swap(predict, "{model}", "{source}"), "A model must be a safetensors file written by `train`"),
+        ("missing model", swap(predict, "{model}", "{new}"), "A model must be a file written by `train`"),
+        ("wrong channels", swap(predict, "{source}", "{rgb}"), "must have 1 channels; got 3"),
+        ("existing output", swap(predict, "{new}/p.tif", "{narrow}"), "An output must not exist yet"),
+        ("output is input", swap(predict, "{new}/p.tif", "{source}"), "An output must not replace an input"),
+        ("unwritable output", swap(predict, "{new}/p.tif", "/proc/nowhere/p.tif"), "folder must be writable"),
+        ("no such command", ["tain"], "Unknown command"),
+    ]
+
+
+@pytest.mark.parametrize(("command", "sentence"), [pytest.param(c, s, id=name) for name, c, s in bad_requests()])
+def test_wrong_requests_are_told_in_one_sentence(work, tmp_path, capsys, command, sentence) -> None:
+    """Exit 2, one line on standard error that says what is wrong, and nothing written."""
+    source, target = work / "sources" / "cell 0.tif", work / "targets" / "cell 0.tif"
+    made = {
+        "cut": source.read_bytes()[:400],
+        "narrow": blobs()[1][:, :-1],
+        "holed": np.where(np.eye(96, 128), np.nan, blobs()[0].astype(np.float32)),
+        "flat": np.ones((96, 128), np.uint16),
+        "rgb": np.zeros((40, 40, 3), np.uint8),
+    }
+    for name, content in made.items():
+        path = tmp_path / f"{name}.tif"
+        path.write_bytes(content) if isinstance(content, bytes) else tifffile.imwrite(path, content)
+    (tmp_path / "others").mkdir()
+    for name in "ab":
+        (tmp_path / "others" / f"{name}.tif").write_bytes(target.read_bytes())
+    before = sorted(tmp_path.rglob("*"))
+    paths = {name: tmp_path / f"{name}.tif" for name in made} | {
+        "source": source, "target": target, "sources": work / "sources", "others": tmp_path / "others",
+        "run": work / "run", "model": work / "run" / "model.safetensors", "new": tmp_path / "new",
+    }  # fmt: skip
+    code, out, err = run(capsys, *[word.format(**paths) for word in command])
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert "Traceback" not in err
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) == 1
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file()] == [p for p in before if p.is_file()]
+
+
+def test_debug_shows_where(capsys, tmp_path) -> None:
+    """--debug shows the traceback before the sentence."""
+    _, _, err = run(capsys, "info", tmp_path / "no", "--debug")
+    assert "Traceback" in err
+    assert err.rstrip().splitlines()[-1].startswith("error: A model must be a file")
