@@ -31,7 +31,9 @@ def small_config(**changes) -> Config:
     return make_config(changes=small | changes)
 
 
-SMALL_FLAGS = (
-    "--generator.levels 3 --generator.base-channels 8 --discriminator.n-layers 1 --discriminator.base-channels 8 "
-    "--patch-size 32 --batch-size 2 --steps 6 --validate-every 4 --device cpu"
-).split()
+SMALL_FLAGS = [
+    *("--generator.levels", "3", "--generator.base-channels", "8"),
+    *("--discriminator.n-layers", "1", "--discriminator.base-channels", "8"),
+    *("--patch-size", "32", "--batch-size", "2", "--steps", "6", "--validate-every", "4", "--device", "cpu"),
+]
+"""`small_config` as flags."""

@@ -225,3 +225,25 @@ def test_debug_shows_where(capsys, tmp_path) -> None:
     _, _, err = run(capsys, "info", tmp_path / "no", "--debug")
     assert "Traceback" in err
     assert err.rstrip().splitlines()[-1].startswith("error: A model must be a file")
+
+
+def test_tile_sizes_off_the_grid_are_rounded_and_said(work, tmp_path, capsys) -> None:
+    """A tile size of any value gives the prediction of the whole, and the value used is told."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    for name, flags in (("whole", []), ("tiled", ["--tile-size", "33"])):
+        code, out, _ = run(capsys, "predict", model, source, "--out", tmp_path / f"{name}.tif", "--json", *flags)
+        assert code == 0
+    assert "tile_size 33 rounded up to 40" in next(e["text"] for e in events(out) if e["event"] == "note")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "whole.tif"), tifffile.imread(tmp_path / "tiled.tif"))
+
+
+def test_one_bad_image_to_score_does_not_stop_the_rest(work, tmp_path, capsys) -> None:
+    """In score, too, the others are done, the bad one is named, exit 1."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in (work / "targets").iterdir():
+        (images / path.name).write_bytes(path.read_bytes())
+    tifffile.imwrite(images / "cell 1.tif", np.zeros((20, 20), np.uint16))
+    model = work / "run" / "model.safetensors"
+    code, out, _ = run(capsys, "score", model, work / "sources", images, "--out", tmp_path / "out", "--json")
+    assert (code, len(events(out)[-1]["written"]), events(out)[-1]["failed"]) == (1, 3, [str(images / "cell 1.tif")])

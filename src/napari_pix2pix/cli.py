@@ -180,14 +180,17 @@ def score(
     overwrite: Overwrite = False,
 ) -> Events:
     """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
-    from napari_pix2pix.files.folders import open_pairs
+    from napari_pix2pix.files.folders import pair_paths
     from napari_pix2pix.files.results import score_file
 
-    pairs = open_pairs(source, image, source_axes, image_axes)
-    images = {stack.path: (given, stack) for given, stack in zip(pairs.sources, pairs.targets, strict=True)}
-    jobs = _outputs(list(images), out, overwrite)
+    sources = {image_path: source_path for source_path, image_path in pair_paths(source, image)}
+    jobs = _outputs(list(sources), out, overwrite)
     loaded = _load(model, device)
-    yield from _each(jobs, lambda path, result: score_file(loaded, *images[path], result, tile_size), "patch scores")
+    yield from _each(
+        jobs,
+        lambda path, result: score_file(loaded, sources[path], path, result, source_axes, image_axes, tile_size),
+        "patch scores",
+    )
 
 
 @app.command

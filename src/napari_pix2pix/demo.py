@@ -22,7 +22,7 @@ from napari_pix2pix.files.results import predict_file, score_file
 from napari_pix2pix.files.samples import DEMO_TEST, DEMO_TRAIN, demo_pair
 from napari_pix2pix.files.stacks import open_stack, write_stack
 
-STEPS = 1000
+STEPS = 800
 IMAGES = ("train_source.tif", "train_target.tif", "source.tif", "target.tif", "prediction.tif", "patch_scores.tif")
 OTHERS = ("metrics.json", "demo.png", "previews", ".lock")
 
@@ -71,9 +71,7 @@ def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
 
     # Predict and score the part that was held out.
     yield from predict_file(model, out / "source.tif", out / "prediction.tif")
-    yield from score_file(
-        model, open_stack(out / "source.tif"), open_stack(out / "prediction.tif"), out / "patch_scores.tif"
-    )
+    yield from score_file(model, out / "source.tif", out / "prediction.tif", out / "patch_scores.tif")
 
     # Judge, beside what needs no network.
     prediction = open_stack(out / "prediction.tif").array[...]

@@ -188,6 +188,9 @@ class RunFolder:
             lock.acquire()
         except Timeout as error:
             raise ValueError(f"A run must have one process at a time; another works on {self.path}.") from error
+        for name in self.FILES:
+            for left in self.path.glob(f".{Path(name).stem}-*"):  # by a process that was killed while it wrote
+                left.unlink()
         return lock
 
     def clear(self) -> None:

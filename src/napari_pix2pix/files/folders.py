@@ -66,14 +66,32 @@ class PairedFiles:
 def open_pairs(
     source: Path | str, target: Path | str, source_axes: str | None = None, target_axes: str | None = None
 ) -> PairedFiles:
-    """The pairs in two files, or in two folders by file name without extension.
+    """The pairs of `pair_paths` as stacks.
 
     Raises
     ------
     FileNotFoundError
         If there are no images.
     ValueError
-        If a source has no target or a target no source (the first few are named), or a file cannot be read.
+        If they do not pair up, or a file cannot be read.
+    """
+    sources, targets = zip(*pair_paths(source, target), strict=True)
+    return PairedFiles(
+        tuple(stem(path) for path in sources),
+        tuple(open_stack(path, source_axes) for path in sources),
+        tuple(open_stack(path, target_axes) for path in targets),
+    )
+
+
+def pair_paths(source: Path | str, target: Path | str) -> list[tuple[Path, Path]]:
+    """The pairs in two files, or in two folders by file name without extension; no file is opened.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no images.
+    ValueError
+        If a source has no target or a target no source.
     """
     sources, targets = list_images(source), list_images(target)
     if len(sources) > 1 or len(targets) > 1:
@@ -90,11 +108,7 @@ def open_pairs(
             raise ValueError(f"Each source must have a target of the same name; {alone[0]} has no {side}{more}.")
         names = sorted(by_name[0])
         sources, targets = ([files[name] for name in names] for files in by_name)
-    return PairedFiles(
-        tuple(stem(path) for path in sources),
-        tuple(open_stack(path, source_axes) for path in sources),
-        tuple(open_stack(path, target_axes) for path in targets),
-    )
+    return list(zip(sources, targets, strict=True))
 
 
 def reopen_pairs(provenance: dict[str, Any]) -> PairedFiles:

@@ -43,10 +43,10 @@ def draw_story(
     from matplotlib.figure import Figure
 
     height, width = source.shape[-2:]
-    figure = Figure(figsize=(13, 13 / 4 * height / width + 0.9), dpi=100, layout="constrained")
+    figure = Figure(figsize=(12, 2.7 * height / width + 0.9), dpi=90, layout="constrained")
     panels = figure.subplots(1, 4)
     pictures = [as_rgb(source), as_rgb(target.astype(np.int32)), as_rgb(prediction), as_rgb(source)]
-    names = ["source", "target image", "prediction", "patch scores over the source"]
+    names = ["source", "target image", "prediction", "patch scores (faded: see padding)"]
     for panel, picture, name in zip(panels, pictures, names, strict=True):
         panel.imshow(picture)
         panel.set_title(name, fontsize=11)
@@ -55,8 +55,8 @@ def draw_story(
     (top, left), stride, (rows, columns) = scored.translate, scored.receptive_field.stride, scored.scores.shape
     half = stride / 2
     extent = (left - half, left + columns * stride - half, top + rows * stride - half, top - half)
-    shown = np.ma.masked_where(~scored.valid, scored.scores)
-    overlay = panels[3].imshow(shown, extent=extent, cmap="cividis", alpha=0.75)
+    faded = np.where(scored.valid, 0.75, 0.25)  # a field that reaches beyond the image sees padding
+    overlay = panels[3].imshow(scored.scores, extent=extent, cmap="cividis", alpha=faded)
     panels[3].set_xlim(-0.5, width - 0.5)
     panels[3].set_ylim(height - 0.5, -0.5)
     figure.colorbar(overlay, ax=panels[3], label="high = looks real", shrink=0.7)

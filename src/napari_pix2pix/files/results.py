@@ -8,7 +8,8 @@ from typing import Any
 from napari_pix2pix import __version__
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.files.stacks import Stack, open_stack, sha256, stack_writer, standard, write_stack
+from napari_pix2pix.core.prediction import plan_prediction
+from napari_pix2pix.files.stacks import open_stack, sha256, stack_writer, standard, write_stack
 
 
 def predict_file(
@@ -22,6 +23,12 @@ def predict_file(
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame."""
     stack = open_stack(source, axes)
     plan = model.prediction_plan(stack.array, stack.axes)
+    asked, rounded = (tile_size, overlap), plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
+    for name, value, used in zip(
+        ("tile_size", "overlap"), asked, (max(rounded.tile_size), rounded.overlap), strict=True
+    ):
+        if value is not None and value < used:
+            yield {"event": "note", "text": f"{name} {value} rounded up to {used}, the network's grid of 2^levels."}
     channels = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or ["target"] * plan.n_channels
     with stack_writer(
         out,
@@ -37,10 +44,17 @@ def predict_file(
 
 
 def score_file(
-    model: TrainedModel, source: Stack, image: Stack, out: Path, tile_size: int | None = None
+    model: TrainedModel,
+    source: Path,
+    image: Path,
+    out: Path,
+    source_axes: str | None = None,
+    image_axes: str | None = None,
+    tile_size: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Write the patch scores of `image` given `source` to `out`; yields their geometry."""
-    scored = model.score(source.array, image.array, (source.axes, image.axes), tile_size=tile_size)
+    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry."""
+    given, judged = open_stack(source, source_axes), open_stack(image, image_axes)
+    scored = model.score(given.array, judged.array, (given.axes, judged.axes), tile_size=tile_size)
     plan = AxesPlan(scored.axes, scored.scores.shape)
     field = scored.receptive_field
     geometry = {
@@ -49,7 +63,7 @@ def score_file(
         "translate": scored.translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
     }
-    sizes = {axis: size * (field.stride if axis in "YX" else 1) for axis, size in source.pixel_size_um.items()}
+    sizes = {axis: size * (field.stride if axis in "YX" else 1) for axis, size in given.pixel_size_um.items()}
     write_stack(
         out,
         plan,
@@ -57,7 +71,7 @@ def score_file(
         (plan.take(scored.scores, frame) for frame in range(standard(plan).n_frames)),
         pixel_size_um=sizes,
         channel_names=(f"patch score ({scored.kind})",),
-        description=_origin(model, source=source.path, image=image.path, patch_scores=geometry),
+        description=_origin(model, source=source, image=image, patch_scores=geometry),
     )
     yield {"event": "placed", "path": str(out), **geometry}
 

@@ -24,35 +24,33 @@ MEMORY = (
     "The computation was killed, most often because memory ran out; what was saved is kept. "
     "Close other programs, or lower the patch or batch size, and try again."
 )
-Send = Callable[[int, Event], None]
 
 
 class Child:
-    """A process `napari-pix2pix serve`, started when first needed and again after it has died.
+    """A process `napari-pix2pix serve`, started when first needed and again after it has died; one command at a time.
 
     Parameters
     ----------
     on_event
-        Called with the number of a command and each of its events, on a thread of this object. The last is always
-        ``{"event": "done", "code": …, "stopped": …}``, even if the process dies: then an ``error`` tells why.
+        Called with the number of a command and each of its events, mostly on a thread of this object. The first is
+        ``started``; the last is always ``{"event": "done", "code": …, "stopped": …}``, even if the process dies: then
+        an ``error`` before it tells why.
     command
         What to start.
     """
 
-    def __init__(self, on_event: Send, command: Sequence[str] = COMMAND) -> None:
-        self._on_event, self._command = on_event, tuple(command)
+    def __init__(self, on_event: Callable[[int, Event], None], command: Sequence[str] = COMMAND) -> None:
+        self._tell, self._command = on_event, tuple(command)
         self._numbers, self._lock = itertools.count(1), threading.RLock()
-        self._process: _Process | None = None
+        self._waiting: dict[int, tuple[str, ...]] = {}
+        self._process: _Process | None = None  # takes the next command
+        self._working: _Process | None = None  # has a command; another one only after `close`
 
     @property
     def pid(self) -> int | None:
         """Of the process; None while there is none."""
-        return self._process.popen.pid if self._process is not None and self._process.alive else None
-
-    @property
-    def busy(self) -> bool:
-        """Whether a command runs or waits."""
-        return self._process is not None and bool(self._process.commands)
+        process = self._process
+        return process.popen.pid if process is not None and process.alive else None
 
     def warm_up(self) -> None:
         """Start the process, so that the first command need not wait for it.
@@ -64,40 +62,33 @@ class Child:
         """
         with self._lock:
             if self._process is None or not self._process.alive:
-                self._process = _Process(self._command, self._on_event, self._go_on)
+                self._process = _Process(self._command, self._hear, self._bury)
 
     def run(self, words: Sequence[object]) -> int:
         """Have the command line `words` done after those before it; its number."""
         number = next(self._numbers)
         with self._lock:
-            try:
-                self.warm_up()
-                assert self._process is not None
-                self._process.run(number, tuple(str(word) for word in words))
-                return number
-            except OSError as error:
-                text = f"The process that computes cannot be started ({error})."
-        self._on_event(number, {"event": "error", "code": FAILED, "text": text})
-        self._on_event(number, {"event": "done", "code": FAILED, "stopped": False})
+            self._waiting[number] = tuple(str(word) for word in words)
+            self._next()
         return number
 
     def pause(self, number: int) -> None:
-        """Have the command wait after its present step."""
-        self._send({"pause": number})
+        """Have a running command wait after its present step."""
+        self._send_to(number, {"pause": number})
 
     def resume(self, number: int) -> None:
         """Have a paused command go on."""
-        self._send({"continue": number})
+        self._send_to(number, {"continue": number})
 
     def stop(self, number: int, within_s: float | None = None) -> None:
         """Have the command end in order, keeping what is done; after `within_s` seconds, if given, its process dies."""
         with self._lock:
-            process = self._process
-            if process is None or number not in process.commands:
+            if self._waiting.pop(number, None) is not None:
+                self._tell(number, {"event": "done", "code": DONE, "stopped": True})
                 return
-            process.send({"stop": number})
+            self._send_to(number, {"stop": number})
         if within_s is not None:
-            timer = threading.Timer(within_s, process.kill_for, (number,))
+            timer = threading.Timer(within_s, self._kill, (number,))
             timer.daemon = True
             timer.start()
 
@@ -111,37 +102,87 @@ class Child:
         """
         with self._lock:
             process, self._process = self._process, None
+            waiting, self._waiting = self._waiting, {}
+        for number in waiting:
+            self._tell(number, {"event": "done", "code": DONE, "stopped": True})
         if process is not None and wait:
             process.close()
         elif process is not None:
             threading.Thread(target=process.close, daemon=True).start()
 
-    def _send(self, request: Event) -> None:
+    def _next(self) -> None:
+        """Begin with what waits, if nothing runs."""
         with self._lock:
-            if self._process is not None:
-                self._process.send(request)
+            while self._working is None and self._waiting:
+                number = next(iter(self._waiting))
+                words = self._waiting.pop(number)
+                try:
+                    self.warm_up()
+                except OSError as error:
+                    text = f"The process that computes cannot be started ({error})."
+                    self._tell(number, {"event": "error", "code": FAILED, "text": text})
+                    self._tell(number, {"event": "done", "code": FAILED, "stopped": False})
+                    continue
+                assert self._process is not None
+                self._working, self._process.number = self._process, number
+                self._tell(number, {"event": "started"})
+                self._process.send({"id": number, "command": words})
 
-    def _go_on(self, waiting: dict[int, tuple[str, ...]]) -> None:
-        """Have a new process do what waited behind a command that had to be killed."""
+    def _send_to(self, number: int, request: Event) -> None:
         with self._lock:
-            self.warm_up()
-            assert self._process is not None
-            for number, words in waiting.items():
-                self._process.run(number, words)
+            if self._working is not None and self._working.number == number:
+                self._working.send(request)
+
+    def _kill(self, number: int) -> None:
+        """End at once what did not end in order, if it still has not."""
+        with self._lock:
+            if self._working is not None and self._working.number == number:
+                self._working.asked_to_end = True
+                self._working.popen.kill()
+
+    # On the threads of a process
+
+    def _hear(self, process: "_Process", event: Event) -> None:
+        number = event.pop("id", None)
+        if number is None or number != process.number:
+            return
+        self._tell(number, event)
+        if event["event"] == "done":
+            self._release(process)
+
+    def _bury(self, process: "_Process") -> None:
+        with self._lock:
+            if self._process is process:
+                self._process = None
+        if process.number is not None:
+            asked = process.asked_to_end
+            if not asked:
+                text = why_it_died(process.popen.returncode, list(process.last_words))
+                self._tell(process.number, {"event": "error", "code": FAILED, "text": text})
+            self._tell(process.number, {"event": "done", "code": DONE if asked else FAILED, "stopped": asked})
+            self._release(process)
+
+    def _release(self, process: "_Process") -> None:
+        with self._lock:
+            process.number = None
+            if self._working is process:
+                self._working = None
+            self._next()
 
 
 class _Process:
-    """One life of the child."""
+    """One life of the child; `on_answer` and `on_end` are called on a thread of its own."""
 
     def __init__(
-        self, command: tuple[str, ...], on_event: Send, go_on: Callable[[dict[int, tuple[str, ...]]], None]
+        self,
+        command: tuple[str, ...],
+        on_answer: Callable[["_Process", Event], None],
+        on_end: Callable[["_Process"], None],
     ) -> None:
-        self.commands: dict[int, tuple[str, ...]] = {}  # running or waiting, the oldest first
-        self._on_event, self._go_on = on_event, go_on
-        self._killed_for: int | None = None
-        self._closing = False
-        self._last_words: deque[str] = deque(maxlen=20)
-        self._lock = threading.RLock()
+        self.number: int | None = None  # of the command it works on
+        self.asked_to_end = False
+        self.last_words: deque[str] = deque(maxlen=20)
+        self._on_answer, self._on_end = on_answer, on_end
         self.popen = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -162,28 +203,15 @@ class _Process:
     def alive(self) -> bool:
         return self.popen.poll() is None
 
-    def run(self, number: int, words: tuple[str, ...]) -> None:
-        with self._lock:
-            self.commands[number] = words
-        self.send({"id": number, "command": words})
-
     def send(self, request: Event) -> None:
         assert self.popen.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # it has just died or is closed: `_bury` tells
+        with contextlib.suppress(OSError, ValueError):  # it has just died or is closed: `on_end` tells
             self.popen.stdin.write(json.dumps(request) + "\n")
             self.popen.stdin.flush()
 
-    def kill_for(self, number: int) -> None:
-        """End at once what did not end in order, if it still has not."""
-        with self._lock:
-            if number in self.commands:
-                self._killed_for = number
-                self.popen.kill()
-
     def close(self) -> None:
-        with self._lock:
-            self._closing, idle = True, not self.commands
-        if idle:  # nothing to save, and it may be in the middle of its imports
+        self.asked_to_end = True
+        if self.number is None:  # nothing to save, and it may be in the middle of its imports
             self.popen.kill()
         self._close_input()
         try:
@@ -191,8 +219,7 @@ class _Process:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
-        if threading.current_thread() is not self._answers:
-            self._answers.join(1)
+        self._answers.join(0.3)
 
     def _close_input(self) -> None:
         assert self.popen.stdin is not None
@@ -202,41 +229,18 @@ class _Process:
     def _read_errors(self) -> None:
         assert self.popen.stderr is not None
         with self.popen.stderr as lines:
-            self._last_words.extend(line.strip() for line in lines if line.strip())
+            self.last_words.extend(line.strip() for line in lines if line.strip())
 
     def _read_answers(self) -> None:
         assert self.popen.stdout is not None
         with self.popen.stdout as lines:
             for line in lines:
-                try:
-                    event = json.loads(line)
-                except ValueError:  # no answer but a print of some library
-                    continue
-                number = event.pop("id", None)
-                if number not in self.commands:
-                    continue
-                if event["event"] == "done":
-                    with self._lock:
-                        del self.commands[number]
-                self._on_event(number, event)
+                with contextlib.suppress(ValueError):  # no answer but a print of some library
+                    self._on_answer(self, json.loads(line))
         self.popen.wait()
         self._close_input()
         self._errors.join(1)
-        self._bury()
-
-    def _bury(self) -> None:
-        """Tell every command that is not done how it ended."""
-        with self._lock:
-            left, self.commands = self.commands, {}
-        asked = self._closing or self._killed_for is not None
-        waiting = {} if self._closing or not asked else {n: w for n, w in left.items() if n != self._killed_for}
-        for number in left.keys() - waiting.keys():
-            if not asked:
-                text = why_it_died(self.popen.returncode, list(self._last_words))
-                self._on_event(number, {"event": "error", "code": FAILED, "text": text})
-            self._on_event(number, {"event": "done", "code": DONE if asked else FAILED, "stopped": asked})
-        if waiting:
-            self._go_on(waiting)
+        self._on_end(self)
 
 
 def why_it_died(returncode: int, last_words: list[str]) -> str:

@@ -122,7 +122,7 @@ class Dock(QWidget):
             return
         try:
             request = self.request()
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             show_error(str(error))
             return
         waits, self._trouble = self.session.busy, ""
@@ -134,7 +134,7 @@ class Dock(QWidget):
         self.stop_button.setEnabled(True)
         self.bar.setRange(0, 0)
         self.bar.show()
-        self.status.setText("Waits until what runs has ended …" if waits else "Starts …")
+        self.status.setText("Waits until what runs has ended …" if waits else "Prepares …")
 
     def stop(self) -> None:
         """End in order what runs."""
@@ -162,7 +162,9 @@ class Dock(QWidget):
 
     def _hear(self, event: Event) -> None:
         kind = event["event"]
-        if kind == "progress":
+        if kind == "started":
+            self.status.setText("Starts …")
+        elif kind == "progress":
             self.bar.setRange(0, 1000)
             self.bar.setValue(round(1000 * event["done"] / event["total"]))
         elif kind == "warning":

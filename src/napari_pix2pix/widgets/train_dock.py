@@ -149,6 +149,7 @@ class TrainDock(Dock):
                 file_of(layer, run / "data" / f"{side}.ome.tif", stopped)
                 for layer, side in ((source, "source"), (target, "target"))
             ]
+            remember_model(run / "model.safetensors")  # listed as soon as it is there, even if napari is closed before
             axes = ["--source-axes", files[0].axes, "--target-axes", files[1].axes]
             paths = [file.path for file in files]
             return ["train", *paths, "--out", run, "--preset", preset, *flags, *axes, "--device", device]
@@ -164,7 +165,7 @@ class TrainDock(Dock):
         """Show how far it is and what it has learned."""
         if event["event"] == "preview" and self.preview is not None:
             self.session.in_thread(self.preview.read(event["path"]), self.preview.show, self.preview.miss)
-        elif event["event"] == "progress":
+        elif event["event"] == "progress" and self.stop_button.isEnabled():
             figures = {**event.get("losses", {}), **event.get("metrics", {})}
             said = " · ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
             left = time_left(event.get("remaining_s"))

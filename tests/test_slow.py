@@ -1,0 +1,69 @@
+"""What takes long: runs killed at random moments, and the whole demo."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tifffile
+import torch
+
+from napari_pix2pix.core.tensor_files import read_tensors
+from small import SMALL_FLAGS, blobs
+
+pytestmark = pytest.mark.slow
+COMMAND = [sys.executable, "-m", "napari_pix2pix"]
+
+
+@pytest.mark.timeout(900)
+def test_killed_at_random_moments_equals_never_interrupted(tmp_path) -> None:
+    """kill -9 a training again and again, resume it to its end: weights and history equal those of one go."""
+    for name, image in zip(("source", "target"), blobs((160, 200)), strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image)
+    flags = " ".join(SMALL_FLAGS).replace("--steps 6 --validate-every 4", "--steps 4000 --validate-every 700").split()
+    train = [*COMMAND, "train", "source.tif", "target.tif", "--out"]
+    subprocess.run([*train, "whole", *flags], cwd=tmp_path, check=True, capture_output=True)
+    moments, kills = random.Random(0), 0
+    command = [*train, "killed", *flags]
+    while True:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            process.wait(timeout=moments.uniform(4, 25))
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        _, error = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), error.decode()
+        if process.returncode == 0:
+            break
+        if (tmp_path / "killed" / "checkpoint.safetensors").exists():
+            command = [*COMMAND, "train", "--resume", "killed", "--device", "cpu"]
+    assert kills >= 1
+    one, other = (read_tensors(tmp_path / name / "checkpoint.safetensors")[0] for name in ("whole", "killed"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    for name in ("history.csv", "model.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+    assert not list((tmp_path / "killed").glob(".checkpoint*"))
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_beats_its_baselines(tmp_path) -> None:
+    """One command trains, predicts, scores and judges, and is better than what a grey value alone can tell."""
+    started = time.monotonic()
+    done = subprocess.run([*COMMAND, "demo", "--json"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    result = json.loads(done.stdout.splitlines()[-1])
+    figures = result["figures"]
+    for metric in ("dice", "object_f1_iou50"):
+        assert figures["pix2pix"][metric] > max(figures["grey threshold"][metric], figures["grey lookup"][metric])
+    assert "says nothing about another image" in result["text"]
+    names = {path.name for path in (tmp_path / "napari-pix2pix-demo").iterdir()}
+    assert names >= {"source.tif", "target.tif", "prediction.tif", "patch_scores.tif", "model.safetensors"}
+    assert names >= {"history.csv", "metrics.json", "demo.png"}
+    again = subprocess.run([*COMMAND, "info", "napari-pix2pix-demo/model.safetensors"], cwd=tmp_path, check=False)
+    assert again.returncode == 0
+    print(f"demo: {time.monotonic() - started:.0f} s")
