@@ -75,3 +75,26 @@ def test_wrong_axes_are_told(axes: str, shape: tuple[int, ...], sentence: str) -
     """Axes that do not fit are refused with what was found."""
     with pytest.raises(ValueError, match=sentence):
         AxesPlan(axes, shape)
+
+
+def test_planes_become_channels() -> None:
+    """Neighbouring planes, or all of them, are channels, the first plane's first; beyond the ends it is repeated."""
+    stack = np.random.default_rng(0).integers(0, 99, (2, 4, 3, 5, 6))  # T Z C Y X
+    neighbours = AxesPlan("TZCYX", stack.shape, z="neighbours")
+    assert (neighbours.n_frames, neighbours.n_channels) == (8, 9)
+    np.testing.assert_array_equal(neighbours.take(stack, 4 + 1), stack[1, 0:3].reshape(9, 5, 6))
+    np.testing.assert_array_equal(neighbours.take(stack, 0), stack[0, [0, 0, 1]].reshape(9, 5, 6))
+    assert neighbours.like(1, "").axes == "TZYX"
+    every = AxesPlan("TZCYX", stack.shape, z="all")
+    assert (every.n_frames, every.n_channels) == (2, 12)
+    np.testing.assert_array_equal(every.take(stack, 1), stack[1].reshape(12, 5, 6))
+    assert (every.like(3, "C").axes, every.like(3, "C").shape) == ("TCYX", (2, 3, 5, 6))
+
+
+def test_channels_can_be_chosen() -> None:
+    """The channels asked for come in the order asked for, of each plane; one that is not there is told."""
+    stack = np.random.default_rng(0).integers(0, 99, (4, 3, 5, 6))  # Z C Y X
+    plan = AxesPlan("ZCYX", stack.shape, channels=(2, 0), z="all")
+    np.testing.assert_array_equal(plan.take(stack, 0), stack[:, [2, 0]].reshape(8, 5, 6))
+    with pytest.raises(ValueError, match="channels must be numbers from 0 to 2; got 3"):
+        AxesPlan("ZCYX", stack.shape, channels=(3,))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-FLOOR = ["config", "axes", "normalization", "targets", "tiles", "atomic"]
+FLOOR = ["config", "axes", "normalization", "encoding", "tiles", "atomic"]
 
 
 def modules_after(statement: str) -> set[str]:

@@ -30,3 +30,12 @@ def test_losses_stay_finite_for_sure_discriminators() -> None:
     far = torch.full((1, 1, 2, 2), 1000.0)
     assert discriminator_loss(-far, far).item() == 2000
     assert generator_loss(-far).item() == 1000
+
+
+def test_a_weighted_l1_loss_is_the_mean_of_what_weighs() -> None:
+    """Pixels of weight 0 count for nothing, pixels of weight 2 twice; nothing at all is 0, not NaN."""
+    fake, target = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    weight = torch.randint(0, 3, (2, 1, 4, 4)).float()
+    expected = (abs(target - fake) * weight).sum() / weight.expand_as(fake).sum()
+    torch.testing.assert_close(l1_loss(fake, target, weight), expected)
+    assert l1_loss(fake, target, torch.zeros(2, 1, 4, 4)) == 0

@@ -9,26 +9,24 @@ import torch
 from safetensors.torch import save_file
 
 from napari_pix2pix import core
+from napari_pix2pix.core.encoding import fit_encoding
 from napari_pix2pix.core.methods.pix2pix import networks
-from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.normalization import fit_normalization
-from napari_pix2pix.core.targets import fit_encoding
+from napari_pix2pix.core.model import SourceView, TrainedModel
 from small import blobs, small_config
 
 
 def new_model(source: np.ndarray, target: np.ndarray, kind="auto", channel_axis="", **changes) -> TrainedModel:
     """An untrained model for frames (C, Y, X) like these."""
     config = small_config(**changes)
-    normalization = fit_normalization([source], percentiles=(0, 100), limit=1.0)
-    encoding = fit_encoding([target], kind)
+    encodings = fit_encoding([source], "intensity", limit=1.0), fit_encoding([target], kind)
     torch.manual_seed(0)
-    generator, discriminator = networks(config, normalization.n_channels, encoding.n_maps)
+    generator, discriminator = networks(config, *(encoding.n_maps for encoding in encodings))
     for network in (generator, discriminator):
         if network is not None:
             network.eval()
             for parameter in network.parameters():
                 parameter.data.mul_(5)
-    return TrainedModel(config, generator, discriminator, normalization, encoding, channel_axis)
+    return TrainedModel(config, generator, discriminator, *encodings, SourceView(), channel_axis)
 
 
 SOURCE, LABELS = blobs()

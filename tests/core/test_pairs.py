@@ -4,18 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from napari_pix2pix.core.normalization import fit_normalization
+from napari_pix2pix.core.encoding import fit_encoding
 from napari_pix2pix.core.pairs import PairedFrames, PairedPatches, split_pairs
-from napari_pix2pix.core.targets import fit_encoding
 from small import blobs, small_config
 
 
 def patches_of(pairs: PairedFrames, **changes) -> PairedPatches:
     frames = [pairs.source(i) for i in range(len(pairs))]
-    normalization = fit_normalization(frames, percentiles=(0, 100), limit=0.9)
-    return PairedPatches(
-        pairs, pairs.regions(), small_config(**changes), normalization, fit_encoding(frames, "intensity")
-    )
+    encoding = fit_encoding(frames, "intensity")
+    return PairedPatches(pairs, pairs.regions(), small_config(**changes), encoding, encoding)
 
 
 @pytest.mark.parametrize("jitter", [1.0, 1.2])
@@ -25,7 +22,8 @@ def test_source_and_target_patches_show_the_same_window(jitter: float) -> None:
     patches = patches_of(PairedFrames(stack, stack, "TYX"), jitter=jitter)
     seen = []
     for step in range(8):
-        source, target = patches.batch(step)
+        batch = patches.batch(step)
+        source, target = batch.source, batch.target
         assert source.shape == (2, 1, 32, 32)
         torch.testing.assert_close(source, target)
         seen.append(source)
@@ -39,15 +37,15 @@ def test_a_patch_depends_on_seed_and_step_alone() -> None:
     one, other = patches_of(pairs), patches_of(pairs)
     for step in range(5):
         other.batch(step)
-    assert torch.equal(one.batch(5)[0], other.batch(5)[0])
-    assert not torch.equal(one.batch(5)[0], patches_of(pairs, seed=1).batch(5)[0])
+    assert torch.equal(one.batch(5).source, other.batch(5).source)
+    assert not torch.equal(one.batch(5).source, patches_of(pairs, seed=1).batch(5).source)
 
 
 def test_every_pixel_can_be_drawn() -> None:
     """Patches reach every corner of an image that is just larger than a patch."""
     image = np.arange(34 * 33, dtype=np.uint16).reshape(34, 33)
     patches = patches_of(PairedFrames(image, image, "YX"), flip=False, rotate=False)
-    seen = {float(value) for step in range(60) for value in patches.batch(step)[0].unique()}
+    seen = {float(value) for step in range(60) for value in patches.batch(step).source.unique()}
     assert len(seen) == image.size
 
 
@@ -101,7 +99,11 @@ def test_what_has_no_room_is_left_out_and_said() -> None:
         ),
         ([np.zeros((3, 8, 8))], [np.zeros((2, 8, 8))], "must show the same pixels; got 3 x 8 x 8"),
         ([np.zeros((8, 8))] * 2, [np.zeros((8, 8))], "must have a target; got 2 sources and 1 targets"),
-        ([np.zeros((8, 8)), np.zeros((8, 8, 3))], [np.zeros((8, 8))] * 2, "Every source must have the same channels"),
+        (
+            [np.zeros((8, 8, 3)), np.zeros((8, 8, 4))],
+            [np.zeros((8, 8))] * 2,
+            "Every source must have the same channels",
+        ),
     ],
 )
 def test_pairs_that_do_not_pair_up_are_named(source, target, sentence) -> None:
@@ -123,3 +125,74 @@ def test_pairs_that_cannot_be_trained_on_are_named() -> None:
         PairedFrames(source, np.ones_like(target)).require_trainable()
     with pytest.raises(ValueError, match="at least as large as a patch, 128 x 128 px; cell is 96 x 128"):
         PairedFrames(source, target, names=["cell"]).require_patches(128)
+
+
+def test_patches_show_where_the_target_is_known() -> None:
+    """With a mask over a third, patches are at least half known where they can be, and say where."""
+    image = np.random.default_rng(0).integers(1, 4000, (60, 120)).astype(np.uint16)
+    valid = np.zeros((60, 120), np.uint8)
+    valid[:, 40:80] = 255
+    pairs = PairedFrames(image, np.where(valid, image, 0), "YX", valid=valid)
+    patches = patches_of(pairs, rotate=False, flip=False)
+    for step in range(10):
+        batch = patches.batch(step)
+        assert (batch.known.mean(dim=(1, 2, 3)) >= 0.5).all()
+        known = batch.known.expand_as(batch.source) > 0
+        torch.testing.assert_close(batch.source[known], batch.target[known])
+    np.testing.assert_array_equal(pairs.known(0), valid > 0)
+    assert pairs.target(0)[0, 0, 0] == image[:, 40:80].min()  # what is not known looks like the least that is
+
+
+def test_what_is_not_known_has_no_region() -> None:
+    """Frames that nobody annotated, and frames that hold the ignored value alone, are in no kind of pairs."""
+    stack = np.arange(6)[:, None, None] * np.ones((6, 40, 40), int)
+    assert [r.frame for r in PairedFrames(stack, stack, "TYX", valid=[1, 4]).regions()] == [1, 4]
+    pairs = PairedFrames(stack, stack, "TYX", ignore=3)
+    assert [r.frame for r in pairs.regions()] == [0, 1, 2, 4, 5]
+    assert [r.frame for r in pairs.without({0}).regions()] == [1, 2, 4, 5]
+    with pytest.raises(ValueError, match="Something of the targets must be known"):
+        PairedFrames(stack[:1], stack[:1], "TYX", ignore=0).regions()
+
+
+@pytest.mark.parametrize(
+    ("valid", "sentence"),
+    [
+        ([9], "valid must name frames from 0 to 2; got 9"),
+        (np.ones((40, 41)), "valid must show the pixels of its target; pair 0 has 1 x 40 x 41"),
+        ([np.ones((3, 40, 40))] * 2, "one mask for each target; got 2 for 1"),
+    ],
+)
+def test_masks_that_do_not_fit_are_told(valid, sentence) -> None:
+    """Masks of other sizes and frames that are not there are told."""
+    stack = np.zeros((3, 40, 40))
+    with pytest.raises(ValueError, match=sentence):
+        PairedFrames(stack, stack, "TYX", valid=valid)
+
+
+def test_grey_among_colours_is_repeated() -> None:
+    """In a set that mixes grey and RGB images, the grey value is each colour's."""
+    grey, rgb = np.arange(64).reshape(8, 8), np.arange(8 * 8 * 3).reshape(8, 8, 3)
+    pairs = PairedFrames([grey, rgb], [grey, grey], names=["grey", "rgb"])
+    np.testing.assert_array_equal(pairs.source(0), np.stack([grey] * 3))
+    np.testing.assert_array_equal(pairs.source(1), np.moveaxis(rgb, -1, 0))
+
+
+def test_planes_of_the_source_become_channels() -> None:
+    """Where the target has no Z all planes are channels; where it has, each plane's neighbours are."""
+    volume, flat = np.arange(5 * 8 * 9).reshape(5, 8, 9), np.zeros((2, 8, 9))
+    pairs = PairedFrames(volume, flat, ("ZYX", "CYX"), z="channels")
+    assert (len(pairs), pairs.source(0).shape, pairs.target(0).shape) == (1, (5, 8, 9), (2, 8, 9))
+    pairs = PairedFrames(volume, volume, "ZYX", z="channels")
+    assert len(pairs) == 5
+    np.testing.assert_array_equal(pairs.source(2), volume[1:4])
+    np.testing.assert_array_equal(pairs.target(2), volume[2:3])
+    with pytest.raises(ValueError, match=r"where only one has planes, take them as channels \(z\)"):
+        PairedFrames(volume, flat, ("ZYX", "CYX"))
+
+
+def test_channels_are_chosen_on_each_side() -> None:
+    """The channels asked for, in the order asked for."""
+    stack = np.arange(3 * 8 * 9).reshape(3, 8, 9)
+    pairs = PairedFrames(stack, stack, "CYX", channels=([2, 0], [1]))
+    np.testing.assert_array_equal(pairs.source(0), stack[[2, 0]])
+    np.testing.assert_array_equal(pairs.target(0), stack[[1]])

@@ -86,7 +86,7 @@ def test_reports_tell_losses_validation_and_previews(tmp_path) -> None:
     rows = read_rows(tmp_path / "split.csv")
     assert [row["kind"] for row in rows] == ["train"] * 8 + ["validation", "calibration"]
     plan = json.loads((tmp_path / "config.json").read_text())
-    assert plan["encoding"]["kind"] == "instances"
+    assert plan["target_encoding"]["kind"] == "instances"
 
 
 def test_training_lowers_the_l1_loss(tmp_path) -> None:
@@ -149,3 +149,71 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_model(tmp_path) -> None:
         for _ in core.train(PAIRS, config, out=tmp_path, device="cpu"):
             pass
     assert weights(tmp_path)
+
+
+def test_nobody_learns_from_what_is_not_known(tmp_path) -> None:
+    """Whatever a target holds where it is not known, the weights after training are the same."""
+    source, labels = blobs()
+    valid = np.zeros(source.shape, np.uint8)
+    valid[:, 30:90] = 1
+    config = small_config(validation_share=0, calibration_share=0, target_kind="intensity")
+    for name, elsewhere in (("a", 0), ("b", 999)):
+        pairs = core.PairedFrames(source, np.where(valid, labels, elsewhere), "YX", valid=valid)
+        for _ in core.train(pairs, config, out=tmp_path / name, device="cpu"):
+            pass
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_frames_without_labels_must_be_explained(tmp_path) -> None:
+    """Are they empty or not labelled? Nothing is assumed: training asks, and does as it is told."""
+    stacks = [np.stack(side) for side in zip(*(blobs(seed=i) for i in range(6)), strict=True)]
+    stacks[1][2:4] = 0
+    pairs = core.PairedFrames(*stacks, "TYX")
+    quiet = {"validation_share": 0, "calibration_share": 0, "steps": 1}
+    with pytest.raises(ValueError, match="2 of 6 target frames have none, the first is pair 0, frame 2"):
+        core.train(pairs, small_config(**quiet), out=tmp_path / "ask", device="cpu")
+    for said, frames in (("empty", 6), ("unlabelled", 4)):
+        run = tmp_path / said
+        for _ in core.train(pairs, small_config(**quiet, empty_frames=said), out=run, device="cpu"):
+            pass
+        assert len(read_rows(run / "split.csv")) == frames
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_planes_to_stains_and_classes_to_image(tmp_path) -> None:
+    """A Z stack becomes two stains at once; class labels become an image; both predict what they were trained for."""
+    volume = np.stack([blobs(seed=i)[0] for i in range(4)])
+    stains = volume[:2]
+    pairs = core.PairedFrames(volume, stains, ("ZYX", "CYX"), z="channels")
+    *_, report = core.train(pairs, small_config(target_kind="intensity"), out=tmp_path / "stains", device="cpu")
+    prediction = report.model.predict(volume, "ZYX")
+    assert (prediction.shape, prediction.dtype) == (stains.shape, stains.dtype)
+    classes = np.digitize(volume[0], [800, 1500]).astype(np.uint8)
+    config = small_config(target_kind="intensity", source_kind="classes")
+    *_, report = core.train(core.PairedFrames(classes, volume[0], "YX"), config, out=tmp_path / "image", device="cpu")
+    assert report.model.generator.down[0][1].in_channels == 3
+    assert report.model.predict(classes, "YX").dtype == np.uint16
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_a_model_knows_how_to_read_a_new_source(tmp_path) -> None:
+    """Channels chosen in training are taken again from a file like those; a grey source is repeated, and said."""
+    rgb = np.stack([blobs(seed=i)[0] for i in range(3)], axis=-1)
+    labels = blobs()[1]
+    pairs = core.PairedFrames(rgb, labels, ("YXS", "YX"), channels=([0, 2], None))
+    *_, report = core.train(pairs, small_config(), out=tmp_path / "two", device="cpu")
+    np.testing.assert_array_equal(report.model.predict(rgb, "YXS"), report.model.predict(rgb[..., [0, 2]], "YXC"))
+    *_, report = core.train(
+        core.PairedFrames(rgb, labels, ("YXS", "YX")), small_config(), out=tmp_path / "rgb", device="cpu"
+    )
+    with pytest.warns(UserWarning, match="its grey is each colour's"):
+        prediction = report.model.predict(rgb[..., 0], "YX")
+    np.testing.assert_array_equal(prediction, report.model.predict(rgb[..., [0, 0, 0]], "YXS"))
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_a_source_far_from_the_training_range_is_warned_of(tmp_path) -> None:
+    """The warning gives the share and the range."""
+    *_, report = core.train(PAIRS, small_config(), out=tmp_path, device="cpu")
+    with pytest.warns(UserWarning, match="100% of the source's pixels lie above the training range"):
+        report.model.predict(np.full((40, 40), 60_000, np.uint16), "YX")

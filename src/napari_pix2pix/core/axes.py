@@ -1,7 +1,7 @@
 """Any stack, in any order of its axes, as a row of frames (C, Y, X)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 KNOWN = "TZCYXS"
 """time, depth, channel, row, column, and the samples of an RGB pixel"""
 WHOLE = (slice(None), slice(None))
+ZMode = Literal["frame", "neighbours", "all"]
+"""Planes one by one; each with its neighbours as channels; all of them as channels of one frame."""
+NEIGHBOURS = 1
+"""Planes on either side that `neighbours` adds; beyond the ends, the last plane is repeated."""
 
 
 def guess_axes(shape: tuple[int, ...]) -> str:
@@ -36,15 +40,21 @@ class AxesPlan:
         One letter of `TZCYXS` per axis of the stack; must hold Y and X.
     shape
         The shape of the stack, as many numbers as letters.
+    channels
+        The channels that `take` gives, by number; empty: all.
+    z
+        How `take` gives the planes of a stack with Z.
 
     Raises
     ------
     ValueError
-        If axes and shape do not fit, or a letter is unknown or doubled.
+        If axes and shape do not fit, a letter is unknown or doubled, or there is no such channel.
     """
 
     axes: str
     shape: tuple[int, ...]
+    channels: tuple[int, ...] = ()
+    z: ZMode = "frame"
 
     def __post_init__(self) -> None:
         axes = self.axes.upper()
@@ -59,6 +69,11 @@ class AxesPlan:
             raise ValueError(f"axes must be letters of {KNOWN}, each once, with Y and X among them; got {axes!r}.")
         if 0 in self.shape:
             raise ValueError(f"A stack must hold at least one pixel; got shape {self.shape}.")
+        beyond = [channel for channel in self.channels if not 0 <= channel < self.length("C") * self.length("S")]
+        if beyond:
+            raise ValueError(
+                f"channels must be numbers from 0 to {self.length('C') * self.length('S') - 1}; got {beyond[0]}."
+            )
 
     @classmethod
     def of(cls, array: Any, axes: str | None = None) -> "AxesPlan":
@@ -72,13 +87,18 @@ class AxesPlan:
 
     @property
     def n_frames(self) -> int:
-        """T x Z."""
-        return self.length("T") * self.length("Z")
+        """T x Z; T where all planes are channels."""
+        return self.length("T") * (1 if self.z == "all" else self.length("Z"))
+
+    @property
+    def n_planes(self) -> int:
+        """Planes that each frame holds as channels."""
+        return {"frame": 1, "neighbours": 2 * NEIGHBOURS + 1, "all": self.length("Z")}[self.z]
 
     @property
     def n_channels(self) -> int:
-        """C x S: the samples of an RGB pixel are channels."""
-        return self.length("C") * self.length("S")
+        """C x S, or those chosen, for each plane: the samples of an RGB pixel are channels."""
+        return self.n_planes * (len(self.channels) or self.length("C") * self.length("S"))
 
     @property
     def frame_shape(self) -> tuple[int, int]:
@@ -90,8 +110,7 @@ class AxesPlan:
         """``"S"`` (RGB), ``"C"``, or ``""`` for a stack without channels."""
         return "S" if "S" in self.axes else "C" if "C" in self.axes else ""
 
-    def _index(self, frame: int, window: tuple[slice, slice]) -> tuple[int | slice, ...]:
-        t, z = divmod(frame, self.length("Z"))
+    def _index(self, t: int, z: int, window: tuple[slice, slice]) -> tuple[int | slice, ...]:
         place: dict[str, int | slice] = {"T": t, "Z": z, "Y": window[0], "X": window[1]}
         return tuple(place.get(axis, slice(None)) for axis in self.axes)
 
@@ -101,27 +120,36 @@ class AxesPlan:
         return kept, [kept.index(axis) for axis in "CSYX" if axis in kept]
 
     def take(self, array: Any, frame: int, window: tuple[slice, slice] = WHOLE) -> NDArray[Any]:
-        """Frame number `frame` (T slowest, then Z) of `array`, shape (C, Y, X); only `window` of it is read."""
-        values = np.asarray(array[self._index(frame, window)])
-        values = values.transpose(self._order()[1])
-        return values.reshape(self.n_channels, *values.shape[-2:])
+        """Frame number `frame` (T slowest, then Z) of `array`, shape (C, Y, X); only `window` of it is read.
+
+        Where a frame holds several planes, the channels of the first come first.
+        """
+        t, z = (frame, 0) if self.z == "all" else divmod(frame, self.length("Z"))
+        around = range(z - NEIGHBOURS, z + NEIGHBOURS + 1) if self.z == "neighbours" else range(z, z + self.n_planes)
+        planes = [self._plane(array, t, min(max(0, z), self.length("Z") - 1), window) for z in around]
+        return planes[0] if len(planes) == 1 else np.concatenate(planes)
+
+    def _plane(self, array: Any, t: int, z: int, window: tuple[slice, slice]) -> NDArray[Any]:
+        values = np.asarray(array[self._index(t, z, window)]).transpose(self._order()[1])
+        values = values.reshape(-1, *values.shape[-2:])
+        return values[list(self.channels)] if self.channels else values
 
     def put(self, array: Any, frame: int, values: ArrayLike, window: tuple[slice, slice] = WHOLE) -> None:
-        """Write `values` (C, Y, X) where `take` reads them."""
+        """Write `values` (C, Y, X) where `take` reads them; for a plan of all channels, plane by plane."""
         kept, order = self._order()
         values = np.asarray(values)
         lengths = [self.length(axis) for axis in "CS" if axis in kept]
         values = values.reshape(*lengths, *values.shape[-2:])
-        array[self._index(frame, window)] = values.transpose(np.argsort(order))
+        array[self._index(*divmod(frame, self.length("Z")), window)] = values.transpose(np.argsort(order))
 
     def like(self, n_channels: int, channel_axis: str, frame_shape: tuple[int, int] | None = None) -> "AxesPlan":
         """The plan of a result for this stack: the same T, Z, Y, X in the same order, other channels.
 
-        C stands where the stack has it, else before Y and X; S (RGB) stands last.
+        C stands where the stack has it, else before Y and X; S (RGB) stands last. Planes that were channels are gone.
         """
         sizes = {axis: self.length(axis) for axis in self.axes}
         sizes["Y"], sizes["X"] = frame_shape or self.frame_shape
-        axes = self.axes.replace("S", "")
+        axes = self.axes.replace("S", "").replace("Z", "" if self.z == "all" else "Z")
         if channel_axis == "S":
             axes = axes.replace("C", "") + "S"
         elif channel_axis == "C" and "C" not in axes:

@@ -45,6 +45,27 @@ class DiscriminatorConfig(Settings):
     """Normalization layers."""
 
 
+class NormalizationConfig(Settings):
+    """How grey values become [-1, 1]."""
+
+    method: Literal["percentiles", "min-max", "mean-std", "fixed"] = "percentiles"
+    """What the range is fitted by; mean-std takes three standard deviations on either side."""
+    percentiles: tuple[Annotated[float, Field(ge=0, le=100)], Annotated[float, Field(ge=0, le=100)]] = (0.1, 99.9)
+    """For the method percentiles."""
+    range: tuple[float, float] | None = None
+    """For the method fixed: the grey values that become the ends."""
+    statistics: Literal["training", "image"] = "training"
+    """Of all training pairs, which keeps images comparable, or of each image by itself."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Check what concerns two settings."""
+        if (self.method == "fixed") != (self.range is not None):
+            raise ValueError("range must be given for the method fixed, and for no other.")
+        ends = self.range or self.percentiles
+        if ends[0] >= ends[1]:
+            raise ValueError(f"range and percentiles must ascend; got {ends}.")
+
+
 class Config(Settings):
     """A training. The defaults are the preset `microscopy`.
 
@@ -57,6 +78,16 @@ class Config(Settings):
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     target_kind: Literal["auto", "intensity", "classes", "instances"] = "auto"
     """What the target is: grey values, classes, or objects with one id each."""
+    source_kind: Literal["intensity", "classes"] = "intensity"
+    """What the source is: grey values, or class labels, which become one channel each."""
+    class_weights: Literal["equal", "rare"] = "equal"
+    """For a target of classes: `rare` weighs each by one over its share of the pixels, at most ten times the mean."""
+    empty_frames: Literal["ask", "empty", "unlabelled"] = "ask"
+    """What frames without any label in a label target mean: nothing there, or nobody has labelled them."""
+    source_normalization: NormalizationConfig = NormalizationConfig()
+    """Of the source's grey values."""
+    target_normalization: NormalizationConfig = NormalizationConfig(method="min-max")
+    """Of the target's grey values, inverted on output."""
     steps: Annotated[int, Field(ge=1)] = 20_000
     """Updates of the generator."""
     batch_size: Annotated[int, Field(ge=1)] = 4
@@ -97,6 +128,11 @@ class Config(Settings):
 
     def model_post_init(self, _: Any) -> None:
         """Check what concerns two settings."""
+        if self.target_normalization.statistics == "image":
+            raise ValueError(
+                "target_normalization.statistics must be training: a new image's target is not known, so its own "
+                "statistics could not be inverted; got image."
+            )
         grid = 2**self.generator.levels
         if self.patch_size % grid:
             below = self.patch_size // grid * grid

@@ -9,30 +9,38 @@ from scipy import stats
 from skimage.filters import threshold_otsu
 from skimage.metrics import contingency_table, peak_signal_noise_ratio
 
+from napari_pix2pix.core.encoding import Kind, guess_kind
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.pairs import PairedFrames, StackAxes
-from napari_pix2pix.core.targets import TargetKind, guess_kind
 
 KindOfPairs = Literal["test", "validation", "calibration", "train"]
 Axes = str | tuple[StackAxes, StackAxes] | None
 HIGHER_IS_BETTER = {"mae": False, "psnr": True, "dice": True, "object_f1_iou50": True}
 
 
-def measure(prediction: NDArray[Any], target: NDArray[Any], kind: TargetKind, data_range: float) -> dict[str, float]:
-    """The figures of one frame (C, Y, X).
+def measure(
+    prediction: NDArray[Any],
+    target: NDArray[Any],
+    kind: Kind,
+    data_range: float,
+    known: NDArray[np.bool_] | None = None,
+) -> dict[str, float]:
+    """The figures of one frame (C, Y, X), only where the target is `known` (Y, X), if given.
 
     ``mae`` and ``psnr`` (dB, against `data_range`) of intensities in grey values; ``dice`` of the foreground (labels
     above 0) of label images, ``object_f1_iou50`` of instances. A PSNR is infinite where the frames are equal; Dice and
     F1 are 1 where neither frame has foreground.
     """
     if kind == "intensity":
-        a, b = prediction.astype(np.float64), target.astype(np.float64)
+        seen = slice(None) if known is None else known
+        a, b = prediction[:, seen].astype(np.float64), target[:, seen].astype(np.float64)
         mae = float(np.abs(a - b).mean())
         psnr = np.inf if mae == 0 else float(peak_signal_noise_ratio(b, a, data_range=data_range or 1.0))
         return {"mae": mae, "psnr": psnr}
-    figures = {"dice": dice(prediction[0] > 0, target[0] > 0)}
+    found, true = (image[0] if known is None else np.where(known, image[0], 0) for image in (prediction, target))
+    figures = {"dice": dice(found > 0, true > 0)}
     if kind == "instances":
-        figures["object_f1_iou50"] = object_f1(prediction[0], target[0])
+        figures["object_f1_iou50"] = object_f1(found, true)
     return figures
 
 
@@ -96,9 +104,9 @@ def evaluate(
     """
     pairs = source if isinstance(source, PairedFrames) else PairedFrames(source, target, axes, names=names)
     plan = pairs.target_plans[0]
-    if plan.n_channels != model.encoding.n_channels:
+    if plan.n_channels != model.target_encoding.n_channels:
         raise ValueError(
-            f"A target for this model must have {model.encoding.n_channels} channels; got {plan.n_channels} "
+            f"A target for this model must have {model.target_encoding.n_channels} channels; got {plan.n_channels} "
             f"({plan.axes}, {plan.shape})."
         )
 
@@ -107,8 +115,8 @@ def evaluate(
             for _, prediction in model.predict_frames(stack, axes_plan.axes):
                 yield prediction
 
-    report = _report(predictions(), pairs, model.encoding.kind, kind_of_pairs, on_frame)
-    report["baselines"] = _baselines(pairs, model.encoding.kind)
+    report = _report(predictions(), pairs, model.target_encoding.kind, kind_of_pairs, on_frame)
+    report["baselines"] = _baselines(pairs, model.target_encoding.kind)
     return report
 
 
@@ -117,7 +125,7 @@ def evaluate_prediction(
     target: Any,
     axes: Axes = None,
     *,
-    kind: TargetKind | Literal["auto"] = "auto",
+    kind: Kind | Literal["auto"] = "auto",
     names: Sequence[str] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -130,14 +138,14 @@ def evaluate_prediction(
 def _report(
     predictions: Iterable[NDArray[Any]],
     pairs: PairedFrames,
-    kind: TargetKind,
+    kind: Kind,
     kind_of_pairs: KindOfPairs,
     on_frame: Callable[[int, int], None] | None,
 ) -> dict[str, Any]:
     data_range = _data_range(pairs) if kind == "intensity" else 0.0
     files = []
     for i, prediction in enumerate(predictions):
-        files.append({"name": pairs.name(i), **measure(prediction, pairs.target(i), kind, data_range)})
+        files.append({"name": pairs.name(i), **measure(prediction, pairs.target(i), kind, data_range, pairs.known(i))})
         if on_frame is not None:
             on_frame(i + 1, len(pairs))
     return {
@@ -160,7 +168,7 @@ def _data_range(pairs: PairedFrames) -> float:
     return max(high for _, high in ends) - min(low for low, _ in ends)
 
 
-def _baselines(pairs: PairedFrames, kind: TargetKind) -> dict[str, Any]:
+def _baselines(pairs: PairedFrames, kind: Kind) -> dict[str, Any]:
     """What needs no network: a constant and the best affine map of the source, or Otsu's threshold of it."""
     sources = [pairs.source(i).astype(float).mean(axis=0) for i in range(len(pairs))]
     targets = [pairs.target(i) for i in range(len(pairs))]

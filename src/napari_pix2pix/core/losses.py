@@ -25,11 +25,14 @@ def generator_loss(fake: Tensor) -> Tensor:
     return softplus(-fake).mean()
 
 
-def l1_loss(fake: Tensor, target: Tensor) -> Tensor:
-    """E|y - G(x, z)|.
+def l1_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """E|y - G(x, z)|; with a `weight` (N, 1, Y, X) for each pixel, the weighted mean, 0 where nothing weighs.
 
     References
     ----------
     Isola et al. 2017, equation 3.
     """
-    return torch.mean(torch.abs(target - fake))
+    error = torch.abs(target - fake)
+    if weight is None:
+        return error.mean()
+    return (error * weight).sum() / (weight.sum() * error.shape[1]).clamp(min=1)

@@ -5,28 +5,65 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
-from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.axes import AxesPlan, ZMode
 from napari_pix2pix.core.config import Config, validated
 from napari_pix2pix.core.devices import pick_device
+from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.unet import UNet
-from napari_pix2pix.core.normalization import Normalization
 from napari_pix2pix.core.patch_scores import PatchScores, grid_length, score_frame, valid_scores
 from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
-from napari_pix2pix.core.targets import TargetEncoding
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 
+OUTSIDE = 0.1
+"""The share of an image's pixels beyond the training range from which on a warning is given."""
 ONE_PIECE = 2048
 """A frame up to this side runs in one piece unless a tile size is asked for; larger ones in tiles of this size."""
+
+
+class SourceView(BaseModel):
+    """How frames are taken from a source.
+
+    Parameters
+    ----------
+    channels
+        The numbers of the channels taken in training; empty: all.
+    of_channels
+        Out of how many.
+    colours
+        Whether they were the colours of an RGB image.
+    z
+        How planes are taken.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: tuple[int, ...] = ()
+    of_channels: int = 1
+    colours: bool = False
+    z: ZMode = "frame"
+
+    @classmethod
+    def of(cls, plan: AxesPlan) -> "SourceView":
+        """The view that `plan` takes."""
+        repeated = len(set(plan.channels)) < len(plan.channels)  # a grey image among colour images
+        total = plan.length("C") * plan.length("S")
+        return cls(
+            channels=() if repeated else plan.channels,
+            of_channels=total,
+            colours=repeated or plan.channel_axis == "S",
+            z=plan.z,
+        )
 
 
 @dataclass
@@ -39,10 +76,10 @@ class TrainedModel:
         Of the training.
     generator, discriminator
         In evaluation mode; no discriminator where only L1 trained.
-    normalization
-        Of the source.
-    encoding
-        Of the target.
+    source_encoding, target_encoding
+        How their grey values or labels become channels.
+    source_view
+        How frames are taken from a source: its channels and its planes, as in `AxesPlan`.
     channel_axis
         Of the target: ``"S"`` (RGB), ``"C"`` or ``""``.
     provenance
@@ -52,8 +89,9 @@ class TrainedModel:
     config: Config
     generator: UNet
     discriminator: PatchGAN | None
-    normalization: Normalization
-    encoding: TargetEncoding
+    source_encoding: Encoding
+    target_encoding: Encoding
+    source_view: SourceView
     channel_axis: str
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -81,8 +119,9 @@ class TrainedModel:
         """Everything but the tensors, as JSON."""
         return {
             "config": self.config.model_dump(mode="json"),
-            "normalization": self.normalization.model_dump(mode="json"),
-            "encoding": self.encoding.model_dump(mode="json"),
+            "source_encoding": self.source_encoding.model_dump(mode="json"),
+            "target_encoding": self.target_encoding.model_dump(mode="json"),
+            "source_view": self.source_view.model_dump(mode="json"),
             "channel_axis": self.channel_axis,
             "provenance": self.provenance,
         }
@@ -152,7 +191,7 @@ class TrainedModel:
 
     def prediction_plan(self, stack: Any, axes: str | None = None) -> AxesPlan:
         """Axes and shape of the prediction for `stack`."""
-        return self._checked(stack, axes).like(self.encoding.n_channels, self.channel_axis)
+        return self._checked(stack, axes).like(self.target_encoding.n_channels, self.channel_axis)
 
     def predict_frames(
         self, stack: Any, axes: str | None = None, *, tile_size: int | None = None, overlap: int | None = None
@@ -167,7 +206,8 @@ class TrainedModel:
     ) -> NDArray[Any]:
         """The prediction (C, Y, X) for one frame (C, Y, X) of the source."""
         unknown = _unknown(source)
-        frame = np.where(unknown, np.float32(-1), self.normalization.apply(source))
+        self._warn_of_range(source)
+        frame = np.where(unknown, np.float32(-1), self.source_encoding.encode(source))
         looks_at_image = self.config.norm_statistics == "image" or self.config.generator.norm == "instance"
         if tile_size is None and max(frame.shape[1:]) > ONE_PIECE and not looks_at_image:
             tile_size = ONE_PIECE
@@ -180,10 +220,10 @@ class TrainedModel:
             maps = predict_by_image_statistics(self.generator, frame, self.device, self.config.seed)
         else:
             tiles = plan_prediction(self.generator, (frame.shape[1], frame.shape[2]), tile_size, overlap)
-            maps = np.empty((self.encoding.n_maps, *frame.shape[1:]), np.float32)
+            maps = np.empty((self.target_encoding.n_maps, *frame.shape[1:]), np.float32)
             for tile, values in predict_tiles(self.generator, frame, tiles, self.device):
                 maps[(slice(None), *tile.keep)] = values
-        prediction = self.encoding.decode(maps)
+        prediction = self.target_encoding.decode(maps)
         if unknown.any():
             pixels, marked = unknown.any(axis=0), np.nan if prediction.dtype.kind == "f" else 0
             warnings.warn(
@@ -192,6 +232,15 @@ class TrainedModel:
             )
             prediction[:, pixels] = marked
         return prediction
+
+    def _warn_of_range(self, source: NDArray[Any]) -> None:
+        normalization = self.source_encoding.normalization
+        if normalization is None or normalization.each_image is not None:
+            return
+        span = f"the training range {min(normalization.low):.6g} to {max(normalization.high):.6g}"
+        for share, where in zip(normalization.outside(source), ("below", "above"), strict=True):
+            if share > OUTSIDE:
+                warnings.warn(f"{share:.0%} of the source's pixels lie {where} {span}; expect little.", stacklevel=4)
 
     def score(
         self,
@@ -226,9 +275,9 @@ class TrainedModel:
             )
         source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
         source_plan, image_plan = self._checked(source, source_axes), AxesPlan.of(image, image_axes)
-        if image_plan.n_channels != self.encoding.n_channels:
+        if image_plan.n_channels != self.target_encoding.n_channels:
             raise ValueError(
-                f"An image to score must have the channels of the model's targets, {self.encoding.n_channels}; "
+                f"An image to score must have the channels of the model's targets, {self.target_encoding.n_channels}; "
                 f"got {image_plan.n_channels} ({image_plan.axes}, {image_plan.shape})."
             )
         if (source_plan.frame_shape, source_plan.n_frames) != (image_plan.frame_shape, image_plan.n_frames):
@@ -246,10 +295,8 @@ class TrainedModel:
                 raise ValueError(
                     f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels."
                 )
-            found = score_frame(
-                self.discriminator, self.normalization.apply(pair[0]), self.encoding.encode(pair[1]), self.device,
-                tile_size,
-            )  # fmt: skip
+            encoded = self.source_encoding.encode(pair[0]), self.target_encoding.encode(pair[1])
+            found = score_frame(self.discriminator, *encoded, self.device, tile_size)
             assert result is not None
             result.put(scores, frame, found[None])
         assert result is not None
@@ -259,10 +306,18 @@ class TrainedModel:
         return PatchScores(scores, valid, result.axes, field_)
 
     def _checked(self, stack: Any, axes: str | None) -> AxesPlan:
-        plan = AxesPlan.of(stack, axes)
-        if plan.n_channels != self.normalization.n_channels:
+        plan, view = replace(AxesPlan.of(stack, axes), z=self.source_view.z), self.source_view
+        expected = self.source_encoding.n_channels
+        if view.channels and plan.length("C") * plan.length("S") == view.of_channels:
+            plan = replace(plan, channels=view.channels)  # a file like those of the training
+        elif plan.n_channels == plan.n_planes and expected == 3 * plan.n_planes and view.colours:
+            plan = replace(plan, channels=(0, 0, 0))
+            warnings.warn(
+                "The source is grey where the model expects colours; its grey is each colour's.", stacklevel=3
+            )
+        if plan.n_channels != expected:
             raise ValueError(
-                f"A source for this model must have {self.normalization.n_channels} channels; got {plan.n_channels} "
+                f"A source for this model must have {expected} channels; got {plan.n_channels} "
                 f"({plan.axes}, {plan.shape}). Choose other channels or give the axes."
             )
         return plan
@@ -293,9 +348,10 @@ def load_model(path: Path | str, device: str = "auto") -> TrainedModel:
 def restore_model(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> TrainedModel:
     """The model that these tensors and this content describe, on the CPU, in evaluation mode."""
     config = validated(Config, content["config"])
-    normalization = validated(Normalization, content["normalization"])
-    encoding = validated(TargetEncoding, content["encoding"])
-    generator, discriminator = networks(config, normalization.n_channels, encoding.n_maps)
+    source_encoding = validated(Encoding, content["source_encoding"])
+    target_encoding = validated(Encoding, content["target_encoding"])
+    source_view = validated(SourceView, content["source_view"])
+    generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps)
     for prefix, network in (("generator.", generator), ("discriminator.", discriminator)):
         if network is not None:
             state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
@@ -306,6 +362,5 @@ def restore_model(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> 
                     f"The weights of a model must fit its config; those of the {prefix[:-1]} do not."
                 ) from error
             network.eval()
-    return TrainedModel(
-        config, generator, discriminator, normalization, encoding, content["channel_axis"], content["provenance"]
-    )
+    encodings = source_encoding, target_encoding, source_view
+    return TrainedModel(config, generator, discriminator, *encodings, content["channel_axis"], content["provenance"])

@@ -1,11 +1,17 @@
 """Grey values <-> [-1, 1]: fitted once on the training pairs, kept with the model, inverted on output."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from napari_pix2pix.core.config import NormalizationConfig
+
+SPREAD = 3.0
+"""Standard deviations on either side of the mean that `mean-std` maps to ±limit: 99.7 % of a normal distribution."""
 
 
 class Normalization(BaseModel):
@@ -19,6 +25,8 @@ class Normalization(BaseModel):
         Where `high` is mapped to: 1 for sources, 0.9 for targets, so that tanh can reach their ends.
     dtype
         The dtype of the grey values, restored by `invert`.
+    each_image
+        Set where every image is normalized by its own statistics; `low` and `high` are then those of the training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +35,7 @@ class Normalization(BaseModel):
     high: tuple[float, ...]
     limit: float
     dtype: str
+    each_image: NormalizationConfig | None = None
 
     @property
     def n_channels(self) -> int:
@@ -39,6 +48,9 @@ class Normalization(BaseModel):
 
     def apply(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """`frame` (C, Y, X) in grey values, as float32 with the fitted range in [-limit, limit]."""
+        if self.each_image is not None:
+            own = self.each_image.model_copy(update={"statistics": "training"})
+            return fit_normalization([frame], own, limit=self.limit).apply(frame)
         centre, unit = self._line()
         return ((frame - centre) / unit).astype(np.float32)
 
@@ -54,31 +66,64 @@ class Normalization(BaseModel):
             values = np.clip(np.rint(values), limits.min, limits.max)
         return values.astype(dtype)
 
+    def outside(self, frame: NDArray[Any]) -> tuple[float, float]:
+        """The shares of the pixels of `frame` (C, Y, X) below and above the fitted range, of the channel worst off."""
+        low, high = (np.array(values)[:, None, None] for values in (self.low, self.high))
+        return tuple(float(side.mean(axis=(1, 2)).max()) for side in (frame < low, frame > high))  # type: ignore[return-value]
+
 
 def fit_normalization(
-    frames: Iterable[NDArray[Any]], *, percentiles: tuple[float, float], limit: float
+    frames: Iterable[NDArray[Any]], config: NormalizationConfig | None = None, *, limit: float = 1.0
 ) -> Normalization:
-    """The normalization that maps these percentiles (0 and 100: the extremes) of all `frames` (C, Y, X) to ±`limit`.
+    """The normalization of all `frames` (C, Y, X), one range per channel.
 
-    The extremes are exact; other percentiles come from at most 65,536 evenly spaced pixels of each frame. A channel
-    that is constant gets the range [value, value + 1].
+    Extremes, means and deviations are exact; percentiles come from at most 65,536 evenly spaced pixels of each frame.
+    Pixels that are NaN or Inf count for nothing. A channel that is constant gets the range [value, value + 1].
+
+    Raises
+    ------
+    ValueError
+        If there is no frame.
     """
+    config = config or NormalizationConfig()
     samples: list[NDArray[np.float64]] = []
-    low: NDArray[np.float64] | None = None
-    high: NDArray[np.float64] | None = None
+    ends: list[NDArray[np.float64]] = []
+    moments: list[NDArray[np.float64]] = []
     dtype = "float32"
     for frame in frames:
         dtype = str(frame.dtype)
         pixels = frame.reshape(len(frame), -1)
-        ends = pixels.min(axis=1).astype(float), pixels.max(axis=1).astype(float)
-        low = ends[0] if low is None else np.minimum(low, ends[0])
-        high = ends[1] if high is None else np.maximum(high, ends[1])
-        samples.append(pixels[:, :: max(1, pixels.shape[1] // 65536)].astype(float))
-    if low is None or high is None:
+        if frame.dtype.kind == "f":
+            pixels = np.where(np.isfinite(pixels), pixels, np.nan)
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a channel of NaN alone
+            ends.append(np.stack([np.nanmin(pixels, axis=1), np.nanmax(pixels, axis=1)]).astype(float))
+        if config.method == "percentiles":
+            samples.append(pixels[:, :: max(1, pixels.shape[1] // 65536)].astype(float))
+        elif config.method == "mean-std":
+            known = np.isfinite(pixels)
+            values = np.where(known, pixels, 0).astype(float)
+            moments.append(np.stack([known.sum(axis=1), values.sum(axis=1), (values**2).sum(axis=1)]))
+    if not ends:
         raise ValueError("A normalization must be fitted on at least one frame; got none.")
-    if percentiles != (0, 100):
-        inner = np.percentile(np.concatenate(samples, axis=1), percentiles, axis=1)
+    low, high = (
+        np.nan_to_num(np.nanmin([end[0] for end in ends], axis=0)),
+        np.nan_to_num(np.nanmax([end[1] for end in ends], axis=0)),
+    )
+    if config.method == "fixed":
+        assert config.range is not None
+        low, high = (np.full_like(low, end) for end in config.range)
+    elif config.method == "mean-std":
+        count, total, squares = np.sum(moments, axis=0)
+        mean = total / np.maximum(count, 1)
+        deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+        low, high = mean - SPREAD * deviation, mean + SPREAD * deviation
+    elif config.method == "percentiles":
+        inner = np.nanpercentile(np.concatenate(samples, axis=1), config.percentiles, axis=1)
         spread = inner[1] > inner[0]  # a sparse channel: its percentiles can coincide, its extremes do not
         low, high = np.where(spread, inner[0], low), np.where(spread, inner[1], high)
     high = np.where(high > low, high, low + 1)
-    return Normalization(low=tuple(low.tolist()), high=tuple(high.tolist()), limit=limit, dtype=dtype)
+    each_image = config if config.statistics == "image" else None
+    return Normalization(
+        low=tuple(low.tolist()), high=tuple(high.tolist()), limit=limit, dtype=dtype, each_image=each_image
+    )

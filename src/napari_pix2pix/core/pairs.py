@@ -1,8 +1,9 @@
 """Pairs of stacks as aligned frames; who trains and who judges; random aligned patches."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,8 +13,7 @@ from torch.nn.functional import interpolate
 
 from napari_pix2pix.core.axes import WHOLE, AxesPlan
 from napari_pix2pix.core.config import Config
-from napari_pix2pix.core.normalization import Normalization
-from napari_pix2pix.core.targets import TargetEncoding
+from napari_pix2pix.core.encoding import Encoding
 
 StackAxes = str | Sequence[str | None] | None
 CACHE_BYTES = 2**30
@@ -68,6 +68,17 @@ class PairedFrames:
         One for each pair, for messages and `split.csv`; default: ``pair 0`` …
     groups
         One for each pair: pairs of one group (slide, well, donor) stay together in a split; default: each its own.
+    valid
+        Where the target is known: a stack for each pair (not 0 = known) with the target's frames, or the numbers of the
+        frames that are annotated, counted over all pairs; default: everywhere. What is not known is not learned from
+        and not judged.
+    ignore
+        A value of the target that means "not known"; default: none does.
+    channels
+        The channels to take, as numbers, of (source, target); None: all.
+    z
+        ``frame``: plane by plane. ``channels``: planes as channels - the neighbours of each plane, or all planes where
+        the target has no Z.
 
     Raises
     ------
@@ -83,6 +94,10 @@ class PairedFrames:
         *,
         names: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
+        valid: Any = None,
+        ignore: int | None = None,
+        channels: tuple[Sequence[int] | None, Sequence[int] | None] = (None, None),
+        z: Literal["frame", "channels"] = "frame",
     ) -> None:
         self.sources = list(source) if isinstance(source, list | tuple) else [source]
         self.targets = list(target) if isinstance(target, list | tuple) else [target]
@@ -93,14 +108,20 @@ class PairedFrames:
         self.names = list(names or (f"pair {i}" for i in range(len(self.sources))))
         self.groups = list(groups or self.names)
         source_axes, target_axes = axes if isinstance(axes, tuple) else (axes, axes)
-        self.source_plans = _plans(self.sources, source_axes)
-        self.target_plans = _plans(self.targets, target_axes)
+        self.source_plans = _plans(self.sources, source_axes, channels[0])
+        self.target_plans = _plans(self.targets, target_axes, channels[1])
+        if z == "channels":
+            self.source_plans = [
+                replace(plan, z="neighbours" if "Z" in partner.axes else "all")
+                for plan, partner in zip(self.source_plans, self.target_plans, strict=True)
+            ]
         self.places: list[tuple[int, int]] = []
         for i, (name, a, b) in enumerate(zip(self.names, self.source_plans, self.target_plans, strict=True)):
             if a.frame_shape != b.frame_shape or a.n_frames != b.n_frames:
                 raise ValueError(
                     f"Source and target of {name} must show the same pixels; got {_size(a)} and {_size(b)}. "
-                    "Crop or resample one of them, or give the axes if they were read wrongly."
+                    "Crop or resample one of them, give the axes if they were read wrongly, or, where only one has "
+                    "planes, take them as channels (z)."
                 )
             for side, plan, first in (("source", a, self.source_plans[0]), ("target", b, self.target_plans[0])):
                 if plan.n_channels != first.n_channels:
@@ -109,6 +130,33 @@ class PairedFrames:
                         f"{plan.n_channels} in {name}."
                     )
             self.places += [(i, frame) for frame in range(a.n_frames)]
+        self.ignore = ignore
+        self._annotated, self._masks = self._known_from(valid)
+
+    def _known_from(self, valid: Any) -> tuple[set[int] | None, list[tuple[Any, AxesPlan]] | None]:
+        """Annotated frames, or a mask and its plan for each pair; checked against the targets."""
+        if valid is None:
+            return None, None
+        if isinstance(valid, list | tuple | set | range) and all(
+            isinstance(frame, int | np.integer) for frame in valid
+        ):
+            beyond = [frame for frame in valid if not 0 <= frame < len(self)]
+            if beyond:
+                raise ValueError(f"valid must name frames from 0 to {len(self) - 1}; got {beyond[0]}.")
+            return {int(frame) for frame in valid}, None
+        masks = list(valid) if isinstance(valid, list | tuple) else [valid]
+        if len(masks) != len(self.targets):
+            raise ValueError(f"valid must have one mask for each target; got {len(masks)} for {len(self.targets)}.")
+        plans = []
+        for mask, target, name in zip(masks, self.target_plans, self.names, strict=True):
+            axes = "".join(axis for axis in target.axes if axis not in "CS")
+            plan = AxesPlan(axes, tuple(mask.shape)) if len(mask.shape) == len(axes) else AxesPlan.of(mask)
+            if (plan.frame_shape, plan.n_frames) != (target.frame_shape, target.n_frames):
+                raise ValueError(
+                    f"valid must show the pixels of its target; {name} has {_size(plan)}, not {_size(target)}."
+                )
+            plans.append(plan)
+        return None, list(zip(masks, plans, strict=True))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -128,14 +176,46 @@ class PairedFrames:
         return self.source_plans[stack].take(self.sources[stack], index, window)
 
     def target(self, frame: int, window: tuple[slice, slice] = WHOLE) -> NDArray[Any]:
-        """The target (C, Y, X) in grey values or labels."""
+        """The target (C, Y, X) in grey values or labels; where it is not known, the least value that is."""
+        values = self._target(frame, window)
+        known = self.known(frame, window)
+        if known.all() or not known.any():
+            return values
+        return np.where(known, values, values[:, known].min(axis=1)[:, None, None])
+
+    def _target(self, frame: int, window: tuple[slice, slice]) -> NDArray[Any]:
         stack, index = self.places[frame]
         return self.target_plans[stack].take(self.targets[stack], index, window)
 
+    @property
+    def known_everywhere(self) -> bool:
+        """Whether nothing says that a target is not known somewhere."""
+        return self._annotated is None and self._masks is None and self.ignore is None
+
+    def known(self, frame: int, window: tuple[slice, slice] = WHOLE) -> NDArray[np.bool_]:
+        """Where the target is known, bool (Y, X)."""
+        stack, index = self.places[frame]
+        shape = tuple(len(range(*side.indices(n))) for side, n in zip(window, self.frame_shape(frame), strict=True))
+        known = np.full(shape, self._annotated is None or frame in self._annotated)
+        if self._masks is not None:
+            mask, plan = self._masks[stack]
+            known &= (plan.take(mask, index, window) != 0).any(axis=0)
+        if self.ignore is not None:
+            known &= (self._target(frame, window) != self.ignore).all(axis=0)
+        return known
+
+    def without(self, frames: set[int]) -> "PairedFrames":
+        """The same pairs, these frames not known."""
+        other = copy.copy(self)
+        other._annotated = set(range(len(self)) if self._annotated is None else self._annotated) - frames
+        return other
+
     def regions(self) -> tuple[Region, ...]:
-        """Every frame, whole."""
-        shapes = (self.frame_shape(i) for i in range(len(self)))
-        return tuple(Region(i, (slice(0, y), slice(0, x))) for i, (y, x) in enumerate(shapes))
+        """Every frame with something known, whole."""
+        frames = [i for i in range(len(self)) if self.known_everywhere or self.known(i).any()]
+        if not frames:
+            raise ValueError("Something of the targets must be known; valid and ignore leave nothing. Check them.")
+        return tuple(Region(i, tuple(slice(0, n) for n in self.frame_shape(i))) for i in frames)  # type: ignore[arg-type]
 
     def require_patches(self, size: int) -> None:
         """Raise a ValueError that names the first frame smaller than a patch."""
@@ -166,9 +246,16 @@ class PairedFrames:
                 )
 
 
-def _plans(stacks: Sequence[Any], axes: StackAxes) -> list[AxesPlan]:
+def _plans(stacks: Sequence[Any], axes: StackAxes, channels: Sequence[int] | None) -> list[AxesPlan]:
     each = [axes] * len(stacks) if axes is None or isinstance(axes, str) else list(axes)
-    return [AxesPlan.of(stack, given) for stack, given in zip(stacks, each, strict=True)]
+    plans = [
+        replace(AxesPlan.of(stack, given), channels=tuple(channels or ()))
+        for stack, given in zip(stacks, each, strict=True)
+    ]
+    if {plan.n_channels for plan in plans} == {1, 3} and channels is None:
+        # Grey images among colour images: the grey value is each colour's.
+        plans = [replace(plan, channels=(0, 0, 0)) if plan.n_channels == 1 else plan for plan in plans]
+    return plans
 
 
 def _size(plan: AxesPlan) -> str:
@@ -251,6 +338,27 @@ class Windows(Sequence[NDArray[Any]]):
         return self._read(region.frame, region.window)
 
 
+@dataclass(frozen=True)
+class Patches:
+    """The patches of one step in network values: source and target float32 (N, C, Y, X), and where the target is known.
+
+    `known` is float32 (N, 1, Y, X), 1 = known; None where it is known everywhere.
+    """
+
+    source: torch.Tensor
+    target: torch.Tensor
+    known: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> "Patches":
+        """The same on `device`."""
+        known = None if self.known is None else self.known.to(device, non_blocking=True)
+        return Patches(self.source.to(device, non_blocking=True), self.target.to(device, non_blocking=True), known)
+
+
+TRIES = 8
+"""Windows that are drawn for a patch; the first that is known by half, or else the one known best, is taken."""
+
+
 @dataclass
 class PairedPatches:
     """Random aligned patches of the regions, in network values; patch k of step s depends on (seed, s, k) alone."""
@@ -258,41 +366,52 @@ class PairedPatches:
     pairs: PairedFrames
     regions: tuple[Region, ...]
     config: Config
-    normalization: Normalization
-    encoding: TargetEncoding
-    _cache: "LRUCache[int, tuple[NDArray[np.float32], NDArray[np.float32]]]" = field(init=False, repr=False)
+    source_encoding: Encoding
+    target_encoding: Encoding
+    _cache: "LRUCache[int, tuple[NDArray[np.float32], ...]]" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._cache = LRUCache(CACHE_BYTES, getsizeof=lambda frames: sum(frame.nbytes for frame in frames))
         areas = np.array([np.prod(region.shape) for region in self.regions], float)
         self._chances = areas / areas.sum()  # every pixel is as likely as any other
 
-    def frames(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A whole frame as (source, target), each (C, Y, X), in network values."""
+    def frames(self, frame: int) -> tuple[NDArray[np.float32], ...]:
+        """A whole frame as source, target and, unless it is everywhere, where known; each (C, Y, X), network values."""
         if frame in self._cache:
             return self._cache[frame]
-        values = self.normalization.apply(self.pairs.source(frame)), self.encoding.encode(self.pairs.target(frame))
+        values: tuple[NDArray[np.float32], ...] = (
+            self.source_encoding.encode(self.pairs.source(frame)),
+            self.target_encoding.encode(self.pairs.target(frame)),
+        )
+        if not self.pairs.known_everywhere:
+            values = (*values, self.pairs.known(frame)[None].astype(np.float32))
         if sum(value.nbytes for value in values) <= CACHE_BYTES:
             self._cache[frame] = values
         return values
 
-    def batch(self, step: int, stream: int = TRAINING) -> tuple[torch.Tensor, torch.Tensor]:
-        """The (source, target) patches of this step, each float32 (N, C, patch_size, patch_size)."""
+    def batch(self, step: int, stream: int = TRAINING) -> Patches:
+        """The patches of this step, sides of `patch_size` pixels."""
         patches = [self._patch(step, k, stream) for k in range(self.config.batch_size)]
-        source, target = (torch.from_numpy(np.stack(side)) for side in zip(*patches, strict=True))
-        if source.shape[-1] != self.config.patch_size:
+        sides = [torch.from_numpy(np.stack(side)) for side in zip(*patches, strict=True)]
+        if sides[0].shape[-1] != self.config.patch_size:
             size = (self.config.patch_size,) * 2
-            source, target = (interpolate(side, size, mode="bilinear") for side in (source, target))
-        return source, target
+            sides = [interpolate(side, size, mode="bilinear") for side in sides]
+            sides[2:] = [(known == 1).float() for known in sides[2:]]
+        return Patches(*sides)
 
-    def _patch(self, step: int, k: int, stream: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _patch(self, step: int, k: int, stream: int) -> list[NDArray[np.float32]]:
         random = np.random.default_rng([self.config.seed, stream, step, k])
-        region = self.regions[random.choice(len(self.regions), p=self._chances)]
         side = round(self.config.patch_size / self.config.jitter)
-        start = [random.integers(s.start, s.stop - side + 1) for s in region.window]
-        window = (slice(None), *(slice(a, a + side) for a in start))
+        drawn = [self._window(random, side) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
+        shares = [1.0] if len(drawn) == 1 else [float(self.frames(f)[2][window].mean()) for f, window in drawn]
+        chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
+        frame, window = drawn[chosen]
         turns = int(random.integers(4)) if self.config.rotate else 0
         mirrored = self.config.flip and random.random() < 0.5
-        patch = [np.rot90(frame[window], turns, axes=(1, 2)) for frame in self.frames(region.frame)]
-        source, target = (np.flip(frame, 2) if mirrored else frame for frame in patch)
-        return np.ascontiguousarray(source), np.ascontiguousarray(target)
+        patch = [np.rot90(values[window], turns, axes=(1, 2)) for values in self.frames(frame)]
+        return [np.ascontiguousarray(np.flip(values, 2) if mirrored else values) for values in patch]
+
+    def _window(self, random: np.random.Generator, side: int) -> tuple[int, tuple[slice, ...]]:
+        region = self.regions[random.choice(len(self.regions), p=self._chances)]
+        start = [int(random.integers(s.start, s.stop - side + 1)) for s in region.window]
+        return region.frame, (slice(None), *(slice(a, a + side) for a in start))

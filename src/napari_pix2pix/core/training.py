@@ -23,13 +23,21 @@ import napari_pix2pix
 from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.config import Config, read_json_object, validated
 from napari_pix2pix.core.devices import pick_device, resolve_precision
+from napari_pix2pix.core.encoding import fit_encoding, guess_kind
 from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, measure
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
-from napari_pix2pix.core.model import TrainedModel, load_model
+from napari_pix2pix.core.model import SourceView, TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
-from napari_pix2pix.core.normalization import fit_normalization
-from napari_pix2pix.core.pairs import STATISTICS, PairedFrames, PairedPatches, Region, Split, Windows, split_pairs
-from napari_pix2pix.core.targets import fit_encoding
+from napari_pix2pix.core.pairs import (
+    STATISTICS,
+    PairedFrames,
+    PairedPatches,
+    Patches,
+    Region,
+    Split,
+    Windows,
+    split_pairs,
+)
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 
 HISTORY_EVERY = 10
@@ -38,7 +46,6 @@ PREVIEW_EVERY = 50
 """Steps per preview."""
 CHECKPOINT_EVERY_S = 10.0
 STATISTICS_PATCHES = 64
-PERCENTILES = (0.1, 99.9)
 CHOOSES = {"intensity": "mae", "classes": "dice", "instances": "object_f1_iou50"}
 """The figure on validation pairs that chooses the best model."""
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision on standard error
@@ -252,6 +259,7 @@ class _Loop:
         """Check the pairs, resolve the settings against them, make the networks."""
         pairs.require_patches(config.patch_size)
         pairs.require_trainable()
+        pairs = _settle_empty_frames(pairs, config)
 
         # Who trains, who judges.
         reach = 3 * (2**config.generator.levels - 1)
@@ -264,12 +272,17 @@ class _Loop:
 
         # Grey values and labels to network values, fitted on what trains.
         sources, targets = Windows(pairs.source, split.train), Windows(pairs.target, split.train)
-        normalization = fit_normalization(sources, percentiles=PERCENTILES, limit=1.0)
-        encoding = fit_encoding(targets, config.target_kind)
+        source_encoding = fit_encoding(sources, config.source_kind, config.source_normalization, limit=1.0)
+        target_encoding = fit_encoding(
+            targets,
+            config.target_kind,
+            config.target_normalization,
+            rare_classes_weigh=config.class_weights == "rare",
+        )
 
         # Networks and their optimizers.
         torch.manual_seed(_seed(config.seed, 0))
-        generator, discriminator = networks(config, normalization.n_channels, encoding.n_maps)
+        generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps)
         precision = resolve_precision(config.precision, device)
         fabric = Fabric(
             accelerator=device.type,
@@ -277,10 +290,9 @@ class _Loop:
             precision=FABRIC_PRECISION[precision],
         )
         fabric.launch()
-        method = set_up(config, fabric, generator, discriminator)
-        model = TrainedModel(
-            config, generator, discriminator, normalization, encoding, pairs.target_plans[0].channel_axis
-        )
+        method = set_up(config, fabric, generator, discriminator, target_encoding.weights)
+        view, channel_axis = SourceView.of(pairs.source_plans[0]), pairs.target_plans[0].channel_axis
+        model = TrainedModel(config, generator, discriminator, source_encoding, target_encoding, view, channel_axis)
         model.provenance = {
             "pairs": provenance,
             "split": {k: len(getattr(split, k)) for k in ("train", "validation", "calibration")},
@@ -290,7 +302,7 @@ class _Loop:
             "threads": torch.get_num_threads(),
             "versions": {"napari-pix2pix": napari_pix2pix.__version__, "torch": torch.__version__},
         }
-        patches = PairedPatches(pairs, split.train, config, normalization, encoding)
+        patches = PairedPatches(pairs, split.train, config, source_encoding, target_encoding)
         return cls(config, patches, judged, judged_regions, split, model, method, run)
 
     def plan(self) -> dict[str, Any]:
@@ -305,11 +317,11 @@ class _Loop:
         losses: dict[str, float] = {}
         try:
             saved = started
-            for source, target in self._batches():
+            for patches in self._batches():
                 # One step.
                 torch.manual_seed(_seed(config.seed, self.step))  # dropout
                 self.model.generator.train()
-                self._add(self.method.step(source, target))
+                self._add(self.method.step(patches.source, patches.target, patches.known))
                 self.step += 1
 
                 # What to tell, and to keep.
@@ -336,14 +348,14 @@ class _Loop:
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.steps
 
-    def _batches(self) -> Iterator[list[Tensor]]:
+    def _batches(self) -> Iterator[Patches]:
         """The batch of each step that is left, prepared while the device works on the one before."""
         with ThreadPoolExecutor(1, "patches") as loader:
             upcoming = loader.submit(self.patches.batch, self.step)
             for step in range(self.step + 1, self.config.steps + 1):
                 batch = upcoming.result()
                 upcoming = loader.submit(self.patches.batch, step)
-                yield [side.to(self.model.device, non_blocking=True) for side in batch]
+                yield batch.to(self.model.device)
 
     def _add(self, losses: dict[str, Tensor]) -> None:
         for name, loss in losses.items():
@@ -368,11 +380,17 @@ class _Loop:
         if not self.judged_regions:
             self._keep({})
             return {}
-        kind = self.model.encoding.kind
+        kind = self.model.target_encoding.kind
         targets = [self.judged.target(region.frame, region.window) for region in self.judged_regions]
         data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
         rows = [
-            measure(self.model.predict_frame(self.judged.source(region.frame, region.window)), target, kind, data_range)
+            measure(
+                self.model.predict_frame(self.judged.source(region.frame, region.window)),
+                target,
+                kind,
+                data_range,
+                self.judged.known(region.frame, region.window),
+            )
             for region, target in zip(self.judged_regions, targets, strict=True)
         ]
         figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
@@ -388,7 +406,7 @@ class _Loop:
         self.model.generator.eval()
         if self.config.norm_statistics == "training":
             count = math.ceil(STATISTICS_PATCHES / self.config.batch_size)
-            batches = (self.patches.batch(i, STATISTICS)[0].to(self.model.device) for i in range(count))
+            batches = (self.patches.batch(i, STATISTICS).source.to(self.model.device) for i in range(count))
             recompute_statistics(self.model.generator, batches)
 
     def _keep(self, figures: dict[str, dict[str, float]]) -> None:
@@ -440,6 +458,31 @@ class _Loop:
                 moments.setdefault(int(index), {})[key] = value
             if optimizer is not None:
                 optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+
+
+def _settle_empty_frames(pairs: PairedFrames, config: Config) -> PairedFrames:
+    """The pairs, frames without any label being empty or not known, as the settings say.
+
+    Raises
+    ------
+    ValueError
+        If a label target has such frames and the settings do not say what they mean.
+    """
+    if config.empty_frames == "empty" or pairs.target_plans[0].n_channels > 1:
+        return pairs
+    frames = range(len(pairs))
+    empty = {i for i in frames if not pairs.target(i).any() and pairs.known(i).any()}
+    if not empty or len(empty) == len(pairs):
+        return pairs
+    targets = Windows(pairs.target, pairs.regions())
+    if (config.target_kind if config.target_kind != "auto" else guess_kind(targets)) == "intensity":
+        return pairs
+    if config.empty_frames == "ask":
+        raise ValueError(
+            f"Frames without any label must be said to be empty or not labelled; {len(empty)} of {len(pairs)} target "
+            f"frames have none, the first is {pairs.name(min(empty))}. Choose --empty-frames empty or unlabelled."
+        )
+    return pairs.without(empty)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ def predict_file(
     with stack_writer(
         out,
         plan,
-        model.encoding.dtype_decoded,
+        model.target_encoding.dtype_decoded,
         pixel_size_um=stack.pixel_size_um,
         channel_names=tuple(f"{name} (predicted)" for name in channels),
         description=_origin(model, source=source),

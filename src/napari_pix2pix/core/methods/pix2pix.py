@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
@@ -22,11 +23,17 @@ class Pix2Pix:
     generator_optimizer: Optimizer
     discriminator: nn.Module | None
     discriminator_optimizer: Optimizer | None
+    class_weights: Tensor | None = None
 
-    def step(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """One update of each network on a batch of pairs (N, C, Y, X) in [-1, 1]; the losses, still on the device."""
-        config, losses = self.config, {}
+    def step(self, source: Tensor, target: Tensor, known: Tensor | None = None) -> dict[str, Tensor]:
+        """One update of each network on a batch of pairs (N, C, Y, X) in [-1, 1]; the losses, still on the device.
+
+        Where `known` (N, 1, Y, X) is 0 the target is not, and nobody learns from it: both networks see 0 there.
+        """
+        config, losses, weight = self.config, {}, pixel_weights(target, self.class_weights, known)
         fake = self.generator(source)
+        if known is not None:
+            fake, target = fake * known, target * known
 
         # Discriminator: real pairs up, fake pairs down.
         if self.discriminator is not None and self.discriminator_optimizer is not None:
@@ -37,7 +44,7 @@ class Pix2Pix:
             self._update(self.discriminator_optimizer, config.discriminator_weight * losses["discriminator"])
 
         # Generator: near the target, and real to the discriminator.
-        losses["l1"] = l1_loss(fake, target)
+        losses["l1"] = l1_loss(fake, target, weight)
         total = config.l1_weight * losses["l1"]
         if self.discriminator is not None:
             self.discriminator.requires_grad_(False)
@@ -52,6 +59,14 @@ class Pix2Pix:
         optimizer.step()
 
 
+def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | None) -> Tensor | None:
+    """What each pixel weighs in the L1 loss, (N, 1, Y, X): the weight of its class where known, else 0."""
+    if class_weights is None:
+        return known
+    weights = ((target > 0) * class_weights[:, None, None]).sum(dim=1, keepdim=True)
+    return weights if known is None else weights * known
+
+
 def networks(config: Config, source_channels: int, image_channels: int) -> tuple[UNet, PatchGAN | None]:
     """New networks for these channels; no discriminator where `gan_weight` is 0."""
     generator = UNet(source_channels, image_channels, config.generator)
@@ -60,13 +75,21 @@ def networks(config: Config, source_channels: int, image_channels: int) -> tuple
     return generator, PatchGAN(source_channels, image_channels, config.discriminator)
 
 
-def set_up(config: Config, fabric: Fabric, generator: UNet, discriminator: PatchGAN | None) -> Pix2Pix:
+def set_up(
+    config: Config,
+    fabric: Fabric,
+    generator: UNet,
+    discriminator: PatchGAN | None,
+    class_weights: tuple[float, ...] = (),
+) -> Pix2Pix:
     """The method, ready to step: Adam as in the paper for each network."""
 
     def adam(network: nn.Module) -> Adam:
         return Adam(network.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
 
+    weights = torch.tensor(class_weights, device=fabric.device) if class_weights else None
     wrapped, optimizer = fabric.setup(generator, adam(generator))
     if discriminator is None:
-        return Pix2Pix(config, fabric, wrapped, optimizer, None, None)
-    return Pix2Pix(config, fabric, wrapped, optimizer, *fabric.setup(discriminator, adam(discriminator)))
+        return Pix2Pix(config, fabric, wrapped, optimizer, None, None, weights)
+    judge, judge_optimizer = fabric.setup(discriminator, adam(discriminator))
+    return Pix2Pix(config, fabric, wrapped, optimizer, judge, judge_optimizer, weights)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_pix2pix.core.encoding import LIMIT, fit_encoding, guess_kind
 from napari_pix2pix.core.evaluation import object_f1
-from napari_pix2pix.core.targets import LIMIT, fit_encoding, guess_kind
 
 DSB2018 = Path(__file__).parents[3] / "shared" / "data" / "dsb2018" / "train" / "label"
 
@@ -68,7 +68,7 @@ def test_guesses(target: np.ndarray, kind: str) -> None:
     [
         (np.zeros((2, 8, 8), np.uint8), "instances", "must have one channel; got 2"),
         (np.full((1, 8, 8), 0.5, np.float32), "classes", "must hold whole numbers; got fractions"),
-        (np.arange(64, dtype=np.uint8).reshape(1, 8, 8), "classes", "at most 16 labels; got 64"),
+        (np.arange(64, dtype=np.uint8).reshape(1, 8, 8), "classes", "at most 16 labels; got more"),
     ],
 )
 def test_targets_that_cannot_be_labels_are_told(target: np.ndarray, kind: str, sentence: str) -> None:
@@ -82,3 +82,24 @@ def test_an_unknown_class_is_told() -> None:
     encoding = fit_encoding([np.array([[[0, 1]]], np.uint8)], "classes")
     with pytest.raises(ValueError, match=r"labels \[0, 1\] only; got \[9\] too"):
         encoding.encode(np.array([[[0, 9]]], np.uint8))
+
+
+def test_rare_classes_weigh_more() -> None:
+    """Each class weighs as much in all as any other, none more than ten; equal shares weigh one."""
+    labels = np.zeros((1, 10, 100), np.uint8)
+    labels[0, :2] = 1
+    encoding = fit_encoding([labels], "classes", rare_classes_weigh=True)
+    np.testing.assert_allclose(encoding.weights, (1 / (2 * 0.8), 1 / (2 * 0.2)))
+    labels[0, :2] = 0
+    labels[0, 0, 0] = 1
+    assert fit_encoding([labels], "classes", rare_classes_weigh=True).weights[1] == 10
+
+
+@pytest.mark.parametrize("ids", [(1, 2**32 - 1), (5, 70_000)])
+def test_sparse_ids_are_objects_like_any_other(ids) -> None:
+    """Object ids up to 2**32 cost no more memory than small ones and come back as objects."""
+    labels = np.zeros((1, 40, 40), np.uint32)
+    labels[0, 5:15, 5:15], labels[0, 20:35, 20:35] = ids
+    assert guess_kind([labels]) == "instances"
+    encoding = fit_encoding([labels], "instances")
+    assert object_f1(encoding.decode(encoding.encode(labels))[0], labels[0]) == 1

@@ -1,4 +1,4 @@
-"""What a target means - intensity, classes or instances - as the channels a network predicts, and back."""
+"""What an image means - intensity, classes or instances - as the channels a network sees or predicts, and back."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -10,16 +10,19 @@ from scipy import ndimage
 from skimage.measure import label as connected_components
 from skimage.segmentation import find_boundaries, watershed
 
+from napari_pix2pix.core.config import NormalizationConfig
 from napari_pix2pix.core.normalization import Normalization, fit_normalization
 
-TargetKind = Literal["intensity", "classes", "instances"]
+Kind = Literal["intensity", "classes", "instances"]
 LIMIT = 0.9
 """Encoded targets lie in [-0.9, 0.9], which tanh can reach."""
 MOST_CLASSES = 16
+HEAVIEST = 10.0
+"""No class weighs more than this; all classes together weigh as much as without weights."""
 
 
-class TargetEncoding(BaseModel):
-    """How targets become channels in [-0.9, 0.9], and back.
+class Encoding(BaseModel):
+    """How sources or targets become channels, and back.
 
     Parameters
     ----------
@@ -27,13 +30,15 @@ class TargetEncoding(BaseModel):
         ``intensity`` grey values, channel by channel · ``classes`` one channel per class · ``instances`` two
         channels: foreground, and each pixel's distance to the border of its object as a share of the object's largest.
     n_channels
-        Channels of the target as the user has it.
+        Channels of the image as the user has it.
     dtype
-        Of the target as the user has it.
+        Of the image as the user has it.
     normalization
-        Of an intensity target, else None.
+        Of intensities, else None.
     classes
         The label of each class, ascending, else empty.
+    weights
+        What an error on a pixel of each class weighs in the loss; empty: all the same.
     seed_threshold
         Instances: a region where the predicted distance exceeds this share starts an object.
     min_size
@@ -42,11 +47,12 @@ class TargetEncoding(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: TargetKind
+    kind: Kind
     n_channels: int
     dtype: str
     normalization: Normalization | None = None
     classes: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
     seed_threshold: float = 0.5
     min_size: int = 10
 
@@ -57,7 +63,7 @@ class TargetEncoding(BaseModel):
 
     @property
     def is_labels(self) -> bool:
-        """Whether decoded targets are label images."""
+        """Whether decoded images are label images."""
         return self.kind != "intensity"
 
     @property
@@ -65,17 +71,17 @@ class TargetEncoding(BaseModel):
         """Of what `decode` returns."""
         return "int32" if self.kind == "instances" else self.dtype
 
-    def encode(self, target: NDArray[Any]) -> NDArray[np.float32]:
-        """`target` (C, Y, X), grey values or labels, as float32 maps (n_maps, Y, X) in about [-0.9, 0.9].
+    def encode(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """`image` (C, Y, X), grey values or labels, as float32 maps (n_maps, Y, X); labels in [-0.9, 0.9].
 
         Raises
         ------
         ValueError
-            If a class image holds a label that the training targets did not.
+            If a class image holds a label that the training pairs did not.
         """
         if self.normalization is not None:
-            return self.normalization.apply(target)
-        labels = target[0]
+            return self.normalization.apply(image)
+        labels = image[0]
         if self.kind == "instances":
             return _encode_instances(labels)
         unknown = np.setdiff1d(labels, self.classes)
@@ -123,7 +129,7 @@ def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size
     return objects
 
 
-def guess_kind(targets: Iterable[NDArray[Any]]) -> TargetKind:
+def guess_kind(targets: Iterable[NDArray[Any]]) -> Kind:
     """The likely kind of these targets (C, Y, X).
 
     Float, or several channels: intensity. At most two values: classes. One connected region for nearly every label:
@@ -152,29 +158,48 @@ def guess_kind(targets: Iterable[NDArray[Any]]) -> TargetKind:
     return "classes" if len(values) <= MOST_CLASSES else "intensity"
 
 
-def fit_encoding(targets: Sequence[NDArray[Any]], kind: TargetKind | Literal["auto"]) -> TargetEncoding:
-    """The encoding of these training targets (C, Y, X), its kind guessed if ``auto``.
+def fit_encoding(
+    images: Sequence[NDArray[Any]],
+    kind: Kind | Literal["auto"],
+    normalization: NormalizationConfig | None = None,
+    *,
+    limit: float = LIMIT,
+    rare_classes_weigh: bool = False,
+) -> Encoding:
+    """The encoding of these training images (C, Y, X), its kind guessed if ``auto``.
 
     Raises
     ------
     ValueError
-        If a label target has several channels or fractional values, or more than 16 classes.
+        If labels have several channels, fractional or negative values, or classes are more than 16.
     """
-    kind = guess_kind(targets) if kind == "auto" else kind
-    n_channels, dtype = len(targets[0]), str(targets[0].dtype)
+    kind = guess_kind(images) if kind == "auto" else kind
+    n_channels, dtype = len(images[0]), str(images[0].dtype)
     if kind == "intensity":
-        normalization = fit_normalization(targets, percentiles=(0, 100), limit=LIMIT)
-        return TargetEncoding(kind=kind, n_channels=n_channels, dtype=dtype, normalization=normalization)
+        fitted = fit_normalization(images, normalization, limit=limit)
+        return Encoding(kind=kind, n_channels=n_channels, dtype=dtype, normalization=fitted)
     if n_channels > 1:
-        raise ValueError(f"A target of {kind} must have one channel; got {n_channels}. Choose --target-kind intensity.")
-    if targets[0].dtype.kind == "f" and any((target != np.rint(target)).any() for target in targets):
-        raise ValueError(f"A target of {kind} must hold whole numbers; got fractions. Choose --target-kind intensity.")
-    if kind == "instances":
-        return TargetEncoding(kind=kind, n_channels=1, dtype=dtype)
-    classes = sorted({int(value) for target in targets for value in np.unique(target)})
-    if len(classes) > MOST_CLASSES:
         raise ValueError(
-            f"A target of classes must have at most {MOST_CLASSES} labels; got {len(classes)}. "
-            "Choose --target-kind instances or intensity."
+            f"Images of {kind} must have one channel; got {n_channels}. Store the labels as one grey channel, "
+            "or choose the kind intensity."
         )
-    return TargetEncoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(classes))
+    if images[0].dtype.kind == "f" and any((image != np.rint(image)).any() for image in images):
+        raise ValueError(f"Images of {kind} must hold whole numbers; got fractions. Choose the kind intensity.")
+    if any(image.min() < 0 for image in images):
+        raise ValueError(f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them.")
+    if kind == "instances":
+        return Encoding(kind=kind, n_channels=1, dtype=dtype)
+    counts: dict[int, int] = {}
+    for image in images:
+        for value, count in zip(*np.unique(image, return_counts=True), strict=True):
+            counts[int(value)] = counts.get(int(value), 0) + int(count)
+        if len(counts) > MOST_CLASSES:
+            raise ValueError(
+                f"Images of classes must have at most {MOST_CLASSES} labels; got more. "
+                "Choose the kind instances or intensity."
+            )
+    weights: tuple[float, ...] = ()
+    if rare_classes_weigh:
+        shares = np.array([counts[value] for value in sorted(counts)]) / sum(counts.values())
+        weights = tuple(np.minimum(1 / (len(shares) * shares), HEAVIEST).tolist())
+    return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)), weights=weights)
