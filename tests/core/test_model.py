@@ -163,3 +163,16 @@ def test_norms_that_look_at_the_image_refuse_tiles() -> None:
     np.testing.assert_array_equal(model.predict(SOURCE, "YX"), model.predict(SOURCE, "YX"))
     with pytest.raises(ValueError, match="must run in one piece, since tiles would show seams; got tile_size 32"):
         model.predict(SOURCE, "YX", tile_size=32)
+
+
+def test_objects_can_be_decoded_again_without_the_network() -> None:
+    """The kept maps give the prediction, and another one with other thresholds."""
+    model = new_model(SOURCE[None], LABELS[None])
+    [(frame, source, maps)] = model.predict_maps(SOURCE, "YX")
+    assert (frame, maps.shape) == (0, (2, *SOURCE.shape))
+    np.testing.assert_array_equal(model.decode(maps, source)[0], model.predict(SOURCE, "YX"))
+    perfect = model.target_encoding.encode(LABELS[None])
+    areas = np.bincount(model.decode(perfect, source).ravel())[1:]
+    fewer = model.decode(perfect, source, min_size=int(np.median(areas)))
+    assert len(areas) >= len(np.unique(LABELS)) - 1
+    assert fewer.max() == (areas >= int(np.median(areas))).sum()

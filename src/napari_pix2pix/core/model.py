@@ -197,41 +197,74 @@ class TrainedModel:
         self, stack: Any, axes: str | None = None, *, tile_size: int | None = None, overlap: int | None = None
     ) -> Iterator[tuple[int, NDArray[Any]]]:
         """`predict`, frame by frame: the frame's number and its prediction (C, Y, X)."""
+        for frame, source, maps in self.predict_maps(stack, axes, tile_size=tile_size, overlap=overlap):
+            yield frame, self.decode(maps, source)
+
+    def predict_maps(
+        self, stack: Any, axes: str | None = None, *, tile_size: int | None = None, overlap: int | None = None
+    ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
+        """Frame by frame its number, its source (C, Y, X) and the encoded maps (n_maps, Y, X) in [-1, 1].
+
+        `decode` makes the prediction of them; for instances again with other thresholds, without the network.
+        """
         plan = self._checked(stack, axes)
         for frame in range(plan.n_frames):
-            yield frame, self.predict_frame(plan.take(stack, frame), tile_size, overlap)
+            source = plan.take(stack, frame)
+            self._warn_of_range(source)
+            yield frame, source, self._maps(source, tile_size, overlap)
 
-    def predict_frame(
-        self, source: NDArray[Any], tile_size: int | None = None, overlap: int | None = None
-    ) -> NDArray[Any]:
+    def predict_frame(self, source: NDArray[Any]) -> NDArray[Any]:
         """The prediction (C, Y, X) for one frame (C, Y, X) of the source."""
-        unknown = _unknown(source)
-        self._warn_of_range(source)
-        frame = np.where(unknown, np.float32(-1), self.source_encoding.encode(source))
-        looks_at_image = self.config.norm_statistics == "image" or self.config.generator.norm == "instance"
-        if tile_size is None and max(frame.shape[1:]) > ONE_PIECE and not looks_at_image:
-            tile_size = ONE_PIECE
-        if tile_size is not None and looks_at_image:
-            raise ValueError(
-                "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
-                f"got tile_size {tile_size}. Leave it out, or train with --norm-statistics training and batch norm."
-            )
-        if self.config.norm_statistics == "image":
-            maps = predict_by_image_statistics(self.generator, frame, self.device, self.config.seed)
-        else:
-            tiles = plan_prediction(self.generator, (frame.shape[1], frame.shape[2]), tile_size, overlap)
-            maps = np.empty((self.target_encoding.n_maps, *frame.shape[1:]), np.float32)
-            for tile, values in predict_tiles(self.generator, frame, tiles, self.device):
-                maps[(slice(None), *tile.keep)] = values
-        prediction = self.target_encoding.decode(maps)
-        if unknown.any():
-            pixels, marked = unknown.any(axis=0), np.nan if prediction.dtype.kind == "f" else 0
+        return self.decode(self._maps(source), source)
+
+    def decode(
+        self,
+        maps: NDArray[np.float32],
+        source: NDArray[Any],
+        *,
+        seed_threshold: float | None = None,
+        min_size: int | None = None,
+    ) -> NDArray[Any]:
+        """The prediction (C, Y, X) that `maps` hold; marked where `source` is NaN or Inf, and a warning counts that.
+
+        Parameters
+        ----------
+        maps, source
+            As from `predict_maps`.
+        seed_threshold, min_size
+            Of instances, as in `Encoding`; None: the model's.
+        """
+        changes = {"seed_threshold": seed_threshold, "min_size": min_size}
+        known = {name: value for name, value in changes.items() if value is not None}
+        prediction = self.target_encoding.model_copy(update=known).decode(maps)
+        if (pixels := _unknown(source).any(axis=0)).any():
+            marked = np.nan if prediction.dtype.kind == "f" else 0
             warnings.warn(
                 f"{int(pixels.sum())} pixels of the source are NaN or Inf; the prediction is {marked} there.",
                 stacklevel=2,
             )
             prediction[:, pixels] = marked
         return prediction
+
+    def _maps(
+        self, source: NDArray[Any], tile_size: int | None = None, overlap: int | None = None
+    ) -> NDArray[np.float32]:
+        frame = np.where(_unknown(source), np.float32(-1), self.source_encoding.encode(source))
+        looks_at_image = self.config.norm_statistics == "image" or self.config.generator.norm == "instance"
+        if tile_size is not None and looks_at_image:
+            raise ValueError(
+                "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
+                f"got tile_size {tile_size}. Leave it out, or train with --norm-statistics training and batch norm."
+            )
+        if self.config.norm_statistics == "image":
+            return predict_by_image_statistics(self.generator, frame, self.device, self.config.seed)
+        if tile_size is None and max(frame.shape[1:]) > ONE_PIECE and not looks_at_image:
+            tile_size = ONE_PIECE
+        tiles = plan_prediction(self.generator, (frame.shape[1], frame.shape[2]), tile_size, overlap)
+        maps = np.empty((self.target_encoding.n_maps, *frame.shape[1:]), np.float32)
+        for tile, values in predict_tiles(self.generator, frame, tiles, self.device):
+            maps[(slice(None), *tile.keep)] = values
+        return maps
 
     def _warn_of_range(self, source: NDArray[Any]) -> None:
         normalization = self.source_encoding.normalization
@@ -240,7 +273,7 @@ class TrainedModel:
         span = f"the training range {min(normalization.low):.6g} to {max(normalization.high):.6g}"
         for share, where in zip(normalization.outside(source), ("below", "above"), strict=True):
             if share > OUTSIDE:
-                warnings.warn(f"{share:.0%} of the source's pixels lie {where} {span}; expect little.", stacklevel=4)
+                warnings.warn(f"{share:.0%} of the source's pixels lie {where} {span}; expect little.", stacklevel=3)
 
     def score(
         self,
