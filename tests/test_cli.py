@@ -10,6 +10,7 @@ import tifffile
 
 from napari_pix2pix import core
 from napari_pix2pix.cli import main
+from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.files.stacks import open_stack
 from small import SMALL_FLAGS, blobs
 
@@ -99,7 +100,7 @@ def test_a_folder_goes_to_a_folder_and_one_bad_file_does_not_stop_the_rest(work,
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cell 0.tif", "cell 1.tif", "cell 3.tif"]
     code, _, err = run(capsys, "predict", model, bad, "--out", tmp_path / "alone")
     assert (code, list((tmp_path / "alone").iterdir())) == (2, [])
-    assert err.startswith("error: An image must be a readable TIFF, PNG or JPEG;")
+    assert err.startswith("error: An image must be a readable TIFF, PNG, JPEG or OME-Zarr;")
 
 
 def test_json_tells_progress_and_result(work, tmp_path, capsys) -> None:
@@ -165,7 +166,7 @@ def bad_requests() -> list:
 
     return [
         ("missing source", swap(train, "{source}", "{new}/no.tif"), "There must be images at"),
-        ("truncated source", swap(train, "{source}", "{cut}"), "must be a readable TIFF, PNG or JPEG"),
+        ("truncated source", swap(train, "{source}", "{cut}"), "must be a readable TIFF, PNG, JPEG or OME-Zarr"),
         ("no pairs", swap(swap(train, "{source}", "{sources}"), "{target}", "{others}"), "no name is in both"),
         ("sizes differ", swap(train, "{target}", "{narrow}"), "Source and target of cell 0 must show the same pixels"),
         ("NaN", swap(train, "{source}", "{holed}"), "the source of holed holds NaN or Inf"),
@@ -247,3 +248,65 @@ def test_one_bad_image_to_score_does_not_stop_the_rest(work, tmp_path, capsys) -
     model = work / "run" / "model.safetensors"
     code, out, _ = run(capsys, "score", model, work / "sources", images, "--out", tmp_path / "out", "--json")
     assert (code, len(events(out)[-1]["written"]), events(out)[-1]["failed"]) == (1, 3, [str(images / "cell 1.tif")])
+
+
+def test_kept_maps_decode_again(work, tmp_path, capsys) -> None:
+    """The maps kept beside a prediction hold everything to make it again, or another one."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    assert run(capsys, "predict", model, source, "--out", tmp_path / "p.tif", "--keep-maps")[0] == 0
+    maps = open_stack(tmp_path / "p.maps.tif")
+    with tifffile.TiffFile(maps.path) as file:
+        said = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Description"]
+    encoding = Encoding.model_validate(json.loads(said)["encoding"])
+    np.testing.assert_array_equal(encoding.decode(maps.array[...])[0], tifffile.imread(tmp_path / "p.tif"))
+    more = ["--min-size", "40", "--seed-threshold", "0.3"]
+    assert run(capsys, "predict", model, source, "--out", tmp_path / "q.tif", *more)[0] == 0
+    other = encoding.model_copy(update={"min_size": 40, "seed_threshold": 0.3})
+    np.testing.assert_array_equal(other.decode(maps.array[...])[0], tifffile.imread(tmp_path / "q.tif"))
+
+
+def test_train_reads_pairs_as_it_is_told(tmp_path, capsys) -> None:
+    """Side by side, masked, grouped, some channels, planes as channels: trained, resumed and evaluated so."""
+    source, labels = blobs()
+    (tmp_path / "both").mkdir()
+    for i in range(3):
+        rgb = np.repeat(np.concatenate([source // 16, labels * 10], axis=1)[..., None], 3, axis=2).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "both" / f"{i}.tif", rgb, photometric="rgb")
+    words = ["train", tmp_path / "both", "--side-by-side", "left", "--out", tmp_path / "halves", *SMALL_FLAGS]
+    assert run(capsys, *words, "--groups", "^.", "--target-channels", "0", "--target-kind", "intensity")[0] == 0
+    card = json.loads(run(capsys, "info", tmp_path / "halves" / "model.safetensors", "--json")[1])
+    assert (card["source_encoding"]["n_channels"], card["target_encoding"]["n_channels"]) == (3, 1)
+    assert run(capsys, "train", "--resume", tmp_path / "halves")[0] == 0
+
+    volume = np.stack([source, source // 2, source // 3])
+    tifffile.imwrite(tmp_path / "volume.tif", volume, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "stain.tif", source)
+    tifffile.imwrite(tmp_path / "mask.tif", (labels > 0).astype(np.uint8))
+    pair = [tmp_path / "volume.tif", tmp_path / "stain.tif", "--z", "channels"]
+    words = ["train", *pair, "--out", tmp_path / "planes", "--valid", tmp_path / "mask.tif", *SMALL_FLAGS]
+    assert run(capsys, *words)[0] == 0
+    model = tmp_path / "planes" / "model.safetensors"
+    assert run(capsys, "predict", model, tmp_path / "volume.tif", "--out", tmp_path / "p.tif")[0] == 0
+    prediction = open_stack(tmp_path / "p.tif")
+    assert (prediction.axes, prediction.array.shape) == ("YX", source.shape)
+    assert prediction.is_prediction
+    words = ["evaluate", model, *pair, "--valid", tmp_path / "mask.tif", "--out", tmp_path / "e"]
+    assert run(capsys, *words)[0] == 0
+    mae = json.loads((tmp_path / "e" / "metrics.json").read_text())["metrics"]["mae"]["value"]
+    difference = abs(prediction.array[...].astype(float) - source)[labels > 0].mean()
+    assert mae == pytest.approx(difference)
+    words = ["train", tmp_path / "volume.tif", tmp_path / "p.tif", "--z", "channels", "--out", tmp_path / "again"]
+    assert "The target of volume is a prediction, not the truth" in run(capsys, *words, *SMALL_FLAGS)[2]
+
+
+def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:
+    """Empty frames of a label target need a word; with it, training goes on."""
+    stacks = [np.stack(side) for side in zip(*(blobs(seed=i) for i in range(4)), strict=True)]
+    stacks[1][1] = 0
+    for name, stack in zip("ab", stacks, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack", metadata={"axes": "TYX"})
+    words = ["train", tmp_path / "a.tif", tmp_path / "b.tif", "--out", tmp_path / "run", *FLAGS]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "1 of 4 target frames have none, the first is a, frame 1. Choose --empty-frames empty or unlabelled" in err
+    assert run(capsys, *words, "--empty-frames", "unlabelled")[0] == 0

@@ -10,13 +10,13 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from napari_pix2pix import __version__
-from napari_pix2pix.core.config import PRESETS, Config, in_one_sentence, make_config, read_json_object
+from napari_pix2pix.core.config import PRESETS, Config, PairSettings, in_one_sentence, make_config, read_json_object
 from napari_pix2pix.events import (
     DONE,
     FAILED,
@@ -30,6 +30,9 @@ from napari_pix2pix.events import (
     until_stopped,
     warnings_as_events,
 )
+
+if TYPE_CHECKING:
+    from napari_pix2pix.files.pairing import PairedStacks
 
 REQUEST_ERRORS = (
     CycloptsError,
@@ -50,6 +53,7 @@ class ConfigFlags(Config):
         """Nothing yet."""
 
 
+Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
 Out = Annotated[Path, Parameter(help="Where the result goes.")]
 Axes = Annotated[str | None, Parameter(help="One letter of TZCYXS per axis, where the file does not say.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
@@ -84,6 +88,44 @@ def demo(
 
 
 @app.command
+def check(
+    source: Annotated[Path, Parameter(help="A stack or a folder.")],
+    target: Annotated[Path | None, Parameter(help="A stack or a folder; paired by file name.")] = None,
+    *,
+    preset: Annotated[str | None, Parameter(help="Settings that the pairs must suit; default: any.")] = None,
+    config: Annotated[Path | None, Parameter(help="A JSON file of such settings.")] = None,
+    settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
+    pairs: Pairs = None,
+) -> Events:
+    """Whether these pairs can be trained on, and which field and patch size suit them; exit 1 if they cannot."""
+    chosen = None
+    if preset or config or settings:
+        changes = settings.model_dump(exclude_unset=True) if settings else {}
+        chosen = make_config(preset or "microscopy", config, changes)
+
+    from napari_pix2pix import core
+    from napari_pix2pix.files.pairing import open_stacks
+
+    stacks = open_stacks(source, target, pairs or PairSettings())
+    files = stacks.files
+    report = core.check(stacks.frames(), config=chosen)
+    report["warnings"] += [event["text"] for event in _told(stacks)]
+    sizes = [(a.pixel_size_um, b.pixel_size_um) for a, b in zip(files.sources, files.targets, strict=True)]
+    report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
+    shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
+    report["facts"]["pixel size, µm"] = " and ".join(dict.fromkeys(shown))
+    for name, (a, b) in zip(files.names, sizes, strict=True):
+        if differing := [axis for axis in "YX" if axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01]:
+            both = " but ".join(" x ".join(f"{size[axis]:.4g}" for axis in differing) for size in (a, b))
+            report["warnings"].append(f"Pixel sizes of source and target differ: in {name}, {both} µm. Check them.")
+            break
+    table = [f"{label:>19}  {text}" for label, text in report["facts"].items()]
+    verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else "usable"
+    text = "\n".join([*table, *(f"warning: {sentence}" for sentence in report["warnings"]), verdict])
+    yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
+
+
+@app.command
 def train(
     source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
     target: Annotated[Path | None, Parameter(help="A stack or a folder; paired by file name.")] = None,
@@ -93,49 +135,47 @@ def train(
     preset: Annotated[str, Parameter(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "microscopy",
     config: Annotated[Path | None, Parameter(help="A JSON file of settings.")] = None,
     settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
+    pairs: Pairs = None,
     validation_source: Annotated[Path | None, Parameter(help="Pairs that choose the best model.")] = None,
     validation_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
-    source_axes: Axes = None,
-    target_axes: Axes = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Train a model on pairs of images."""
+    from napari_pix2pix.files.pairing import open_stacks, reopen
+
     if resume is not None:
-        if source or target or out or config or settings or validation_source:
+        if source or target or out or config or settings or pairs or validation_source:
             raise ValueError("A resumed run must keep its pairs and settings; give --resume RUN alone.")
         run = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
         said = run["provenance"]["pairs"]
-        chosen, out = None, resume
+        chosen, out, stacks = None, resume, reopen(said["train"])
+        judges = reopen(said["validation"]) if said["validation"] else None
     else:
-        if source is None or target is None or out is None:
+        if source is None or out is None:
             raise ValueError("A training must have a source, a target and --out RUN. See train --help.")
         if (validation_source is None) != (validation_target is None):
             raise ValueError("Validation pairs must have both sides: --validation-source and --validation-target.")
         chosen = make_config(preset, config, settings.model_dump(exclude_unset=True) if settings else {})
+        _require_free(out, overwrite)
+        pairs = pairs or PairSettings()
+        stacks, judges = open_stacks(source, target, pairs), None
+        if validation_source is not None:
+            judged = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None})
+            judges = open_stacks(validation_source, validation_target, judged)
+        yield from _told(stacks)
 
     from napari_pix2pix import core
-    from napari_pix2pix.core.training import RunFolder
-    from napari_pix2pix.files.folders import open_pairs, reopen_pairs
 
-    if resume is not None:
-        files, judges = reopen_pairs(said["train"]), reopen_pairs(said["validation"]) if said["validation"] else None
-    else:
-        assert source is not None and target is not None
-        RunFolder(out).require_free(overwrite)
-        files = open_pairs(source, target, source_axes, target_axes)
-        judges = None
-        if validation_source is not None and validation_target is not None:
-            judges = open_pairs(validation_source, validation_target, source_axes, target_axes)
     reports = core.train(
-        files.frames(),
+        stacks.frames(),
         chosen,
         out=out,
         validation=judges.frames() if judges else None,
         resume=resume is not None,
         overwrite=overwrite,
         device=device,
-        provenance={"train": files.provenance(), "validation": judges.provenance() if judges else None},
+        provenance={"train": stacks.provenance(), "validation": judges.provenance() if judges else None},
     )
     yield from training_events(reports, out)
     model = out / "model.safetensors"
@@ -151,6 +191,13 @@ def predict(
     source_axes: Axes = None,
     tile_size: TileSize = None,
     overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
+    seed_threshold: Annotated[
+        float | None, Parameter(help="Instances: an object starts where the depth exceeds this share. Default: 0.5.")
+    ] = None,
+    min_size: Annotated[int | None, Parameter(help="Instances: smaller objects are dropped, px. Default: 10.")] = None,
+    keep_maps: Annotated[
+        bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
+    ] = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
@@ -161,9 +208,21 @@ def predict(
     sources = [path for given in source for path in list_images(given)]
     jobs = _outputs(sources, out, overwrite)
     loaded = _load(model, device)
-    yield from _each(
-        jobs, lambda path, result: predict_file(loaded, path, result, source_axes, tile_size, overlap), "predictions"
-    )
+
+    def work(path: Path, result: Path) -> Iterator[Event]:
+        return predict_file(
+            loaded,
+            path,
+            result,
+            source_axes,
+            tile_size=tile_size,
+            overlap=overlap,
+            seed_threshold=seed_threshold,
+            min_size=min_size,
+            keep_maps=keep_maps,
+        )
+
+    yield from _each(jobs, work, "predictions")
 
 
 @app.command
@@ -201,8 +260,7 @@ def evaluate(
     *,
     prediction: Annotated[Path | None, Parameter(help="Any tool's output, judged instead of a model.")] = None,
     out: Annotated[Path, Parameter(help="The folder for metrics.json.")],
-    source_axes: Axes = None,
-    target_axes: Axes = None,
+    pairs: Pairs = None,
     target_kind: Annotated[
         Literal["auto", "intensity", "classes", "instances"], Parameter(help="With --prediction: what it shows.")
     ] = "auto",
@@ -216,7 +274,7 @@ def evaluate(
         if len(given) != 1:
             raise ValueError(f"With --prediction there must be one more path, the TARGET; got {len(given)}.")
         source, target = prediction, given[0]
-    elif model is None or source is None or target is None:
+    elif model is None or source is None:
         raise ValueError("An evaluation must have MODEL SOURCE TARGET, or --prediction PATH TARGET.")
     path = out / "metrics.json"
     if path.exists() and not overwrite:
@@ -224,15 +282,16 @@ def evaluate(
 
     from napari_pix2pix import core
     from napari_pix2pix.core.atomic import written_beside
-    from napari_pix2pix.files.folders import open_pairs
+    from napari_pix2pix.files.pairing import open_stacks
 
-    assert source is not None and target is not None
-    pairs = open_pairs(source, target, source_axes, target_axes).frames()
+    assert source is not None
+    stacks = open_stacks(source, target, pairs or PairSettings())
+    yield from _told(stacks)
     if prediction is not None:
-        report = core.evaluate_prediction(pairs, None, kind=target_kind)
+        report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind)
     else:
         assert model is not None
-        report = core.evaluate(_load(model, device), pairs, None)
+        report = core.evaluate(_load(model, device), stacks.frames(), None)
     with written_beside(path) as beside:
         beside.write_text(json.dumps(report, indent=2), "utf8")
     shown = "\n".join(f"{name:>18}  {_figure(figure)}" for name, figure in report["metrics"].items())
@@ -254,6 +313,21 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
     loaded = _load(model, "cpu")
     content = {**loaded.content(), "sha256": loaded.hash()}
     yield {"event": "result", **content, "text": json.dumps(content, indent=2)}
+
+
+def _require_free(out: Path, overwrite: bool) -> None:
+    from napari_pix2pix.core.training import RunFolder
+
+    RunFolder(out).require_free(overwrite)
+
+
+def _told(stacks: "PairedStacks") -> Events:
+    """What the user should know about these pairs before any work."""
+    for sentence in stacks.files.skipped:
+        yield {"event": "warning", "text": sentence}
+    for name, stack in zip(stacks.files.names, stacks.files.targets, strict=True):
+        if stack.is_prediction:
+            yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}
 
 
 def _figure(figure: dict[str, float | None]) -> str:

@@ -1,3 +1,4 @@
+from .check import check
 from .config import Config, make_config
 from .evaluation import evaluate, evaluate_prediction
 from .model import TrainedModel, load_model
@@ -11,6 +12,7 @@ __all__ = [
     "PatchScores",
     "Report",
     "TrainedModel",
+    "check",
     "evaluate",
     "evaluate_prediction",
     "load_model",

@@ -143,6 +143,35 @@ class Config(Settings):
             )
 
 
+class PairSettings(Settings):
+    """How to read pairs of files; the docstring of a field is its help on the command line."""
+
+    source_axes: str | None = None
+    """One letter of TZCYXS per axis, where the file does not say."""
+    target_axes: str | None = None
+    """One letter of TZCYXS per axis, where the file does not say."""
+    source_channels: tuple[str, ...] = ()
+    """Channels to take, by name or number from 0; default: all."""
+    target_channels: tuple[str, ...] = ()
+    """Channels to take, by name or number from 0; default: all."""
+    z: Literal["frame", "channels"] = "frame"
+    """Planes one by one, or as channels: each with its neighbours, all of them where the target has no Z."""
+    side_by_side: Literal["left", "right"] | None = None
+    """Each image holds both: which half is the source. TARGET is then left out."""
+    pair_by: tuple[str, str] | None = None
+    """Patterns for the names of sources and targets: with `*_bf` `*_dapi`, pairs share what the star stands for."""
+    groups: str | None = None
+    """What must stay together in a split: a CSV file (name, group) or a regular expression on the names."""
+    valid: str | None = None
+    """Masks of where the target is known (not 0): a file or a folder, paired by name."""
+    ignore_label: int | None = None
+    """A value of the target that means: not known."""
+    annotated_frames: tuple[int, ...] = ()
+    """The frames that are annotated, counted from 0 over all pairs; default: all."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read, and name them, instead of stopping."""
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "microscopy": {},
     "paper": {

@@ -33,7 +33,7 @@ def write_preview(path: Path, source: NDArray[Any], prediction: NDArray[Any], ta
         target = target.astype(np.int32)
     panels = [as_rgb(source), as_rgb(prediction, target), as_rgb(target)]
     with written_beside(path) as beside:
-        imagecodecs.imwrite(beside, np.concatenate(panels, axis=1))
+        imagecodecs.imwrite(beside, np.ascontiguousarray(np.concatenate(panels, axis=1)))
 
 
 def draw_story(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from napari_pix2pix import __version__
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.prediction import plan_prediction
-from napari_pix2pix.files.stacks import open_stack, sha256, stack_writer, standard, write_stack
+from napari_pix2pix.files.stacks import open_stack, sha256, stack_writer, standard, stem, write_stack
 
 
 def predict_file(
@@ -17,30 +18,60 @@ def predict_file(
     source: Path,
     out: Path,
     axes: str | None = None,
+    *,
     tile_size: int | None = None,
     overlap: int | None = None,
+    seed_threshold: float | None = None,
+    min_size: int | None = None,
+    keep_maps: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame."""
+    """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
+
+    With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
+    `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
+    """
     stack = open_stack(source, axes)
     plan = model.prediction_plan(stack.array, stack.axes)
-    asked, rounded = (tile_size, overlap), plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
-    for name, value, used in zip(
-        ("tile_size", "overlap"), asked, (max(rounded.tile_size), rounded.overlap), strict=True
+    rounded = plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
+    for name, asked, used in (
+        ("tile_size", tile_size, max(rounded.tile_size)),
+        ("overlap", overlap, rounded.overlap),
     ):
-        if value is not None and value < used:
-            yield {"event": "note", "text": f"{name} {value} rounded up to {used}, the network's grid of 2^levels."}
-    channels = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or ["target"] * plan.n_channels
-    with stack_writer(
-        out,
-        plan,
-        model.target_encoding.dtype_decoded,
-        pixel_size_um=stack.pixel_size_um,
-        channel_names=tuple(f"{name} (predicted)" for name in channels),
-        description=_origin(model, source=source),
-    ) as put:
-        for frame, values in model.predict_frames(stack.array, stack.axes, tile_size=tile_size, overlap=overlap):
-            put(values)
+        if asked is not None and asked < used:
+            yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, the network's grid of 2^levels."}
+    encoding, origin = model.target_encoding, _origin(model, source=source)
+    names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
+    names = names if len(names) == encoding.n_channels else ["target"] * encoding.n_channels
+    with ExitStack() as files:
+        put = files.enter_context(
+            stack_writer(
+                out,
+                plan,
+                encoding.dtype_decoded,
+                pixel_size_um=stack.pixel_size_um,
+                channel_names=tuple(f"{name} (predicted)" for name in names),
+                description=json.dumps(origin, sort_keys=True),
+            )
+        )
+        put_maps = None
+        if keep_maps:
+            described = json.dumps({**origin, "encoding": encoding.model_dump(mode="json")}, sort_keys=True)
+            maps_plan = plan.like(encoding.n_maps, "C")
+            named = {"pixel_size_um": stack.pixel_size_um, "description": described}
+            put_maps = files.enter_context(stack_writer(maps_path(out), maps_plan, "float32", **named))
+        tiling = {"tile_size": tile_size, "overlap": overlap}
+        for frame, values, maps in model.predict_maps(stack.array, stack.axes, **tiling):
+            put(model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size))
+            if put_maps is not None:
+                put_maps(maps)
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
+    if keep_maps:
+        yield {"event": "maps", "path": str(maps_path(out))}
+
+
+def maps_path(out: Path) -> Path:
+    """Where the encoded maps of the prediction `out` are kept."""
+    return out.with_name(f"{stem(out)}.maps.tif")
 
 
 def score_file(
@@ -71,14 +102,14 @@ def score_file(
         (plan.take(scored.scores, frame) for frame in range(standard(plan).n_frames)),
         pixel_size_um=sizes,
         channel_names=(f"patch score ({scored.kind})",),
-        description=_origin(model, source=source, image=image, patch_scores=geometry),
+        description=json.dumps(_origin(model, source=source, image=image, patch_scores=geometry), sort_keys=True),
     )
     yield {"event": "placed", "path": str(out), **geometry}
 
 
-def _origin(model: TrainedModel, **more: Any) -> str:
-    """Where a result came from, as JSON."""
+def _origin(model: TrainedModel, **more: Any) -> dict[str, Any]:
+    """Where a result came from."""
     files = {name: {"name": p.name, "sha256": sha256(p)} for name, p in more.items() if isinstance(p, Path)}
     rest = {name: value for name, value in more.items() if not isinstance(value, Path)}
     origin = {"napari_pix2pix": __version__, "model_sha256": model.hash(), "predicted": "image" not in files}
-    return json.dumps({**origin, **files, **rest}, sort_keys=True)
+    return {**origin, **files, **rest}

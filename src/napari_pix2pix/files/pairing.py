@@ -1,0 +1,155 @@
+"""How the pairs in files are meant: channels, planes, what is known, what belongs together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_pix2pix.core.config import PairSettings, validated
+from napari_pix2pix.files.folders import PairedFiles, list_images, open_pairs
+from napari_pix2pix.files.groups import read_groups
+from napari_pix2pix.files.stacks import Stack, open_stack, sha256, stem
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.pairs import PairedFrames
+
+
+@dataclass(frozen=True)
+class PairedStacks:
+    """Pairs in files, and how they are meant."""
+
+    files: PairedFiles
+    settings: PairSettings
+    masks: tuple[Stack, ...] = ()
+
+    def frames(self) -> "PairedFrames":
+        """The same pairs for the core.
+
+        Raises
+        ------
+        ValueError
+            If they do not show the same pixels, or a channel or group is missing.
+        """
+        from napari_pix2pix.core.pairs import PairedFrames  # imports torch
+
+        said, files = self.settings, self.files
+        sides = [
+            ([stack.array for stack in stacks], [stack.axes for stack in stacks])
+            for stacks in (files.sources, files.targets)
+        ]
+        return PairedFrames(
+            sides[0][0],
+            sides[1][0],
+            (sides[0][1], sides[1][1]),
+            names=files.names,
+            groups=read_groups(said.groups, files.names) if said.groups else None,
+            valid=[mask.array for mask in self.masks] or list(said.annotated_frames) or None,
+            ignore=said.ignore_label,
+            channels=(
+                channel_numbers(files.sources[0], said.source_channels),
+                channel_numbers(files.targets[0], said.target_channels),
+            ),
+            z=said.z,
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """Files, hashes and settings, for the run folder and the model; `reopen` reads them again."""
+        chosen = channel_numbers(self.files.targets[0], self.settings.target_channels)
+        names = self.files.targets[0].channel_names
+        return {
+            **{
+                side: [_identity(stack) for stack in stacks]
+                for side, stacks in (("sources", self.files.sources), ("targets", self.files.targets))
+            },
+            "masks": [_identity(stack) for stack in self.masks],
+            "names": list(self.files.names),
+            "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
+            "target_channels": [names[i] for i in chosen] if names and chosen else list(names),
+            "pixel_size_um": self.files.sources[0].pixel_size_um,
+        }
+
+
+def open_stacks(source: Path | str, target: Path | str | None, settings: PairSettings) -> PairedStacks:
+    """The pairs in two files, two folders or side by side in one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no images.
+    ValueError
+        If they do not pair up, a file cannot be read, or the settings contradict each other.
+    """
+    if settings.valid and settings.annotated_frames:
+        raise ValueError("What is known must be said once: give --valid or --annotated-frames, not both.")
+    files = open_pairs(
+        source,
+        target,
+        settings.source_axes,
+        settings.target_axes,
+        side_by_side=settings.side_by_side,
+        pair_by=settings.pair_by,
+        skip_bad=settings.skip_bad,
+    )
+    return PairedStacks(files, settings, _open_masks(settings.valid, files.names) if settings.valid else ())
+
+
+def reopen(provenance: dict[str, Any]) -> PairedStacks:
+    """The pairs that `PairedStacks.provenance` describes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one is no longer there.
+    ValueError
+        If one is no longer what it was.
+    """
+    sides = []
+    for side in ("sources", "targets", "masks"):
+        stacks = tuple(open_stack(said["path"], said["axes"], said.get("half")) for said in provenance[side])
+        for stack, said in zip(stacks, provenance[side], strict=True):
+            if sha256(stack.path) != said["sha256"]:
+                raise ValueError(f"A resumed run must find its pairs unchanged; {stack.path} has changed. Restore it.")
+        sides.append(stacks)
+    settings = validated(PairSettings, provenance["settings"])
+    return PairedStacks(PairedFiles(tuple(provenance["names"]), sides[0], sides[1]), settings, sides[2])
+
+
+def channel_numbers(stack: Stack, wanted: tuple[str, ...]) -> list[int] | None:
+    """The numbers of these channels of `stack`, by name or number; None for all.
+
+    Raises
+    ------
+    ValueError
+        If there is no such channel.
+    """
+    if not wanted:
+        return None
+    count = stack.plan.length("C") * stack.plan.length("S")
+    found = []
+    for channel in wanted:
+        if channel in stack.channel_names:
+            found.append(stack.channel_names.index(channel))
+        elif channel.isdecimal() and int(channel) < count:
+            found.append(int(channel))
+        else:
+            named = f" or a name of {', '.join(stack.channel_names)}" if stack.channel_names else ""
+            raise ValueError(
+                f"A channel of {stack.path} must be a number from 0 to {count - 1}{named}; got {channel!r}."
+            )
+    return found
+
+
+def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:
+    """The mask for each name; a single mask for a single pair needs no name."""
+    found = list_images(path)
+    if len(found) == len(names) == 1:
+        return (open_stack(found[0]),)
+    by_name = {stem(file): file for file in found}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise ValueError(f"Each pair must have a mask of its name in {path}; {missing[0]} has none. Add it.")
+    return tuple(open_stack(by_name[name]) for name in names)
+
+
+def _identity(stack: Stack) -> dict[str, Any]:
+    said = {"path": str(stack.path.resolve()), "axes": stack.axes, "sha256": sha256(stack.path)}
+    return said | ({"half": stack.half} if stack.half else {})
