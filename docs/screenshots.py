@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 home = tempfile.TemporaryDirectory()
-os.environ |= {"XDG_CONFIG_HOME": f"{home.name}/config", "XDG_CACHE_HOME": f"{home.name}/cache"}
+os.environ |= {"XDG_CONFIG_HOME": f"{home.name}/config", "XDG_CACHE_HOME": f"{home.name}/cache", "HOME": home.name}
 os.environ["NAPARI_CONFIG"] = f"{home.name}/napari.yaml"  # none of the user's own settings is read or written
 
-import imagecodecs  # noqa: E402
 import napari  # noqa: E402
-import numpy as np  # noqa: E402
+import PIL.Image  # noqa: E402
+from napari._qt.dialogs.qt_notification import NapariQtNotification  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 
@@ -48,7 +48,9 @@ def main() -> None:
     def shoot(name: str) -> None:
         rest(0.5)
         picture = viewer.screenshot(canvas_only=False, flash=False)[..., :3]
-        imagecodecs.imwrite(given.folder / f"{name}.png", np.ascontiguousarray(picture), level=9)
+        PIL.Image.fromarray(picture).quantize(256).save(given.folder / f"{name}.png", optimize=True)
+        for note in viewer.window._qt_window.findChildren(NapariQtNotification):
+            note.close()
 
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 800)
@@ -56,11 +58,8 @@ def main() -> None:
 
     # Train.
     window, train = viewer.window.add_plugin_dock_widget("napari-pix2pix", "Train")
-    train.folder.set_value(Path(home.name) / "napari-pix2pix")
-    train.folder.line.setText("~/napari-pix2pix")
     wait(lambda: train.device.count() > 1)
     shoot("train_before")
-    train.folder.set_value(Path(home.name) / "napari-pix2pix")
     train.steps.setValue(given.steps)
     train.run()
     wait(lambda: train.bar.value() > 600 or train.job is None)

@@ -151,7 +151,7 @@ def view_demo(out: Path) -> None:
     viewer.add_labels(open_stack(out / "prediction.tif").array[...], name="prediction")
     model = core.load_model(out / "model.safetensors", "cpu")
     assert model.discriminator is not None
-    field = model.discriminator.receptive_field
+    field = model.discriminator.fields[-1]
     viewer.add_image(
         open_stack(out / "patch_scores.tif").array[...],
         name="patch scores",

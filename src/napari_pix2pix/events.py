@@ -1,8 +1,8 @@
 """What commands say while they work, drawn for people or as JSON lines.
 
 An event is a JSON object with a key ``event``: ``progress`` (done, total, unit …), ``preview`` (path), ``placed``
-(geometry), ``note`` and ``warning`` (text), ``failure`` (file, text), ``stopped`` (text), ``error`` (code, text), ``result``
-(figures and paths; text for people).
+(geometry), ``note`` and ``warning`` (text), ``failure`` (file, text), ``stopped`` (text), ``error`` (code, text),
+``result`` (figures and paths; text for people).
 """
 
 import json

@@ -6,7 +6,7 @@ import torch
 
 from napari_pix2pix.core.config import DiscriminatorConfig
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.patch_scores import grid_length, score_frame, valid_scores
+from napari_pix2pix.core.patch_scores import score_frame, score_grid, valid_scores
 
 CPU = torch.device("cpu")
 FIELDS = {0: (1, 1, 0.0), 1: (16, 2, 2.5), 2: (34, 4, 5.5), 3: (70, 8, 11.5), 4: (142, 16, 23.5), 5: (286, 32, 47.5)}
@@ -31,7 +31,7 @@ def pair(shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 def test_the_field_is_the_support_of_the_gradient(n_layers: int) -> None:
     """Size, stride and centre are the formulas', and the pixels that move a score are those of its field."""
     network = discriminator(n_layers).double()
-    field = network.receptive_field
+    field = network.fields[-1]
     assert (field.size, field.stride, field.centre) == FIELDS[n_layers]
     side = 2 * field.size + 4 * field.stride
     image = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
@@ -49,7 +49,8 @@ def test_tiles_give_the_scores_of_the_whole(n_layers: int, shape: tuple[int, int
     """Scores do not depend on the tiling, and there are as many as the formula says."""
     network = discriminator(n_layers)
     whole = score_frame(network, *pair(shape), CPU)
-    assert whole.shape == tuple(grid_length(network.receptive_field, n) for n in shape)
+    assert whole.shape == tuple(n if n_layers == 0 else n // 2**n_layers - 2 for n in shape)
+    assert whole.shape == score_grid(network.fields, shape)
     for tile_size in (1, 40, 97):
         if n_layers or tile_size > 1:  # one pixel a tile says nothing new and takes long
             np.testing.assert_allclose(score_frame(network, *pair(shape), CPU, tile_size), whole, rtol=0, atol=1e-4)
@@ -58,7 +59,7 @@ def test_tiles_give_the_scores_of_the_whole(n_layers: int, shape: tuple[int, int
 def test_only_scores_whose_field_holds_a_change_react() -> None:
     """Change one small region of the image: the scores that move are those whose field contains some of it."""
     network = discriminator(2)
-    field = network.receptive_field
+    field = network.fields[-1]
     source, image = pair((120, 100))
     changed = image.copy()
     changed[0, 60:63, 31:33] += 1
@@ -71,8 +72,8 @@ def test_only_scores_whose_field_holds_a_change_react() -> None:
 @pytest.mark.parametrize(("n_layers", "inside"), [(0, 256), (1, 120), (2, 56), (3, 24), (4, 8), (5, 0)])
 def test_valid_scores_see_no_padding(n_layers: int, inside: int) -> None:
     """On 256 x 256, as many scores per axis have their field wholly inside as the table says."""
-    field = discriminator(n_layers).receptive_field
-    valid = valid_scores(field, (256, 256))
+    fields = discriminator(n_layers).fields
+    field, valid = fields[-1], valid_scores(fields, (256, 256))
     assert valid.any(axis=0).sum() == valid.any(axis=1).sum() == inside
     for i in np.flatnonzero(valid.any(axis=1)):
         assert field.pixels(i).start >= 0

@@ -8,9 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 KNOWN = "TZCYXS"
 """time, depth, channel, row, column, and the samples of an RGB pixel"""
-WHOLE = (slice(None), slice(None))
-ZMode = Literal["frame", "neighbours", "all"]
-"""Planes one by one; each with its neighbours as channels; all of them as channels of one frame."""
+Window = tuple[slice, ...]
+WHOLE: Window = ()
+"""The whole frame."""
+ZMode = Literal["frame", "neighbours", "all", "volume"]
+"""Planes one by one; each with its neighbours as channels; all as channels of one frame; all as one volume."""
 NEIGHBOURS = 1
 """Planes on either side that `neighbours` adds; beyond the ends, the last plane is repeated."""
 
@@ -69,6 +71,10 @@ class AxesPlan:
             raise ValueError(f"axes must be letters of {KNOWN}, each once, with Y and X among them; got {axes!r}.")
         if 0 in self.shape:
             raise ValueError(f"A stack must hold at least one pixel; got shape {self.shape}.")
+        if self.z == "volume" and "Z" not in axes:
+            raise ValueError(
+                f"A stack of volumes must have the axis Z; got {axes}. Give the axes, with Z for the planes."
+            )
         beyond = [channel for channel in self.channels if not 0 <= channel < self.length("C") * self.length("S")]
         if beyond:
             raise ValueError(
@@ -87,13 +93,13 @@ class AxesPlan:
 
     @property
     def n_frames(self) -> int:
-        """T x Z; T where all planes are channels."""
-        return self.length("T") * (1 if self.z == "all" else self.length("Z"))
+        """T x Z; T where all planes are in one frame."""
+        return self.length("T") * (1 if self.z in ("all", "volume") else self.length("Z"))
 
     @property
     def n_planes(self) -> int:
         """Planes that each frame holds as channels."""
-        return {"frame": 1, "neighbours": 2 * NEIGHBOURS + 1, "all": self.length("Z")}[self.z]
+        return {"neighbours": 2 * NEIGHBOURS + 1, "all": self.length("Z")}.get(self.z, 1)
 
     @property
     def n_channels(self) -> int:
@@ -101,54 +107,61 @@ class AxesPlan:
         return self.n_planes * (len(self.channels) or self.length("C") * self.length("S"))
 
     @property
-    def frame_shape(self) -> tuple[int, int]:
-        """(Y, X) of each frame."""
-        return self.length("Y"), self.length("X")
+    def spatial(self) -> str:
+        """The axes of a frame besides its channels: YX, or ZYX where it is a volume."""
+        return "ZYX" if self.z == "volume" else "YX"
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """(Y, X) of each frame, or (Z, Y, X)."""
+        return tuple(self.length(axis) for axis in self.spatial)
 
     @property
     def channel_axis(self) -> str:
         """``"S"`` (RGB), ``"C"``, or ``""`` for a stack without channels."""
         return "S" if "S" in self.axes else "C" if "C" in self.axes else ""
 
-    def _index(self, t: int, z: int, window: tuple[slice, slice]) -> tuple[int | slice, ...]:
-        place: dict[str, int | slice] = {"T": t, "Z": z, "Y": window[0], "X": window[1]}
+    def _index(self, t: int, z: int, window: Window) -> tuple[int | slice, ...]:
+        sides = window or (slice(None),) * len(self.spatial)
+        place: dict[str, int | slice] = {"T": t, "Z": z, **dict(zip(self.spatial, sides, strict=True))}
         return tuple(place.get(axis, slice(None)) for axis in self.axes)
 
     def _order(self) -> tuple[str, list[int]]:
-        """The axes inside one frame, and the permutation that brings them to C, S, Y, X."""
-        kept = "".join(axis for axis in self.axes if axis not in "TZ")
-        return kept, [kept.index(axis) for axis in "CSYX" if axis in kept]
+        """The axes inside one frame, and the permutation that brings them to C, S, then the spatial ones."""
+        kept = "".join(axis for axis in self.axes if axis in "CS" + self.spatial)
+        return kept, [kept.index(axis) for axis in "CS" + self.spatial if axis in kept]
 
-    def take(self, array: Any, frame: int, window: tuple[slice, slice] = WHOLE) -> NDArray[Any]:
-        """Frame number `frame` (T slowest, then Z) of `array`, shape (C, Y, X); only `window` of it is read.
+    def take(self, array: Any, frame: int, window: Window = WHOLE) -> NDArray[Any]:
+        """Frame number `frame` (T slowest, then Z) of `array`, shape (C, [Z,] Y, X); only `window` of it is read.
 
-        Where a frame holds several planes, the channels of the first come first.
+        Where planes are channels, the channels of the first plane come first.
         """
-        t, z = (frame, 0) if self.z == "all" else divmod(frame, self.length("Z"))
+        t, z = (frame, 0) if self.z in ("all", "volume") else divmod(frame, self.length("Z"))
         around = range(z - NEIGHBOURS, z + NEIGHBOURS + 1) if self.z == "neighbours" else range(z, z + self.n_planes)
         planes = [self._plane(array, t, min(max(0, z), self.length("Z") - 1), window) for z in around]
         return planes[0] if len(planes) == 1 else np.concatenate(planes)
 
-    def _plane(self, array: Any, t: int, z: int, window: tuple[slice, slice]) -> NDArray[Any]:
+    def _plane(self, array: Any, t: int, z: int, window: Window) -> NDArray[Any]:
         values = np.asarray(array[self._index(t, z, window)]).transpose(self._order()[1])
-        values = values.reshape(-1, *values.shape[-2:])
+        values = values.reshape(-1, *values.shape[-len(self.spatial) :])
         return values[list(self.channels)] if self.channels else values
 
-    def put(self, array: Any, frame: int, values: ArrayLike, window: tuple[slice, slice] = WHOLE) -> None:
-        """Write `values` (C, Y, X) where `take` reads them; for a plan of all channels, plane by plane."""
+    def put(self, array: Any, frame: int, values: ArrayLike, window: Window = WHOLE) -> None:
+        """Write `values` (C, [Z,] Y, X) where `take` reads them; planes are no channels here."""
         kept, order = self._order()
         values = np.asarray(values)
         lengths = [self.length(axis) for axis in "CS" if axis in kept]
-        values = values.reshape(*lengths, *values.shape[-2:])
-        array[self._index(*divmod(frame, self.length("Z")), window)] = values.transpose(np.argsort(order))
+        values = values.reshape(*lengths, *values.shape[-len(self.spatial) :])
+        t, z = (frame, 0) if self.z == "volume" else divmod(frame, self.length("Z"))
+        array[self._index(t, z, window)] = values.transpose(np.argsort(order))
 
-    def like(self, n_channels: int, channel_axis: str, frame_shape: tuple[int, int] | None = None) -> "AxesPlan":
+    def like(self, n_channels: int, channel_axis: str, frame_shape: tuple[int, ...] | None = None) -> "AxesPlan":
         """The plan of a result for this stack: the same T, Z, Y, X in the same order, other channels.
 
         C stands where the stack has it, else before Y and X; S (RGB) stands last. Planes that were channels are gone.
         """
         sizes = {axis: self.length(axis) for axis in self.axes}
-        sizes["Y"], sizes["X"] = frame_shape or self.frame_shape
+        sizes |= dict(zip(self.spatial, frame_shape or self.frame_shape, strict=True))
         axes = self.axes.replace("S", "").replace("Z", "" if self.z == "all" else "Z")
         if channel_axis == "S":
             axes = axes.replace("C", "") + "S"
@@ -158,4 +171,4 @@ class AxesPlan:
         elif not channel_axis:
             axes = axes.replace("C", "")
         sizes |= {channel_axis: n_channels} if channel_axis else {}
-        return AxesPlan(axes, tuple(sizes[axis] for axis in axes))
+        return AxesPlan(axes, tuple(sizes[axis] for axis in axes), z="volume" if self.z == "volume" else "frame")

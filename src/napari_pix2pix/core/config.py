@@ -94,6 +94,8 @@ class Config(Settings):
     """Patches per step."""
     patch_size: Annotated[int, Field(ge=8)] = 256
     """Side of a training patch, in pixels: a multiple of 2^levels."""
+    patch_depth: Annotated[int, Field(ge=1)] = 16
+    """Planes of a patch, where frames are volumes; no more than there are."""
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
     """Weight of the L1 loss (the paper's lambda)."""
     gan_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -154,8 +156,9 @@ class PairSettings(Settings):
     """Channels to take, by name or number from 0; default: all."""
     target_channels: tuple[str, ...] = ()
     """Channels to take, by name or number from 0; default: all."""
-    z: Literal["frame", "channels"] = "frame"
-    """Planes one by one, or as channels: each with its neighbours, all of them where the target has no Z."""
+    z: Literal["frame", "channels", "volume"] = "frame"
+    """Planes one by one; as channels: each with its neighbours, or all where the target has no Z; or as volumes, for
+    networks in three dimensions."""
     side_by_side: Literal["left", "right"] | None = None
     """Each image holds both: which half is the source. TARGET is then left out."""
     pair_by: tuple[str, str] | None = None

@@ -21,7 +21,7 @@ from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.unet import UNet
-from napari_pix2pix.core.patch_scores import PatchScores, grid_length, score_frame, valid_scores
+from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
 from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 
@@ -196,14 +196,14 @@ class TrainedModel:
     def predict_frames(
         self, stack: Any, axes: str | None = None, *, tile_size: int | None = None, overlap: int | None = None
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """`predict`, frame by frame: the frame's number and its prediction (C, Y, X)."""
+        """`predict`, frame by frame: the frame's number and its prediction (C, [Z,] Y, X)."""
         for frame, source, maps in self.predict_maps(stack, axes, tile_size=tile_size, overlap=overlap):
             yield frame, self.decode(maps, source)
 
     def predict_maps(
         self, stack: Any, axes: str | None = None, *, tile_size: int | None = None, overlap: int | None = None
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
-        """Frame by frame its number, its source (C, Y, X) and the encoded maps (n_maps, Y, X) in [-1, 1].
+        """Frame by frame its number, its source (C, [Z,] Y, X) and the encoded maps (n_maps, [Z,] Y, X) in [-1, 1].
 
         `decode` makes the prediction of them; for instances again with other thresholds, without the network.
         """
@@ -214,7 +214,7 @@ class TrainedModel:
             yield frame, source, self._maps(source, tile_size, overlap)
 
     def predict_frame(self, source: NDArray[Any]) -> NDArray[Any]:
-        """The prediction (C, Y, X) for one frame (C, Y, X) of the source."""
+        """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
         return self.decode(self._maps(source), source)
 
     def decode(
@@ -225,7 +225,7 @@ class TrainedModel:
         seed_threshold: float | None = None,
         min_size: int | None = None,
     ) -> NDArray[Any]:
-        """The prediction (C, Y, X) that `maps` hold; marked where `source` is NaN or Inf, and a warning counts that.
+        """The prediction (C, [Z,] Y, X) that `maps` hold; marked, with a warning, where `source` is NaN or Inf.
 
         Parameters
         ----------
@@ -258,9 +258,9 @@ class TrainedModel:
             )
         if self.config.norm_statistics == "image":
             return predict_by_image_statistics(self.generator, frame, self.device, self.config.seed)
-        if tile_size is None and max(frame.shape[1:]) > ONE_PIECE and not looks_at_image:
+        if tile_size is None and max(frame.shape[-2:]) > ONE_PIECE and not looks_at_image:
             tile_size = ONE_PIECE
-        tiles = plan_prediction(self.generator, (frame.shape[1], frame.shape[2]), tile_size, overlap)
+        tiles = plan_prediction(self.generator, frame.shape[1:], tile_size, overlap)
         maps = np.empty((self.target_encoding.n_maps, *frame.shape[1:]), np.float32)
         for tile, values in predict_tiles(self.generator, frame, tiles, self.device):
             maps[(slice(None), *tile.keep)] = values
@@ -307,7 +307,9 @@ class TrainedModel:
                 "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
             )
         source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
-        source_plan, image_plan = self._checked(source, source_axes), AxesPlan.of(image, image_axes)
+        source_plan = self._checked(source, source_axes)
+        volume = source_plan.z == "volume"
+        image_plan = replace(AxesPlan.of(image, image_axes), z="volume" if volume else "frame")
         if image_plan.n_channels != self.target_encoding.n_channels:
             raise ValueError(
                 f"An image to score must have the channels of the model's targets, {self.target_encoding.n_channels}; "
@@ -318,9 +320,9 @@ class TrainedModel:
                 f"Source and image must show the same pixels; got {source_plan.shape} ({source_plan.axes}) and "
                 f"{image_plan.shape} ({image_plan.axes})."
             )
-        field_ = self.discriminator.receptive_field
-        grid = tuple(max(0, grid_length(field_, n)) for n in source_plan.frame_shape)
-        result = source_plan.like(1, "", (grid[0], grid[1])) if min(grid) else None
+        fields = self.discriminator.fields
+        grid = score_grid(fields, source_plan.frame_shape)
+        result = source_plan.like(1, "", grid) if min(grid) else None
         scores = np.empty(result.shape if result else (), np.float32)
         for frame in range(source_plan.n_frames):
             pair = source_plan.take(source, frame), image_plan.take(image, frame)
@@ -335,8 +337,8 @@ class TrainedModel:
         assert result is not None
         valid = np.empty(result.shape, bool)
         for frame in range(result.n_frames):
-            result.put(valid, frame, valid_scores(field_, source_plan.frame_shape)[None])
-        return PatchScores(scores, valid, result.axes, field_)
+            result.put(valid, frame, valid_scores(fields, source_plan.frame_shape)[None])
+        return PatchScores(scores, valid, result.axes, fields)
 
     def _checked(self, stack: Any, axes: str | None) -> AxesPlan:
         plan, view = replace(AxesPlan.of(stack, axes), z=self.source_view.z), self.source_view
@@ -384,7 +386,8 @@ def restore_model(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> 
     source_encoding = validated(Encoding, content["source_encoding"])
     target_encoding = validated(Encoding, content["target_encoding"])
     source_view = validated(SourceView, content["source_view"])
-    generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps)
+    spatial_dims = 3 if source_view.z == "volume" else 2
+    generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps, spatial_dims)
     for prefix, network in (("generator.", generator), ("discriminator.", discriminator)):
         if network is not None:
             state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

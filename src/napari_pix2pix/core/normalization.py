@@ -42,21 +42,25 @@ class Normalization(BaseModel):
         """How many channels the frames must have."""
         return len(self.low)
 
-    def _line(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        low, high = (np.array(values)[:, None, None] for values in (self.low, self.high))
+    def _ends(self, frame: NDArray[Any]) -> list[NDArray[np.float64]]:
+        """`low` and `high`, one for each channel of `frame`."""
+        return [np.array(values).reshape(-1, *(1,) * (frame.ndim - 1)) for values in (self.low, self.high)]
+
+    def _line(self, frame: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        low, high = self._ends(frame)
         return (low + high) / 2, (high - low) / 2 / self.limit
 
     def apply(self, frame: NDArray[Any]) -> NDArray[np.float32]:
-        """`frame` (C, Y, X) in grey values, as float32 with the fitted range in [-limit, limit]."""
+        """`frame` (C, [Z,] Y, X) in grey values, as float32 with the fitted range in [-limit, limit]."""
         if self.each_image is not None:
             own = self.each_image.model_copy(update={"statistics": "training"})
             return fit_normalization([frame], own, limit=self.limit).apply(frame)
-        centre, unit = self._line()
+        centre, unit = self._line(frame)
         return ((frame - centre) / unit).astype(np.float32)
 
     def invert(self, frame: NDArray[np.float32]) -> NDArray[Any]:
-        """`frame` (C, Y, X) in [-1, 1], as grey values of the dtype; integers are rounded and clipped to it."""
-        centre, unit = self._line()
+        """`frame` (C, [Z,] Y, X) in [-1, 1], as grey values of the dtype; integers are rounded and clipped to it."""
+        centre, unit = self._line(frame)
         values = frame * unit + centre
         if self.dtype == "bool":
             return values >= 0.5
@@ -67,15 +71,16 @@ class Normalization(BaseModel):
         return values.astype(dtype)
 
     def outside(self, frame: NDArray[Any]) -> tuple[float, float]:
-        """The shares of the pixels of `frame` (C, Y, X) below and above the fitted range, of the channel worst off."""
-        low, high = (np.array(values)[:, None, None] for values in (self.low, self.high))
-        return tuple(float(side.mean(axis=(1, 2)).max()) for side in (frame < low, frame > high))  # type: ignore[return-value]
+        """The shares of the pixels of `frame` below and above the fitted range, of the channel worst off."""
+        low, high = self._ends(frame)
+        below, above = (side.reshape(len(frame), -1).mean(axis=1).max() for side in (frame < low, frame > high))
+        return float(below), float(above)
 
 
 def fit_normalization(
     frames: Iterable[NDArray[Any]], config: NormalizationConfig | None = None, *, limit: float = 1.0
 ) -> Normalization:
-    """The normalization of all `frames` (C, Y, X), one range per channel.
+    """The normalization of all `frames` (C, [Z,] Y, X), one range per channel.
 
     Extremes, means and deviations are exact; percentiles come from at most 65,536 evenly spaced pixels of each frame.
     Pixels that are NaN or Inf count for nothing. A channel that is constant gets the range [value, value + 1].

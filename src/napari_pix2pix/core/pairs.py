@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
-from napari_pix2pix.core.axes import WHOLE, AxesPlan
+from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.encoding import Encoding
 
@@ -26,12 +26,12 @@ class Region:
     """A window of one frame: the unit of a split."""
 
     frame: int
-    window: tuple[slice, slice]
+    window: Window
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(Y, X) in pixels."""
-        return (self.window[0].stop - self.window[0].start, self.window[1].stop - self.window[1].start)
+    def shape(self) -> tuple[int, ...]:
+        """([Z,] Y, X) in pixels."""
+        return tuple(side.stop - side.start for side in self.window)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Split:
         for kind in ("train", "validation", "calibration"):
             for region in getattr(self, kind):
                 stack, frame = pairs.places[region.frame]
-                (y, x) = region.window
+                y, x = region.window[-2:]
                 window = {"y_start": y.start, "y_stop": y.stop, "x_start": x.start, "x_stop": x.stop}
                 yield {"kind": kind, "name": pairs.names[stack], "group": pairs.groups[stack], "frame": frame, **window}
 
@@ -78,7 +78,7 @@ class PairedFrames:
         The channels to take, as numbers, of (source, target); None: all.
     z
         ``frame``: plane by plane. ``channels``: planes as channels - the neighbours of each plane, or all planes where
-        the target has no Z.
+        the target has no Z. ``volume``: each time point is one frame, for networks in three dimensions.
 
     Raises
     ------
@@ -97,7 +97,7 @@ class PairedFrames:
         valid: Any = None,
         ignore: int | None = None,
         channels: tuple[Sequence[int] | None, Sequence[int] | None] = (None, None),
-        z: Literal["frame", "channels"] = "frame",
+        z: Literal["frame", "channels", "volume"] = "frame",
     ) -> None:
         self.sources = list(source) if isinstance(source, list | tuple) else [source]
         self.targets = list(target) if isinstance(target, list | tuple) else [target]
@@ -115,6 +115,10 @@ class PairedFrames:
                 replace(plan, z="neighbours" if "Z" in partner.axes else "all")
                 for plan, partner in zip(self.source_plans, self.target_plans, strict=True)
             ]
+        elif z == "volume":
+            self.source_plans, self.target_plans = (
+                [replace(plan, z="volume") for plan in plans] for plans in (self.source_plans, self.target_plans)
+            )
         self.places: list[tuple[int, int]] = []
         for i, (name, a, b) in enumerate(zip(self.names, self.source_plans, self.target_plans, strict=True)):
             if a.frame_shape != b.frame_shape or a.n_frames != b.n_frames:
@@ -150,7 +154,7 @@ class PairedFrames:
         plans = []
         for mask, target, name in zip(masks, self.target_plans, self.names, strict=True):
             axes = "".join(axis for axis in target.axes if axis not in "CS")
-            plan = AxesPlan(axes, tuple(mask.shape)) if len(mask.shape) == len(axes) else AxesPlan.of(mask)
+            plan = AxesPlan(axes, tuple(mask.shape), z=target.z) if len(mask.shape) == len(axes) else AxesPlan.of(mask)
             if (plan.frame_shape, plan.n_frames) != (target.frame_shape, target.n_frames):
                 raise ValueError(
                     f"valid must show the pixels of its target; {name} has {_size(plan)}, not {_size(target)}."
@@ -166,22 +170,22 @@ class PairedFrames:
         stack, index = self.places[frame]
         return self.names[stack] + (f", frame {index}" if self.source_plans[stack].n_frames > 1 else "")
 
-    def frame_shape(self, frame: int) -> tuple[int, int]:
-        """(Y, X) of this frame."""
+    def frame_shape(self, frame: int) -> tuple[int, ...]:
+        """([Z,] Y, X) of this frame."""
         return self.source_plans[self.places[frame][0]].frame_shape
 
-    def source(self, frame: int, window: tuple[slice, slice] = WHOLE) -> NDArray[Any]:
+    def source(self, frame: int, window: Window = WHOLE) -> NDArray[Any]:
         """The source (C, Y, X) in grey values."""
         stack, index = self.places[frame]
         return self.source_plans[stack].take(self.sources[stack], index, window)
 
-    def target(self, frame: int, window: tuple[slice, slice] = WHOLE) -> NDArray[Any]:
+    def target(self, frame: int, window: Window = WHOLE) -> NDArray[Any]:
         """The target (C, Y, X) in grey values or labels; where it is not known, the least value that is."""
         values = self._target(frame, window)
         known = self.known(frame, window)
         if known.all() or not known.any():
             return values
-        return np.where(known, values, values[:, known].min(axis=1)[:, None, None])
+        return np.where(known, values, values[:, known].min(axis=1).reshape(-1, *(1,) * known.ndim))
 
     def _target(self, frame: int, window: tuple[slice, slice]) -> NDArray[Any]:
         stack, index = self.places[frame]
@@ -192,10 +196,12 @@ class PairedFrames:
         """Whether nothing says that a target is not known somewhere."""
         return self._annotated is None and self._masks is None and self.ignore is None
 
-    def known(self, frame: int, window: tuple[slice, slice] = WHOLE) -> NDArray[np.bool_]:
+    def known(self, frame: int, window: Window = WHOLE) -> NDArray[np.bool_]:
         """Where the target is known, bool (Y, X)."""
         stack, index = self.places[frame]
-        shape = tuple(len(range(*side.indices(n))) for side, n in zip(window, self.frame_shape(frame), strict=True))
+        whole = self.frame_shape(frame)
+        sides = window or (slice(None),) * len(whole)
+        shape = tuple(len(range(*side.indices(n))) for side, n in zip(sides, whole, strict=True))
         known = np.full(shape, self._annotated is None or frame in self._annotated)
         if self._masks is not None:
             mask, plan = self._masks[stack]
@@ -220,8 +226,8 @@ class PairedFrames:
     def require_patches(self, size: int) -> None:
         """Raise a ValueError that names the first frame smaller than a patch."""
         for frame in range(len(self)):
-            if min(self.frame_shape(frame)) < size:
-                y, x = self.frame_shape(frame)
+            y, x = self.frame_shape(frame)[-2:]
+            if min(y, x) < size:
                 raise ValueError(
                     f"Images must be at least as large as a patch, {size} x {size} px; {self.name(frame)} is {y} x {x}."
                     " Choose a smaller --patch-size or leave it out."
@@ -259,8 +265,7 @@ def _plans(stacks: Sequence[Any], axes: StackAxes, channels: Sequence[int] | Non
 
 
 def _size(plan: AxesPlan) -> str:
-    y, x = plan.frame_shape
-    return f"{plan.n_frames} x {y} x {x} ({plan.axes})"
+    return " x ".join(str(n) for n in (plan.n_frames, *plan.frame_shape)) + f" ({plan.axes})"
 
 
 def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
@@ -287,7 +292,7 @@ def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
         blocks = _blocks(len(regions), shares, gap=1, least=1)
         found = {kind: regions[start:stop] for kind, (start, stop) in blocks.items()}
     else:
-        axis = int(np.argmax(regions[0].shape))
+        axis = int(np.argmax(regions[0].shape[-2:])) - 2
         blocks = _blocks(regions[0].shape[axis], shares, gap=reach, least=config.patch_size)
         found = {kind: (_cut(regions[0], axis, block),) for kind, block in blocks.items()}
     missing = [kind for kind in shares if kind not in found]
@@ -321,13 +326,13 @@ def _blocks(length: int, shares: dict[str, float], gap: int, least: int) -> dict
 def _cut(region: Region, axis: int, block: tuple[int, int]) -> Region:
     window = list(region.window)
     window[axis] = slice(*block)
-    return Region(region.frame, (window[0], window[1]))
+    return Region(region.frame, tuple(window))
 
 
 class Windows(Sequence[NDArray[Any]]):
     """Windows of frames, each read when it is asked for: `read` is the `source` or `target` of `PairedFrames`."""
 
-    def __init__(self, read: Callable[[int, tuple[slice, slice]], NDArray[Any]], regions: Sequence[Region]) -> None:
+    def __init__(self, read: Callable[[int, Window], NDArray[Any]], regions: Sequence[Region]) -> None:
         self._read, self._regions = read, regions
 
     def __len__(self) -> int:
@@ -340,9 +345,9 @@ class Windows(Sequence[NDArray[Any]]):
 
 @dataclass(frozen=True)
 class Patches:
-    """The patches of one step in network values: source and target float32 (N, C, Y, X), and where the target is known.
+    """The patches of one step in network values: source and target float32 (N, C, [Z,] Y, X), and what is known.
 
-    `known` is float32 (N, 1, Y, X), 1 = known; None where it is known everywhere.
+    `known` is float32 (N, 1, [Z,] Y, X), 1 = known; None where it is known everywhere.
     """
 
     source: torch.Tensor
@@ -372,6 +377,11 @@ class PairedPatches:
 
     def __post_init__(self) -> None:
         self._cache = LRUCache(CACHE_BYTES, getsizeof=lambda frames: sum(frame.nbytes for frame in frames))
+        depth = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
+        planes = (min(self.config.patch_depth, depth),) * (len(self.regions[0].shape) - 2)
+        self.shape: tuple[int, ...] = (*planes, self.config.patch_size, self.config.patch_size)
+        side = round(self.config.patch_size / self.config.jitter)
+        self._drawn = (*planes, side, side)
         areas = np.array([np.prod(region.shape) for region in self.regions], float)
         self._chances = areas / areas.sum()  # every pixel is as likely as any other
 
@@ -390,28 +400,31 @@ class PairedPatches:
         return values
 
     def batch(self, step: int, stream: int = TRAINING) -> Patches:
-        """The patches of this step, sides of `patch_size` pixels."""
+        """The patches of this step, of the shape `shape`."""
         patches = [self._patch(step, k, stream) for k in range(self.config.batch_size)]
         sides = [torch.from_numpy(np.stack(side)) for side in zip(*patches, strict=True)]
-        if sides[0].shape[-1] != self.config.patch_size:
-            size = (self.config.patch_size,) * 2
-            sides = [interpolate(side, size, mode="bilinear") for side in sides]
+        if self._drawn != self.shape:
+            mode = "bilinear" if len(self.shape) == 2 else "trilinear"
+            sides = [interpolate(side, self.shape, mode=mode) for side in sides]
             sides[2:] = [(known == 1).float() for known in sides[2:]]
         return Patches(*sides)
 
     def _patch(self, step: int, k: int, stream: int) -> list[NDArray[np.float32]]:
         random = np.random.default_rng([self.config.seed, stream, step, k])
-        side = round(self.config.patch_size / self.config.jitter)
-        drawn = [self._window(random, side) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
+        drawn = [self._window(random) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
         shares = [1.0] if len(drawn) == 1 else [float(self.frames(f)[2][window].mean()) for f, window in drawn]
         chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
         frame, window = drawn[chosen]
         turns = int(random.integers(4)) if self.config.rotate else 0
         mirrored = self.config.flip and random.random() < 0.5
-        patch = [np.rot90(values[window], turns, axes=(1, 2)) for values in self.frames(frame)]
-        return [np.ascontiguousarray(np.flip(values, 2) if mirrored else values) for values in patch]
+        patch = [np.rot90(values[window], turns, axes=(-2, -1)) for values in self.frames(frame)]
+        return [np.ascontiguousarray(np.flip(values, -1) if mirrored else values) for values in patch]
 
-    def _window(self, random: np.random.Generator, side: int) -> tuple[int, tuple[slice, ...]]:
+    def _window(self, random: np.random.Generator) -> tuple[int, Window]:
         region = self.regions[random.choice(len(self.regions), p=self._chances)]
-        start = [int(random.integers(s.start, s.stop - side + 1)) for s in region.window]
-        return region.frame, (slice(None), *(slice(a, a + side) for a in start))
+        sides = list(zip(region.window, self._drawn, strict=True))
+        starts = [int(random.integers(side.start, side.stop - length + 1)) for side, length in sides]
+        return region.frame, (
+            slice(None),
+            *(slice(a, a + length) for a, (_, length) in zip(starts, sides, strict=True)),
+        )

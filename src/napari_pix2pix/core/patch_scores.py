@@ -1,6 +1,7 @@
 """The discriminator's scores of an image given its source, and where they lie on it."""
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -24,8 +25,8 @@ class PatchScores:
         bool (…, y, x): the field lies wholly inside the image. The others see padding.
     axes
         Of `scores`: the image's axes without channels.
-    receptive_field
-        What one score sees, in pixels.
+    fields
+        What one score sees along each axis, in pixels.
     kind
         ``plain``: by the discriminator of the training. It judges whether a field looks real, not whether it is true.
     expected_error
@@ -35,31 +36,44 @@ class PatchScores:
     scores: NDArray[np.float32]
     valid: NDArray[np.bool_]
     axes: str
-    receptive_field: ReceptiveField
+    fields: tuple[ReceptiveField, ...]
     kind: Literal["plain", "match"] = "plain"
     expected_error: NDArray[np.float32] | None = None
 
     @property
-    def scale(self) -> tuple[float, float]:
-        """Pixels between neighbouring scores, (y, x)."""
-        return (float(self.receptive_field.stride),) * 2
+    def receptive_field(self) -> ReceptiveField:
+        """What one score sees along Y, and along X."""
+        return self.fields[-1]
 
     @property
-    def translate(self) -> tuple[float, float]:
-        """The pixel on which score (0, 0) sits, (y, x), pixel centres at integers."""
-        return (self.receptive_field.centre,) * 2
+    def scale(self) -> tuple[float, ...]:
+        """Pixels between neighbouring scores, ([z,] y, x)."""
+        return tuple(float(field.stride) for field in self.fields)
+
+    @property
+    def translate(self) -> tuple[float, ...]:
+        """The pixel on which score ([0,] 0, 0) sits, ([z,] y, x), pixel centres at integers."""
+        return tuple(field.centre for field in self.fields)
 
 
-def grid_length(field: ReceptiveField, pixels: int) -> int:
-    """Scores along an axis of this many pixels: floor(pixels / stride) - 2, or one each for a PixelGAN."""
-    return pixels if field.stride == 1 else pixels // field.stride - 2
+def score_grid(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Scores along each axis of an image of this shape, 0 where it is too small for any.
+
+    floor(pixels / stride) - 2 for a PatchGAN along Y and X; along Z, where nothing strides, one per plane; for a
+    PixelGAN one per pixel.
+    """
+    return tuple(
+        n if field.stride == 1 else max(0, n // field.stride - 2) for field, n in zip(fields, shape, strict=True)
+    )
 
 
-def valid_scores(field: ReceptiveField, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which scores of an image of this shape see no padding, bool (y, x)."""
-    starts = [field.first + field.stride * np.arange(grid_length(field, n)) for n in shape]
-    rows, columns = ((start >= 0) & (start + field.size <= n) for start, n in zip(starts, shape, strict=True))
-    return np.outer(rows, columns)
+def valid_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which scores of an image of this shape see no padding, bool ([z,] y, x)."""
+    valid = np.ones((), bool)
+    for field, n, count in zip(fields, shape, score_grid(fields, shape), strict=True):
+        starts = field.first + field.stride * np.arange(count)
+        valid = np.logical_and.outer(valid, (starts >= 0) & (starts + field.size <= n))
+    return valid
 
 
 def score_frame(
@@ -69,7 +83,7 @@ def score_frame(
     device: torch.device,
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
-    """Scores (y, x) of `image` (K, Y, X) given `source` (C, Y, X), both in network values.
+    """Scores ([z,] y, x) of `image` (K, [Z,] Y, X) given `source` (C, [Z,] Y, X), both in network values.
 
     Computed in tiles of about `tile_size` pixels that give the scores of the whole: each starts on a multiple of the
     stride and sees the whole field of every score that is kept from it.
@@ -77,29 +91,31 @@ def score_frame(
     Raises
     ------
     ValueError
-        If the image is smaller than one field.
+        If the image is smaller than one field along Y or X.
     """
-    field, shape = discriminator.receptive_field, (image.shape[1], image.shape[2])
-    if min(shape) < field.size:
+    fields, shape = discriminator.fields, image.shape[1:]
+    field = fields[-1]
+    if min(shape[-2:]) < field.size:
         raise ValueError(
             f"An image to score must be at least one field large, {field.size} x {field.size} px; "
-            f"got {shape[0]} x {shape[1]}. Use a model with a smaller field."
+            f"got {shape[-2]} x {shape[-1]}. Use a model with a smaller field."
         )
-    grid = tuple(grid_length(field, n) for n in shape)
-    side = max(grid) if tile_size is None else max(1, round_up(tile_size, field.stride) // field.stride)
+    grid = score_grid(fields, shape)
     scores = np.empty(grid, np.float32)
-    for top in range(0, grid[0], side):
-        for left in range(0, grid[1], side):
-            keep = tuple(slice(a, min(a + side, n)) for a, n in zip((top, left), grid, strict=True))
-            read = tuple(_pixels_behind(field, kept, n) for kept, n in zip(keep, shape, strict=True))
-            with torch.inference_mode():
-                pair = [torch.from_numpy(np.ascontiguousarray(f[:, read[0], read[1]]))[None] for f in (source, image)]
-                found = discriminator(*(frame.to(device) for frame in pair))[0, 0].cpu().numpy()
-            inside = tuple(
-                slice(k.start - r.start // field.stride, k.stop - r.start // field.stride)
-                for k, r in zip(keep, read, strict=True)
-            )
-            scores[keep] = found[inside]
+    sides = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
+    for corner in product(*(range(0, n, side) for n, side in zip(grid, sides, strict=True))):
+        keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, grid, strict=True))
+        read = tuple(_pixels_behind(f, kept, n) for f, kept, n in zip(fields, keep, shape, strict=True))
+        with torch.inference_mode():
+            pair = [
+                torch.from_numpy(np.ascontiguousarray(frame[(slice(None), *read)]))[None] for frame in (source, image)
+            ]
+            found = discriminator(*(frame.to(device) for frame in pair))[0, 0].cpu().numpy()
+        inside = tuple(
+            slice(k.start - r.start // f.stride, k.stop - r.start // f.stride)
+            for f, k, r in zip(fields, keep, read, strict=True)
+        )
+        scores[keep] = found[inside]
     return scores
 
 

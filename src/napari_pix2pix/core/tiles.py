@@ -45,7 +45,7 @@ class TilePlan:
     shape: tuple[int, ...]
     padded: tuple[int, ...]
     tile_size: tuple[int, ...]
-    overlap: int
+    overlap: tuple[int, ...]
     tiles: tuple[Tile, ...]
 
     @property
@@ -60,8 +60,16 @@ def round_up(value: int, grid: int) -> int:
     return -(-value // grid) * grid
 
 
+PerAxis = int | tuple[int, ...]
+
+
 def plan_tiles(
-    shape: tuple[int, ...], *, grid: int, reach: int, tile_size: int | None = None, overlap: int | None = None
+    shape: tuple[int, ...],
+    *,
+    grid: PerAxis,
+    reach: PerAxis,
+    tile_size: int | tuple[int | None, ...] | None = None,
+    overlap: int | None = None,
 ) -> TilePlan:
     """A plan whose tiles, computed one by one, give what the whole frame gives.
 
@@ -73,11 +81,11 @@ def plan_tiles(
     shape
         The frame, in pixels per axis.
     grid
-        The total stride of the network, in pixels: 2**levels for a U-Net.
+        The total stride of the network, in pixels: 2**levels for a U-Net. One number for all axes, or one for each.
     reach
-        How far a pixel of the source can influence the result, in pixels.
+        How far a pixel of the source can influence the result, in pixels; likewise.
     tile_size
-        Side of what each tile keeps, in pixels, rounded up to the grid. None: the frame in one piece.
+        Side of what each tile keeps, in pixels, rounded up to the grid; likewise. None: the axis in one piece.
     overlap
         Pixels on every side, rounded up to the grid. None: `reach`.
 
@@ -86,18 +94,23 @@ def plan_tiles(
     ValueError
         If tile_size < 1 or overlap < 0.
     """
-    if tile_size is not None and tile_size < 1:
+    grids, reaches, sizes = (
+        value if isinstance(value, tuple) else (value,) * len(shape) for value in (grid, reach, tile_size)
+    )
+    if any(size is not None and size < 1 for size in sizes):
         raise ValueError(f"tile_size must be at least 1 pixel; got {tile_size}. Leave it out for one piece.")
     if overlap is not None and overlap < 0:
         raise ValueError(f"overlap must be at least 0 pixels; got {overlap}. Leave it out for the exact one, {reach}.")
-    margin = round_up(reach if overlap is None else overlap, grid)
-    padded = tuple(round_up(n, grid) for n in shape)
-    sides = tuple(end if tile_size is None else min(round_up(tile_size, grid), end) for end in padded)
+    margins = tuple(round_up(r if overlap is None else overlap, g) for r, g in zip(reaches, grids, strict=True))
+    padded = tuple(round_up(n, g) for n, g in zip(shape, grids, strict=True))
+    sides = tuple(
+        end if size is None else min(round_up(size, g), end) for end, size, g in zip(padded, sizes, grids, strict=True)
+    )
     per_axis: list[list[tuple[slice, slice]]] = []
-    for n, end, side in zip(shape, padded, sides, strict=True):
+    for n, end, side, margin in zip(shape, padded, sides, margins, strict=True):
         starts = range(0, n, side)
         per_axis.append(
             [(slice(a, min(a + side, n)), slice(max(0, a - margin), min(end, a + side + margin))) for a in starts]
         )
     tiles = tuple(Tile(tuple(k for k, _ in tile), tuple(r for _, r in tile)) for tile in product(*per_axis))
-    return TilePlan(tuple(shape), padded, sides, margin, tiles)
+    return TilePlan(tuple(shape), padded, sides, margins, tiles)

@@ -282,7 +282,8 @@ class _Loop:
 
         # Networks and their optimizers.
         torch.manual_seed(_seed(config.seed, 0))
-        generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps)
+        spatial_dims = len(pairs.source_plans[0].spatial)
+        generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps, spatial_dims)
         precision = resolve_precision(config.precision, device)
         fabric = Fabric(
             accelerator=device.type,
@@ -418,10 +419,10 @@ class _Loop:
         pairs, region = (
             (self.judged, self.judged_regions[0]) if self.judged_regions else (self.patches.pairs, self.split.train[0])
         )
-        y, x = (_middle(side, 2 * self.config.patch_size) for side in region.window)
-        source = pairs.source(region.frame, (y, x))
+        window = tuple(_middle(side, 2 * self.config.patch_size) for side in region.window)
+        source = pairs.source(region.frame, window)
         self.model.generator.eval()
-        return Preview(source, self.model.predict_frame(source), pairs.target(region.frame, (y, x)))
+        return Preview(source, self.model.predict_frame(source), pairs.target(region.frame, window))
 
     # What is on disk
 

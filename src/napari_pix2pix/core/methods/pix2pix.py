@@ -26,9 +26,9 @@ class Pix2Pix:
     class_weights: Tensor | None = None
 
     def step(self, source: Tensor, target: Tensor, known: Tensor | None = None) -> dict[str, Tensor]:
-        """One update of each network on a batch of pairs (N, C, Y, X) in [-1, 1]; the losses, still on the device.
+        """One update of each network on a batch of pairs (N, C, [Z,] Y, X) in [-1, 1]; the losses, still on the device.
 
-        Where `known` (N, 1, Y, X) is 0 the target is not, and nobody learns from it: both networks see 0 there.
+        Where `known` (N, 1, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0 there.
         """
         config, losses, weight = self.config, {}, pixel_weights(target, self.class_weights, known)
         fake = self.generator(source)
@@ -60,19 +60,21 @@ class Pix2Pix:
 
 
 def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | None) -> Tensor | None:
-    """What each pixel weighs in the L1 loss, (N, 1, Y, X): the weight of its class where known, else 0."""
+    """What each pixel weighs in the L1 loss, (N, 1, [Z,] Y, X): the weight of its class where known, else 0."""
     if class_weights is None:
         return known
-    weights = ((target > 0) * class_weights[:, None, None]).sum(dim=1, keepdim=True)
+    weights = ((target > 0) * class_weights.reshape(-1, *(1,) * (target.ndim - 2))).sum(dim=1, keepdim=True)
     return weights if known is None else weights * known
 
 
-def networks(config: Config, source_channels: int, image_channels: int) -> tuple[UNet, PatchGAN | None]:
+def networks(
+    config: Config, source_channels: int, image_channels: int, spatial_dims: int = 2
+) -> tuple[UNet, PatchGAN | None]:
     """New networks for these channels; no discriminator where `gan_weight` is 0."""
-    generator = UNet(source_channels, image_channels, config.generator)
+    generator = UNet(source_channels, image_channels, config.generator, spatial_dims)
     if config.gan_weight == 0:
         return generator, None
-    return generator, PatchGAN(source_channels, image_channels, config.discriminator)
+    return generator, PatchGAN(source_channels, image_channels, config.discriminator, spatial_dims)
 
 
 def set_up(

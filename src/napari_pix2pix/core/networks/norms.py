@@ -8,12 +8,17 @@ from torch import Tensor, nn
 
 from napari_pix2pix.core.config import Norm
 
+CONVOLUTIONS = nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d | nn.ConvTranspose3d
+BATCH_NORMS = nn.BatchNorm2d | nn.BatchNorm3d
 
-def norm_layer(norm: Norm, channels: int) -> nn.Module:
+
+def norm_layer(norm: Norm, channels: int, spatial_dims: int = 2) -> nn.Module:
     """A normalization of `channels` channels; ``none`` is the identity."""
+    if norm == "none":
+        return nn.Identity()
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
-    return nn.InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
+        return nn.BatchNorm2d(channels) if spatial_dims == 2 else nn.BatchNorm3d(channels)
+    return nn.InstanceNorm2d(channels) if spatial_dims == 2 else nn.InstanceNorm3d(channels)
 
 
 def initialize(network: nn.Module) -> None:
@@ -24,9 +29,9 @@ def initialize(network: nn.Module) -> None:
     Isola et al. 2017, section 6.2; scales as in the authors' code.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, CONVOLUTIONS):
             nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, BATCH_NORMS):
             nn.init.normal_(module.weight, 1.0, 0.02)
         if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
             nn.init.zeros_(bias)
@@ -43,7 +48,7 @@ def recompute_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
     ----------
     Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021 (arXiv 2105.07576), section 3: precise batch norm.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
@@ -65,7 +70,7 @@ def image_statistics(network: nn.Module) -> Iterator[None]:
 
     Nothing of the network is changed afterwards.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
     state = [
         (norm.momentum, norm.num_batches_tracked.clone()) for norm in norms if norm.num_batches_tracked is not None
     ]

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from torch import nn
+
 
 @dataclass(frozen=True)
 class ReceptiveField:
@@ -44,3 +46,13 @@ def fold(layers: Iterable[tuple[int, int, int]]) -> ReceptiveField:
         first -= padding * stride
         stride *= step
     return ReceptiveField(size, stride, first)
+
+
+def receptive_fields(network: nn.Module) -> tuple[ReceptiveField, ...]:
+    """The field of a chain of convolutions, along each axis."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)]
+    chains = zip(
+        *(zip(conv.kernel_size, conv.stride, (int(p) for p in conv.padding), strict=True) for conv in layers),
+        strict=True,
+    )
+    return tuple(fold(chain) for chain in chains)

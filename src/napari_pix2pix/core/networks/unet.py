@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_pix2pix.core.config import GeneratorConfig
+from napari_pix2pix.core.networks.layers import convolution, up_convolution
 from napari_pix2pix.core.networks.norms import initialize, norm_layer
 
 DROPOUT_LEVELS = 3
@@ -11,21 +12,24 @@ DROPOUT_LEVELS = 3
 
 
 class UNet(nn.Module):
-    """Sources (N, in_channels, Y, X) to images (N, out_channels, Y, X) in [-1, 1]; Y and X multiples of 2**levels.
+    """Sources (N, in_channels, [Z,] Y, X) to images (N, out_channels, [Z,] Y, X) in [-1, 1].
 
-    Each level halves with a 4x4 convolution (LeakyReLU 0.2) and doubles again on the way back (ReLU), where it sees
-    the encoder's features of its size beside its own. No norm on the first nor the innermost convolution.
+    Y and X must be multiples of `grid`; a pixel of the source reaches `reach` pixels far; both per axis. Each level
+    halves with a 4x4 convolution (LeakyReLU 0.2) and doubles again on the way back (ReLU), where it sees the encoder's
+    features of its size beside its own. No norm on the first nor the innermost convolution. In a volume, kernels are
+    3x4x4 and planes are kept.
 
     References
     ----------
     Isola et al. 2017, section 6.1.1.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, config: GeneratorConfig) -> None:
+    def __init__(self, in_channels: int, out_channels: int, config: GeneratorConfig, spatial_dims: int = 2) -> None:
         super().__init__()
-        self.levels, self.skips = config.levels, config.skips
-        self.grid = 2**config.levels
-        self.reach = 3 * (self.grid - 1)
+        self.skips = config.skips
+        grid, planes = 2**config.levels, spatial_dims - 2
+        self.grid: tuple[int, ...] = (1,) * planes + (grid, grid)
+        self.reach: tuple[int, ...] = (2 * config.levels,) * planes + (3 * (grid - 1),) * 2
         widths = [config.base_channels * min(2**level, 8) for level in range(config.levels)]
 
         self.down = nn.ModuleList()
@@ -35,8 +39,8 @@ class UNet(nn.Module):
             self.down.append(
                 nn.Sequential(
                     nn.Identity() if level == 0 else nn.LeakyReLU(0.2),
-                    nn.Conv2d(before, width, 4, 2, 1, bias=norm == "none"),
-                    norm_layer(norm, width),
+                    convolution(spatial_dims, before, width, stride=2, bias=norm == "none"),
+                    norm_layer(norm, width, spatial_dims),
                 )
             )
         self.up = nn.ModuleList()
@@ -49,8 +53,8 @@ class UNet(nn.Module):
             self.up.append(
                 nn.Sequential(
                     nn.ReLU(),
-                    nn.ConvTranspose2d(before, width, 4, 2, 1, bias=norm == "none"),
-                    norm_layer(norm, width),
+                    up_convolution(spatial_dims, before, width, bias=norm == "none"),
+                    norm_layer(norm, width, spatial_dims),
                     nn.Dropout(dropout) if dropout else nn.Identity(),
                 )
             )
