@@ -113,6 +113,9 @@ def test_json_tells_progress_and_result(work, tmp_path, capsys) -> None:
     progress = [event for event in found if event["event"] == "progress"]
     assert (progress[-1]["done"], progress[-1]["total"]) == (6, 6)
     assert {"l1", "generator", "discriminator"} == progress[-1]["losses"].keys()
+    assert "targets YX uint16 as instances; 1 train, 1 validation" in next(
+        e["text"] for e in found if e["event"] == "note"
+    )
     assert any("No room for calibration pairs" in e["text"] for e in found if e["event"] == "warning")
     [preview, *_] = [event for event in found if event["event"] == "preview"]
     assert open_stack(preview["path"]).axes == "YXS"
@@ -310,3 +313,22 @@ def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:
     assert code == 2
     assert "1 of 4 target frames have none, the first is a, frame 1. Choose --empty-frames empty or unlabelled" in err
     assert run(capsys, *words, "--empty-frames", "unlabelled")[0] == 0
+
+
+def test_volumes_in_volumes_out(tmp_path, capsys) -> None:
+    """With --z volume a stack is one frame of three dimensions, through check, train, predict and score."""
+    source, target = (np.stack(side) for side in zip(*(blobs(seed=i) for i in range(5)), strict=True))
+    for name, stack in (("a", source), ("b", target)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    pair = [tmp_path / "a.tif", tmp_path / "b.tif", "--z", "volume"]
+    assert run(capsys, "check", *pair, "--patch-size", "64")[0] == 0
+    words = ["train", *pair, "--out", tmp_path / "run", *FLAGS, "--patch-depth", "3"]
+    assert run(capsys, *words)[0] == 0
+    model = tmp_path / "run" / "model.safetensors"
+    assert run(capsys, "predict", model, pair[0], "--out", tmp_path / "p.tif", "--keep-maps")[0] == 0
+    trained, prediction = core.load_model(model, "cpu"), open_stack(tmp_path / "p.tif")
+    assert prediction.axes == "ZYX"
+    np.testing.assert_array_equal(prediction.array[...], trained.predict(source, "ZYX"))
+    assert run(capsys, "score", model, pair[0], pair[1], "--out", tmp_path / "s.tif")[0] == 0
+    scored = trained.score(source, target, "ZYX")
+    np.testing.assert_array_equal(open_stack(tmp_path / "s.tif").array[...], scored.scores)

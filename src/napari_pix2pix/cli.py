@@ -106,7 +106,10 @@ def check(
     from napari_pix2pix import core
     from napari_pix2pix.files.pairing import open_stacks
 
-    stacks = open_stacks(source, target, pairs or PairSettings())
+    said = pairs or PairSettings()
+    if said.z == "volume":
+        said = said.model_copy(update={"z": "frame"})  # what is measured is measured plane by plane
+    stacks = open_stacks(source, target, said)
     files = stacks.files
     report = core.check(stacks.frames(), config=chosen)
     report["warnings"] += [event["text"] for event in _told(stacks)]
@@ -177,6 +180,7 @@ def train(
         device=device,
         provenance={"train": stacks.provenance(), "validation": judges.provenance() if judges else None},
     )
+    yield {"event": "note", "text": _understood(stacks, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
     model = out / "model.safetensors"
     yield {"event": "result", "model": str(model), "text": f"Model: {model}"}
@@ -319,6 +323,17 @@ def _require_free(out: Path, overwrite: bool) -> None:
     from napari_pix2pix.core.training import RunFolder
 
     RunFolder(out).require_free(overwrite)
+
+
+def _understood(stacks: "PairedStacks", plan: dict[str, Any]) -> str:
+    """How the pairs were read, in a sentence, so that a wrong guess is seen."""
+    sides = [
+        f"{name}s {', '.join(sorted({f'{stack.axes} {stack.array.dtype}' for stack in side}))}"
+        for name, side in (("source", stacks.files.sources), ("target", stacks.files.targets))
+    ]
+    split = plan["provenance"]["split"]
+    kinds = ", ".join(f"{split[kind]} {kind}" for kind in ("train", "validation", "calibration"))
+    return f"Read {' and '.join(sides)} as {plan['target_encoding']['kind']}; {kinds}."
 
 
 def _told(stacks: "PairedStacks") -> Events:

@@ -26,9 +26,11 @@ def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None) -> NDArray[np.
 
 
 def write_preview(path: Path, source: NDArray[Any], prediction: NDArray[Any], target: NDArray[Any]) -> None:
-    """A PNG: source | prediction | target."""
+    """A PNG: source | prediction | target; of a volume, the middle plane."""
     import imagecodecs
 
+    if source.ndim == 4:
+        source, prediction, target = (frame[:, frame.shape[1] // 2] for frame in (source, prediction, target))
     if prediction.dtype == np.int32:  # instances: both sides as labels
         target = target.astype(np.int32)
     panels = [as_rgb(source), as_rgb(prediction, target), as_rgb(target)]
