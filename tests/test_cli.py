@@ -332,3 +332,16 @@ def test_volumes_in_volumes_out(tmp_path, capsys) -> None:
     assert run(capsys, "score", model, pair[0], pair[1], "--out", tmp_path / "s.tif")[0] == 0
     scored = trained.score(source, target, "ZYX")
     np.testing.assert_array_equal(open_stack(tmp_path / "s.tif").array[...], scored.scores)
+
+
+def test_zarr_in_and_out(work, tmp_path, capsys) -> None:
+    """A prediction goes to OME-Zarr, and a prediction of it comes back the same as from the TIFF."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    assert run(capsys, "predict", model, source, "--out", tmp_path / "p.zarr")[0] == 0
+    assert run(capsys, "predict", model, source, "--out", tmp_path / "p.tif")[0] == 0
+    written = open_stack(tmp_path / "p.zarr")
+    np.testing.assert_array_equal(written.array[...], tifffile.imread(tmp_path / "p.tif"))
+    assert written.is_prediction
+    assert run(capsys, "score", model, source, tmp_path / "p.zarr", "--out", tmp_path / "s.zarr")[0] == 0
+    code, _, err = run(capsys, "predict", model, source, "--out", tmp_path / "p.zarr")
+    assert (code, "must not exist yet" in err) == (2, True)

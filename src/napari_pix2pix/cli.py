@@ -191,7 +191,7 @@ def predict(
     model: Annotated[Path, Parameter(help="A model.safetensors.")],
     source: Annotated[list[str], Parameter(help="Files, folders or patterns.")],
     *,
-    out: Annotated[Path, Parameter(help="A .tif file for one source, else a folder.")],
+    out: Annotated[Path, Parameter(help="A .tif or .zarr for one source, else a folder.")],
     source_axes: Axes = None,
     tile_size: TileSize = None,
     overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
@@ -235,7 +235,7 @@ def score(
     source: Annotated[Path, Parameter(help="A file or a folder.")],
     image: Annotated[Path, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")],
     *,
-    out: Annotated[Path, Parameter(help="A .tif file for one image, else a folder.")],
+    out: Annotated[Path, Parameter(help="A .tif or .zarr for one image, else a folder.")],
     source_axes: Axes = None,
     image_axes: Axes = None,
     tile_size: TileSize = None,
@@ -375,9 +375,9 @@ def _load(path: Path, device: str) -> Any:
 
 def _outputs(inputs: list[Path], out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
     """Each input with the file to write; checked before any work."""
-    from napari_pix2pix.files.stacks import TIFF, stem
+    from napari_pix2pix.files.stacks import TIFF, ZARR, stem
 
-    if out.name.lower().endswith(TIFF):
+    if out.name.lower().endswith((*TIFF, *ZARR)):
         if len(inputs) > 1:
             raise ValueError(f"Several images must go to a folder; got the file {out} for {len(inputs)}.")
         jobs = [(inputs[0], out)]

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.files.folders import list_images, open_pairs, reopen_pairs
+from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.config import PairSettings
+from napari_pix2pix.files.folders import list_images, open_pairs
+from napari_pix2pix.files.pairing import open_stacks, reopen
+from napari_pix2pix.files.stacks import write_stack
 
 
 def fill(folder, names, value=0) -> None:
@@ -21,9 +25,6 @@ def test_folders_are_paired_by_name(tmp_path) -> None:
     assert pairs.names == ("x 1", "ü")
     values = [[int(stack.array[0, 0]) for stack in side] for side in (pairs.sources, pairs.targets)]
     assert values == [[0, 1], [11, 10]]
-    frames = pairs.frames()
-    assert [frames.name(i) for i in range(2)] == ["x 1", "ü"]
-    assert int(frames.target(0)[0, 0, 0]) == 11
 
 
 def test_paths_files_folders_and_patterns(tmp_path) -> None:
@@ -58,9 +59,97 @@ def test_pairs_reopen_only_unchanged(tmp_path) -> None:
     """The provenance of pairs opens them again, and tells when one has changed."""
     fill(tmp_path / "a", ["x.tif"])
     fill(tmp_path / "b", ["x.tif"])
-    pairs = open_pairs(tmp_path / "a", tmp_path / "b")
-    assert reopen_pairs(pairs.provenance()).names == pairs.names
-    said = pairs.provenance()
+    said = open_stacks(tmp_path / "a", tmp_path / "b", PairSettings()).provenance()
+    assert reopen(said).files.names == ("x",)
     fill(tmp_path / "b", ["x.tif"], 7)
     with pytest.raises(ValueError, match=r"must find its pairs unchanged; .*x\.tif has changed"):
-        reopen_pairs(said)
+        reopen(said)
+
+
+def test_patterns_name_pairs(tmp_path) -> None:
+    """What `*` stands for pairs files of one folder or of two; other files are no part of it."""
+    fill(tmp_path / "all", ["cell 1_bf.tif", "cell 2_bf.tif", "cell 2_dapi.tif", "cell 1_dapi.ome.tif", "notes.tif"])
+    pairs = open_pairs(tmp_path / "all", pair_by=("*_bf", "*_dapi"))
+    assert pairs.names == ("cell 1", "cell 2")
+    assert [[stack.path.name for stack in side] for side in (pairs.sources, pairs.targets)] == [
+        ["cell 1_bf.tif", "cell 2_bf.tif"],
+        ["cell 1_dapi.ome.tif", "cell 2_dapi.tif"],
+    ]
+    fill(tmp_path / "b", ["mask[1].tif", "mask[2].tif"])
+    fill(tmp_path / "a", ["1.tif", "2.tif"])
+    assert open_pairs(tmp_path / "a", tmp_path / "b", pair_by=("*", "mask[*]")).names == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("pair_by", "sentence"),
+    [
+        (("*_bf", "*_gfp"), r"must have names like \*_bf and \*_gfp; no name is in both"),
+        (("*_bf", "dapi"), r"must have one \* for what pairs share, like \*_dapi; got 'dapi'"),
+        (("*_*", "*"), r"must have one \*"),
+    ],
+)
+def test_patterns_that_do_not_do_are_told(tmp_path, pair_by, sentence) -> None:
+    """Patterns without one `*`, or that match nothing, are told."""
+    fill(tmp_path, ["1_bf.tif", "1_dapi.tif"])
+    with pytest.raises(ValueError, match=sentence):
+        open_pairs(tmp_path, pair_by=pair_by)
+
+
+def test_two_images_side_by_side_are_a_pair(tmp_path) -> None:
+    """Each image of the folder is a source and a target, and the run finds the same halves again."""
+    tmp_path = tmp_path / "pairs"
+    fill(tmp_path, ["a.tif", "b.tif"])
+    pixels = np.arange(8 * 10, dtype=np.uint8).reshape(8, 10)
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((6, 4), np.uint8))
+    for side, source, target in (("left", pixels[:, :5], pixels[:, 5:]), ("right", pixels[:, 5:], pixels[:, :5])):
+        pairs = open_stacks(tmp_path, None, PairSettings(side_by_side=side))
+        for found in (pairs, reopen(pairs.provenance())):
+            assert found.files.names == ("a", "b")
+            np.testing.assert_array_equal(found.files.sources[0].array[...], source)
+            np.testing.assert_array_equal(found.files.targets[0].array[...], target)
+            window = found.frames().target(0, (slice(2, 4), slice(1, 3)))
+            np.testing.assert_array_equal(window[0], target[2:4, 1:3])
+    with pytest.raises(ValueError, match="left or the right of two images; got 'top'"):
+        open_pairs(tmp_path, side_by_side="top")
+    with pytest.raises(ValueError, match="must come from one path"):
+        open_pairs(tmp_path, tmp_path, side_by_side="left")
+    with pytest.raises(ValueError, match="must have a target, unless both are side by side"):
+        open_pairs(tmp_path)
+
+
+def test_one_bad_file_is_named_or_left_out(tmp_path) -> None:
+    """One unreadable file among many is an error that names it; when asked for, its pair is left out and named."""
+    fill(tmp_path / "a", ["x.tif", "y.tif", "z.tif"])
+    fill(tmp_path / "b", ["x.tif", "y.tif", "z.tif"])
+    (tmp_path / "b" / "y.tif").write_bytes(b"II*\0 no image")
+    with pytest.raises(ValueError, match=r"b/y\.tif is not"):
+        open_pairs(tmp_path / "a", tmp_path / "b")
+    pairs = open_pairs(tmp_path / "a", tmp_path / "b", skip_bad=True)
+    assert pairs.names == ("x", "z")
+    assert len(pairs.skipped) == 1
+    assert pairs.skipped[0].startswith("y is left out: An image must be a readable")
+    path = tmp_path / "b" / "z.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 9, (8, 9), dtype=np.uint8), compression="zlib")
+    damaged = bytearray(path.read_bytes())
+    damaged[-3] ^= 1  # in the checksum of the pixels, which only reading them finds
+    path.write_bytes(damaged)
+    assert open_pairs(tmp_path / "a", tmp_path / "b", skip_bad=True).names == ("x",)
+    with pytest.raises(ValueError, match="At least one pair must be readable; none of 1 is"):
+        open_pairs(tmp_path / "a" / "y.tif", tmp_path / "b" / "y.tif", skip_bad=True)
+
+
+def test_zarr_directories_are_images(tmp_path) -> None:
+    """An OME-Zarr is one image: in a folder, by a pattern, alone, and in the provenance of a run."""
+    plan = AxesPlan("YX", (8, 9))
+    for side in "ab":
+        for name in ("1.zarr", "2.ome.zarr"):
+            write_stack(tmp_path / side / name, plan, "uint8", [np.zeros((1, 8, 9))])
+    assert [p.name for p in list_images(tmp_path / "a")] == ["1.zarr", "2.ome.zarr"]
+    assert [p.name for p in list_images(tmp_path / "a" / "*.ome.*")] == ["2.ome.zarr"]
+    assert list_images(tmp_path / "a" / "1.zarr") == [tmp_path / "a" / "1.zarr"]
+    said = open_stacks(tmp_path / "a", tmp_path / "b", PairSettings()).provenance()
+    assert reopen(said).files.names == ("1", "2")
+    write_stack(tmp_path / "b" / "1.zarr", plan, "uint8", [np.ones((1, 8, 9))])
+    with pytest.raises(ValueError, match=r"1\.zarr has changed"):
+        reopen(said)

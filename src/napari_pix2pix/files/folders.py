@@ -1,14 +1,17 @@
 """Which files a path means, and which of them belong together."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from napari_pix2pix.files.stacks import SUFFIXES, Stack, open_stack, sha256, stem
+from napari_pix2pix.files.stacks import Stack, is_image, open_stack, stem
 
 
 def list_images(path: Path | str) -> list[Path]:
-    """The image files that `path` means: itself, those in the folder, or those that the glob pattern matches.
+    """The images that `path` means: itself, those in the folder, or those that the glob pattern matches.
+
+    An OME-Zarr directory is one image.
 
     Raises
     ------
@@ -16,57 +19,67 @@ def list_images(path: Path | str) -> list[Path]:
         If there is no such file or no image in the folder.
     """
     path = Path(path)
-    if path.is_dir():
-        found = [p for p in path.iterdir() if p.name.lower().endswith(SUFFIXES) and not p.name.startswith(".")]
-    elif any(sign in path.name for sign in "*?[") and not path.exists():
-        found = [p for p in path.parent.glob(path.name) if p.is_file()]
+    if is_image(path) or path.is_file():
+        found = [path]
+    elif path.is_dir():
+        found = [p for p in path.iterdir() if is_image(p) and not p.name.startswith(".")]
+    elif any(sign in path.name for sign in "*?["):
+        found = [p for p in path.parent.glob(path.name) if p.is_file() or is_image(p)]
     else:
-        found = [path] if path.is_file() else []
+        found = []
     if not found:
         raise FileNotFoundError(
-            f"There must be images at {path} (TIFF, PNG or JPEG; a file, a folder or a pattern); found none. "
+            f"There must be images at {path} (TIFF, PNG, JPEG or OME-Zarr; a file, a folder or a pattern); found none. "
             "Check the path."
         )
     return sorted(found)
 
 
-if TYPE_CHECKING:
-    from napari_pix2pix.core.pairs import PairedFrames
-
-
 @dataclass(frozen=True)
 class PairedFiles:
-    """Sources and targets as stacks, in the same order."""
+    """Sources and targets as stacks, in the same order.
+
+    Parameters
+    ----------
+    names
+        One per pair.
+    sources, targets
+        One per pair, too.
+    skipped
+        One sentence for each pair that was left out because a file of it cannot be read.
+    """
 
     names: tuple[str, ...]
     sources: tuple[Stack, ...]
     targets: tuple[Stack, ...]
-
-    def frames(self) -> "PairedFrames":
-        """The same pairs for the core."""
-        from napari_pix2pix.core.pairs import PairedFrames  # imports torch
-
-        (sources, source_axes), (targets, target_axes) = (
-            ([stack.array for stack in side], [stack.axes for stack in side]) for side in (self.sources, self.targets)
-        )
-        return PairedFrames(sources, targets, (source_axes, target_axes), names=self.names)
-
-    def provenance(self) -> dict[str, Any]:
-        """Paths, axes and hashes, for the run folder and the model."""
-        return {
-            side: [{"path": str(s.path.resolve()), "axes": s.axes, "sha256": sha256(s.path)} for s in stacks]
-            for side, stacks in (("sources", self.sources), ("targets", self.targets))
-        } | {
-            "names": list(self.names),
-            "target_channels": list(self.targets[0].channel_names),
-            "pixel_size_um": self.sources[0].pixel_size_um,
-        }
+    skipped: tuple[str, ...] = ()
 
 
 def open_pairs(
-    source: Path | str, target: Path | str, source_axes: str | None = None, target_axes: str | None = None
+    source: Path | str,
+    target: Path | str | None = None,
+    source_axes: str | None = None,
+    target_axes: str | None = None,
+    *,
+    side_by_side: str | None = None,
+    pair_by: tuple[str, str] | None = None,
+    skip_bad: bool = False,
 ) -> PairedFiles:
     """The pairs of `pair_paths` as stacks.
+
+    Parameters
+    ----------
+    source, target
+        Files, folders or patterns. With `side_by_side`, only the source; with `pair_by`, the target defaults to it.
+    source_axes, target_axes
+        Where the files do not say, or say it wrongly.
+    side_by_side
+        ``"left"`` or ``"right"``: each image holds both, the source on this side.
+    pair_by
+        Patterns for the names of sources and targets, see `pair_paths`.
+    skip_bad
+        Whether to leave out the pairs that cannot be read, for which all of them are read once. The default refuses
+        them, since nobody should miss them.
 
     Raises
     ------
@@ -75,16 +88,48 @@ def open_pairs(
     ValueError
         If they do not pair up, or a file cannot be read.
     """
-    sources, targets = zip(*pair_paths(source, target), strict=True)
-    return PairedFiles(
-        tuple(stem(path) for path in sources),
-        tuple(open_stack(path, source_axes) for path in sources),
-        tuple(open_stack(path, target_axes) for path in targets),
-    )
+    halves: tuple[str | None, str | None] = (None, None)
+    if side_by_side is not None:
+        if target is not None or pair_by is not None:
+            raise ValueError("Images side by side must come from one path; leave out the target and --pair-by.")
+        if side_by_side not in ("left", "right"):
+            raise ValueError(f"The source must be the left or the right of two images; got {side_by_side!r}.")
+        halves = ("left", "right") if side_by_side == "left" else ("right", "left")
+        named = {name: (path, path) for name, path in _by_name(list_images(source), stem).items()}
+    elif target is None and pair_by is None:
+        raise ValueError("A source must have a target, unless both are side by side in one image (--side-by-side).")
+    else:
+        named = named_pairs(source, source if target is None else target, pair_by)
+    pairs, skipped = {}, []
+    for name, (a, b) in named.items():
+        try:
+            pair = open_stack(a, source_axes, halves[0]), open_stack(b, target_axes, halves[1])
+            if skip_bad:
+                for stack in pair:
+                    _read_through(stack)
+            pairs[name] = pair
+        except (ValueError, OSError) as error:
+            if not skip_bad:
+                raise
+            skipped.append(f"{name} is left out: {error}")
+    if not pairs:
+        raise ValueError(f"At least one pair must be readable; none of {len(skipped)} is. {skipped[0]}")
+    sources, targets = zip(*pairs.values(), strict=True)
+    return PairedFiles(tuple(pairs), sources, targets, tuple(skipped))
 
 
-def pair_paths(source: Path | str, target: Path | str) -> list[tuple[Path, Path]]:
+def pair_paths(
+    source: Path | str, target: Path | str, pair_by: tuple[str, str] | None = None
+) -> list[tuple[Path, Path]]:
     """The pairs in two files, or in two folders by file name without extension; no file is opened.
+
+    Parameters
+    ----------
+    source, target
+        Files, folders or patterns.
+    pair_by
+        A pattern for the names of sources, one for those of targets, like ``("*_bf", "*_dapi")``: what `*` stands for
+        is the name of the pair, and files that do not match are no part of it.
 
     Raises
     ------
@@ -93,48 +138,55 @@ def pair_paths(source: Path | str, target: Path | str) -> list[tuple[Path, Path]
     ValueError
         If a source has no target or a target no source.
     """
+    return list(named_pairs(source, target, pair_by).values())
+
+
+def named_pairs(
+    source: Path | str, target: Path | str, pair_by: tuple[str, str] | None = None
+) -> dict[str, tuple[Path, Path]]:
+    """The pairs of `pair_paths` by their names."""
     sources, targets = list_images(source), list_images(target)
-    if len(sources) > 1 or len(targets) > 1:
-        by_name = [_by_stem(files) for files in (sources, targets)]
-        alone = sorted(by_name[0].keys() ^ by_name[1].keys())
-        if not by_name[0].keys() & by_name[1].keys():
-            raise ValueError(
-                f"Sources and targets must have the same file names without extension; no name is in both {source} "
-                f"and {target}. Rename the files."
-            )
-        if alone:
-            side = "target" if alone[0] in by_name[0] else "source"
-            more = f" (and {len(alone) - 1} more without a partner)" if len(alone) > 1 else ""
-            raise ValueError(f"Each source must have a target of the same name; {alone[0]} has no {side}{more}.")
-        names = sorted(by_name[0])
-        sources, targets = ([files[name] for name in names] for files in by_name)
-    return list(zip(sources, targets, strict=True))
+    if pair_by is None and len(sources) == len(targets) == 1:
+        return {stem(sources[0]): (sources[0], targets[0])}
+    readers = (stem, stem) if pair_by is None else (_pattern(pair_by[0]), _pattern(pair_by[1]))
+    a, b = _by_name(sources, readers[0]), _by_name(targets, readers[1])
+    if not a.keys() & b.keys():
+        how = "the same file names without extension" if pair_by is None else f"names like {' and '.join(pair_by)}"
+        raise ValueError(
+            f"Sources and targets must have {how}; no name is in both {source} and {target}. "
+            "Rename the files, or say how they are named with --pair-by."
+        )
+    if alone := sorted(a.keys() ^ b.keys()):
+        side = "target" if alone[0] in a else "source"
+        more = f" (and {len(alone) - 1} more without a partner)" if len(alone) > 1 else ""
+        raise ValueError(f"Each source must have a target of the same name; {alone[0]} has no {side}{more}.")
+    return {name: (a[name], b[name]) for name in sorted(a)}
 
 
-def reopen_pairs(provenance: dict[str, Any]) -> PairedFiles:
-    """The pairs that `PairedFiles.provenance` describes.
-
-    Raises
-    ------
-    FileNotFoundError
-        If one is no longer there.
-    ValueError
-        If one is no longer what it was.
-    """
-    sides = []
-    for side in ("sources", "targets"):
-        stacks = [open_stack(given["path"], given["axes"]) for given in provenance[side]]
-        for stack, given in zip(stacks, provenance[side], strict=True):
-            if sha256(stack.path) != given["sha256"]:
-                raise ValueError(f"A resumed run must find its pairs unchanged; {stack.path} has changed. Restore it.")
-        sides.append(tuple(stacks))
-    return PairedFiles(tuple(provenance["names"]), *sides)
+def _read_through(stack: Stack) -> None:
+    """Raise if a frame cannot be decoded."""
+    for frame in range(stack.plan.n_frames):
+        stack.plan.take(stack.array, frame)
 
 
-def _by_stem(files: list[Path]) -> dict[str, Path]:
+def _by_name(files: list[Path], name_of: Callable[[Path], str | None]) -> dict[str, Path]:
     by_name: dict[str, Path] = {}
     for path in files:
-        other = by_name.setdefault(stem(path), path)
-        if other != path:
+        name = name_of(path)
+        if name is not None and (other := by_name.setdefault(name, path)) != path:
             raise ValueError(f"File names without extension must differ; {other.name} and {path.name} do not.")
     return by_name
+
+
+def _pattern(pattern: str) -> Callable[[Path], str | None]:
+    """A function that gives what `*` stands for in a file's name without extension; None where it does not match."""
+    if pattern.count("*") != 1:
+        raise ValueError(f"A pattern for names must have one * for what pairs share, like *_dapi; got {pattern!r}.")
+    before, after = map(re.escape, pattern.split("*"))
+    shape = re.compile(f"{before}(.+){after}")
+
+    def name_of(path: Path) -> str | None:
+        match = shape.fullmatch(stem(path))
+        return match[1] if match else None
+
+    return name_of

@@ -6,11 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_pix2pix import __version__
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.prediction import plan_prediction
-from napari_pix2pix.files.stacks import open_stack, sha256, stack_writer, standard, stem, write_stack
+from napari_pix2pix.files.stacks import PREDICTED, open_stack, sha256, stack_writer, standard, stem, write_stack
 
 
 def predict_file(
@@ -35,7 +38,7 @@ def predict_file(
     rounded = plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
     for name, asked, used in (
         ("tile_size", tile_size, max(rounded.tile_size)),
-        ("overlap", overlap, rounded.overlap),
+        ("overlap", overlap, max(rounded.overlap)),
     ):
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, the network's grid of 2^levels."}
@@ -49,8 +52,9 @@ def predict_file(
                 plan,
                 encoding.dtype_decoded,
                 pixel_size_um=stack.pixel_size_um,
-                channel_names=tuple(f"{name} (predicted)" for name in names),
+                channel_names=tuple(name + PREDICTED for name in names),
                 description=json.dumps(origin, sort_keys=True),
+                labels=encoding.is_labels,
             )
         )
         put_maps = None
@@ -61,12 +65,19 @@ def predict_file(
             put_maps = files.enter_context(stack_writer(maps_path(out), maps_plan, "float32", **named))
         tiling = {"tile_size": tile_size, "overlap": overlap}
         for frame, values, maps in model.predict_maps(stack.array, stack.axes, **tiling):
-            put(model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size))
+            for plane in _planes(model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size)):
+                put(plane)
             if put_maps is not None:
-                put_maps(maps)
+                for plane in _planes(maps):
+                    put_maps(plane)
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
     if keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
+
+
+def _planes(frame: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The planes (C, Y, X) of a frame (C, [Z,] Y, X)."""
+    yield from [frame] if frame.ndim == 3 else np.moveaxis(frame, 1, 0)
 
 
 def maps_path(out: Path) -> Path:

@@ -1,96 +1,56 @@
-"""One image file as a lazily read stack, and a result written as OME-TIFF."""
+"""One image file as a lazily read stack, and a stack written as OME-TIFF or OME-Zarr: the front door."""
 
 import hashlib
-import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Full, Queue
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.axes import KNOWN, AxesPlan, guess_axes
+from napari_pix2pix.core.axes import KNOWN, AxesPlan
+from napari_pix2pix.files.lazy import PREDICTED, LazyArray, Stack, unreadable
+from napari_pix2pix.files.ome_tiff import write_tiff
+from napari_pix2pix.files.pyramids import are_labels
+from napari_pix2pix.files.tiff import Disagreement, open_tiff
+
+__all__ = [
+    "PICTURES",
+    "PREDICTED",
+    "SUFFIXES",
+    "TIFF",
+    "ZARR",
+    "LazyArray",
+    "Stack",
+    "is_image",
+    "is_zarr",
+    "open_stack",
+    "sha256",
+    "stack_writer",
+    "standard",
+    "stem",
+    "write_stack",
+]
 
 TIFF = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 PICTURES = (".png", ".jpeg", ".jpg")
-SUFFIXES = TIFF + PICTURES
-MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "\\u00B5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "inch": 25400.0}
+ZARR = (".ome.zarr", ".zarr")
+SUFFIXES = TIFF + PICTURES + ZARR
 
 
-@dataclass(frozen=True)
-class LazyArray:
-    """The pixels of a file; each slicing opens it, reads what is asked for, and closes it.
-
-    Parameters
-    ----------
-    path
-        The file.
-    shape, dtype
-        Of the whole.
-    read
-        Takes the path and an index, returns these pixels.
-    """
-
-    path: Path
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: Callable[[Path, Any], NDArray[Any]] = field(repr=False)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        try:
-            return self.read(self.path, index)
-        except (ValueError, RuntimeError, OSError, IndexError, KeyError) as error:  # whatever a decoder finds
-            raise unreadable(self.path, error) from error
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[...], dtype)
+def is_zarr(path: Path) -> bool:
+    """Whether the path is a directory that zarr wrote, or that is named as one."""
+    marks = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+    return path.is_dir() and (path.name.lower().endswith(ZARR) or any((path / mark).is_file() for mark in marks))
 
 
-@dataclass(frozen=True)
-class Stack:
-    """A file with what it says of itself.
-
-    Parameters
-    ----------
-    path
-        The file.
-    array
-        Its pixels, read when sliced.
-    axes
-        One letter of `TZCYXS` per axis.
-    pixel_size_um
-        By axis letter, where the file says it.
-    channel_names
-        Where the file says them.
-    """
-
-    path: Path
-    array: LazyArray
-    axes: str
-    pixel_size_um: dict[str, float] = field(default_factory=dict)
-    channel_names: tuple[str, ...] = ()
-
-    @property
-    def plan(self) -> AxesPlan:
-        """Where its frames are."""
-        return AxesPlan(self.axes, self.array.shape)
-
-
-def unreadable(path: Path, error: Exception) -> ValueError:
-    """One sentence for a file that cannot be decoded."""
-    detail = " ".join(str(error).split())[:120] or type(error).__name__
-    return ValueError(f"An image must be a readable TIFF, PNG or JPEG; {path} is not ({detail}). Write it anew.")
+def is_image(path: Path) -> bool:
+    """Whether the path is an image by its name: a TIFF, PNG or JPEG file, or an OME-Zarr directory."""
+    return is_zarr(path) or (path.name.lower().endswith(TIFF + PICTURES) and path.is_file())
 
 
 def stem(path: Path) -> str:
@@ -100,20 +60,26 @@ def stem(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The hash of the file's bytes."""
+    """The hash of the file's bytes; of a directory, the hash of its files' names and hashes."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        lines = "".join(f"{sha256(p)} {p.relative_to(path).as_posix()}\n" for p in files)
+        return hashlib.sha256(lines.encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_stack(path: Path | str, axes: str | None = None) -> Stack:
-    """The stack in the file `path`; nothing but its header is read.
+def open_stack(path: Path | str, axes: str | None = None, half: str | None = None) -> Stack:
+    """The stack in the file `path`; its header and at most one tile are read (of a PNG or JPEG, all).
 
     Parameters
     ----------
     path
-        A TIFF (OME, ImageJ or plain), PNG or JPEG.
+        A TIFF (OME, ImageJ or plain), PNG, JPEG, or the directory of an OME-Zarr.
     axes
         Where the file does not say, or says it wrongly. None: as the file says, else guessed from the shape.
+    half
+        ``"left"`` or ``"right"``: of two images side by side, this one. None: the whole.
 
     Raises
     ------
@@ -123,27 +89,49 @@ def open_stack(path: Path | str, axes: str | None = None) -> Stack:
         If it is no image, is damaged, or the axes do not fit.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"An image must be a file; there is none at {path}. Check the path.")
-    if not path.name.lower().endswith(SUFFIXES):
-        raise ValueError(f"An image must be a TIFF, PNG or JPEG; got {path}. Convert it first.")
+    if not path.is_file() and not is_zarr(path):
+        raise FileNotFoundError(f"An image must be a file, or a .zarr folder; there is none at {path}. Check the path.")
     try:
-        stack = _open_tiff(path) if path.name.lower().endswith(TIFF) else _open_picture(path)
-    except (ValueError, RuntimeError, OSError, IndexError, KeyError, TypeError) as error:  # whatever a decoder finds
+        stack = _open(path, axes)
+    except _NoImage:
+        raise ValueError(f"An image must be a TIFF, PNG, JPEG or OME-Zarr; got {path}. Convert it first.") from None
+    except Disagreement as error:
+        raise ValueError(
+            f"The OME-XML of {path} must agree with its pixels; {' '.join(str(error).split())[:160]}. "
+            "Give the axes to read its pages as they are, or write it anew."
+        ) from error
+    except Exception as error:  # whatever a decoder finds
         raise unreadable(path, error) from error
-    if axes is None:
-        found = AxesPlan(stack.axes, stack.array.shape)
-    else:
-        try:
-            found = AxesPlan(axes, stack.array.shape)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-    return Stack(path, stack.array, found.axes, stack.pixel_size_um, stack.channel_names)
+    try:
+        found = AxesPlan(axes or stack.axes, stack.array.shape)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    array = stack.array if half is None else stack.array.half(found.axes.index("X"), half)
+    sizes = {axis: size for axis, size in stack.pixel_size_um.items() if 0 < size < math.inf}  # 0 means: not known
+    return Stack(path, array, found.axes, sizes, stack.channel_names, stack.description, half)
 
 
-def _open_picture(path: Path) -> Stack:
-    pixels = _read_picture(path, ...)
-    return Stack(path, LazyArray(path, pixels.shape, pixels.dtype, _read_picture), "YXS"[: pixels.ndim])
+class _NoImage(Exception):
+    """Neither the name nor the content is one of an image."""
+
+
+def _open(path: Path, axes: str | None) -> Stack:
+    name = path.name.lower()
+    if path.is_dir():
+        from napari_pix2pix.files.zarr_stacks import open_zarr
+
+        return open_zarr(path)
+    if name.endswith(PICTURES):
+        pixels = _read_picture(path, ...)
+        return Stack(path, LazyArray(path, pixels.shape, pixels.dtype, _read_picture), "YXS"[: pixels.ndim])
+    if not name.endswith(TIFF):
+        raise _NoImage
+    try:
+        return open_tiff(path)
+    except Disagreement:
+        if axes is None:
+            raise
+        return open_tiff(path, plain=True)
 
 
 def _read_picture(path: Path, index: Any) -> NDArray[Any]:
@@ -153,87 +141,6 @@ def _read_picture(path: Path, index: Any) -> NDArray[Any]:
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):  # the last sample is opacity
         pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
     return pixels[index]
-
-
-def _open_tiff(path: Path) -> Stack:
-    with tifffile.TiffFile(path) as file:
-        with _logged_errors_raised():
-            len(file.pages)  # finds every page
-            series = file.series[0]
-        size = path.stat().st_size
-        if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
-            raise ValueError("the file is shorter than its header says")
-        for page in series.pages:
-            if page is not None and any(
-                start + count > size for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)
-            ):
-                raise ValueError("the file is shorter than its header says")
-        axes = series.axes
-        if set(axes) - set(KNOWN):  # Q and I are tifffile's letters for "not said"
-            axes = _named(axes, series.shape)
-        array = LazyArray(path, tuple(series.shape), np.dtype(series.dtype), _read_tiff)
-        sizes, names = _ome_metadata(file) if file.is_ome else _resolution_metadata(file)
-        return Stack(path, array, axes, sizes, names)
-
-
-class _Raise(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        raise ValueError(record.getMessage())
-
-
-@contextmanager
-def _logged_errors_raised() -> Iterator[None]:
-    """Where tifffile would log an error and go on with the pages that are left, raise it."""
-    logger, handler = logging.getLogger("tifffile"), _Raise(logging.ERROR)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-def _read_tiff(path: Path, index: Any) -> NDArray[Any]:
-    import zarr
-
-    with tifffile.TiffFile(path) as file, file.series[0].aszarr(level=0) as store:
-        return np.asarray(zarr.open_array(store, mode="r")[index])
-
-
-def _named(axes: str, shape: tuple[int, ...]) -> str:
-    """Axes in which each unknown letter before Y, X is one of T, Z, C that is free; else a guess from the shape."""
-    free = iter(letter for letter in "TZC" if letter not in axes)
-    named = "".join(letter if letter in KNOWN else next(free, "?") for letter in axes)
-    return guess_axes(shape) if "?" in named or not {"Y", "X"} <= set(named) else named
-
-
-def _ome_metadata(file: tifffile.TiffFile) -> tuple[dict[str, float], tuple[str, ...]]:
-    described = tifffile.xml2dict(file.ome_metadata or "")["OME"]["Image"]
-    pixels = (described[0] if isinstance(described, list) else described)["Pixels"]
-    units = {axis: MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "XYZ"}
-    sizes = {
-        axis: float(pixels[f"PhysicalSize{axis}"]) * unit
-        for axis, unit in units.items()
-        if unit and f"PhysicalSize{axis}" in pixels
-    }
-    channels = pixels.get("Channel", [])
-    channels = channels if isinstance(channels, list) else [channels]
-    names = tuple(str(channel["Name"]) for channel in channels if "Name" in channel)
-    return sizes, names if len(names) == len(channels) else ()
-
-
-def _resolution_metadata(file: tifffile.TiffFile) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Pixel size from ImageJ's unit and the resolution tags; channel names from ImageJ's labels."""
-    said = file.imagej_metadata or {}
-    unit = MICROMETRES.get(str(said.get("unit", "")))
-    sizes: dict[str, float] = {}
-    if unit:
-        for axis, name in (("X", "XResolution"), ("Y", "YResolution")):
-            tag = file.pages[0].tags.get(name)  # type: ignore[union-attr]
-            if tag is not None and tag.value[0]:
-                sizes[axis] = tag.value[1] / tag.value[0] * unit
-        if "spacing" in said:
-            sizes["Z"] = float(said["spacing"]) * unit
-    return sizes, ()
 
 
 def standard(plan: AxesPlan) -> AxesPlan:
@@ -251,17 +158,22 @@ def write_stack(
     pixel_size_um: dict[str, float] | None = None,
     channel_names: tuple[str, ...] = (),
     description: str = "",
+    labels: bool | None = None,
 ) -> None:
-    """Write `frames` (C, Y, X), one after another, as a compressed OME-TIFF; beside and renamed.
+    """Write `frames` (C, Y, X), one after another, as OME-TIFF or OME-Zarr 0.5; beside and renamed.
+
+    A TIFF is compressed, tiled where it is larger than a tile, with a pyramid where a frame has more than 4096 x 4096
+    pixels. An OME-Zarr is compressed, in chunks, with a pyramid.
 
     Parameters
     ----------
     path
-        Of the file.
+        Of the file; ``.zarr`` means OME-Zarr, else it is a TIFF.
     plan
-        Axes and shape of the whole; written in the order T Z C Y X S.
+        Axes and shape of the whole; written in the order T Z C Y X S in a TIFF, T C Z Y X in an OME-Zarr, where the
+        samples S of RGB become channels. A TIFF leaves out axes of length 1.
     dtype
-        Of the file; bool is written as uint8.
+        Of the file; in a TIFF, bool is written as uint8 and float16 as float32.
     frames
         `plan.n_frames` of them, T slowest, then Z; only one is held at a time.
     pixel_size_um
@@ -269,42 +181,50 @@ def write_stack(
     channel_names
         One per channel.
     description
-        Where it came from, kept in the OME metadata.
+        Where it came from.
+    labels
+        Whether pixels are labels, which a pyramid must not average. None: integers of more than 16 bits are.
 
     Raises
     ------
+    ValueError
+        If the frames do not fit the plan, or the format has no such dtype.
+    FileExistsError
+        If a folder that is no OME-Zarr is in the way.
     OSError
         If the folder cannot be written or the disk is full.
     """
-    plan, dtype = standard(plan), np.dtype(np.uint8) if np.dtype(dtype) == bool else np.dtype(dtype)
+    path, plan, dtype = Path(path), standard(plan), np.dtype(dtype)
+    if not path.name.lower().endswith(TIFF + ZARR):
+        raise ValueError(f"An output must end in .tif, .ome.tif or .zarr; got {path}. Choose another name.")
+    if path.is_dir() and not is_zarr(path):
+        raise FileExistsError(f"An output must not replace a folder of other files; {path} is one. Choose another.")
+    write = write_tiff
+    if path.name.lower().endswith(ZARR):
+        from napari_pix2pix.files.zarr_stacks import write_zarr as write
+    write(
+        path,
+        plan,
+        dtype,
+        _counted(frames, plan),
+        pixel_size_um=pixel_size_um or {},
+        channel_names=channel_names,
+        description=description,
+        labels=are_labels(dtype, labels),
+    )
 
-    def pages() -> Iterator[NDArray[Any]]:
-        for frame in frames:
-            frame = np.asarray(frame).astype(dtype, copy=False)
-            if "S" in plan.axes:
-                samples = frame.reshape(plan.length("C"), plan.length("S"), *frame.shape[1:])
-                yield from np.moveaxis(samples, 1, -1)
-            else:
-                yield from frame
 
-    metadata: dict[str, Any] = {"axes": plan.axes}
-    for axis, value in (pixel_size_um or {}).items():
-        metadata |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "µm"}
-    if channel_names and len(channel_names) == plan.length("C"):
-        metadata["Channel"] = {"Name": list(channel_names)}
-    if description:
-        metadata["Description"] = description
-    with written_beside(path) as beside:
-        tifffile.imwrite(
-            beside,
-            pages(),
-            shape=plan.shape,
-            dtype=dtype,
-            ome=True,
-            photometric="rgb" if plan.length("S") == 3 else "minisblack",
-            compression="zlib",
-            metadata=metadata,
-        )
+def _counted(frames: Iterable[NDArray[Any]], plan: AxesPlan) -> Iterator[NDArray[Any]]:
+    """The frames, as many and as large as the plan says."""
+    expected, n = (plan.n_channels, *plan.frame_shape), 0
+    for n, frame in enumerate(map(np.asarray, frames), 1):
+        if frame.shape != expected or n > plan.n_frames:
+            raise ValueError(
+                f"There must be {plan.n_frames} frames {expected} to write; got number {n}, {frame.shape}."
+            )
+        yield frame
+    if n < plan.n_frames:
+        raise ValueError(f"There must be {plan.n_frames} frames {expected} to write; got {n}.")
 
 
 class _Abandoned(Exception):
