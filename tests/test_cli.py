@@ -1,5 +1,7 @@
 """The command line does what Python does, and tells what is wrong in one sentence."""
 
+import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -298,6 +300,9 @@ def test_train_reads_pairs_as_it_is_told(tmp_path, capsys) -> None:
     mae = json.loads((tmp_path / "e" / "metrics.json").read_text())["metrics"]["mae"]["value"]
     difference = abs(prediction.array[...].astype(float) - source)[labels > 0].mean()
     assert mae == pytest.approx(difference)
+    with (tmp_path / "planes" / "split.csv").open(newline="") as file:
+        row, *_ = csv.DictReader(file)
+    assert row["target_sha256"] == hashlib.sha256((tmp_path / "stain.tif").read_bytes()).hexdigest()
     words = ["train", tmp_path / "volume.tif", tmp_path / "p.tif", "--z", "channels", "--out", tmp_path / "again"]
     assert "The target of volume is a prediction, not the truth" in run(capsys, *words, *SMALL_FLAGS)[2]
 
@@ -345,3 +350,13 @@ def test_zarr_in_and_out(work, tmp_path, capsys) -> None:
     assert run(capsys, "score", model, source, tmp_path / "p.zarr", "--out", tmp_path / "s.zarr")[0] == 0
     code, _, err = run(capsys, "predict", model, source, "--out", tmp_path / "p.zarr")
     assert (code, "must not exist yet" in err) == (2, True)
+
+
+def test_pixel_sizes_that_differ_are_warned_of(work, tmp_path, capsys) -> None:
+    """train and check say so when source and target were not taken at the same magnification."""
+    for name, image, size in (("a", blobs()[0], 0.5), ("b", blobs()[1], 0.25)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image, ome=True, metadata={"axes": "YX", "PhysicalSizeX": size})
+    pair = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    sentence = "Pixel sizes of source and target differ: in a, 0.5 but 0.25 µm"
+    assert sentence in run(capsys, "check", *pair, "--patch-size", "64")[1]
+    assert sentence in run(capsys, "train", *pair, "--out", tmp_path / "run", *FLAGS)[2]

@@ -117,11 +117,6 @@ def check(
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
     report["facts"]["pixel size, µm"] = " and ".join(dict.fromkeys(shown))
-    for name, (a, b) in zip(files.names, sizes, strict=True):
-        if differing := [axis for axis in "YX" if axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01]:
-            both = " but ".join(" x ".join(f"{size[axis]:.4g}" for axis in differing) for size in (a, b))
-            report["warnings"].append(f"Pixel sizes of source and target differ: in {name}, {both} µm. Check them.")
-            break
     table = [f"{label:>19}  {text}" for label, text in report["facts"].items()]
     verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else "usable"
     text = "\n".join([*table, *(f"warning: {sentence}" for sentence in report["warnings"]), verdict])
@@ -343,6 +338,13 @@ def _told(stacks: "PairedStacks") -> Events:
     for name, stack in zip(stacks.files.names, stacks.files.targets, strict=True):
         if stack.is_prediction:
             yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}
+    for name, source, target in zip(stacks.files.names, stacks.files.sources, stacks.files.targets, strict=True):
+        a, b = source.pixel_size_um, target.pixel_size_um
+        if differing := [axis for axis in "YX" if axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01]:
+            both = " but ".join(" x ".join(f"{size[axis]:.4g}" for axis in differing) for size in (a, b))
+            text = f"Pixel sizes of source and target differ: in {name}, {both} µm. Check the files."
+            yield {"event": "warning", "text": text}
+            break
 
 
 def _figure(figure: dict[str, float | None]) -> str:

@@ -50,7 +50,13 @@ class Split:
                 stack, frame = pairs.places[region.frame]
                 y, x = region.window[-2:]
                 window = {"y_start": y.start, "y_stop": y.stop, "x_start": x.start, "x_stop": x.stop}
-                yield {"kind": kind, "name": pairs.names[stack], "group": pairs.groups[stack], "frame": frame, **window}
+                files = (
+                    dict(zip(("source_sha256", "target_sha256"), pairs.hashes[stack], strict=True))
+                    if pairs.hashes
+                    else {}
+                )
+                names = {"name": pairs.names[stack], "group": pairs.groups[stack]}
+                yield {"kind": kind, **names, "frame": frame, **window, **files}
 
 
 class PairedFrames:
@@ -79,6 +85,8 @@ class PairedFrames:
     z
         ``frame``: plane by plane. ``channels``: planes as channels - the neighbours of each plane, or all planes where
         the target has no Z. ``volume``: each time point is one frame, for networks in three dimensions.
+    hashes
+        Of the files of each pair, (source, target), for `split.csv`; default: none.
 
     Raises
     ------
@@ -98,6 +106,7 @@ class PairedFrames:
         ignore: int | None = None,
         channels: tuple[Sequence[int] | None, Sequence[int] | None] = (None, None),
         z: Literal["frame", "channels", "volume"] = "frame",
+        hashes: Sequence[tuple[str, str]] | None = None,
     ) -> None:
         self.sources = list(source) if isinstance(source, list | tuple) else [source]
         self.targets = list(target) if isinstance(target, list | tuple) else [target]
@@ -134,7 +143,7 @@ class PairedFrames:
                         f"{plan.n_channels} in {name}."
                     )
             self.places += [(i, frame) for frame in range(a.n_frames)]
-        self.ignore = ignore
+        self.ignore, self.hashes = ignore, hashes
         self._annotated, self._masks = self._known_from(valid)
 
     def _known_from(self, valid: Any) -> tuple[set[int] | None, list[tuple[Any, AxesPlan]] | None]:
@@ -187,7 +196,7 @@ class PairedFrames:
             return values
         return np.where(known, values, values[:, known].min(axis=1).reshape(-1, *(1,) * known.ndim))
 
-    def _target(self, frame: int, window: tuple[slice, slice]) -> NDArray[Any]:
+    def _target(self, frame: int, window: Window) -> NDArray[Any]:
         stack, index = self.places[frame]
         return self.target_plans[stack].take(self.targets[stack], index, window)
 
@@ -221,7 +230,7 @@ class PairedFrames:
         frames = [i for i in range(len(self)) if self.known_everywhere or self.known(i).any()]
         if not frames:
             raise ValueError("Something of the targets must be known; valid and ignore leave nothing. Check them.")
-        return tuple(Region(i, tuple(slice(0, n) for n in self.frame_shape(i))) for i in frames)  # type: ignore[arg-type]
+        return tuple(Region(i, tuple(slice(0, n) for n in self.frame_shape(i))) for i in frames)
 
     def require_patches(self, size: int) -> None:
         """Raise a ValueError that names the first frame smaller than a patch."""

@@ -94,9 +94,8 @@ def plan_tiles(
     ValueError
         If tile_size < 1 or overlap < 0.
     """
-    grids, reaches, sizes = (
-        value if isinstance(value, tuple) else (value,) * len(shape) for value in (grid, reach, tile_size)
-    )
+    grids, reaches = (side if isinstance(side, tuple) else (side,) * len(shape) for side in (grid, reach))
+    sizes = tile_size if isinstance(tile_size, tuple) else (tile_size,) * len(shape)
     if any(size is not None and size < 1 for size in sizes):
         raise ValueError(f"tile_size must be at least 1 pixel; got {tile_size}. Leave it out for one piece.")
     if overlap is not None and overlap < 0:

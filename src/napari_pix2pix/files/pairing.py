@@ -1,6 +1,7 @@
 """How the pairs in files are meant: channels, planes, what is known, what belongs together."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +50,20 @@ class PairedStacks:
                 channel_numbers(files.targets[0], said.target_channels),
             ),
             z=said.z,
+            hashes=[(a["sha256"], b["sha256"]) for a, b in zip(*self._identities[:2], strict=True)],
         )
+
+    @cached_property
+    def _identities(self) -> list[list[dict[str, Any]]]:
+        """Path, axes and hash of each source, target and mask."""
+        return [[_identity(stack) for stack in side] for side in (self.files.sources, self.files.targets, self.masks)]
 
     def provenance(self) -> dict[str, Any]:
         """Files, hashes and settings, for the run folder and the model; `reopen` reads them again."""
         chosen = channel_numbers(self.files.targets[0], self.settings.target_channels)
         names = self.files.targets[0].channel_names
         return {
-            **{
-                side: [_identity(stack) for stack in stacks]
-                for side, stacks in (("sources", self.files.sources), ("targets", self.files.targets))
-            },
-            "masks": [_identity(stack) for stack in self.masks],
+            **dict(zip(("sources", "targets", "masks"), self._identities, strict=True)),
             "names": list(self.files.names),
             "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
             "target_channels": [names[i] for i in chosen] if names and chosen else list(names),
