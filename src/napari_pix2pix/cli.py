@@ -326,9 +326,11 @@ def _understood(stacks: "PairedStacks", plan: dict[str, Any]) -> str:
         f"{name}s {', '.join(sorted({f'{stack.axes} {stack.array.dtype}' for stack in side}))}"
         for name, side in (("source", stacks.files.sources), ("target", stacks.files.targets))
     ]
+    repeated = {stack.plan.n_channels for stack in stacks.files.sources} == {1, 3}
+    grey = " (grey ones repeated in each colour)" if repeated and not stacks.settings.source_channels else ""
     split = plan["provenance"]["split"]
     kinds = ", ".join(f"{split[kind]} {kind}" for kind in ("train", "validation", "calibration"))
-    return f"Read {' and '.join(sides)} as {plan['target_encoding']['kind']}; {kinds}."
+    return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
 
 
 def _told(stacks: "PairedStacks") -> Events:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from napari_pix2pix import core
 from napari_pix2pix.core.evaluation import dice, evaluate_prediction, interval, measure, object_f1
-from small import blobs
+from small import blobs, small_config
 
 
 def test_figures_by_hand() -> None:
@@ -44,3 +45,18 @@ def test_a_report_has_the_contracts_form() -> None:
     assert report["n"] == len(report["files"]) == 3
     assert report["metrics"]["dice"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert report["files"][1] == {"name": "pair 0, frame 1", "dice": 1.0, "object_f1_iou50": 1.0}
+
+
+def test_figures_and_baselines_see_only_what_is_known(tmp_path) -> None:
+    """Whatever is in the target where it is not known, figures and baselines are the same."""
+    source, _ = blobs()
+    valid = np.zeros(source.shape, bool)
+    valid[:, 20:100] = True
+    config = small_config(target_kind="intensity", validation_share=0, calibration_share=0, steps=1)
+    *_, report = core.train(core.PairedFrames(source, source, "YX"), config, out=tmp_path, device="cpu")
+    found = [
+        core.evaluate(report.model, core.PairedFrames(source, np.where(valid, source, rest), "YX", valid=valid), None)
+        for rest in (0, 60_000)
+    ]
+    assert found[0] == found[1]
+    assert found[0]["baselines"]["affine"]["mae"]["value"] == pytest.approx(0, abs=1e-6)

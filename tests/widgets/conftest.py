@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import SMALL_FLAGS, blobs
 
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.files.stacks import write_stack
+from small import SMALL_FLAGS, blobs
 
 
 @pytest.fixture(autouse=True)

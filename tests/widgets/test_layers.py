@@ -4,10 +4,10 @@ import dask.array
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
-from widgets.conftest import write_image
 
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.layers import Stopped, file_of, layer_axes, read_as
+from widgets.conftest import write_image
 
 RANDOM = np.random.default_rng(0)
 LAYERS = {

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
-from widgets.conftest import write_image
 
 from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_layer
+from widgets.conftest import write_image
 
 AFFINE = [[1.1, 0.2, 5], [-0.1, 0.9, -7], [0, 0, 1]]
 PLACES = {

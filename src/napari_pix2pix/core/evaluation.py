@@ -170,27 +170,29 @@ def _data_range(pairs: PairedFrames) -> float:
 
 def _baselines(pairs: PairedFrames, kind: Kind) -> dict[str, Any]:
     """What needs no network: a constant and the best affine map of the source, or Otsu's threshold of it."""
-    sources = [pairs.source(i).astype(float).mean(axis=0) for i in range(len(pairs))]
-    targets = [pairs.target(i) for i in range(len(pairs))]
+    frames = range(len(pairs))
+    known = [pairs.known(i) for i in frames]
+    sources = [pairs.source(i).astype(float).mean(axis=0) for i in frames]
+    targets = [pairs.target(i) for i in frames]
+    seen = np.concatenate([source[k] for source, k in zip(sources, known, strict=True)])
     if kind != "intensity":
-        level = threshold_otsu(np.concatenate([source.ravel() for source in sources]))
-        names = ("bright", "dark")
-        masks = {f"otsu_{name}": [(s > level) == (name == "bright") for s in sources] for name in names}
+        level = threshold_otsu(seen)
+        masks = {"otsu_bright": [s > level for s in sources], "otsu_dark": [s <= level for s in sources]}
         return {
-            name: summarize([{"dice": dice(m, t[0] > 0)} for m, t in zip(found, targets, strict=True)])
+            name: summarize(
+                [{"dice": dice(m & k, (t[0] > 0) & k)} for m, t, k in zip(found, targets, known, strict=True)]
+            )
             for name, found in masks.items()
         }
-    x, y = (
-        np.concatenate([values.ravel() for values in side]) for side in (sources, [t.mean(axis=0) for t in targets])
-    )
-    slope, offset = np.polyfit(x, y, 1) if np.ptp(x) else (0.0, y.mean())
-    maps = {"constant": (0.0, float(np.median(y))), "affine": (float(slope), float(offset))}
+    true = np.concatenate([target.mean(axis=0)[k] for target, k in zip(targets, known, strict=True)])
+    slope, offset = np.polyfit(seen, true, 1) if np.ptp(seen) else (0.0, true.mean())
+    maps = {"constant": (0.0, float(np.median(true))), "affine": (float(slope), float(offset))}
     data_range = _data_range(pairs)
     return {
         name: summarize(
             [
-                measure(np.broadcast_to(a * s + b, t.shape), t, kind, data_range)
-                for s, t in zip(sources, targets, strict=True)
+                measure(np.broadcast_to(a * s + b, t.shape), t, kind, data_range, k)
+                for s, t, k in zip(sources, targets, known, strict=True)
             ]
         )
         for name, (a, b) in maps.items()

@@ -42,7 +42,8 @@ def predict_file(
     ):
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, the network's grid of 2^levels."}
-    encoding, origin = model.target_encoding, _origin(model, source=source)
+    encoding = model.target_encoding
+    origin = _origin(model, source=source, encoding=encoding.model_dump(mode="json"))
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else ["target"] * encoding.n_channels
     with ExitStack() as files:
@@ -59,9 +60,8 @@ def predict_file(
         )
         put_maps = None
         if keep_maps:
-            described = json.dumps({**origin, "encoding": encoding.model_dump(mode="json")}, sort_keys=True)
             maps_plan = plan.like(encoding.n_maps, "C")
-            named = {"pixel_size_um": stack.pixel_size_um, "description": described}
+            named = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
             put_maps = files.enter_context(stack_writer(maps_path(out), maps_plan, "float32", **named))
         tiling = {"tile_size": tile_size, "overlap": overlap}
         for frame, values, maps in model.predict_maps(stack.array, stack.axes, **tiling):

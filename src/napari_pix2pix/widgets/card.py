@@ -40,7 +40,7 @@ def read_card(path: Path) -> Card:
     try:
         with safe_open(path, "numpy") as file:
             said: dict[str, Any] = json.loads((file.metadata() or {})["napari_pix2pix"])
-        kind, config, provenance = said["encoding"]["kind"], said["config"], said.get("provenance", {})
+        kind, config, provenance = said["target_encoding"]["kind"], said["config"], said.get("provenance", {})
         step = provenance.get("step", config["steps"])
         figures = provenance.get("figures", {}).get("validation", {})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from napari_pix2pix.widgets.card import read_card
-from napari_pix2pix.widgets.places import RecentModel, recent_models, remember_model
+from napari_pix2pix.widgets.places import recent_models, remember_model
 from napari_pix2pix.widgets.session import Session
 
 
@@ -67,8 +68,8 @@ class ModelChoice(_WithButton):
         """Offer the recent models, with the last one chosen."""
         self.combo.clear()
         for model in recent_models():
-            self.combo.addItem(_label(model), str(model.path))
-            self.combo.setItemData(self.combo.count() - 1, str(model.path), 3)  # Qt.ToolTipRole
+            self.combo.addItem(model.name, str(model.path))
+            self.combo.setItemData(self.combo.count() - 1, str(model.path), Qt.ItemDataRole.ToolTipRole)
         self.combo.setCurrentIndex(0 if self.combo.count() else -1)
 
     def _browse(self) -> None:
@@ -77,17 +78,14 @@ class ModelChoice(_WithButton):
             self.set_value(Path(path))
 
 
-def _label(model: RecentModel) -> str:
-    return model.name
-
-
 class FolderChoice(_WithButton):
     """A folder, to type or to choose."""
 
     def __init__(self, folder: Path) -> None:
-        self.line = QLineEdit(str(folder))
+        self.line = QLineEdit()
         super().__init__(self.line, "…", "Choose a folder")
         self.button.clicked.connect(self._browse)
+        self.set_value(folder)
 
     def value(self) -> Path:
         """The folder."""
@@ -95,10 +93,11 @@ class FolderChoice(_WithButton):
 
     def set_value(self, folder: Path) -> None:
         """Choose this folder."""
-        self.line.setText(str(folder))
+        home = Path.home()
+        self.line.setText(str(Path("~") / folder.relative_to(home) if folder.is_relative_to(home) else folder))
 
     def _browse(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "A folder for runs", self.line.text()):
+        if folder := QFileDialog.getExistingDirectory(self, "A folder for runs", str(self.value())):
             self.set_value(Path(folder))
 
 

@@ -46,14 +46,14 @@ class Dock(QWidget):
         super().__init__()
         self.viewer, self.session = viewer, shared_session()
         self.job: Job | None = None
-        self._layers: tuple[Layer, ...] = ()
+        self.layers: tuple[Layer, ...] = ()  # that the present command needs, or the last one needed
         self._trouble = ""
         self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
 
         # Closing a dock fires no closeEvent (napari#8071), but it takes the dock's parent away or destroys it.
-        self._token = token = object()
+        self.token = token = object()
         session = self.session
         session.enter(token)
         self.destroyed.connect(lambda *_: session.leave(token))
@@ -126,9 +126,9 @@ class Dock(QWidget):
             show_error(str(error))
             return
         waits, self._trouble = self.session.busy, ""
-        self._layers = request.layers
-        self.job = job = self.session.start(self._token, request.prepare)
-        job.event.connect(self._hear)
+        self.layers = request.layers
+        self.job = job = self.session.start(self.token, request.prepare)
+        job.heard.connect(self._hear)
         job.ended.connect(self._end)
         self.run_button.setEnabled(False)
         self.stop_button.setEnabled(True)
@@ -154,7 +154,6 @@ class Dock(QWidget):
 
     def idle(self, text: str = "") -> None:
         """Nothing runs any more: the button works again."""
-        self._layers = ()
         self._show_idle()
         self.status.setText(text)
 
@@ -188,11 +187,11 @@ class Dock(QWidget):
     # What goes away
 
     def _layer_removed(self, event: Any) -> None:
-        if event.value in self._layers:
+        if event.value in self.layers:
             self._stop(STOP_S)
 
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does on close."""
         if event.type() == QEvent.Type.ParentChange:
-            (self.session.leave if self.parent() is None else self.session.enter)(self._token)
+            (self.session.leave if self.parent() is None else self.session.enter)(self.token)
         return super().event(event)

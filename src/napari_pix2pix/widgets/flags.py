@@ -10,7 +10,11 @@ def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> lis
         old, flag = getattr(preset, name), f"{prefix}{name.replace('_', '-')}"
         if isinstance(value, BaseModel):
             words += changed_flags(old, value, f"{flag}.")
-        elif value != old:
+        elif value == old or value is None:
+            continue
+        elif isinstance(value, tuple):
+            words += [f"--{flag}", *map(str, value)]
+        else:
             words.append(f"--{flag}={str(value).lower() if isinstance(value, bool) else value}")
     return words
 
@@ -23,3 +27,13 @@ def time_left(seconds: float | None) -> str:
     hours, minutes = divmod(minutes, 60)
     said = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
     return f" · {said} left"
+
+
+def losses_and_figures(losses: dict[str, float], figures: dict[str, float]) -> str:
+    """``L1 0.45 · generator 2.02``, and the figures on validation pairs where there are any, on a line of their own."""
+    lines = [("", losses), ("validation: ", figures)]
+    return "\n".join(
+        start + " · ".join(f"{name.replace('_', ' ').replace('l1', 'L1')} {value:.3g}" for name, value in row.items())
+        for start, row in lines
+        if row
+    )

@@ -47,8 +47,9 @@ class LayerChoice:
         self._combo.reset_choices()
         layers = offered(self._viewer)
         self._chosen = self._chosen and before in layers
-        if not self._chosen and (preferred := self._prefer(layers)) is not None:
-            self._combo.value = preferred
+        wanted = before if self._chosen else self._prefer(layers)
+        if wanted is not None:
+            self._combo.value = wanted  # also after a renaming, which the combo takes for another choice
 
     def _choose(self, _: int) -> None:
         self._chosen = True

@@ -57,11 +57,13 @@ class ModelDock(Dock):
             return
         if well and load is not None:
             self.run_button.setEnabled(False)
-            self.session.in_thread(partial(_load_and_clean, load, folder), self._add, self._not_loaded)
+            self.session.in_thread(self.token, partial(_load_and_clean, load, folder), self._add, self._not_loaded)
         else:
-            self.session.in_thread(partial(shutil.rmtree, folder, True), _nothing, _nothing)
+            self.session.in_thread(self.token, partial(shutil.rmtree, folder, True), _nothing, _nothing)
 
     def _add(self, layers: list[Layer]) -> None:
+        if any(layer not in self.viewer.layers for layer in self.layers):  # the viewer may be closing
+            return self.idle("Stopped.")
         for layer in layers:
             self.viewer.add_layer(layer)
         self.idle("Added " + " and ".join(f"“{layer.name}”" for layer in layers) + f". {self.remark}")

@@ -41,6 +41,8 @@ class PreviewLayer:
 
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Put the picture into the layer, which is added the first time."""
+        if self._source not in self._viewer.layers:  # the viewer may be closing
+            return
         if self.layer is None:
             self._add(picture)
         elif self.layer in self._viewer.layers:

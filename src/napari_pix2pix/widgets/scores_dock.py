@@ -59,7 +59,10 @@ class ScoresDock(ModelDock):
         if event["event"] == "placed":
             self.load_with(_one, self._judged, self._out, event["scale"], event["translate"])
             size = event["receptive_field"]["size"]
-            self.remark = f"Bright looks real, dark does not. Each score judges a field of {size} × {size} px."
+            self.remark = (
+                "Bright looks real, dark does not; whether it is true, it cannot say. "
+                f"Each score judges a field of {size} × {size} px."
+            )
 
 
 def _one(*arguments: Any) -> list[Layer]:

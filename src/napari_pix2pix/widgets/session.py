@@ -22,13 +22,13 @@ class Job(QObject):
 
     Signals
     -------
-    event(dict)
+    heard(dict)
         What it says while it works.
     ended(bool)
         It is over, and whether well.
     """
 
-    event = Signal(object)
+    heard = Signal(object)
     ended = Signal(bool)
 
     def __init__(self, session: "Session", owner: object) -> None:
@@ -53,7 +53,7 @@ class Job(QObject):
             self.ended.emit(event["code"] == 0 and not self.stopped)
             self.deleteLater()
         else:
-            self.event.emit(event)
+            self.heard.emit(event)
 
 
 class Session(QObject):
@@ -135,7 +135,7 @@ class Session(QObject):
                 job._take({"event": "error", "code": FAILED, "text": str(error)})
             job._take({"event": "done", "code": FAILED})
 
-        self.in_thread(lambda: prepare(lambda: job.stopped), ready, failed)
+        self.in_thread(self, lambda: prepare(lambda: job.stopped), ready, failed)
         return job
 
     @property
@@ -144,9 +144,9 @@ class Session(QObject):
         return any(job.owner is not self for job in [*self._jobs.values(), *self._preparing])
 
     def in_thread(
-        self, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[Exception], None]
+        self, owner: object, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[Exception], None]
     ) -> None:
-        """Have `work` done in a thread, and its result or its error passed on in the window's thread."""
+        """Have `work` done in a thread; its result or error is passed on in the window's, if the dock is there."""
 
         def do() -> None:
             try:
@@ -154,12 +154,13 @@ class Session(QObject):
             except Exception as error:  # whatever it is, the window must hear of it
                 result, function = error, failed
             with suppress(RuntimeError):  # the application has ended
-                self._called.emit(function, result)
+                self._called.emit(owner, lambda: function(result))
 
         Thread(target=do, daemon=True).start()
 
-    def _call(self, function: Callable[[Any], None], argument: Any) -> None:
-        function(argument)
+    def _call(self, owner: object, function: Callable[[], None]) -> None:
+        if owner is self or owner in self._owners:
+            function()
 
     def ask_for_devices(self) -> None:
         """Have `devices_known` emitted, once the child has said."""
@@ -168,7 +169,7 @@ class Session(QObject):
         elif not self._asked_for_devices:
             self._asked_for_devices = True
             job = self.start(self, lambda stopped: ["info"])
-            job.event.connect(self._learn_devices)
+            job.heard.connect(self._learn_devices)
             job.ended.connect(self._devices_asked)
 
     def _devices_asked(self, well: bool) -> None:

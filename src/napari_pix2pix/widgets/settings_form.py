@@ -1,6 +1,5 @@
 """A form over settings: one control per field of a frozen model, its docstring as tooltip, its limits enforced."""
 
-import types
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -95,7 +94,7 @@ def _field(described: FieldInfo) -> _Field:
     if kind is bool:
         box = QCheckBox()
         return _Field(box, box.isChecked, box.setChecked)
-    if get_origin(kind) in (Literal, types.UnionType):
+    if get_origin(kind) is Literal:
         combo = QComboBox()
         combo.addItems([str(choice) for choice in get_args(kind)])
         return _Field(combo, combo.currentText, combo.setCurrentText)
@@ -105,7 +104,7 @@ def _field(described: FieldInfo) -> _Field:
         spin.setRange(low, high)
         return _Field(spin, spin.value, spin.setValue)
     line = QLineEdit()
-    return _Field(line, lambda: _number(line.text()), lambda value: line.setText(repr(value)))
+    return _Field(line, lambda: _read(line.text()), lambda value: line.setText(_written(value)))
 
 
 def _limits(described: FieldInfo) -> tuple[int, int]:
@@ -118,8 +117,18 @@ def _limits(described: FieldInfo) -> tuple[int, int]:
     return low, high
 
 
-def _number(text: str) -> Any:
+def _written(value: Any) -> str:
+    """A number, several with commas between, or nothing."""
+    if value is None:
+        return ""
+    return ", ".join(repr(part) for part in value) if isinstance(value, tuple) else repr(value)
+
+
+def _read(text: str) -> Any:
+    if not text.strip():
+        return None
     try:
-        return float(text)
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
         return text  # pydantic says it better
+    return numbers if len(numbers) > 1 else numbers[0]

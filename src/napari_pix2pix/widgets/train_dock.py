@@ -13,7 +13,7 @@ from napari_pix2pix.core.config import PRESETS, Config, make_config
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
 from napari_pix2pix.widgets.dock import Dock, Request
-from napari_pix2pix.widgets.flags import changed_flags, time_left
+from napari_pix2pix.widgets.flags import changed_flags, losses_and_figures, time_left
 from napari_pix2pix.widgets.layer_choice import first_image, first_target
 from napari_pix2pix.widgets.layers import file_of
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
@@ -164,10 +164,9 @@ class TrainDock(Dock):
     def hear(self, event: Event) -> None:
         """Show how far it is and what it has learned."""
         if event["event"] == "preview" and self.preview is not None:
-            self.session.in_thread(self.preview.read(event["path"]), self.preview.show, self.preview.miss)
+            self.session.in_thread(self.token, self.preview.read(event["path"]), self.preview.show, self.preview.miss)
         elif event["event"] == "progress" and self.stop_button.isEnabled():
-            figures = {**event.get("losses", {}), **event.get("metrics", {})}
-            said = " · ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
+            said = losses_and_figures(event.get("losses", {}), event.get("metrics", {}))
             left = time_left(event.get("remaining_s"))
             seen = "" if self.preview is None or self.preview.layer is None else "\n" + self.preview.legend
             self.status.setText(f"Step {event['done']:,} of {event['total']:,}{left}\n{said}{seen}")
