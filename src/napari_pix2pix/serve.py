@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import IO, Any
@@ -10,6 +11,8 @@ from typing import IO, Any
 from napari_pix2pix import __version__
 from napari_pix2pix.events import DONE, WRONG_REQUEST, Event, draw_json
 
+PAUSE_S = 0.1
+"""How often a paused command looks whether it may go on."""
 GRACE_S = 4.0
 """How long a command may take to end in order once standard input has closed."""
 
@@ -23,8 +26,8 @@ def serve_requests(run_command: Callable[..., int], requests: IO[str], answers: 
     """
     waiting: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
     stopped: set[Any] = set()
-    closed, going, writing = threading.Event(), threading.Event(), threading.Lock()
-    going.set()
+    paused: set[Any] = set()
+    closed, writing = threading.Event(), threading.Lock()
 
     def answer(event: Event) -> None:
         with writing:
@@ -42,14 +45,12 @@ def serve_requests(run_command: Callable[..., int], requests: IO[str], answers: 
             elif "command" in request:
                 waiting.put(request)
             elif "pause" in request:
-                going.clear()
+                paused.add(request["pause"])
             elif "continue" in request:
-                going.set()
+                paused.discard(request["continue"])
             elif "stop" in request:
                 stopped.add(request["stop"])
-                going.set()
         closed.set()
-        going.set()
         waiting.put(None)
         end = threading.Timer(GRACE_S, os._exit, (DONE,))  # files are written beside and renamed
         end.daemon = True
@@ -62,15 +63,19 @@ def serve_requests(run_command: Callable[..., int], requests: IO[str], answers: 
     while (request := waiting.get()) is not None and not closed.is_set():
         name = request.get("id")
 
+        def is_stopped(name: Any = name) -> bool:
+            return name in stopped or closed.is_set()
+
         def draw(events: Iterator[Event], name: Any = name) -> int:
             def pausing() -> Iterator[Event]:
                 for event in events:
                     yield event
-                    going.wait()
+                    while name in paused and not is_stopped(name):
+                        time.sleep(PAUSE_S)
 
             return draw_json(pausing(), lambda event: answer({"id": name, **event}))
 
         words = [str(word) for word in request["command"]]
-        code = run_command(words, draw, stop=lambda name=name: name in stopped or closed.is_set())
+        code = run_command(words, draw, stop=is_stopped)
         answer({"id": name, "event": "done", "code": code, "stopped": name in stopped})
     return DONE
