@@ -71,6 +71,7 @@ def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
 
     # Predict and score the part that was held out.
     yield from predict_file(model, out / "source.tif", out / "prediction.tif")
+    yield {"event": "progress", "unit": "files", "done": 1, "total": 1}
     yield from score_file(model, out / "source.tif", out / "prediction.tif", out / "patch_scores.tif")
 
     # Judge, beside what needs no network.
