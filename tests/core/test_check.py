@@ -127,7 +127,7 @@ def test_fields_are_those_of_the_discriminator() -> None:
     assert list(FIELDS.values()) == [16, 34, 70, 142, 286]
     for n_layers in (1, 3):
         config = small_config(discriminator={"n_layers": n_layers, "base_channels": 2}).discriminator
-        assert PatchGAN(1, 1, config).receptive_field.size == FIELDS[n_layers]
+        assert PatchGAN(1, 1, config).fields[-1].size == FIELDS[n_layers]
 
 
 def stack(n: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -266,9 +266,8 @@ def test_the_command_tells_the_same_and_answers_by_its_exit_code(tmp_path, capsy
     code, out, err = run("source.tif", "target.tif")
     lines = out.splitlines()
     assert (code, err, lines[-1]) == (0, "", "usable")
-    assert lines[
-        -2
-    ] == "warning: Pixel sizes of source and target differ: in source, 0.5 x 0.5 but 0.25 x 0.25 µm. " + ("Check them.")
+    sizes = "in source, 0.5 x 0.5 but 0.25 x 0.25 µm"
+    assert lines[-2] == f"warning: Pixel sizes of source and target differ: {sizes}. Check the files."
     code, out, _ = run("source.tif", "target.tif", "--json")
     [event] = [json.loads(line) for line in out.splitlines()]
     python = check(sources, labels, "TYX", names=["source"])
