@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Norm = Literal["batch", "instance", "none"]
+Objective = Literal["cross-entropy", "minimax", "least-squares", "hinge", "wgan-gp"]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -100,10 +101,20 @@ class Config(Settings):
     """Weight of the L1 loss (the paper's lambda)."""
     gan_weight: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the adversarial loss; 0 trains with L1 only, which often wins on labels."""
+    objective: Objective = "cross-entropy"
+    """What the adversarial loss is; cross-entropy is the paper's, with the non-saturating loss for the generator."""
+    gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
+    """Weight of the gradient penalty of wgan-gp."""
+    l2_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the mean squared error."""
     discriminator_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the discriminator's loss; the paper halves it."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """Of Adam, for both networks."""
+    schedule: Literal["constant", "linear-decay", "cosine"] = "constant"
+    """How the learning rate goes: as it is; to zero over the second half of the steps; to zero along a cosine."""
+    clip_gradients: Annotated[float, Field(ge=0)] = 0.0
+    """The largest norm of a network's gradient; 0 does not clip."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Of Adam."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999

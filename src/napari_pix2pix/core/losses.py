@@ -1,28 +1,76 @@
 """The equations."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
+
+from napari_pix2pix.core.config import Objective
 
 
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """-E[log D(x, y)] - E[log(1 - D(x, G(x, z)))], D = sigmoid of the logits `real` and `fake` of any shape.
+def discriminator_loss(real: Tensor, fake: Tensor, objective: Objective = "cross-entropy") -> Tensor:
+    """What the discriminator minimizes, of its scores `real` and `fake` of any shape; D = sigmoid of the scores.
+
+    cross-entropy, minimax
+        -E[log D(x, y)] - E[log(1 - D(x, G(x, z)))]
+    least-squares
+        E[(s(x, y) - 1)^2] / 2 + E[s(x, G(x, z))^2] / 2
+    hinge
+        E[max(0, 1 - s(x, y))] + E[max(0, 1 + s(x, G(x, z)))]
+    wgan-gp
+        E[s(x, G(x, z))] - E[s(x, y)], to which `gradient_penalty` is added
 
     References
     ----------
-    Isola et al. 2017, equation 1.
+    Isola et al. 2017, equation 1; Mao et al., "Least squares GAN", ICCV 2017; Lim and Ye, "Geometric GAN", 2017;
+    Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017.
     """
+    if objective == "least-squares":
+        return ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2
+    if objective == "hinge":
+        return relu(1 - real).mean() + relu(1 + fake).mean()
+    if objective == "wgan-gp":
+        return fake.mean() - real.mean()
     return softplus(-real).mean() + softplus(fake).mean()
 
 
-def generator_loss(fake: Tensor) -> Tensor:
-    """-E[log D(x, G(x, z))], the non-saturating form that the paper trains with.
+def generator_loss(fake: Tensor, objective: Objective = "cross-entropy") -> Tensor:
+    """What the generator minimizes, of the scores of its images.
+
+    cross-entropy
+        -E[log D(x, G(x, z))], the non-saturating form that the paper trains with
+    minimax
+        E[log(1 - D(x, G(x, z)))]
+    least-squares
+        E[(s(x, G(x, z)) - 1)^2] / 2
+    hinge, wgan-gp
+        -E[s(x, G(x, z))]
 
     References
     ----------
-    Isola et al. 2017, section 3.3; Goodfellow et al. 2014, section 3.
+    Isola et al. 2017, section 3.3; Goodfellow et al. 2014, section 3; the others as for the discriminator.
     """
+    if objective == "minimax":
+        return -softplus(fake).mean()
+    if objective == "least-squares":
+        return ((fake - 1) ** 2).mean() / 2
+    if objective in ("hinge", "wgan-gp"):
+        return -fake.mean()
     return softplus(-fake).mean()
+
+
+def gradient_penalty(scores: Callable[[Tensor], Tensor], target: Tensor, fake: Tensor, share: Tensor) -> Tensor:
+    """E[(|d s(x, v) / d v| - 1)^2] at v = share * target + (1 - share) * fake, one share in [0, 1] for each pair.
+
+    References
+    ----------
+    Gulrajani et al. 2017, equation 3.
+    """
+    between = (share * target + (1 - share) * fake).requires_grad_()
+    (gradient,) = torch.autograd.grad(scores(between).sum(), between, create_graph=True)
+    penalty: Tensor = ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    return penalty
 
 
 def l1_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -32,7 +80,16 @@ def l1_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tenso
     ----------
     Isola et al. 2017, equation 3.
     """
-    error = torch.abs(target - fake)
+    return weighted_mean(torch.abs(target - fake), weight)
+
+
+def l2_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """E(y - G(x, z))^2, weighted like `l1_loss`."""
+    return weighted_mean((target - fake) ** 2, weight)
+
+
+def weighted_mean(error: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean of `error` (N, C, [Z,] Y, X), each pixel weighing `weight` (N, 1, [Z,] Y, X); 0 where nothing weighs."""
     if weight is None:
         return error.mean()
     return (error * weight).sum() / (weight.sum() * error.shape[1]).clamp(min=1)

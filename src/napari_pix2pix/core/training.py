@@ -322,6 +322,7 @@ class _Loop:
                 # One step.
                 torch.manual_seed(_seed(config.seed, self.step))  # dropout
                 self.model.generator.train()
+                self.method.set_learning_rate(self.step)
                 self._add(self.method.step(patches.source, patches.target, patches.known))
                 self.step += 1
 

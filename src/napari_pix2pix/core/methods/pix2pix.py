@@ -1,6 +1,8 @@
 """Pix2pix: a conditional GAN and an L1 loss on aligned pairs (Isola et al., CVPR 2017)."""
 
 from dataclasses import dataclass
+from functools import partial
+from math import cos, pi
 
 import torch
 from lightning_fabric import Fabric
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from napari_pix2pix.core.config import Config
-from napari_pix2pix.core.losses import discriminator_loss, generator_loss, l1_loss
+from napari_pix2pix.core.losses import discriminator_loss, generator_loss, gradient_penalty, l1_loss, l2_loss
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.unet import UNet
 
@@ -40,23 +42,50 @@ class Pix2Pix:
             self.discriminator.requires_grad_(True)
             real_scores = self.discriminator(source, target)
             fake_scores = self.discriminator(source, fake.detach())
-            losses["discriminator"] = discriminator_loss(real_scores, fake_scores)
-            self._update(self.discriminator_optimizer, config.discriminator_weight * losses["discriminator"])
+            losses["discriminator"] = discriminator_loss(real_scores, fake_scores, config.objective)
+            judged = config.discriminator_weight * losses["discriminator"]
+            if config.objective == "wgan-gp":
+                judged = judged + config.gradient_penalty * self._gradient_penalty(source, target, fake.detach())
+            self._update(self.discriminator, self.discriminator_optimizer, judged)
 
         # Generator: near the target, and real to the discriminator.
         losses["l1"] = l1_loss(fake, target, weight)
         total = config.l1_weight * losses["l1"]
+        if config.l2_weight:
+            losses["l2"] = l2_loss(fake, target, weight)
+            total = total + config.l2_weight * losses["l2"]
         if self.discriminator is not None:
             self.discriminator.requires_grad_(False)
-            losses["generator"] = generator_loss(self.discriminator(source, fake))
+            losses["generator"] = generator_loss(self.discriminator(source, fake), config.objective)
             total = total + config.gan_weight * losses["generator"]
-        self._update(self.generator_optimizer, total)
+        self._update(self.generator, self.generator_optimizer, total)
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _update(self, optimizer: Optimizer, loss: Tensor) -> None:
+    def _update(self, network: nn.Module, optimizer: Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
+        if self.config.clip_gradients:
+            self.fabric.clip_gradients(
+                network, optimizer, max_norm=self.config.clip_gradients, error_if_nonfinite=False
+            )
         optimizer.step()
+
+    def _gradient_penalty(self, source: Tensor, target: Tensor, fake: Tensor) -> Tensor:
+        share = torch.rand(len(target), *(1,) * (target.ndim - 1), device=target.device)
+        assert self.discriminator is not None
+        return gradient_penalty(partial(self.discriminator, source), target, fake, share)
+
+    def set_learning_rate(self, step: int) -> None:
+        """Set the rate of the step that follows `step` steps, by the schedule."""
+        config, done = self.config, step / self.config.steps
+        factor = {
+            "constant": 1.0,
+            "linear-decay": min(1.0, 2 * (1 - done)),  # the authors' PyTorch code: half the epochs constant
+            "cosine": (1 + cos(pi * done)) / 2,
+        }[config.schedule]
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            for group in optimizer.param_groups if optimizer is not None else ():
+                group["lr"] = config.learning_rate * factor
 
 
 def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | None) -> Tensor | None:
