@@ -43,10 +43,10 @@ class Pix2Pix:
             real_scores = self.discriminator(source, target)
             fake_scores = self.discriminator(source, fake.detach())
             losses["discriminator"] = discriminator_loss(real_scores, fake_scores, config.objective)
-            judged = config.discriminator_weight * losses["discriminator"]
+            judged = losses["discriminator"]
             if config.objective == "wgan-gp":
                 judged = judged + config.gradient_penalty * self._gradient_penalty(source, target, fake.detach())
-            self._update(self.discriminator, self.discriminator_optimizer, judged)
+            self._update(self.discriminator, self.discriminator_optimizer, config.discriminator_weight * judged)
 
         # Generator: near the target, and real to the discriminator.
         losses["l1"] = l1_loss(fake, target, weight)
