@@ -23,9 +23,9 @@ from napari_pix2pix.events import (
     WRONG_REQUEST,
     Event,
     Events,
+    Interrupt,
     draw_json,
     draw_text,
-    interruptible,
     training_events,
     until_stopped,
     warnings_as_events,
@@ -161,6 +161,7 @@ def train(
         if validation_source is not None:
             judged = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None})
             judges = open_stacks(validation_source, validation_target, judged)
+            _require_other_files(stacks, judges)
         yield from _told(stacks)
 
     from napari_pix2pix import core
@@ -202,11 +203,14 @@ def predict(
 ) -> Events:
     """Predict the target of each source."""
     from napari_pix2pix.files.folders import list_images
-    from napari_pix2pix.files.results import predict_file
+    from napari_pix2pix.files.results import maps_path, predict_file
 
     sources = [path for given in source for path in list_images(given)]
-    jobs = _outputs(sources, out, overwrite)
     loaded = _load(model, device)
+    jobs = _outputs(sources, out, overwrite)
+    kept = [maps_path(result) for _, result in jobs if keep_maps and maps_path(result).exists()]
+    if kept and not overwrite:
+        raise FileExistsError(f"An output must not exist yet; {kept[0]} does. Choose another --out or --overwrite.")
 
     def work(path: Path, result: Path) -> Iterator[Event]:
         return predict_file(
@@ -242,8 +246,8 @@ def score(
     from napari_pix2pix.files.results import score_file
 
     sources = {image_path: source_path for source_path, image_path in pair_paths(source, image)}
-    jobs = _outputs(list(sources), out, overwrite)
     loaded = _load(model, device)
+    jobs = _outputs(list(sources), out, overwrite)
     yield from _each(
         jobs,
         lambda path, result: score_file(loaded, sources[path], path, result, source_axes, image_axes, tile_size),
@@ -284,15 +288,20 @@ def evaluate(
     from napari_pix2pix.files.pairing import open_stacks
 
     assert source is not None
-    stacks = open_stacks(source, target, pairs or PairSettings())
+    said, loaded = pairs or PairSettings(), None
+    if prediction is None:
+        assert model is not None
+        loaded = _load(model, device)
+        if "z" not in said.model_fields_set:
+            said = said.model_copy(update={"z": loaded.source_view.pairs_z})
+    stacks = open_stacks(source, target, said)
     yield from _told(stacks)
-    if prediction is not None:
+    if loaded is None:
         report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind)
     else:
-        assert model is not None
-        report = core.evaluate(_load(model, device), stacks.frames(), None)
+        report = core.evaluate(loaded, stacks.frames(), None)
     with written_beside(path) as beside:
-        beside.write_text(json.dumps(report, indent=2), "utf8")
+        beside.write_text(json.dumps(report, indent=2, allow_nan=False), "utf8")
     shown = "\n".join(f"{name:>18}  {_figure(figure)}" for name, figure in report["metrics"].items())
     for name, baseline in report["baselines"].items():
         shown += f"\n{name:>18}  " + ", ".join(f"{metric} {_figure(value)}" for metric, value in baseline.items())
@@ -331,6 +340,13 @@ def _understood(stacks: "PairedStacks", plan: dict[str, Any]) -> str:
     split = plan["provenance"]["split"]
     kinds = ", ".join(f"{split[kind]} {kind}" for kind in ("train", "validation", "calibration"))
     return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
+
+
+def _require_other_files(stacks: "PairedStacks", judges: "PairedStacks") -> None:
+    trained = {said["sha256"] for side in ("sources", "targets") for said in stacks.provenance()[side]}
+    for said in judges.provenance()["sources"]:
+        if said["sha256"] in trained and judges.settings.side_by_side == stacks.settings.side_by_side:
+            raise ValueError(f"Validation pairs must be other files than those that train; {said['path']} is in both.")
 
 
 def _told(stacks: "PairedStacks") -> Events:
@@ -379,8 +395,10 @@ def _load(path: Path, device: str) -> Any:
 
 def _outputs(inputs: list[Path], out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
     """Each input with the file to write; checked before any work."""
-    from napari_pix2pix.files.stacks import TIFF, ZARR, stem
+    from napari_pix2pix.files.stacks import PICTURES, TIFF, ZARR, stem
 
+    if out.name.lower().endswith(PICTURES):
+        raise ValueError(f"Results are written as TIFF or OME-Zarr; got {out}. End it in .tif or .zarr.")
     if out.name.lower().endswith((*TIFF, *ZARR)):
         if len(inputs) > 1:
             raise ValueError(f"Several images must go to a folder; got the file {out} for {len(inputs)}.")
@@ -447,9 +465,11 @@ def main(arguments: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag for flag in ("--json", "--debug") if flag in words}
     words = [word for word in words if word not in flags]
-    with interruptible() as interrupted:
-        draw = draw_json if "--json" in flags else draw_text
-        return run_command(words, draw, stop=interrupted, debug="--debug" in flags)
+    draw = draw_json if "--json" in flags else draw_text
+    with Interrupt() as interrupt:
+        return run_command(
+            words, lambda events: draw(interrupt.watch(events)), lambda: interrupt.asked, debug="--debug" in flags
+        )
 
 
 def run_command(
@@ -465,6 +485,11 @@ def run_command(
             return events if isinstance(events, int) else DONE
         with closing(events), warnings_as_events() as warned:
             return draw(until_stopped(events, warned, stop))
+    except KeyboardInterrupt:
+        return draw(iter([{"event": "error", "code": FAILED, "text": "Interrupted; no file is half-written."}]))
+    except BrokenPipeError:  # whoever read our output is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except Exception as error:  # the outermost door: whatever failed becomes one sentence
         if debug:
             traceback.print_exc()

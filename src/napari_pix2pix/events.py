@@ -7,7 +7,6 @@ An event is a JSON object with a key ``event``: ``progress`` (done, total, unit 
 
 import json
 import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -30,9 +29,11 @@ PROGRESS_PER_S = 10
 def warnings_as_events() -> Iterator[SimpleQueue[Event]]:
     """Within the block, this package's warnings go to the queue and other packages' are not shown."""
     queue: SimpleQueue[Event] = SimpleQueue()
+    said: set[str] = set()
 
     def put(message: Any, category: Any, filename: str, *_: Any, **__: Any) -> None:
-        if category is UserWarning and "napari_pix2pix" in filename:
+        if category is UserWarning and "napari_pix2pix" in filename and str(message) not in said:
+            said.add(str(message))
             queue.put({"event": "warning", "text": str(message)})
 
     with warnings.catch_warnings():
@@ -41,24 +42,29 @@ def warnings_as_events() -> Iterator[SimpleQueue[Event]]:
         yield queue
 
 
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within the block, the first Ctrl-C makes the function true, so that work can end in order; the second raises."""
-    asked = threading.Event()
+class Interrupt:
+    """Ctrl-C within a `with` block: while a training steps, a request to end in order; else, and again, at once."""
 
-    def ask(*_: Any) -> None:
-        if asked.is_set():
+    def __init__(self) -> None:
+        self.asked = self.stepping = False
+
+    def __enter__(self) -> "Interrupt":
+        self._before = signal.signal(signal.SIGINT, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _take(self, *_: object) -> None:
+        if self.asked or not self.stepping:
             raise KeyboardInterrupt
-        asked.set()
+        self.asked = True
 
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def watch(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The events; from them it knows whether a training steps."""
+        for event in events:
+            self.stepping = event.get("unit") == "steps" or (self.stepping and event["event"] != "result")
+            yield event
 
 
 def until_stopped(events: Events, warned: SimpleQueue[Event], stop: Callable[[], bool]) -> Iterator[Event]:
@@ -83,7 +89,7 @@ def training_events(reports: Generator["Report", None, None], run: Path) -> Even
         for report in reports:
             if (preview := report.preview) is not None:
                 path = run / "previews" / f"{report.step:07d}.png"
-                write_preview(path, preview.source, preview.prediction, preview.target)
+                write_preview(path, preview)
                 yield {"event": "preview", "step": report.step, "path": str(path)}
             yield {
                 "event": "progress",

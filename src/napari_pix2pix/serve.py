@@ -35,26 +35,35 @@ def serve_requests(run_command: Callable[..., int], requests: IO[str], answers: 
             answers.flush()
 
     def listen() -> None:
-        for line in requests:
-            try:
-                request = json.loads(line)
-            except ValueError:
-                request = None
-            if not isinstance(request, dict):
-                answer({"event": "error", "code": WRONG_REQUEST, "text": "A request must be a JSON object on a line."})
-            elif "command" in request:
-                waiting.put(request)
-            elif "pause" in request:
-                paused.add(request["pause"])
+        try:
+            for line in requests:
+                take(line)
+        finally:
+            closed.set()
+            waiting.put(None)
+            end = threading.Timer(GRACE_S, os._exit, (DONE,))  # files are written beside and renamed
+            end.daemon = True
+            end.start()
+
+    def take(line: str) -> None:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            request = None
+        names = list(request.values()) if isinstance(request, dict) else []
+        if isinstance(request, dict) and isinstance(request.get("command"), list):
+            waiting.put(request)
+        elif len(names) == 1 and isinstance(names[0], str | int) and set(request) <= {"pause", "continue", "stop"}:
+            name = names[0]
+            if "pause" in request:
+                paused.add(name)
             elif "continue" in request:
-                paused.discard(request["continue"])
-            elif "stop" in request:
-                stopped.add(request["stop"])
-        closed.set()
-        waiting.put(None)
-        end = threading.Timer(GRACE_S, os._exit, (DONE,))  # files are written beside and renamed
-        end.daemon = True
-        end.start()
+                paused.discard(name)
+            else:
+                stopped.add(name)
+        else:
+            text = 'A request must be {"id": …, "command": […]} or {"stop": id}, "pause", "continue", on one line.'
+            answer({"event": "error", "code": WRONG_REQUEST, "text": text})
 
     threading.Thread(target=listen, daemon=True).start()
     answer({"event": "ready", "version": __version__})
@@ -76,6 +85,6 @@ def serve_requests(run_command: Callable[..., int], requests: IO[str], answers: 
             return draw_json(pausing(), lambda event: answer({"id": name, **event}))
 
         words = [str(word) for word in request["command"]]
-        code = run_command(words, draw, stop=is_stopped)
+        code = DONE if is_stopped() else run_command(words, draw, stop=is_stopped)
         answer({"id": name, "event": "done", "code": code, "stopped": name in stopped})
     return DONE

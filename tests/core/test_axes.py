@@ -91,6 +91,12 @@ def test_planes_become_channels() -> None:
     assert (every.like(3, "C").axes, every.like(3, "C").shape) == ("TCYX", (2, 3, 5, 6))
 
 
+def test_planes_must_be_there_to_become_channels() -> None:
+    """A flat image is not silently taken for three planes."""
+    with pytest.raises(ValueError, match="planes to take as channels must have the axis Z; got YX"):
+        AxesPlan("YX", (5, 6), z="neighbours")
+
+
 def test_channels_can_be_chosen() -> None:
     """The channels asked for come in the order asked for, of each plane; one that is not there is told."""
     stack = np.random.default_rng(0).integers(0, 99, (4, 3, 5, 6))  # Z C Y X

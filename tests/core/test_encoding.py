@@ -103,3 +103,12 @@ def test_sparse_ids_are_objects_like_any_other(ids) -> None:
     assert guess_kind([labels]) == "instances"
     encoding = fit_encoding([labels], "instances")
     assert object_f1(encoding.decode(encoding.encode(labels))[0], labels[0]) == 1
+
+
+def test_what_is_not_known_does_not_count() -> None:
+    """Classes, their weights and the range of grey values come from what is known alone."""
+    labels = np.array([[[0, 0, 1, 1, 7, 7, 7, 7]]], np.uint8)
+    known = labels[0] < 7
+    encoding = fit_encoding([labels], "classes", rare_classes_weigh=True, known=[known])
+    assert (encoding.classes, encoding.weights) == ((0, 1), (1.0, 1.0))
+    assert fit_encoding([labels * 30], "intensity", known=[known]).normalization.high == (30.0,)

@@ -1,5 +1,7 @@
 """Figures mean what they are called."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,25 @@ def test_figures_and_baselines_see_only_what_is_known(tmp_path) -> None:
     ]
     assert found[0] == found[1]
     assert found[0]["baselines"]["affine"]["mae"]["value"] == pytest.approx(0, abs=1e-6)
+
+
+def test_every_class_counts_in_the_dice_of_classes() -> None:
+    """A class taken for another is an error, though both are foreground."""
+    target = np.array([[[1, 1, 2, 2, 0]]])
+    assert measure(np.array([[[2, 2, 1, 1, 0]]]), target, "classes", 0, classes=(0, 1, 2)) == {"dice": 0}
+    half = measure(np.array([[[1, 1, 0, 0, 0]]]), target, "classes", 0, classes=(0, 1, 2))
+    assert half == {"dice": 0.5}
+
+
+def test_a_prediction_that_is_no_number_has_no_figures() -> None:
+    """NaN in one of three predictions is warned of, is null in the report, and counts for nothing in the mean."""
+    target = np.stack([blobs(seed=i)[0] for i in range(3)]).astype(np.float32)
+    prediction = target + 5
+    prediction[1, 3, 4] = np.nan
+    with pytest.warns(UserWarning, match="The prediction of pair 0, frame 1 holds NaN"):
+        report = evaluate_prediction(prediction, target, "TYX", kind="intensity")
+    assert report["files"][1]["mae"] is None
+    assert report["metrics"]["mae"]["value"] == pytest.approx(5, abs=1e-3)
+    json.dumps(report, allow_nan=False)
+    same = evaluate_prediction(target, target, "TYX", kind="intensity")
+    assert same["metrics"]["psnr"]["value"] is None  # infinite

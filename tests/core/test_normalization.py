@@ -84,3 +84,10 @@ def test_shares_outside_the_range() -> None:
     normalization = Normalization(low=(0.0, 0.0), high=(10.0, 10.0), limit=1.0, dtype="uint8")
     frame = np.array([[[1, 2], [11, 12]], [[5, 5], [5, 11]]])
     assert normalization.outside(frame) == (0.0, 0.5)
+
+
+def test_mixed_dtypes_get_one_that_holds_all() -> None:
+    """Frames of 8 and 16 bits are predicted in 16, 64-bit integers in as few as they need."""
+    frames = [np.full((1, 2, 2), 900, np.uint16), np.full((1, 2, 2), 9, np.uint8)]
+    assert fit_normalization(frames).dtype == "uint16"
+    assert fit_normalization([np.array([[[0, 70_000]]])]).dtype == "uint32"

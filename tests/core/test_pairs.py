@@ -196,3 +196,26 @@ def test_channels_are_chosen_on_each_side() -> None:
     pairs = PairedFrames(stack, stack, "CYX", channels=([2, 0], [1]))
     np.testing.assert_array_equal(pairs.source(0), stack[[2, 0]])
     np.testing.assert_array_equal(pairs.target(0), stack[[1]])
+
+
+def test_a_stack_of_times_and_planes_is_cut_along_one_of_them() -> None:
+    """No kind holds a neighbour, in time or depth, of another: frames at one place of the longer axis stay together."""
+    stack = np.zeros((2, 10, 40, 40), np.uint8)
+    split = split_pairs(PairedFrames(stack, stack, "TZYX"), small_config(), reach=21)
+    planes = [{region.frame % 10 for region in part} for part in (split.train, split.validation, split.calibration)]
+    assert planes == [{0, 1, 2, 3, 4, 5}, {7}, {9}]
+    assert len(split.train) == 12
+
+
+def test_one_group_is_never_divided_between_kinds() -> None:
+    """Several files of one slide all train, and the remark says that nothing is left to validate on."""
+    stacks = [np.zeros((40, 40), np.uint8)] * 5
+    split = split_pairs(PairedFrames(stacks, stacks, "YX", groups=["slide"] * 5), small_config(), reach=21)
+    assert (len(split.train), len(split.validation), len(split.remarks)) == (5, 0, 2)
+
+
+def test_channels_may_lie_differently_in_each_stack() -> None:
+    """A list of channels for each stack is taken stack by stack."""
+    stack = np.arange(2 * 8 * 9).reshape(2, 8, 9)
+    pairs = PairedFrames([stack, stack[::-1]], [stack[0]] * 2, ("CYX", "YX"), channels=([[1], [0]], None))
+    np.testing.assert_array_equal(pairs.source(0), pairs.source(1))

@@ -80,3 +80,16 @@ def test_schedules(schedule: str, factors: tuple[float, ...]) -> None:
         ours.set_learning_rate(step)
         for optimizer in (ours.generator_optimizer, ours.discriminator_optimizer):
             assert optimizer.param_groups[0]["lr"] == pytest.approx(2e-4 * factor, rel=1e-5)
+
+
+def test_what_is_not_known_teaches_neither_network() -> None:
+    """Whatever the target holds where it is not known, a step ends with the same weights."""
+    source, target = pair()
+    known = torch.zeros(2, 1, 32, 32)
+    known[..., 8:24] = 1
+    ended = []
+    for elsewhere in (-1.0, 1.0):
+        ours = method()
+        ours.step(source, torch.where(known > 0, target, torch.tensor(elsewhere)), known)
+        ended.append(weights(ours.generator) + weights(ours.discriminator))
+    assert all(torch.equal(a, b) for a, b in zip(*ended, strict=True))

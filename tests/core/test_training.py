@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from napari_pix2pix import core
+from napari_pix2pix.core.encoding import fit_encoding
+from napari_pix2pix.core.pairs import PairedPatches
 from napari_pix2pix.core.tensor_files import read_tensors
 from small import blobs, small_config
 
@@ -107,16 +109,20 @@ def test_l1_only_has_no_discriminator(tmp_path) -> None:
 
 
 def test_the_best_model_on_validation_is_kept(tmp_path) -> None:
-    """The model in the run folder has the best figure of the history."""
-    stack = [blobs(seed=i) for i in range(4)]
-    pairs = core.PairedFrames([s for s, _ in stack[:3]], [t for _, t in stack[:3]], "YX")
-    judges = core.PairedFrames(*stack[3], "YX")
-    config = small_config(steps=40, validate_every=4, calibration_share=0, learning_rate=5e-3)
+    """The model in the run folder has the best figure of the history, which is not the last."""
+    images = [blobs(seed=i)[0] for i in range(4)]
+    pairs = core.PairedFrames(images[:3], images[:3], "YX")
+    judges = core.PairedFrames(images[3], images[3], "YX")
+    config = small_config(steps=40, target_kind="intensity", calibration_share=0, learning_rate=3e-2)
     *_, report = core.train(pairs, config, out=tmp_path, validation=judges, device="cpu")
-    rows = read_rows(tmp_path / "history.csv")
-    figures = {int(row["step"]): float(row["validation_object_f1_iou50"]) for row in rows if row["validation_dice"]}
-    assert report.model.provenance["figures"]["validation"]["object_f1_iou50"] == max(figures.values())
-    assert figures[report.model.provenance["step"]] == max(figures.values())
+    figures = {int(row["step"]): float(row["validation_mae"] or "nan") for row in read_rows(tmp_path / "history.csv")}
+    validated = {step: mae for step, mae in figures.items() if mae == mae}
+    best = min(validated, key=validated.__getitem__)
+    assert best < 40, "the last is the best: this test could not tell"
+    assert report.model.provenance["step"] == best
+    assert report.model.provenance["figures"]["validation"]["mae"] == validated[best]
+    mae = core.evaluate(report.model, images[3], images[3], "YX")["metrics"]["mae"]["value"]
+    assert mae == pytest.approx(validated[best])
 
 
 def test_what_is_in_the_way_is_told(tmp_path) -> None:
@@ -217,3 +223,53 @@ def test_a_source_far_from_the_training_range_is_warned_of(tmp_path) -> None:
     *_, report = core.train(PAIRS, small_config(), out=tmp_path, device="cpu")
     with pytest.warns(UserWarning, match="100% of the source's pixels lie above the training range"):
         report.model.predict(np.full((40, 40), 60_000, np.uint16), "YX")
+
+
+def test_validation_without_anything_known_chooses_nothing(tmp_path) -> None:
+    """A held-out part of which nothing is known is left out, and said; a train part like that is refused."""
+    source, labels = blobs((64, 300))
+    for known, kept in ((slice(0, 100), True), (slice(240, 300), False)):
+        valid = np.zeros(source.shape, bool)
+        valid[:, known] = True
+        pairs = core.PairedFrames(source, labels, "YX", valid=valid)
+        if kept:
+            with pytest.warns(UserWarning, match="No room for"):
+                reports = core.train(pairs, small_config(), out=tmp_path / "run", device="cpu")
+            *_, report = reports
+            assert report.model.provenance["split"]["validation"] == 0
+        else:
+            with pytest.raises(ValueError, match="Something of the targets that train must be known"):
+                core.train(pairs, small_config(), out=tmp_path / "none", device="cpu")
+
+
+def test_every_class_has_a_channel(tmp_path) -> None:
+    """A class that only the held-out part shows stops nothing; 64-bit labels are predicted in fewer bits."""
+    source, _ = blobs((64, 300))
+    classes = np.zeros(source.shape, np.int64)
+    classes[:40, :100], classes[40:, 250:] = 1, 300
+    config = small_config(target_kind="classes", calibration_share=0)
+    *_, report = core.train(core.PairedFrames(source, classes, "YX"), config, out=tmp_path, device="cpu")
+    assert report.model.target_encoding.classes == (0, 1, 300)
+    assert report.model.predict(source, "YX").dtype == np.uint16
+
+
+def test_validation_pairs_of_other_channels_are_told(tmp_path) -> None:
+    """At the door, not at the first validation."""
+    rgb = core.PairedFrames(np.zeros((96, 128, 3), np.uint8), blobs()[1])
+    with pytest.raises(ValueError, match="must have the channels of the others; got 3"):
+        core.train(PAIRS, small_config(), out=tmp_path / "run", validation=rgb, device="cpu")
+
+
+def test_frames_too_large_to_keep_are_encoded_by_window(monkeypatch) -> None:
+    """Patches are the same whether whole frames are kept or only windows are read."""
+    source, labels = blobs()
+    pairs = core.PairedFrames(source, labels, "YX")
+    encodings = fit_encoding([source[None]], "intensity"), fit_encoding([(labels > 0)[None]], "classes")
+    pairs = core.PairedFrames(source, labels > 0, "YX")
+    kept = PairedPatches(pairs, pairs.regions(), small_config(), *encodings)
+    expected = [kept.batch(step) for step in range(3)]
+    monkeypatch.setattr("napari_pix2pix.core.pairs.CACHE_BYTES", 1000)
+    for step, batch in enumerate(expected):
+        found = PairedPatches(pairs, pairs.regions(), small_config(), *encodings).batch(step)
+        assert torch.equal(found.source, batch.source)
+        assert torch.equal(found.target, batch.target)

@@ -46,7 +46,7 @@ def test_annotated_frames(pairs) -> None:
     assert [region.frame for region in frames.regions()] == [0, 2]
 
 
-@pytest.mark.parametrize(("wanted", "found"), [((), None), (("MAP2", "0"), [1, 0]), (("1",), [1])])
+@pytest.mark.parametrize(("wanted", "found"), [((), []), (("MAP2", "0"), [1, 0]), (("1",), [1])])
 def test_channels_by_name_or_number(pairs, wanted, found) -> None:
     """A channel is what it is called in the file, or its number."""
     assert channel_numbers(open_stack(pairs / "a" / "s0_0.tif"), wanted) == found

@@ -71,9 +71,10 @@ class AxesPlan:
             raise ValueError(f"axes must be letters of {KNOWN}, each once, with Y and X among them; got {axes!r}.")
         if 0 in self.shape:
             raise ValueError(f"A stack must hold at least one pixel; got shape {self.shape}.")
-        if self.z == "volume" and "Z" not in axes:
+        if self.z != "frame" and "Z" not in axes:
+            what = "volumes" if self.z == "volume" else "planes to take as channels"
             raise ValueError(
-                f"A stack of volumes must have the axis Z; got {axes}. Give the axes, with Z for the planes."
+                f"A stack of {what} must have the axis Z; got {axes}. Give the axes, with Z for the planes."
             )
         beyond = [channel for channel in self.channels if not 0 <= channel < self.length("C") * self.length("S")]
         if beyond:

@@ -141,6 +141,11 @@ class Config(Settings):
 
     def model_post_init(self, _: Any) -> None:
         """Check what concerns two settings."""
+        if self.discriminator.n_layers and self.patch_size < 3 * 2**self.discriminator.n_layers:
+            raise ValueError(
+                f"patch_size must be at least {3 * 2**self.discriminator.n_layers} for a discriminator with "
+                f"{self.discriminator.n_layers} strided layers; got {self.patch_size}. Choose larger patches."
+            )
         if self.target_normalization.statistics == "image":
             raise ValueError(
                 "target_normalization.statistics must be training: a new image's target is not known, so its own "

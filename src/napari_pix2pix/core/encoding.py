@@ -1,6 +1,6 @@
 """What an image means - intensity, classes or instances - as the channels a network sees or predicts, and back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from skimage.measure import label as connected_components
 from skimage.segmentation import find_boundaries, watershed
 
 from napari_pix2pix.core.config import NormalizationConfig
-from napari_pix2pix.core.normalization import Normalization, fit_normalization
+from napari_pix2pix.core.normalization import Normalization, common_dtype, fit_normalization
 
 Kind = Literal["intensity", "classes", "instances"]
 LIMIT = 0.9
@@ -165,8 +165,11 @@ def fit_encoding(
     *,
     limit: float = LIMIT,
     rare_classes_weigh: bool = False,
+    known: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Encoding:
-    """The encoding of these training images (C, Y, X), its kind guessed if ``auto``.
+    """The encoding of these training images (C, [Z,] Y, X), its kind guessed if ``auto``.
+
+    Where an image is not `known` ([Z,] Y, X), if given, its grey values and labels do not count.
 
     Raises
     ------
@@ -174,10 +177,15 @@ def fit_encoding(
         If labels have several channels, fractional or negative values, or classes are more than 16.
     """
     kind = guess_kind(images) if kind == "auto" else kind
-    n_channels, dtype = len(images[0]), str(images[0].dtype)
+    n_channels = len(images[0])
+
+    def pixels() -> Iterator[NDArray[Any]]:
+        for i, image in enumerate(images):
+            yield image if known is None else image[:, known[i]]
+
     if kind == "intensity":
-        fitted = fit_normalization(images, normalization, limit=limit)
-        return Encoding(kind=kind, n_channels=n_channels, dtype=dtype, normalization=fitted)
+        fitted = fit_normalization((values for values in pixels() if values.size), normalization, limit=limit)
+        return Encoding(kind=kind, n_channels=n_channels, dtype=fitted.dtype, normalization=fitted)
     if n_channels > 1:
         raise ValueError(
             f"Images of {kind} must have one channel; got {n_channels}. Store the labels as one grey channel, "
@@ -188,10 +196,12 @@ def fit_encoding(
     if any(image.min() < 0 for image in images):
         raise ValueError(f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them.")
     if kind == "instances":
-        return Encoding(kind=kind, n_channels=1, dtype=dtype)
+        return Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))
     counts: dict[int, int] = {}
-    for image in images:
-        for value, count in zip(*np.unique(image, return_counts=True), strict=True):
+    dtypes = set()
+    for values in pixels():
+        dtypes.add(values.dtype)
+        for value, count in zip(*np.unique(values, return_counts=True), strict=True):
             counts[int(value)] = counts.get(int(value), 0) + int(count)
         if len(counts) > MOST_CLASSES:
             raise ValueError(
@@ -202,4 +212,5 @@ def fit_encoding(
     if rare_classes_weigh:
         shares = np.array([counts[value] for value in sorted(counts)]) / sum(counts.values())
         weights = tuple(np.minimum(1 / (len(shares) * shares), HEAVIEST).tolist())
+    dtype = common_dtype(dtypes, min(counts), max(counts))
     return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)), weights=weights)

@@ -1,5 +1,6 @@
 """Predictions against the truth."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -24,12 +25,13 @@ def measure(
     kind: Kind,
     data_range: float,
     known: NDArray[np.bool_] | None = None,
+    classes: Sequence[int] = (0, 1),
 ) -> dict[str, float]:
-    """The figures of one frame (C, Y, X), only where the target is `known` (Y, X), if given.
+    """The figures of one frame (C, [Z,] Y, X), only where the target is `known` ([Z,] Y, X), if given.
 
-    ``mae`` and ``psnr`` (dB, against `data_range`) of intensities in grey values; ``dice`` of the foreground (labels
-    above 0) of label images, ``object_f1_iou50`` of instances. A PSNR is infinite where the frames are equal; Dice and
-    F1 are 1 where neither frame has foreground.
+    ``mae`` and ``psnr`` (dB, against `data_range`) of intensities in grey values. ``dice`` of label images: of the
+    foreground for instances, the mean over all `classes` but the lowest for classes. ``object_f1_iou50`` of instances.
+    A PSNR is infinite where the frames are equal; Dice and F1 are 1 where neither frame has foreground.
     """
     if kind == "intensity":
         seen = slice(None) if known is None else known
@@ -37,11 +39,13 @@ def measure(
         mae = float(np.abs(a - b).mean())
         psnr = np.inf if mae == 0 else float(peak_signal_noise_ratio(b, a, data_range=data_range or 1.0))
         return {"mae": mae, "psnr": psnr}
+    if kind == "classes":
+        seen = slice(None) if known is None else known
+        found, true = prediction[0][seen], target[0][seen]
+        present = [value for value in classes[1:] if (found == value).any() or (true == value).any()]
+        return {"dice": float(np.mean([dice(found == value, true == value) for value in present] or [1.0]))}
     found, true = (image[0] if known is None else np.where(known, image[0], 0) for image in (prediction, target))
-    figures = {"dice": dice(found > 0, true > 0)}
-    if kind == "instances":
-        figures["object_f1_iou50"] = object_f1(found, true)
-    return figures
+    return {"dice": dice(found > 0, true > 0), "object_f1_iou50": object_f1(found, true)}
 
 
 def dice(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
@@ -60,16 +64,17 @@ def object_f1(prediction: NDArray[Any], target: NDArray[Any]) -> float:
     (found, dense_prediction), (true, dense_target) = (
         np.unique(labels, return_inverse=True) for labels in (prediction, target)
     )
-    overlap = contingency_table(dense_target.ravel(), dense_prediction.ravel(), sparse_type="array").toarray()
-    union = overlap.sum(axis=1, keepdims=True) + overlap.sum(axis=0, keepdims=True) - overlap
-    matches = int((overlap > 0.5 * union)[np.ix_(true != 0, found != 0)].sum())
+    overlap = contingency_table(dense_target.ravel(), dense_prediction.ravel(), sparse_type="array").tocoo()
+    rows, columns = overlap.coords
+    union = overlap.sum(axis=1)[rows] + overlap.sum(axis=0)[columns] - overlap.data
+    matches = int(((overlap.data > 0.5 * union) & (true[rows] != 0) & (found[columns] != 0)).sum())
     objects = int((true != 0).sum() + (found != 0).sum())
     return 2 * matches / objects if objects else 1.0
 
 
-def interval(values: Sequence[float], seed: int = 0) -> dict[str, float | None]:
-    """Mean over images and its bootstrap 95 % interval; the interval is None for one image."""
-    known = np.array([value for value in values if np.isfinite(value)])
+def interval(values: Sequence[float | None], seed: int = 0) -> dict[str, float | None]:
+    """Mean over images and its bootstrap 95 % interval; the interval is None for one image. None counts for nothing."""
+    known = np.array([value for value in values if value is not None])
     if known.size == 0:
         return {"value": None, "low": None, "high": None}
     result: dict[str, float | None] = {"value": float(known.mean()), "low": None, "high": None}
@@ -102,7 +107,10 @@ def evaluate(
     ValueError
         If the stacks do not pair up or do not fit the model.
     """
-    pairs = source if isinstance(source, PairedFrames) else PairedFrames(source, target, axes, names=names)
+    if isinstance(source, PairedFrames):
+        pairs = source
+    else:
+        pairs = PairedFrames(source, target, axes, names=names, z=model.source_view.pairs_z)
     plan = pairs.target_plans[0]
     if plan.n_channels != model.target_encoding.n_channels:
         raise ValueError(
@@ -115,7 +123,8 @@ def evaluate(
             for _, prediction in model.predict_frames(stack, axes_plan.axes):
                 yield prediction
 
-    report = _report(predictions(), pairs, model.target_encoding.kind, kind_of_pairs, on_frame)
+    encoding = model.target_encoding
+    report = _report(predictions(), pairs, encoding.kind, kind_of_pairs, on_frame, encoding.classes)
     report["baselines"] = _baselines(pairs, model.target_encoding.kind)
     return report
 
@@ -141,11 +150,18 @@ def _report(
     kind: Kind,
     kind_of_pairs: KindOfPairs,
     on_frame: Callable[[int, int], None] | None,
+    classes: Sequence[int] = (),
 ) -> dict[str, Any]:
     data_range = _data_range(pairs) if kind == "intensity" else 0.0
+    if kind == "classes" and not classes:
+        classes = sorted({int(value) for i in range(len(pairs)) for value in np.unique(pairs.target(i))})
     files = []
     for i, prediction in enumerate(predictions):
-        files.append({"name": pairs.name(i), **measure(prediction, pairs.target(i), kind, data_range, pairs.known(i))})
+        figures = measure(prediction, pairs.target(i), kind, data_range, pairs.known(i), classes)
+        if any(np.isnan(value) for value in figures.values()):
+            warnings.warn(f"The prediction of {pairs.name(i)} holds NaN or Inf; it has no figures.", stacklevel=3)
+        shown = {name: value if np.isfinite(value) else None for name, value in figures.items()}
+        files.append({"name": pairs.name(i), **shown})
         if on_frame is not None:
             on_frame(i + 1, len(pairs))
     return {

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -52,6 +52,11 @@ class SourceView(BaseModel):
     of_channels: int = 1
     colours: bool = False
     z: ZMode = "frame"
+
+    @property
+    def pairs_z(self) -> Literal["frame", "channels", "volume"]:
+        """How pairs for this model take their planes, as in `PairedFrames`."""
+        return "frame" if self.z == "frame" else "volume" if self.z == "volume" else "channels"
 
     @classmethod
     def of(cls, plan: AxesPlan) -> "SourceView":
@@ -305,6 +310,11 @@ class TrainedModel:
         if self.discriminator is None:
             raise ValueError(
                 "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
+            )
+        if tile_size is not None and self.config.discriminator.norm == "instance":
+            raise ValueError(
+                "A discriminator whose norm looks at the image must score it in one piece, since tiles would change "
+                f"the scores; got tile_size {tile_size}. Leave it out."
             )
         source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
         source_plan = self._checked(source, source_axes)

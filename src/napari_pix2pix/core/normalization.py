@@ -80,7 +80,7 @@ class Normalization(BaseModel):
 def fit_normalization(
     frames: Iterable[NDArray[Any]], config: NormalizationConfig | None = None, *, limit: float = 1.0
 ) -> Normalization:
-    """The normalization of all `frames` (C, [Z,] Y, X), one range per channel.
+    """The normalization of all `frames` (C, …), one range per channel.
 
     Extremes, means and deviations are exact; percentiles come from at most 65,536 evenly spaced pixels of each frame.
     Pixels that are NaN or Inf count for nothing. A channel that is constant gets the range [value, value + 1].
@@ -94,9 +94,9 @@ def fit_normalization(
     samples: list[NDArray[np.float64]] = []
     ends: list[NDArray[np.float64]] = []
     moments: list[NDArray[np.float64]] = []
-    dtype = "float32"
+    dtypes: set[np.dtype[Any]] = set()
     for frame in frames:
-        dtype = str(frame.dtype)
+        dtypes.add(frame.dtype)
         pixels = frame.reshape(len(frame), -1)
         if frame.dtype.kind == "f":
             pixels = np.where(np.isfinite(pixels), pixels, np.nan)
@@ -128,7 +128,16 @@ def fit_normalization(
         spread = inner[1] > inner[0]  # a sparse channel: its percentiles can coincide, its extremes do not
         low, high = np.where(spread, inner[0], low), np.where(spread, inner[1], high)
     high = np.where(high > low, high, low + 1)
+    dtype = common_dtype(dtypes, low.min(), high.max())
     each_image = config if config.statistics == "image" else None
     return Normalization(
         low=tuple(low.tolist()), high=tuple(high.tolist()), limit=limit, dtype=dtype, each_image=each_image
     )
+
+
+def common_dtype(dtypes: Iterable[np.dtype[Any]], lowest: float, highest: float) -> str:
+    """The dtype that holds images of all `dtypes`; integers of 64 bits, which few files keep, become smaller ones."""
+    dtype = np.result_type(*dtypes)
+    if dtype.kind in "iu" and dtype.itemsize == 8:
+        dtype = np.result_type(np.min_scalar_type(int(np.floor(lowest))), np.min_scalar_type(int(np.ceil(highest))))
+    return str(dtype)

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.encoding import Encoding
 
+Channels = Sequence[int] | Sequence[Sequence[int]] | None
 StackAxes = str | Sequence[str | None] | None
 CACHE_BYTES = 2**30
 TRAINING, STATISTICS = 0, 1
@@ -81,7 +83,7 @@ class PairedFrames:
     ignore
         A value of the target that means "not known"; default: none does.
     channels
-        The channels to take, as numbers, of (source, target); None: all.
+        The channels to take, as numbers, of (source, target): the same of each stack, or a list for each; None: all.
     z
         ``frame``: plane by plane. ``channels``: planes as channels - the neighbours of each plane, or all planes where
         the target has no Z. ``volume``: each time point is one frame, for networks in three dimensions.
@@ -104,7 +106,7 @@ class PairedFrames:
         groups: Sequence[str] | None = None,
         valid: Any = None,
         ignore: int | None = None,
-        channels: tuple[Sequence[int] | None, Sequence[int] | None] = (None, None),
+        channels: tuple[Channels, Channels] = (None, None),
         z: Literal["frame", "channels", "volume"] = "frame",
         hashes: Sequence[tuple[str, str]] | None = None,
     ) -> None:
@@ -261,11 +263,13 @@ class PairedFrames:
                 )
 
 
-def _plans(stacks: Sequence[Any], axes: StackAxes, channels: Sequence[int] | None) -> list[AxesPlan]:
+def _plans(stacks: Sequence[Any], axes: StackAxes, channels: Channels) -> list[AxesPlan]:
     each = [axes] * len(stacks) if axes is None or isinstance(axes, str) else list(axes)
+    numbers = list(channels or ())
+    chosen = numbers if numbers and not isinstance(numbers[0], int | np.integer) else [numbers] * len(stacks)
     plans = [
-        replace(AxesPlan.of(stack, given), channels=tuple(channels or ()))
-        for stack, given in zip(stacks, each, strict=True)
+        replace(AxesPlan.of(stack, given), channels=tuple(own))  # type: ignore[arg-type]
+        for stack, given, own in zip(stacks, each, chosen, strict=True)
     ]
     if {plan.n_channels for plan in plans} == {1, 3} and channels is None:
         # Grey images among colour images: the grey value is each colour's.
@@ -288,6 +292,7 @@ def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
     shares = {kind: share for kind, share in shares.items() if share}
     regions = pairs.regions()
     groups = sorted({pairs.groups[stack] for stack, _ in pairs.places})
+    found: dict[str, tuple[Region, ...]]
     if len(groups) > 1:
         order = np.random.default_rng(config.seed).permutation(len(groups))
         shuffled = [groups[i] for i in order]
@@ -297,14 +302,31 @@ def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
             kind: tuple(r for r in regions if pairs.groups[pairs.places[r.frame][0]] in names)
             for kind, names in members.items()
         }
-    elif len(regions) > 1:
-        blocks = _blocks(len(regions), shares, gap=1, least=1)
-        found = {kind: regions[start:stop] for kind, (start, stop) in blocks.items()}
+    elif len(pairs.sources) > 1:
+        found = {"train": regions}  # a group never shares its pairs
+    elif len(pairs) > 1:
+        # Along T or Z, whichever is longer; all frames at one place of it stay together.
+        plan = pairs.source_plans[0]
+        n_z = len(pairs) // plan.length("T")
+        along_t = plan.length("T") >= n_z
+        blocks = _blocks(plan.length("T") if along_t else n_z, shares, gap=1, least=1)
+        places = [divmod(r.frame, n_z)[0 if along_t else 1] for r in regions]
+        found = {
+            kind: tuple(r for r, place in zip(regions, places, strict=True) if start <= place < stop)
+            for kind, (start, stop) in blocks.items()
+        }
     else:
         axis = int(np.argmax(regions[0].shape[-2:])) - 2
         blocks = _blocks(regions[0].shape[axis], shares, gap=reach, least=config.patch_size)
         found = {kind: (_cut(regions[0], axis, block),) for kind, block in blocks.items()}
-    missing = [kind for kind in shares if kind not in found]
+    if not pairs.known_everywhere:
+        found = {kind: tuple(r for r in part if pairs.known(r.frame, r.window).any()) for kind, part in found.items()}
+    if not found["train"]:
+        raise ValueError(
+            "Something of the targets that train must be known; all that is known fell to validation. Set aside less "
+            "(--validation-share, --calibration-share), or give validation pairs of their own."
+        )
+    missing = [kind for kind in shares if not found.get(kind)]
     remarks = tuple(_REMARKS[kind] for kind in missing)
     return Split(**found, remarks=remarks)
 
@@ -394,19 +416,24 @@ class PairedPatches:
         areas = np.array([np.prod(region.shape) for region in self.regions], float)
         self._chances = areas / areas.sum()  # every pixel is as likely as any other
 
-    def frames(self, frame: int) -> tuple[NDArray[np.float32], ...]:
-        """A whole frame as source, target and, unless it is everywhere, where known; each (C, Y, X), network values."""
-        if frame in self._cache:
-            return self._cache[frame]
-        values: tuple[NDArray[np.float32], ...] = (
-            self.source_encoding.encode(self.pairs.source(frame)),
-            self.target_encoding.encode(self.pairs.target(frame)),
-        )
-        if not self.pairs.known_everywhere:
-            values = (*values, self.pairs.known(frame)[None].astype(np.float32))
-        if sum(value.nbytes for value in values) <= CACHE_BYTES:
-            self._cache[frame] = values
-        return values
+    def values(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
+        """Source, target and, unless it is everywhere, where known; each (C, [Z,] Y, X), in network values.
+
+        Whole frames are encoded and kept while they fit into `CACHE_BYTES`; of larger ones, only windows are.
+        """
+        maps = self.source_encoding.n_maps + self.target_encoding.n_maps + 1
+        if 4 * maps * prod(self.pairs.frame_shape(frame)) > CACHE_BYTES:
+            return self._encode(frame, window)
+        if frame not in self._cache:
+            self._cache[frame] = self._encode(frame, WHOLE)
+        return tuple(values[(slice(None), *window)] for values in self._cache[frame])
+
+    def _encode(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
+        source = self.source_encoding.encode(self.pairs.source(frame, window))
+        target = self.target_encoding.encode(self.pairs.target(frame, window))
+        if self.pairs.known_everywhere:
+            return source, target
+        return source, target, self.pairs.known(frame, window)[None].astype(np.float32)
 
     def batch(self, step: int, stream: int = TRAINING) -> Patches:
         """The patches of this step, of the shape `shape`."""
@@ -421,19 +448,16 @@ class PairedPatches:
     def _patch(self, step: int, k: int, stream: int) -> list[NDArray[np.float32]]:
         random = np.random.default_rng([self.config.seed, stream, step, k])
         drawn = [self._window(random) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
-        shares = [1.0] if len(drawn) == 1 else [float(self.frames(f)[2][window].mean()) for f, window in drawn]
+        shares = [1.0] if len(drawn) == 1 else [float(self.values(f, window)[2].mean()) for f, window in drawn]
         chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
         frame, window = drawn[chosen]
         turns = int(random.integers(4)) if self.config.rotate else 0
         mirrored = self.config.flip and random.random() < 0.5
-        patch = [np.rot90(values[window], turns, axes=(-2, -1)) for values in self.frames(frame)]
+        patch = [np.rot90(values, turns, axes=(-2, -1)) for values in self.values(frame, window)]
         return [np.ascontiguousarray(np.flip(values, -1) if mirrored else values) for values in patch]
 
     def _window(self, random: np.random.Generator) -> tuple[int, Window]:
         region = self.regions[random.choice(len(self.regions), p=self._chances)]
         sides = list(zip(region.window, self._drawn, strict=True))
         starts = [int(random.integers(side.start, side.stop - length + 1)) for side, length in sides]
-        return region.frame, (
-            slice(None),
-            *(slice(a, a + length) for a, (_, length) in zip(starts, sides, strict=True)),
-        )
+        return region.frame, tuple(slice(a, a + length) for a, (_, length) in zip(starts, sides, strict=True))

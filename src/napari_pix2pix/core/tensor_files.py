@@ -43,7 +43,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"A model must be a safetensors file written by `train`; {path} is not ({error}).") from error
     if text is None:
         raise ValueError(f"A model must be written by `train`; {path} holds tensors of another program.")
-    content: dict[str, Any] = json.loads(text)
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"A model must describe itself in JSON; {path} does not ({error}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"A model must describe itself in a JSON object; {path} holds {type(content).__name__}.")
     version = content.pop("format_version", None)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(

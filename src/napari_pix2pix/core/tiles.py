@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import product
-from math import prod
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,6 @@ class TilePlan:
     tile_size: tuple[int, ...]
     overlap: tuple[int, ...]
     tiles: tuple[Tile, ...]
-
-    @property
-    def cost(self) -> float:
-        """Pixels computed per pixel of the padded frame: 1 for one tile."""
-        computed = sum(prod(side.stop - side.start for side in tile.read) for tile in self.tiles)
-        return float(computed / prod(self.padded))
 
 
 def round_up(value: int, grid: int) -> int:

@@ -59,6 +59,7 @@ class Preview:
     source: NDArray[Any]
     prediction: NDArray[Any]
     target: NDArray[Any]
+    labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def train(
             run.clear()
             run.write_plan(loop.plan())
             rows = list(loop.split.rows(pairs))
+            if validation is not None:
+                rows += Split((), loop.judged_regions).rows(validation)
             run.write_rows("split.csv", rows, list(rows[0]))
             loop.save()
     except BaseException:
@@ -202,8 +205,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove the files of an earlier run."""
-        for name in self.FILES:
-            (self.path / name).unlink(missing_ok=True)
+        for path in (*(self.path / name for name in self.FILES), *self.path.glob("previews/*.png")):
+            path.unlink(missing_ok=True)
 
     def config(self) -> Config:
         """The settings of the run."""
@@ -264,6 +267,8 @@ class _Loop:
         # Who trains, who judges.
         reach = 3 * (2**config.generator.levels - 1)
         if validation is not None:
+            _require_same_channels(pairs, validation)
+            validation = _settle_empty_frames(validation, config)
             split = split_pairs(pairs, config.model_copy(update={"validation_share": 0.0}), reach)
             judged, judged_regions = validation, validation.regions()
         else:
@@ -272,11 +277,20 @@ class _Loop:
 
         # Grey values and labels to network values, fitted on what trains.
         sources, targets = Windows(pairs.source, split.train), Windows(pairs.target, split.train)
-        source_encoding = fit_encoding(sources, config.source_kind, config.source_normalization, limit=1.0)
+        everywhere = Windows(pairs.source, pairs.regions())
+        source_encoding = fit_encoding(
+            everywhere if config.source_kind == "classes" else sources,
+            config.source_kind,
+            config.source_normalization,
+            limit=1.0,
+        )
+        kind = guess_kind(targets) if config.target_kind == "auto" else config.target_kind
+        taught = pairs.regions() if kind == "classes" else split.train  # every class has a channel
         target_encoding = fit_encoding(
-            targets,
-            config.target_kind,
+            Windows(pairs.target, taught),
+            kind,
             config.target_normalization,
+            known=None if pairs.known_everywhere else Windows(pairs.known, taught),
             rare_classes_weigh=config.class_weights == "rare",
         )
 
@@ -292,11 +306,16 @@ class _Loop:
         )
         fabric.launch()
         method = set_up(config, fabric, generator, discriminator, target_encoding.weights)
-        view, channel_axis = SourceView.of(pairs.source_plans[0]), pairs.target_plans[0].channel_axis
+        view = SourceView.of(pairs.source_plans[0])
+        channel_axis = max(plan.channel_axis for plan in pairs.target_plans)  # "S" where any target is RGB
         model = TrainedModel(config, generator, discriminator, source_encoding, target_encoding, view, channel_axis)
         model.provenance = {
             "pairs": provenance,
-            "split": {k: len(getattr(split, k)) for k in ("train", "validation", "calibration")},
+            "split": {
+                "train": len(split.train),
+                "validation": len(judged_regions),
+                "calibration": len(split.calibration),
+            },
             "seed": config.seed,
             "device": device.type,
             "precision": precision,
@@ -392,12 +411,17 @@ class _Loop:
                 kind,
                 data_range,
                 self.judged.known(region.frame, region.window),
+                self.model.target_encoding.classes,
             )
             for region, target in zip(self.judged_regions, targets, strict=True)
         ]
         figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
         chosen = figures[CHOOSES[kind]]
-        if self.best is None or (chosen > self.best if HIGHER_IS_BETTER[CHOOSES[kind]] else chosen < self.best):
+        if (
+            self.best is None
+            or not math.isfinite(self.best)
+            or (chosen > self.best if HIGHER_IS_BETTER[CHOOSES[kind]] else chosen < self.best)
+        ):
             self.best = chosen
             self._keep({"validation": figures})
         self.history[-1] |= {f"validation_{name}": value for name, value in figures.items()}
@@ -423,7 +447,8 @@ class _Loop:
         window = tuple(_middle(side, 2 * self.config.patch_size) for side in region.window)
         source = pairs.source(region.frame, window)
         self.model.generator.eval()
-        return Preview(source, self.model.predict_frame(source), pairs.target(region.frame, window))
+        labels = self.model.target_encoding.is_labels
+        return Preview(source, self.model.predict_frame(source), pairs.target(region.frame, window), labels)
 
     # What is on disk
 
@@ -460,6 +485,16 @@ class _Loop:
                 moments.setdefault(int(index), {})[key] = value
             if optimizer is not None:
                 optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+
+
+def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> None:
+    for side in ("source_plans", "target_plans"):
+        ours, theirs = (getattr(some, side)[0] for some in (pairs, validation))
+        if (ours.n_channels, ours.spatial) != (theirs.n_channels, theirs.spatial):
+            raise ValueError(
+                f"Validation pairs must have the channels of the others; got {theirs.n_channels} "
+                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes})."
+            )
 
 
 def _settle_empty_frames(pairs: PairedFrames, config: Config) -> PairedFrames:

@@ -21,6 +21,7 @@ class PairedStacks:
     files: PairedFiles
     settings: PairSettings
     masks: tuple[Stack, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def frames(self) -> "PairedFrames":
         """The same pairs for the core.
@@ -42,12 +43,16 @@ class PairedStacks:
             sides[1][0],
             (sides[0][1], sides[1][1]),
             names=files.names,
-            groups=read_groups(said.groups, files.names) if said.groups else None,
+            groups=self.groups or None,
             valid=[mask.array for mask in self.masks] or list(said.annotated_frames) or None,
             ignore=said.ignore_label,
             channels=(
-                channel_numbers(files.sources[0], said.source_channels),
-                channel_numbers(files.targets[0], said.target_channels),
+                [channel_numbers(stack, said.source_channels) for stack in files.sources]
+                if said.source_channels
+                else None,
+                [channel_numbers(stack, said.target_channels) for stack in files.targets]
+                if said.target_channels
+                else None,
             ),
             z=said.z,
             hashes=[(a["sha256"], b["sha256"]) for a, b in zip(*self._identities[:2], strict=True)],
@@ -65,6 +70,7 @@ class PairedStacks:
         return {
             **dict(zip(("sources", "targets", "masks"), self._identities, strict=True)),
             "names": list(self.files.names),
+            "groups": list(self.groups),
             "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
             "target_channels": [names[i] for i in chosen] if names and chosen else list(names),
             "pixel_size_um": self.files.sources[0].pixel_size_um,
@@ -92,7 +98,9 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
         pair_by=settings.pair_by,
         skip_bad=settings.skip_bad,
     )
-    return PairedStacks(files, settings, _open_masks(settings.valid, files.names) if settings.valid else ())
+    masks = _open_masks(settings.valid, files.names) if settings.valid else ()
+    groups = tuple(read_groups(settings.groups, files.names)) if settings.groups else ()
+    return PairedStacks(files, settings, masks, groups)
 
 
 def reopen(provenance: dict[str, Any]) -> PairedStacks:
@@ -113,19 +121,18 @@ def reopen(provenance: dict[str, Any]) -> PairedStacks:
                 raise ValueError(f"A resumed run must find its pairs unchanged; {stack.path} has changed. Restore it.")
         sides.append(stacks)
     settings = validated(PairSettings, provenance["settings"])
-    return PairedStacks(PairedFiles(tuple(provenance["names"]), sides[0], sides[1]), settings, sides[2])
+    files = PairedFiles(tuple(provenance["names"]), sides[0], sides[1])
+    return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]))
 
 
-def channel_numbers(stack: Stack, wanted: tuple[str, ...]) -> list[int] | None:
-    """The numbers of these channels of `stack`, by name or number; None for all.
+def channel_numbers(stack: Stack, wanted: tuple[str, ...]) -> list[int]:
+    """The numbers of these channels of `stack`, by name or number; none for all.
 
     Raises
     ------
     ValueError
         If there is no such channel.
     """
-    if not wanted:
-        return None
     count = stack.plan.length("C") * stack.plan.length("S")
     found = []
     for channel in wanted:

@@ -9,14 +9,12 @@ from skimage.color import label2rgb
 
 from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.patch_scores import PatchScores
+from napari_pix2pix.core.training import Preview
 
 
-def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None) -> NDArray[np.uint8]:
-    """A frame (C, Y, X) as uint8 (Y, X, 3): label images in colours, grey values from the range of `like` to 0-255.
-
-    Integers of more than 16 bits are labels.
-    """
-    if frame.dtype.kind in "iu" and frame.dtype.itemsize > 2:
+def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None, labels: bool = False) -> NDArray[np.uint8]:
+    """A frame (C, Y, X) as uint8 (Y, X, 3): labels in colours, grey values from the range of `like` to 0-255."""
+    if labels:
         return (label2rgb(frame[0], bg_label=0) * 255).astype(np.uint8)
     reference = frame if like is None else like
     low, high = float(np.nanmin(reference)), float(np.nanmax(reference))
@@ -25,15 +23,14 @@ def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None) -> NDArray[np.
     return np.moveaxis(channels, 0, -1).astype(np.uint8)
 
 
-def write_preview(path: Path, source: NDArray[Any], prediction: NDArray[Any], target: NDArray[Any]) -> None:
+def write_preview(path: Path, preview: Preview) -> None:
     """A PNG: source | prediction | target; of a volume, the middle plane."""
     import imagecodecs
 
+    source, prediction, target = preview.source, preview.prediction, preview.target
     if source.ndim == 4:
         source, prediction, target = (frame[:, frame.shape[1] // 2] for frame in (source, prediction, target))
-    if prediction.dtype == np.int32:  # instances: both sides as labels
-        target = target.astype(np.int32)
-    panels = [as_rgb(source), as_rgb(prediction, target), as_rgb(target)]
+    panels = [as_rgb(source), as_rgb(prediction, target, preview.labels), as_rgb(target, labels=preview.labels)]
     with written_beside(path) as beside:
         imagecodecs.imwrite(beside, np.ascontiguousarray(np.concatenate(panels, axis=1)))
 
@@ -47,7 +44,7 @@ def draw_story(
     height, width = source.shape[-2:]
     figure = Figure(figsize=(12, 2.7 * height / width + 0.9), dpi=90, layout="constrained")
     panels = figure.subplots(1, 4)
-    pictures = [as_rgb(source), as_rgb(target.astype(np.int32)), as_rgb(prediction), as_rgb(source)]
+    pictures = [as_rgb(source), as_rgb(target, labels=True), as_rgb(prediction, labels=True), as_rgb(source)]
     names = ["source", "target image", "prediction", "patch scores (faded: see padding)"]
     for panel, picture, name in zip(panels, pictures, names, strict=True):
         panel.imshow(picture)
