@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 
@@ -360,3 +361,73 @@ def test_pixel_sizes_that_differ_are_warned_of(work, tmp_path, capsys) -> None:
     sentence = "Pixel sizes of source and target differ: in a, 0.5 but 0.25 µm"
     assert sentence in run(capsys, "check", *pair, "--patch-size", "64")[1]
     assert sentence in run(capsys, "train", *pair, "--out", tmp_path / "run", *FLAGS)[2]
+
+
+def test_validation_pairs_must_be_others(work, tmp_path, capsys) -> None:
+    """Files that train do not choose the model, too."""
+    sides = [work / "sources", work / "targets"]
+    words = ["train", *sides, "--validation-source", sides[0], "--validation-target", sides[1], "--out", tmp_path / "r"]
+    code, _, err = run(capsys, *words, *FLAGS)
+    assert code == 2
+    assert "must be other files than those that train" in err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_volume_model_is_evaluated_without_repeating_a_flag(tmp_path, capsys) -> None:
+    """How planes are taken is the model's to know."""
+    source, target = (np.stack(side) for side in zip(*(blobs(seed=i) for i in range(4)), strict=True))
+    for name, stack in (("a", source), ("b", target)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    pair = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    assert run(capsys, "train", *pair, "--z", "volume", "--out", tmp_path / "run", *FLAGS, "--patch-depth", "3")[0] == 0
+    code, _, err = run(capsys, "evaluate", tmp_path / "run" / "model.safetensors", *pair, "--out", tmp_path / "e")
+    assert (code, err) == (0, "")
+    assert json.loads((tmp_path / "e" / "metrics.json").read_text())["n"] == 1
+
+
+def test_results_do_not_go_to_a_picture_nor_over_kept_maps(work, tmp_path, capsys) -> None:
+    """A PNG cannot hold a prediction with its axes; maps kept before are not replaced unasked."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    code, _, err = run(capsys, "predict", model, source, "--out", tmp_path / "p.png")
+    assert (code, "written as TIFF or OME-Zarr" in err) == (2, True)
+    (tmp_path / "p.maps.tif").write_text("mine")
+    code, _, err = run(capsys, "predict", model, source, "--out", tmp_path / "p.tif", "--keep-maps")
+    assert (code, "p.maps.tif does" in err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["p.maps.tif"]
+
+
+def test_serve_survives_what_is_no_request() -> None:
+    """Each bad line is told; the next request is answered; closed input ends the process."""
+    bad = ["nonsense", '{"command": null}', '{"pause": []}', "[]", '{"stop": 1, "pause": 2}']
+    lines = [*bad, '{"id": 9, "command": ["info"]}']
+    command = [sys.executable, "-m", "napari_pix2pix", "serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdin.write("\n".join(lines) + "\n")
+        process.stdin.flush()
+        found = []
+        while not found or found[-1].get("event") != "done":
+            found.append(json.loads(process.stdout.readline()))
+        process.stdin.close()
+        assert process.wait(timeout=20) == 0
+    assert [event["event"] for event in found].count("error") == len(bad)
+    assert (found[-1]["id"], found[-1]["code"]) == (9, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child")
+@pytest.mark.parametrize("moment", ["preparing", "stepping"])
+def test_ctrl_c_ends_in_order(work, tmp_path, moment: str) -> None:
+    """While a training steps, what is done is kept; before, nothing half-written is left; one sentence either way."""
+    flags = [flag if flag != "6" else "100000" for flag in FLAGS]
+    words = ["train", f"{work}/sources", f"{work}/targets", "--out", f"{tmp_path}/run", "--json", *flags]
+    command = [sys.executable, "-m", "napari_pix2pix", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while ('"progress"' if moment == "stepping" else '"note"') not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    last = json.loads(out.splitlines()[-1]) if out else {"event": "error"}
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert last["event"] in (("stopped",) if moment == "stepping" else ("error", "stopped"))
+    if moment == "stepping":
+        assert (tmp_path / "run" / "model.safetensors").exists()
