@@ -34,7 +34,7 @@ def test_readme_terminal_block_runs(beside_a_demo, capsys) -> None:
     """Every command of the terminal block succeeds and writes what it names."""
     _, terminal = blocks("bash")
     commands = re.sub(r"--steps \d+", f"--steps {FEW}", terminal).replace("\\\n", " ").splitlines()
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         name, *words = shlex.split(command)
         assert name == "napari-pix2pix"
