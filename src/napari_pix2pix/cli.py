@@ -108,6 +108,7 @@ def check(
 
     said = pairs or PairSettings()
     if said.z == "volume":
+        open_stacks(source, target, said).frames()  # refuses what train refuses
         said = said.model_copy(update={"z": "frame"})  # what is measured is measured plane by plane
     stacks = open_stacks(source, target, said)
     files = stacks.files
@@ -179,7 +180,10 @@ def train(
     yield {"event": "note", "text": _understood(stacks, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
     model = out / "model.safetensors"
-    yield {"event": "result", "model": str(model), "text": f"Model: {model}"}
+    told = _load(model, "cpu").provenance
+    figures = told["figures"].get("validation", {})
+    kept = f"step {told['step']}" + "".join(f", validation {name} {value:.3f}" for name, value in figures.items())
+    yield {"event": "result", "model": str(model), "figures": figures, "text": f"Model: {model} ({kept})"}
 
 
 @app.command
@@ -385,6 +389,8 @@ def _load(path: Path, device: str) -> Any:
     """The model; the last one stays in memory for the next command of `serve`."""
     from napari_pix2pix.core import load_model
 
+    if (path / "model.safetensors").is_file():  # a run folder
+        path = path / "model.safetensors"
     key = (path.resolve(), path.stat().st_mtime if path.exists() else 0.0, device)
     if key not in _models:
         loaded = load_model(path, device)

@@ -80,10 +80,10 @@ def test_pixels_that_are_not_numbers_count_for_nothing() -> None:
 
 
 def test_shares_outside_the_range() -> None:
-    """The shares below and above are those of the channel worst off."""
+    """The shares below and above, channel by channel."""
     normalization = Normalization(low=(0.0, 0.0), high=(10.0, 10.0), limit=1.0, dtype="uint8")
     frame = np.array([[[1, 2], [11, 12]], [[5, 5], [5, 11]]])
-    assert normalization.outside(frame) == (0.0, 0.5)
+    assert list(normalization.outside(frame)) == [(0, 0.0, 0.5), (1, 0.0, 0.25)]
 
 
 def test_mixed_dtypes_get_one_that_holds_all() -> None:

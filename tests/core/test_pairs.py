@@ -123,8 +123,8 @@ def test_pairs_that_cannot_be_trained_on_are_named() -> None:
         PairedFrames(np.ones_like(source), target).require_trainable()
     with pytest.raises(ValueError, match="every target is constant"):
         PairedFrames(source, np.ones_like(target)).require_trainable()
-    with pytest.raises(ValueError, match="at least as large as a patch, 128 x 128 px; cell is 96 x 128"):
-        PairedFrames(source, target, names=["cell"]).require_patches(128)
+    with pytest.raises(ValueError, match=r"a patch, 128 x 128 px; cell is 96 x 128. Choose --patch-size 96\."):
+        PairedFrames(source, target, names=["cell"]).require_patches(128, 32)
 
 
 def test_patches_show_where_the_target_is_known() -> None:

@@ -221,7 +221,7 @@ def test_a_model_knows_how_to_read_a_new_source(tmp_path) -> None:
 def test_a_source_far_from_the_training_range_is_warned_of(tmp_path) -> None:
     """The warning gives the share and the range."""
     *_, report = core.train(PAIRS, small_config(), out=tmp_path, device="cpu")
-    with pytest.warns(UserWarning, match="100% of the source's pixels lie above the training range"):
+    with pytest.warns(UserWarning, match="100% of the source lies above the training range"):
         report.model.predict(np.full((40, 40), 60_000, np.uint16), "YX")
 
 

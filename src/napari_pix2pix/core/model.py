@@ -275,10 +275,15 @@ class TrainedModel:
         normalization = self.source_encoding.normalization
         if normalization is None or normalization.each_image is not None:
             return
-        span = f"the training range {min(normalization.low):.6g} to {max(normalization.high):.6g}"
-        for share, where in zip(normalization.outside(source), ("below", "above"), strict=True):
-            if share > OUTSIDE:
-                warnings.warn(f"{share:.0%} of the source's pixels lie {where} {span}; expect little.", stacklevel=3)
+        for channel, below, above in normalization.outside(source):
+            span = f"{normalization.low[channel]:.6g} to {normalization.high[channel]:.6g}"
+            which = f"channel {channel} of the source" if len(source) > 1 else "the source"
+            for share, where in ((below, "below"), (above, "above")):
+                if share > OUTSIDE:
+                    warnings.warn(
+                        f"{share:.0%} of {which} lies {where} the training range {span}; expect a poor prediction.",
+                        stacklevel=3,
+                    )
 
     def score(
         self,

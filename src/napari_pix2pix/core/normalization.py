@@ -1,7 +1,7 @@
 """Grey values <-> [-1, 1]: fitted once on the training pairs, kept with the model, inverted on output."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -70,11 +70,10 @@ class Normalization(BaseModel):
             values = np.clip(np.rint(values), limits.min, limits.max)
         return values.astype(dtype)
 
-    def outside(self, frame: NDArray[Any]) -> tuple[float, float]:
-        """The shares of the pixels of `frame` below and above the fitted range, of the channel worst off."""
-        low, high = self._ends(frame)
-        below, above = (side.reshape(len(frame), -1).mean(axis=1).max() for side in (frame < low, frame > high))
-        return float(below), float(above)
+    def outside(self, frame: NDArray[Any]) -> Iterator[tuple[int, float, float]]:
+        """For each channel of `frame` its number and the shares of its pixels below and above the fitted range."""
+        for channel, (values, low, high) in enumerate(zip(frame, self.low, self.high, strict=True)):
+            yield channel, float((values < low).mean()), float((values > high).mean())
 
 
 def fit_normalization(

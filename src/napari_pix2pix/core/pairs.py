@@ -234,14 +234,16 @@ class PairedFrames:
             raise ValueError("Something of the targets must be known; valid and ignore leave nothing. Check them.")
         return tuple(Region(i, tuple(slice(0, n) for n in self.frame_shape(i))) for i in frames)
 
-    def require_patches(self, size: int) -> None:
-        """Raise a ValueError that names the first frame smaller than a patch."""
+    def require_patches(self, size: int, grid: int) -> None:
+        """Raise a ValueError that names the first frame smaller than a patch of `size`, a multiple of `grid`."""
         for frame in range(len(self)):
             y, x = self.frame_shape(frame)[-2:]
             if min(y, x) < size:
                 raise ValueError(
                     f"Images must be at least as large as a patch, {size} x {size} px; {self.name(frame)} is {y} x {x}."
-                    " Choose a smaller --patch-size or leave it out."
+                    f" Choose --patch-size {fitting}."
+                    if (fitting := min(y, x) // grid * grid)
+                    else " Leave it out."
                 )
 
     def require_trainable(self) -> None:

@@ -260,7 +260,7 @@ class _Loop:
         run: RunFolder,
     ) -> "_Loop":
         """Check the pairs, resolve the settings against them, make the networks."""
-        pairs.require_patches(config.patch_size)
+        pairs.require_patches(config.patch_size, 2**config.generator.levels)
         pairs.require_trainable()
         pairs = _settle_empty_frames(pairs, config)
 
