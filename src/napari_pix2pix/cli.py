@@ -328,7 +328,7 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
 
 
 def _require_free(out: Path, overwrite: bool) -> None:
-    from napari_pix2pix.core.training import RunFolder
+    from napari_pix2pix.core.run_folder import RunFolder
 
     RunFolder(out).require_free(overwrite)
 

@@ -15,7 +15,7 @@ from napari_pix2pix import core
 from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.evaluation import dice, object_f1
-from napari_pix2pix.core.training import RunFolder
+from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.events import Event, training_events
 from napari_pix2pix.files.pictures import draw_story
 from napari_pix2pix.files.results import predict_file, score_file

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from napari_pix2pix.core.encoding import fit_encoding
-from napari_pix2pix.core.pairs import PairedFrames, PairedPatches, split_pairs
+from napari_pix2pix.core.pairs import PairedFrames
+from napari_pix2pix.core.patches import PairedPatches
+from napari_pix2pix.core.split import split_pairs
 from small import blobs, small_config
 
 

@@ -9,7 +9,7 @@ import torch
 
 from napari_pix2pix import core
 from napari_pix2pix.core.encoding import fit_encoding
-from napari_pix2pix.core.pairs import PairedPatches
+from napari_pix2pix.core.patches import PairedPatches
 from napari_pix2pix.core.tensor_files import read_tensors
 from small import blobs, small_config
 
@@ -268,7 +268,7 @@ def test_frames_too_large_to_keep_are_encoded_by_window(monkeypatch) -> None:
     pairs = core.PairedFrames(source, labels > 0, "YX")
     kept = PairedPatches(pairs, pairs.regions(), small_config(), *encodings)
     expected = [kept.batch(step) for step in range(3)]
-    monkeypatch.setattr("napari_pix2pix.core.pairs.CACHE_BYTES", 1000)
+    monkeypatch.setattr("napari_pix2pix.core.patches.CACHE_BYTES", 1000)
     for step, batch in enumerate(expected):
         found = PairedPatches(pairs, pairs.regions(), small_config(), *encodings).batch(step)
         assert torch.equal(found.source, batch.source)

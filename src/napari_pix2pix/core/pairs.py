@@ -1,26 +1,17 @@
-"""Pairs of stacks as aligned frames; who trains and who judges; random aligned patches."""
+"""Pairs of stacks as aligned frames."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from math import prod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from cachetools import LRUCache
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate
 
 from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
-from napari_pix2pix.core.config import Config
-from napari_pix2pix.core.encoding import Encoding
 
 Channels = Sequence[int] | Sequence[Sequence[int]] | None
 StackAxes = str | Sequence[str | None] | None
-CACHE_BYTES = 2**30
-TRAINING, STATISTICS = 0, 1
-"""Streams of random numbers: patches to learn from, patches to recompute norm statistics from."""
 
 
 @dataclass(frozen=True)
@@ -34,31 +25,6 @@ class Region:
     def shape(self) -> tuple[int, ...]:
         """([Z,] Y, X) in pixels."""
         return tuple(side.stop - side.start for side in self.window)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which regions train, which choose the best model, which calibrate; and a remark for each kind left out."""
-
-    train: tuple[Region, ...]
-    validation: tuple[Region, ...] = ()
-    calibration: tuple[Region, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-    def rows(self, pairs: "PairedFrames") -> Iterator[dict[str, Any]]:
-        """One row per region, for `split.csv`."""
-        for kind in ("train", "validation", "calibration"):
-            for region in getattr(self, kind):
-                stack, frame = pairs.places[region.frame]
-                y, x = region.window[-2:]
-                window = {"y_start": y.start, "y_stop": y.stop, "x_start": x.start, "x_stop": x.stop}
-                files = (
-                    dict(zip(("source_sha256", "target_sha256"), pairs.hashes[stack], strict=True))
-                    if pairs.hashes
-                    else {}
-                )
-                names = {"name": pairs.names[stack], "group": pairs.groups[stack]}
-                yield {"kind": kind, **names, "frame": frame, **window, **files}
 
 
 class PairedFrames:
@@ -283,85 +249,6 @@ def _size(plan: AxesPlan) -> str:
     return " x ".join(str(n) for n in (plan.n_frames, *plan.frame_shape)) + f" ({plan.axes})"
 
 
-def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
-    """Divide `pairs` into train, validation and calibration, the same for the same seed.
-
-    Several groups: whole groups, drawn at random. One group of several frames: contiguous blocks of frames with one
-    frame left out between them. One frame: blocks along its longer axis with `reach` pixels left out between them.
-    A kind for which there is no room is left out, with a remark.
-    """
-    shares = {"validation": config.validation_share, "calibration": config.calibration_share}
-    shares = {kind: share for kind, share in shares.items() if share}
-    regions = pairs.regions()
-    groups = sorted({pairs.groups[stack] for stack, _ in pairs.places})
-    found: dict[str, tuple[Region, ...]]
-    if len(groups) > 1:
-        order = np.random.default_rng(config.seed).permutation(len(groups))
-        shuffled = [groups[i] for i in order]
-        blocks = _blocks(len(groups), shares, gap=0, least=1)
-        members = {kind: {shuffled[i] for i in range(*block)} for kind, block in blocks.items()}
-        found = {
-            kind: tuple(r for r in regions if pairs.groups[pairs.places[r.frame][0]] in names)
-            for kind, names in members.items()
-        }
-    elif len(pairs.sources) > 1:
-        found = {"train": regions}  # a group never shares its pairs
-    elif len(pairs) > 1:
-        # Along T or Z, whichever is longer; all frames at one place of it stay together.
-        plan = pairs.source_plans[0]
-        n_z = len(pairs) // plan.length("T")
-        along_t = plan.length("T") >= n_z
-        blocks = _blocks(plan.length("T") if along_t else n_z, shares, gap=1, least=1)
-        places = [divmod(r.frame, n_z)[0 if along_t else 1] for r in regions]
-        found = {
-            kind: tuple(r for r, place in zip(regions, places, strict=True) if start <= place < stop)
-            for kind, (start, stop) in blocks.items()
-        }
-    else:
-        axis = int(np.argmax(regions[0].shape[-2:])) - 2
-        blocks = _blocks(regions[0].shape[axis], shares, gap=reach, least=config.patch_size)
-        found = {kind: (_cut(regions[0], axis, block),) for kind, block in blocks.items()}
-    if not pairs.known_everywhere:
-        found = {kind: tuple(r for r in part if pairs.known(r.frame, r.window).any()) for kind, part in found.items()}
-    if not found["train"]:
-        raise ValueError(
-            "Something of the targets that train must be known; all that is known fell to validation. Set aside less "
-            "(--validation-share, --calibration-share), or give validation pairs of their own."
-        )
-    missing = [kind for kind in shares if not found.get(kind)]
-    remarks = tuple(_REMARKS[kind] for kind in missing)
-    return Split(**found, remarks=remarks)
-
-
-_REMARKS = {
-    "validation": "No room for validation pairs: the last step's model is kept, not the best.",
-    "calibration": "No room for calibration pairs: scores have no ranks.",
-}
-
-
-def _blocks(length: int, shares: dict[str, float], gap: int, least: int) -> dict[str, tuple[int, int]]:
-    """Train first, then a block of at least `least` for each kind, `gap` between; if room is short, the last go."""
-    for count in range(len(shares), -1, -1):
-        kept = list(shares.items())[:count]
-        sizes = {kind: max(least, round(share * length)) for kind, share in kept}
-        room = length - sum(sizes.values()) - gap * count
-        if room >= least and room >= length / 2:
-            break
-    else:
-        room, sizes = length, {}
-    blocks, start = {"train": (0, room)}, room
-    for kind, size in sizes.items():
-        blocks[kind] = (start + gap, start + gap + size)
-        start += gap + size
-    return blocks
-
-
-def _cut(region: Region, axis: int, block: tuple[int, int]) -> Region:
-    window = list(region.window)
-    window[axis] = slice(*block)
-    return Region(region.frame, tuple(window))
-
-
 class Windows(Sequence[NDArray[Any]]):
     """Windows of frames, each read when it is asked for: `read` is the `source` or `target` of `PairedFrames`."""
 
@@ -374,92 +261,3 @@ class Windows(Sequence[NDArray[Any]]):
     def __getitem__(self, index: Any) -> Any:
         region = self._regions[index]
         return self._read(region.frame, region.window)
-
-
-@dataclass(frozen=True)
-class Patches:
-    """The patches of one step in network values: source and target float32 (N, C, [Z,] Y, X), and what is known.
-
-    `known` is float32 (N, 1, [Z,] Y, X), 1 = known; None where it is known everywhere.
-    """
-
-    source: torch.Tensor
-    target: torch.Tensor
-    known: torch.Tensor | None = None
-
-    def to(self, device: torch.device) -> "Patches":
-        """The same on `device`."""
-        known = None if self.known is None else self.known.to(device, non_blocking=True)
-        return Patches(self.source.to(device, non_blocking=True), self.target.to(device, non_blocking=True), known)
-
-
-TRIES = 8
-"""Windows that are drawn for a patch; the first that is known by half, or else the one known best, is taken."""
-
-
-@dataclass
-class PairedPatches:
-    """Random aligned patches of the regions, in network values; patch k of step s depends on (seed, s, k) alone."""
-
-    pairs: PairedFrames
-    regions: tuple[Region, ...]
-    config: Config
-    source_encoding: Encoding
-    target_encoding: Encoding
-    _cache: "LRUCache[int, tuple[NDArray[np.float32], ...]]" = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._cache = LRUCache(CACHE_BYTES, getsizeof=lambda frames: sum(frame.nbytes for frame in frames))
-        depth = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
-        planes = (min(self.config.patch_depth, depth),) * (len(self.regions[0].shape) - 2)
-        self.shape: tuple[int, ...] = (*planes, self.config.patch_size, self.config.patch_size)
-        side = round(self.config.patch_size / self.config.jitter)
-        self._drawn = (*planes, side, side)
-        areas = np.array([np.prod(region.shape) for region in self.regions], float)
-        self._chances = areas / areas.sum()  # every pixel is as likely as any other
-
-    def values(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
-        """Source, target and, unless it is everywhere, where known; each (C, [Z,] Y, X), in network values.
-
-        Whole frames are encoded and kept while they fit into `CACHE_BYTES`; of larger ones, only windows are.
-        """
-        maps = self.source_encoding.n_maps + self.target_encoding.n_maps + 1
-        if 4 * maps * prod(self.pairs.frame_shape(frame)) > CACHE_BYTES:
-            return self._encode(frame, window)
-        if frame not in self._cache:
-            self._cache[frame] = self._encode(frame, WHOLE)
-        return tuple(values[(slice(None), *window)] for values in self._cache[frame])
-
-    def _encode(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
-        source = self.source_encoding.encode(self.pairs.source(frame, window))
-        target = self.target_encoding.encode(self.pairs.target(frame, window))
-        if self.pairs.known_everywhere:
-            return source, target
-        return source, target, self.pairs.known(frame, window)[None].astype(np.float32)
-
-    def batch(self, step: int, stream: int = TRAINING) -> Patches:
-        """The patches of this step, of the shape `shape`."""
-        patches = [self._patch(step, k, stream) for k in range(self.config.batch_size)]
-        sides = [torch.from_numpy(np.stack(side)) for side in zip(*patches, strict=True)]
-        if self._drawn != self.shape:
-            mode = "bilinear" if len(self.shape) == 2 else "trilinear"
-            sides = [interpolate(side, self.shape, mode=mode) for side in sides]
-            sides[2:] = [(known == 1).float() for known in sides[2:]]
-        return Patches(*sides)
-
-    def _patch(self, step: int, k: int, stream: int) -> list[NDArray[np.float32]]:
-        random = np.random.default_rng([self.config.seed, stream, step, k])
-        drawn = [self._window(random) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
-        shares = [1.0] if len(drawn) == 1 else [float(self.values(f, window)[2].mean()) for f, window in drawn]
-        chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
-        frame, window = drawn[chosen]
-        turns = int(random.integers(4)) if self.config.rotate else 0
-        mirrored = self.config.flip and random.random() < 0.5
-        patch = [np.rot90(values, turns, axes=(-2, -1)) for values in self.values(frame, window)]
-        return [np.ascontiguousarray(np.flip(values, -1) if mirrored else values) for values in patch]
-
-    def _window(self, random: np.random.Generator) -> tuple[int, Window]:
-        region = self.regions[random.choice(len(self.regions), p=self._chances)]
-        sides = list(zip(region.window, self._drawn, strict=True))
-        starts = [int(random.integers(side.start, side.stop - length + 1)) for side, length in sides]
-        return region.frame, tuple(slice(a, a + length) for a, (_, length) in zip(starts, sides, strict=True))

@@ -1,0 +1,114 @@
+"""Who trains, who chooses the best model, who calibrates: parts of the pairs that never meet."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_pix2pix.core.config import Config
+from napari_pix2pix.core.pairs import PairedFrames, Region
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which regions train, which choose the best model, which calibrate; and a remark for each kind left out."""
+
+    train: tuple[Region, ...]
+    validation: tuple[Region, ...] = ()
+    calibration: tuple[Region, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def rows(self, pairs: PairedFrames) -> Iterator[dict[str, Any]]:
+        """One row per region, for `split.csv`."""
+        for kind in ("train", "validation", "calibration"):
+            for region in getattr(self, kind):
+                stack, frame = pairs.places[region.frame]
+                y, x = region.window[-2:]
+                window = {"y_start": y.start, "y_stop": y.stop, "x_start": x.start, "x_stop": x.stop}
+                files = (
+                    dict(zip(("source_sha256", "target_sha256"), pairs.hashes[stack], strict=True))
+                    if pairs.hashes
+                    else {}
+                )
+                names = {"name": pairs.names[stack], "group": pairs.groups[stack]}
+                yield {"kind": kind, **names, "frame": frame, **window, **files}
+
+
+def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
+    """Divide `pairs` into train, validation and calibration, the same for the same seed.
+
+    Several groups: whole groups, drawn at random. One group of several frames: contiguous blocks of frames with one
+    frame left out between them. One frame: blocks along its longer axis with `reach` pixels left out between them.
+    A kind for which there is no room is left out, with a remark.
+    """
+    shares = {"validation": config.validation_share, "calibration": config.calibration_share}
+    shares = {kind: share for kind, share in shares.items() if share}
+    regions = pairs.regions()
+    groups = sorted({pairs.groups[stack] for stack, _ in pairs.places})
+    found: dict[str, tuple[Region, ...]]
+    if len(groups) > 1:
+        order = np.random.default_rng(config.seed).permutation(len(groups))
+        shuffled = [groups[i] for i in order]
+        blocks = _blocks(len(groups), shares, gap=0, least=1)
+        members = {kind: {shuffled[i] for i in range(*block)} for kind, block in blocks.items()}
+        found = {
+            kind: tuple(r for r in regions if pairs.groups[pairs.places[r.frame][0]] in names)
+            for kind, names in members.items()
+        }
+    elif len(pairs.sources) > 1:
+        found = {"train": regions}  # a group never shares its pairs
+    elif len(pairs) > 1:
+        # Along T or Z, whichever is longer; all frames at one place of it stay together.
+        plan = pairs.source_plans[0]
+        n_z = len(pairs) // plan.length("T")
+        along_t = plan.length("T") >= n_z
+        blocks = _blocks(plan.length("T") if along_t else n_z, shares, gap=1, least=1)
+        places = [divmod(r.frame, n_z)[0 if along_t else 1] for r in regions]
+        found = {
+            kind: tuple(r for r, place in zip(regions, places, strict=True) if start <= place < stop)
+            for kind, (start, stop) in blocks.items()
+        }
+    else:
+        axis = int(np.argmax(regions[0].shape[-2:])) - 2
+        blocks = _blocks(regions[0].shape[axis], shares, gap=reach, least=config.patch_size)
+        found = {kind: (_cut(regions[0], axis, block),) for kind, block in blocks.items()}
+    if not pairs.known_everywhere:
+        found = {kind: tuple(r for r in part if pairs.known(r.frame, r.window).any()) for kind, part in found.items()}
+    if not found["train"]:
+        raise ValueError(
+            "Something of the targets that train must be known; all that is known fell to validation. Set aside less "
+            "(--validation-share, --calibration-share), or give validation pairs of their own."
+        )
+    missing = [kind for kind in shares if not found.get(kind)]
+    remarks = tuple(_REMARKS[kind] for kind in missing)
+    return Split(**found, remarks=remarks)
+
+
+_REMARKS = {
+    "validation": "No room for validation pairs: the last step's model is kept, not the best.",
+    "calibration": "No room for calibration pairs: scores have no ranks.",
+}
+
+
+def _blocks(length: int, shares: dict[str, float], gap: int, least: int) -> dict[str, tuple[int, int]]:
+    """Train first, then a block of at least `least` for each kind, `gap` between; if room is short, the last go."""
+    for count in range(len(shares), -1, -1):
+        kept = list(shares.items())[:count]
+        sizes = {kind: max(least, round(share * length)) for kind, share in kept}
+        room = length - sum(sizes.values()) - gap * count
+        if room >= least and room >= length / 2:
+            break
+    else:
+        room, sizes = length, {}
+    blocks, start = {"train": (0, room)}, room
+    for kind, size in sizes.items():
+        blocks[kind] = (start + gap, start + gap + size)
+        start += gap + size
+    return blocks
+
+
+def _cut(region: Region, axis: int, block: tuple[int, int]) -> Region:
+    window = list(region.window)
+    window[axis] = slice(*block)
+    return Region(region.frame, tuple(window))
