@@ -1,0 +1,63 @@
+"""Nobody judges what they learned from."""
+
+import numpy as np
+
+from napari_pix2pix.core.pairs import PairedFrames
+from napari_pix2pix.core.split import split_pairs
+from small import small_config
+
+
+def test_groups_stay_together() -> None:
+    """Pairs of one slide are never in two kinds, and every pair is in one."""
+    stacks = [np.zeros((40, 40), np.uint8)] * 20
+    pairs = PairedFrames(stacks, stacks, "YX", groups=[f"slide {i // 2}" for i in range(20)])
+    split = split_pairs(pairs, small_config(), reach=21)
+    kinds = [
+        {pairs.groups[region.frame] for region in part} for part in (split.train, split.validation, split.calibration)
+    ]
+    assert [len(kind) for kind in kinds] == [8, 1, 1]
+    assert len(set.union(*kinds)) == 10
+    assert split == split_pairs(pairs, small_config(), reach=21)
+    assert split != split_pairs(pairs, small_config(seed=1), reach=21)
+
+
+def test_frames_of_a_stack_are_blocks_with_a_gap() -> None:
+    """Within one stack kinds are contiguous, a frame apart."""
+    stack = np.zeros((20, 40, 40), np.uint8)
+    split = split_pairs(PairedFrames(stack, stack, "TYX"), small_config(), reach=21)
+    frames = [[region.frame for region in part] for part in (split.train, split.validation, split.calibration)]
+    assert frames == [list(range(14)), [15, 16], [18, 19]]
+
+
+def test_parts_of_an_image_are_apart_by_the_reach() -> None:
+    """Within one image kinds are blocks of at least a patch, the generator's reach apart."""
+    image = np.zeros((64, 400), np.uint8)
+    split = split_pairs(PairedFrames(image, image, "YX"), small_config(), reach=21)
+    columns = [part[0].window[1] for part in (split.train, split.validation, split.calibration)]
+    assert columns == [slice(0, 278), slice(299, 339), slice(360, 400)]
+
+
+def test_what_has_no_room_is_left_out_and_said() -> None:
+    """An image with room for training alone is trained on, with a remark for each kind left out."""
+    image = np.zeros((40, 40), np.uint8)
+    split = split_pairs(PairedFrames(image, image, "YX"), small_config(), reach=21)
+    assert not split.validation
+    assert not split.calibration
+    assert len(split.remarks) == 2
+    assert "scores have no ranks" in split.remarks[1]
+
+
+def test_a_stack_of_times_and_planes_is_cut_along_one_of_them() -> None:
+    """No kind holds a neighbour, in time or depth, of another: frames at one place of the longer axis stay together."""
+    stack = np.zeros((2, 10, 40, 40), np.uint8)
+    split = split_pairs(PairedFrames(stack, stack, "TZYX"), small_config(), reach=21)
+    planes = [{region.frame % 10 for region in part} for part in (split.train, split.validation, split.calibration)]
+    assert planes == [{0, 1, 2, 3, 4, 5}, {7}, {9}]
+    assert len(split.train) == 12
+
+
+def test_one_group_is_never_divided_between_kinds() -> None:
+    """Several files of one slide all train, and the remark says that nothing is left to validate on."""
+    stacks = [np.zeros((40, 40), np.uint8)] * 5
+    split = split_pairs(PairedFrames(stacks, stacks, "YX", groups=["slide"] * 5), small_config(), reach=21)
+    assert (len(split.train), len(split.validation), len(split.remarks)) == (5, 0, 2)
