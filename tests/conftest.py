@@ -18,7 +18,7 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 GRACE_S = 3.0
-"""After an error zarr's other reads of the same slice end on threads of its own; a file still open then is left open."""
+"""After an error zarr's other reads of a slice end on threads of their own; what is open after this is left open."""
 
 WITHOUT = " and ".join(name for name in ("napari", "pytestqt") if find_spec(name) is None)
 QT_LOADS = not WITHOUT and not ensure_display.missing_libraries()
