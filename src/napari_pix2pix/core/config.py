@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Norm = Literal["batch", "instance", "none"]
+Norm = Literal["batch", "batch-renorm", "instance", "none"]
 Objective = Literal["cross-entropy", "minimax", "least-squares", "hinge", "wgan-gp"]
 M = TypeVar("M", bound=BaseModel)
 
@@ -19,10 +19,14 @@ class Settings(BaseModel):
 
 
 class GeneratorConfig(Settings):
-    """The U-Net."""
+    """The generator."""
 
+    architecture: Literal["unet", "resnet-6", "resnet-9"] = "unet"
+    """A U-Net, or two downsamplings and as many residual blocks; levels and skips are the U-Net's."""
     levels: Annotated[int, Field(ge=1, le=8)] = 5
     """Downsamplings by two. A pixel of the source reaches 3·(2^levels - 1) px far."""
+    z_levels: Annotated[int, Field(ge=0, le=8)] = 0
+    """How many of the levels, the innermost, halve the planes of a volume, too: stacks are thin in Z."""
     base_channels: Annotated[int, Field(ge=1)] = 64
     """Channels of the first level; each level doubles them, up to eight times."""
     skips: bool = True
@@ -30,7 +34,19 @@ class GeneratorConfig(Settings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of channels' values dropped in the three innermost decoder levels: the noise z of the paper."""
     norm: Norm = "batch"
-    """Normalization layers. Only `batch` and `none` give exact tiles."""
+    """Normalization layers. All but `instance` give exact tiles."""
+
+    @property
+    def grid(self) -> int:
+        """The total stride along Y and X, in pixels."""
+        return 2**self.levels if self.architecture == "unet" else 4
+
+    def model_post_init(self, _: Any) -> None:
+        """Check what concerns two settings."""
+        if self.z_levels > (self.levels if self.architecture == "unet" else 2):
+            raise ValueError(
+                f"generator.z_levels must be at most the number of downsamplings; got {self.z_levels}. Choose fewer."
+            )
 
 
 class DiscriminatorConfig(Settings):
@@ -38,12 +54,21 @@ class DiscriminatorConfig(Settings):
 
     n_layers: Annotated[int, Field(ge=0, le=5)] = 3
     """Strided layers: 0 is the PixelGAN, then fields of 16, 34, 70, 142 and 286 px."""
+    z_layers: Annotated[int, Field(ge=0, le=5)] = 0
+    """How many of the strided layers, the last, halve the planes of a volume, too."""
     base_channels: Annotated[int, Field(ge=1)] = 64
     """Channels of the first layer; each strided layer doubles them, up to eight times."""
     conditional: bool = True
     """Whether it sees the source beside the image."""
     norm: Norm = "batch"
     """Normalization layers."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Check what concerns two settings."""
+        if self.z_layers > self.n_layers:
+            raise ValueError(
+                f"discriminator.z_layers must be at most n_layers, {self.n_layers}; got {self.z_layers}. Choose fewer."
+            )
 
 
 class NormalizationConfig(Settings):
@@ -107,6 +132,8 @@ class Config(Settings):
     """Weight of the gradient penalty of wgan-gp."""
     l2_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the mean squared error."""
+    shift_tolerance: Annotated[int, Field(ge=0, le=16)] = 0
+    """For pairs that are not quite registered: the L1 loss is the smallest over shifts of the target up to this, px."""
     discriminator_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the discriminator's loss; the paper halves it."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
@@ -115,6 +142,9 @@ class Config(Settings):
     """How the learning rate goes: as it is; to zero over the second half of the steps; to zero along a cosine."""
     clip_gradients: Annotated[float, Field(ge=0)] = 0.0
     """The largest norm of a network's gradient; 0 does not clip."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The model holds a moving average of the generator's weights, each step keeping this share of it; 0: the weights
+    themselves."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Of Adam."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -125,8 +155,14 @@ class Config(Settings):
     """Mirror patches at random, left-right."""
     rotate: bool = True
     """Turn patches by 0, 90, 180 or 270 degrees at random."""
+    intensity_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Brightness and contrast of the source vary at random by up to this share of its range."""
+    foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """For sparse images: this share of the patches is centred on foreground of the target."""
     validate_every: Annotated[int, Field(ge=1)] = 500
     """Steps between validations; the best model is kept."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Validations without a better model after which the training ends; 0: never before `steps`."""
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of the pairs set aside to choose the best model."""
     calibration_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
@@ -151,12 +187,13 @@ class Config(Settings):
                 "target_normalization.statistics must be training: a new image's target is not known, so its own "
                 "statistics could not be inverted; got image."
             )
-        grid = 2**self.generator.levels
+        grid = self.generator.grid
         if self.patch_size % grid:
             below = self.patch_size // grid * grid
             near = " and ".join(str(n) for n in (below, below + grid) if n)
+            named = f"with {self.generator.levels} levels" if self.generator.architecture == "unet" else "of this kind"
             raise ValueError(
-                f"patch_size must be a multiple of {grid} for a generator with {self.generator.levels} levels; "
+                f"patch_size must be a multiple of {grid} for a generator {named}; "
                 f"got {self.patch_size}. The nearest: {near}."
             )
 
