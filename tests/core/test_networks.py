@@ -1,11 +1,9 @@
 """The networks have the paper's size and shape."""
 
-import numpy as np
 import pytest
 import torch
 
 from napari_pix2pix.core.config import DiscriminatorConfig, GeneratorConfig
-from napari_pix2pix.core.networks.norms import image_statistics, recompute_statistics
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.unet import UNet
 
@@ -56,30 +54,3 @@ def test_only_a_conditional_discriminator_sees_the_source(conditional: bool) -> 
     with torch.no_grad():
         scores = [network(torch.rand(1, 1, 70, 70), image) for _ in range(2)]
     assert torch.equal(*scores) != conditional
-
-
-def test_recomputed_statistics_are_those_of_the_batches() -> None:
-    """After recomputing from one batch, frozen predictions equal those with that batch's own statistics."""
-    torch.manual_seed(0)
-    network = UNet(1, 1, GeneratorConfig(levels=3, base_channels=4, dropout=0))
-    batch = torch.rand(4, 1, 32, 32)
-    recompute_statistics(network, [batch])
-    with torch.no_grad():
-        frozen = network(batch)
-        own = network.train()(batch)
-    # The frozen variance is the unbiased one, as torch keeps it: n / (n - 1) of the batch's, n >= 4 * 8 * 8.
-    np.testing.assert_allclose(frozen, own, atol=2e-3)
-
-
-def test_image_statistics_leave_the_network_as_it_was() -> None:
-    """Looking at an image as the paper tests uses its statistics and dropout, and changes nothing for later."""
-    torch.manual_seed(0)
-    network = UNet(1, 1, GeneratorConfig(levels=4, base_channels=4)).eval()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    batch = torch.rand(1, 1, 32, 32)
-    with torch.no_grad():
-        frozen = network(batch)
-        with image_statistics(network):
-            assert not torch.equal(network(batch), network(batch))  # dropout
-        assert torch.equal(network(batch), frozen)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -38,7 +38,7 @@ class PatchGAN(nn.Module):
                 layers += [norm_layer(norm, width, spatial_dims), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers)
         self.fields: tuple[ReceptiveField, ...] = receptive_fields(self.layers)
-        initialize(self)
+        initialize(self, config.norm)
 
     def forward(self, source: Tensor, image: Tensor) -> Tensor:
         """A logit for each field of each pair."""

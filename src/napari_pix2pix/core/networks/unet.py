@@ -58,7 +58,7 @@ class UNet(nn.Module):
                     nn.Dropout(dropout) if dropout else nn.Identity(),
                 )
             )
-        initialize(self)
+        initialize(self, config.norm)
 
     def forward(self, source: Tensor) -> Tensor:
         """The image for each source."""
