@@ -80,9 +80,10 @@ class PairedPatches:
             return source, target
         return source, target, self.pairs.known(frame, window)[None].astype(np.float32)
 
-    def batch(self, step: int, stream: int = TRAINING) -> Patches:
-        """The patches of this step, of the shape `shape`."""
-        patches = [self._patch(step, k, stream) for k in range(self.config.batch_size)]
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Patches:
+        """The patches of this step, of the shape `shape`; only those with these `numbers`, if given."""
+        numbers = range(self.config.batch_size) if numbers is None else numbers
+        patches = [self._patch(step, k, stream) for k in numbers]
         sides = [torch.from_numpy(np.stack(side)) for side in zip(*patches, strict=True)]
         if self._drawn != self.shape:
             mode = "bilinear" if len(self.shape) == 2 else "trilinear"
@@ -106,3 +107,31 @@ class PairedPatches:
         sides = list(zip(region.window, self._drawn, strict=True))
         starts = [int(random.integers(side.start, side.stop - length + 1)) for side, length in sides]
         return region.frame, tuple(slice(a, a + length) for a, (_, length) in zip(starts, sides, strict=True))
+
+
+@dataclass(frozen=True)
+class MixedPatches:
+    """Patches of new pairs and of old ones, turn and turn about."""
+
+    new: PairedPatches
+    old: PairedPatches
+
+    @property
+    def pairs(self) -> PairedFrames:
+        """The new pairs."""
+        return self.new.pairs
+
+    def batch(self, step: int, stream: int = TRAINING) -> Patches:
+        """The patches of this step: those with odd numbers, counted over all steps, are old."""
+        count = self.new.config.batch_size
+        turn = step * count % 2
+        parts = [
+            patches.batch(step, stream, numbers)
+            for patches, numbers in ((self.new, range(turn, count, 2)), (self.old, range(1 - turn, count, 2)))
+            if numbers
+        ]
+        source, target = (torch.cat([getattr(part, side) for part in parts]) for side in ("source", "target"))
+        if all(part.known is None for part in parts):
+            return Patches(source, target)
+        known = [torch.ones_like(part.target[:, :1]) if part.known is None else part.known for part in parts]
+        return Patches(source, target, torch.cat(known))

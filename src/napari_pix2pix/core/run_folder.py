@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.config import Config, read_json_object, validated
+from napari_pix2pix.core.config import read_json_object
 from napari_pix2pix.core.tensor_files import read_tensors
 
 
@@ -57,12 +57,12 @@ class RunFolder:
         for path in (*(self.path / name for name in self.FILES), *self.path.glob("previews/*.png")):
             path.unlink(missing_ok=True)
 
-    def config(self) -> Config:
-        """The settings of the run."""
+    def plan(self) -> dict[str, Any]:
+        """What `write_plan` wrote."""
         for name in ("config.json", "checkpoint.safetensors"):
             if not (self.path / name).is_file():
                 raise FileNotFoundError(f"A run to resume must hold {name}; {self.path} has none. Check the path.")
-        return validated(Config, read_json_object(self.path / "config.json")["config"])
+        return read_json_object(self.path / "config.json")
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The tensors and the state to go on from."""

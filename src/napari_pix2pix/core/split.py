@@ -1,6 +1,6 @@
 """Who trains, who chooses the best model, who calibrates: parts of the pairs that never meet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,19 @@ class Split:
                 )
                 names = {"name": pairs.names[stack], "group": pairs.groups[stack]}
                 yield {"kind": kind, **names, "frame": frame, **window, **files}
+
+
+def windows_of(pairs: PairedFrames, rows: Iterable[dict[str, Any]], kind: str) -> tuple[Region, ...]:
+    """The regions of `kind` that `Split.rows` told; rows of pairs that are not there are left out."""
+    frames = {(pairs.names[stack], frame): i for i, (stack, frame) in enumerate(pairs.places)}
+    found = []
+    for row in rows:
+        if row["kind"] == kind and (row["name"], row["frame"]) in frames:
+            frame = frames[row["name"], row["frame"]]
+            planes = tuple(slice(0, n) for n in pairs.frame_shape(frame)[:-2])
+            y, x = (slice(row[f"{axis}_start"], row[f"{axis}_stop"]) for axis in "yx")
+            found.append(Region(frame, (*planes, y, x)))
+    return tuple(found)
 
 
 def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:

@@ -20,16 +20,18 @@ from torch import Tensor
 import napari_pix2pix
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
-from napari_pix2pix.core.encoding import fit_encoding, guess_kind
+from napari_pix2pix.core.encoding import Encoding, fit_encoding, guess_kind
 from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, measure
-from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
+from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, set_up
 from napari_pix2pix.core.model import SourceView, TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames, Region, Windows
-from napari_pix2pix.core.patches import STATISTICS, PairedPatches, Patches
+from napari_pix2pix.core.patches import STATISTICS, MixedPatches, PairedPatches, Patches
 from napari_pix2pix.core.run_folder import RunFolder
-from napari_pix2pix.core.split import Split, split_pairs
-from napari_pix2pix.core.tensor_files import write_tensors
+from napari_pix2pix.core.signs import discriminator_too_strong, generator_collapsed
+from napari_pix2pix.core.split import Split, split_pairs, windows_of
+from napari_pix2pix.core.start import Start
+from napari_pix2pix.core.tensor_files import under, write_tensors
 
 HISTORY_EVERY = 10
 """Steps per row of `history.csv`; losses are read from the device no more often."""
@@ -91,6 +93,8 @@ def train(
     *,
     out: Path | str,
     validation: PairedFrames | None = None,
+    initial: TrainedModel | None = None,
+    old_pairs: PairedFrames | None = None,
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
@@ -105,11 +109,16 @@ def train(
     pairs
         What to learn from. Unless given, validation and calibration pairs are taken out of them.
     config
-        The settings; None: the preset `microscopy`. A resumed run keeps its own.
+        The settings; None: those of `initial`, or the preset `microscopy`. A resumed run keeps its own.
     out
         The run folder; `model.safetensors` in it is the result.
     validation
         Pairs that choose the best model.
+    initial
+        A model to start from: its weights, and how it reads sources and targets. A resumed run needs it no more.
+    old_pairs
+        The pairs that `initial` was made from: every second patch is of those that trained it, so that it does not
+        forget what it knew.
     resume
         Go on where the run in `out` stopped: bit for bit as if it had not, on the CPU with as many threads.
     overwrite
@@ -122,7 +131,7 @@ def train(
     Raises
     ------
     ValueError
-        If the pairs cannot be trained on or the settings do not fit them.
+        If the pairs cannot be trained on, or the settings or `initial` do not fit them.
     FileExistsError
         If `out` holds something and neither `resume` nor `overwrite` is set.
     FileNotFoundError
@@ -130,11 +139,11 @@ def train(
     """
     run = RunFolder(Path(out))
     if resume:
-        config = run.config()
+        start = Start.again(run)
     else:
-        config = config or Config()
+        start = Start.with_model(initial, config) if initial else Start(config or Config())
         run.require_free(overwrite)
-    loop = _Loop.prepare(pairs, validation, config, pick_device(device), provenance or {}, run)
+    loop = _Loop.prepare(pairs, validation, old_pairs, start, pick_device(device), provenance or {}, run)
     lock = run.lock()
     try:
         if resume:
@@ -160,15 +169,20 @@ class _Loop:
     """Everything a training holds between two steps."""
 
     config: Config
-    patches: PairedPatches
+    patches: PairedPatches | MixedPatches
     judged: PairedFrames
     judged_regions: tuple[Region, ...]
     split: Split
     model: TrainedModel
     method: Pix2Pix
     run: RunFolder
+    threads: int
+    average: Average | None = None
     step: int = 0
+    last: int = 0
     best: float | None = None
+    worse: int = 0
+    warned: set[str] = field(default_factory=set)
     sums: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -177,18 +191,21 @@ class _Loop:
         cls,
         pairs: PairedFrames,
         validation: PairedFrames | None,
-        config: Config,
+        old_pairs: PairedFrames | None,
+        start: Start,
         device: torch.device,
         provenance: dict[str, Any],
         run: RunFolder,
     ) -> "_Loop":
         """Check the pairs, resolve the settings against them, make the networks."""
-        pairs.require_patches(config.patch_size, 2**config.generator.levels)
+        config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
+        pairs.require_patches(config.patch_size, config.generator.grid)
         pairs.require_trainable()
         pairs = _settle_empty_frames(pairs, config)
 
         # Who trains, who judges.
-        reach = 3 * (2**config.generator.levels - 1)
+        with torch.device("meta"):
+            reach = max(networks(config, 1, 1, spatial_dims)[0].reach)
         if validation is not None:
             _require_same_channels(pairs, validation)
             validation = _settle_empty_frames(validation, config)
@@ -198,30 +215,19 @@ class _Loop:
             split = split_pairs(pairs, config, reach)
             judged, judged_regions = pairs, split.validation
 
-        # Grey values and labels to network values, fitted on what trains.
-        sources, targets = Windows(pairs.source, split.train), Windows(pairs.target, split.train)
-        everywhere = Windows(pairs.source, pairs.regions())
-        source_encoding = fit_encoding(
-            everywhere if config.source_kind == "classes" else sources,
-            config.source_kind,
-            config.source_normalization,
-            limit=1.0,
-        )
-        kind = guess_kind(targets) if config.target_kind == "auto" else config.target_kind
-        taught = pairs.regions() if kind == "classes" else split.train  # every class has a channel
-        target_encoding = fit_encoding(
-            Windows(pairs.target, taught),
-            kind,
-            config.target_normalization,
-            known=None if pairs.known_everywhere else Windows(pairs.known, taught),
-            rare_classes_weigh=config.class_weights == "rare",
-        )
+        source_encoding, target_encoding = start.encodings or _fitted(pairs, split, config)
+        start.require_fitting(pairs)
 
         # Networks and their optimizers.
         torch.manual_seed(_seed(config.seed, 0))
-        spatial_dims = len(pairs.source_plans[0].spatial)
         generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps, spatial_dims)
-        precision = resolve_precision(config.precision, device)
+        start.load(generator, discriminator)
+        told = {"device": device.type, "threads": torch.get_num_threads(), **start.machine}
+        precision = told.setdefault("precision", resolve_precision(config.precision, device))
+        if told["device"] != device.type:
+            warnings.warn(
+                f"This run was started on {told['device']} and goes on on {device.type}: not bit for bit.", stacklevel=3
+            )
         fabric = Fabric(
             accelerator=device.type,
             devices=[device.index or 0] if device.type == "cuda" else 1,
@@ -229,9 +235,11 @@ class _Loop:
         )
         fabric.launch()
         method = set_up(config, fabric, generator, discriminator, target_encoding.weights)
+        average = Average(generator, config.ema_decay) if config.ema_decay else None
         view = SourceView.of(pairs.source_plans[0])
         channel_axis = max(plan.channel_axis for plan in pairs.target_plans)  # "S" where any target is RGB
-        model = TrainedModel(config, generator, discriminator, source_encoding, target_encoding, view, channel_axis)
+        shown = average.module if average else generator
+        model = TrainedModel(config, shown, discriminator, source_encoding, target_encoding, view, channel_axis)
         model.provenance = {
             "pairs": provenance,
             "split": {
@@ -239,14 +247,21 @@ class _Loop:
                 "validation": len(judged_regions),
                 "calibration": len(split.calibration),
             },
+            "regions": list(split.rows(pairs)),
             "seed": config.seed,
-            "device": device.type,
-            "precision": precision,
-            "threads": torch.get_num_threads(),
+            **told,
             "versions": {"napari-pix2pix": napari_pix2pix.__version__, "torch": torch.__version__},
         }
-        patches = PairedPatches(pairs, split.train, config, source_encoding, target_encoding)
-        return cls(config, patches, judged, judged_regions, split, model, method, run)
+        if start.old_regions:
+            model.provenance["old_regions"] = start.old_regions
+        encodings = source_encoding, target_encoding
+        new = PairedPatches(pairs, split.train, config, *encodings)
+        patches: PairedPatches | MixedPatches = new
+        if old_pairs is not None:
+            old = windows_of(old_pairs, start.old_regions, "train")
+            patches = MixedPatches(new, PairedPatches(old_pairs, old, config, *encodings))
+        run_with = patches, judged, judged_regions, split, model, method, run
+        return cls(config, *run_with, threads=told["threads"], average=average, last=config.steps)
 
     def plan(self) -> dict[str, Any]:
         """The resolved plan, for `config.json`."""
@@ -258,28 +273,36 @@ class _Loop:
         """Step to the end and report each step; when closed before, save what a later run needs to go on."""
         config, first, started = self.config, self.step, time.monotonic()
         losses: dict[str, float] = {}
+        threads_before = torch.get_num_threads()
         try:
+            torch.set_num_threads(self.threads)
             saved = started
             for patches in self._batches():
                 # One step.
                 torch.manual_seed(_seed(config.seed, self.step))  # dropout
-                self.model.generator.train()
+                self.method.generator.train()
                 self.method.set_learning_rate(self.step)
                 self._add(self.method.step(patches.source, patches.target, patches.known))
+                if self.average is not None:
+                    self.average.update_parameters(self.method.generator)
                 self.step += 1
 
                 # What to tell, and to keep.
                 if self._due(HISTORY_EVERY) or self._due(config.validate_every):
                     losses = self._mean_losses()
                 metrics = self._validate() if self._due(config.validate_every) else {}
+                if config.patience and self.worse == config.patience:
+                    self.last = self.step
                 preview = self._preview() if self._due(PREVIEW_EVERY) or self.step == first + 1 else None
                 now = time.monotonic()
-                if now - saved > CHECKPOINT_EVERY_S or self.step == config.steps:
+                if now - saved > CHECKPOINT_EVERY_S or self.step == self.last:
                     self.save()
                     saved = now
-                remaining = (now - started) / (self.step - first) * (config.steps - self.step)
-                yield Report(self.step, config.steps, losses, metrics, preview, now - started, remaining)
-            yield Report(self.step, config.steps, losses, model=load_model(self.run.model, str(self.model.device)))
+                remaining = (now - started) / (self.step - first) * (self.last - self.step)
+                yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
+                if self.step == self.last:
+                    break
+            yield Report(self.step, self.last, losses, model=load_model(self.run.model, str(self.model.device)))
         except GeneratorExit:
             self.save()
             if self.best is None:
@@ -287,16 +310,17 @@ class _Loop:
                 self._keep({})
             raise
         finally:
+            torch.set_num_threads(threads_before)
             lock.release()
 
     def _due(self, every: int) -> bool:
-        return self.step % every == 0 or self.step == self.config.steps
+        return self.step % every == 0 or self.step == self.last
 
     def _batches(self) -> Iterator[Patches]:
         """The batch of each step that is left, prepared while the device works on the one before."""
         with ThreadPoolExecutor(1, "patches") as loader:
             upcoming = loader.submit(self.patches.batch, self.step)
-            for step in range(self.step + 1, self.config.steps + 1):
+            for step in range(self.step + 1, self.last + 1):
                 batch = upcoming.result()
                 upcoming = loader.submit(self.patches.batch, step)
                 yield batch.to(self.model.device)
@@ -307,16 +331,34 @@ class _Loop:
 
     def _mean_losses(self) -> dict[str, float]:
         """Means since the last call, as a new row of the history."""
+        self._require_finite()
         steps = self.step - (self.history[-1]["step"] if self.history else 0)
         means = {name: float(total) / steps for name, total in self.sums.items()}
-        if not all(math.isfinite(mean) for mean in means.values()):
-            raise RuntimeError(
-                f"Losses must stay finite; at step {self.step} they are {means}. Lower --learning-rate; "
-                "the run folder keeps the model from before."
-            )
         self.sums = {}
         self.history.append({"step": self.step, **means})
+        self._warn_once(discriminator_too_strong(self.history, self.config.objective))
         return means
+
+    def _require_finite(self) -> None:
+        """Stop before anything that is not finite is kept; the run folder holds a model, if need be the last saved."""
+        sums = {name: float(total) for name, total in self.sums.items()}
+        if all(map(math.isfinite, sums.values())):
+            return
+        broken = ", ".join(f"{name} {value}" for name, value in sums.items() if not math.isfinite(value))
+        step = self.step
+        if self.best is None:
+            self.restore(*self.run.checkpoint())
+            self._settle()
+            self._keep({})
+        raise RuntimeError(
+            f"Losses must stay finite; at step {step}: {broken}. {self.run.model} is the model from before. Lower "
+            "--learning-rate or set --clip-gradients 1."
+        )
+
+    def _warn_once(self, sentence: str | None) -> None:
+        if sentence and sentence not in self.warned:
+            self.warned.add(sentence)
+            warnings.warn(sentence, stacklevel=4)
 
     def _validate(self) -> dict[str, float]:
         """Figures on the validation pairs; the best model is saved. Without such pairs, the present one is."""
@@ -327,17 +369,15 @@ class _Loop:
         kind = self.model.target_encoding.kind
         targets = [self.judged.target(region.frame, region.window) for region in self.judged_regions]
         data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
+        sources = (self.judged.source(region.frame, region.window) for region in self.judged_regions)
+        predictions = [self.model.predict_frame(source) for source in sources]
+        known = [self.judged.known(region.frame, region.window) for region in self.judged_regions]
+        classes = self.model.target_encoding.classes
         rows = [
-            measure(
-                self.model.predict_frame(self.judged.source(region.frame, region.window)),
-                target,
-                kind,
-                data_range,
-                self.judged.known(region.frame, region.window),
-                self.model.target_encoding.classes,
-            )
-            for region, target in zip(self.judged_regions, targets, strict=True)
+            measure(prediction, target, kind, data_range, seen, classes)
+            for prediction, target, seen in zip(predictions, targets, known, strict=True)
         ]
+        self._warn_once(generator_collapsed(predictions, targets))
         figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
         chosen = figures[CHOOSES[kind]]
         if (
@@ -345,8 +385,10 @@ class _Loop:
             or not math.isfinite(self.best)
             or (chosen > self.best if HIGHER_IS_BETTER[CHOOSES[kind]] else chosen < self.best)
         ):
-            self.best = chosen
+            self.best, self.worse = chosen, 0
             self._keep({"validation": figures})
+        else:
+            self.worse += 1
         self.history[-1] |= {f"validation_{name}": value for name, value in figures.items()}
         return figures
 
@@ -377,37 +419,48 @@ class _Loop:
 
     def save(self) -> None:
         """The history, then the checkpoint."""
+        self._require_finite()
         names = sorted({name for row in self.history for name in row} - {"step"})
         self.run.write_rows("history.csv", self.history, ["step", *names])
-        optimizers = {"g": self.method.generator_optimizer, "d": self.method.discriminator_optimizer}
-        moments = {
-            f"optimizer.{prefix}.{i}.{name}": value
-            for prefix, optimizer in optimizers.items()
-            if optimizer is not None
-            for i, moment in optimizer.state_dict()["state"].items()
-            for name, value in moment.items()
-        }
         sums = {f"sums.{name}": total for name, total in self.sums.items()}
-        state = {"step": self.step, "best": self.best, "history": self.history, "model": self.model.content()}
-        write_tensors(self.run.path / "checkpoint.safetensors", {**self.model.tensors(), **moments, **sums}, state)
+        state = {name: getattr(self, name) for name in ("step", "last", "best", "worse", "history")}
+        state["model"] = self.model.content()
+        tensors, state["scaler"] = self.method.state()
+        if self.average is not None:
+            tensors |= {f"trained.{name}": tensor for name, tensor in self.method.generator.state_dict().items()}
+        write_tensors(self.run.path / "checkpoint.safetensors", {**self.model.tensors(), **tensors, **sums}, state)
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Be where the checkpoint was."""
-        self.step, self.best, self.history = state["step"], state["best"], state["history"]
+        self.step, self.last, self.history = state["step"], state.get("last", self.last), state["history"]
+        self.best, self.worse = state["best"], state.get("worse", 0)
         self.model.provenance = state["model"]["provenance"]
-        device = self.model.device
-        self.sums = {name[5:]: value.to(device) for name, value in tensors.items() if name.startswith("sums.")}
+        self.sums = {name: value.to(self.model.device) for name, value in under("sums.", tensors).items()}
         for prefix, network in (("generator.", self.model.generator), ("discriminator.", self.model.discriminator)):
             if network is not None:
-                network.load_state_dict(_under(prefix, tensors))
-        optimizers = {"g": self.method.generator_optimizer, "d": self.method.discriminator_optimizer}
-        for prefix, optimizer in optimizers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in _under(f"optimizer.{prefix}.", tensors).items():
-                index, key = name.split(".")
-                moments.setdefault(int(index), {})[key] = value
-            if optimizer is not None:
-                optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+                network.load_state_dict(under(prefix, tensors))
+        if self.average is not None:
+            self.method.generator.load_state_dict(under("trained.", tensors))
+            self.average.n_averaged.fill_(self.step)
+        self.method.restore(tensors, state.get("scaler", {}))
+
+
+def _fitted(pairs: PairedFrames, split: Split, config: Config) -> tuple[Encoding, Encoding]:
+    """Grey values and labels to network values and back, fitted on what trains."""
+    sources, targets = Windows(pairs.source, split.train), Windows(pairs.target, split.train)
+    every_class = Windows(pairs.source, pairs.regions()) if config.source_kind == "classes" else sources
+    kind = guess_kind(targets) if config.target_kind == "auto" else config.target_kind
+    taught = pairs.regions() if kind == "classes" else split.train  # every class has a channel
+    return (
+        fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0),
+        fit_encoding(
+            Windows(pairs.target, taught),
+            kind,
+            config.target_normalization,
+            known=None if pairs.known_everywhere else Windows(pairs.known, taught),
+            rare_classes_weigh=config.class_weights == "rare",
+        ),
+    )
 
 
 def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> None:
@@ -443,10 +496,6 @@ def _settle_empty_frames(pairs: PairedFrames, config: Config) -> PairedFrames:
             f"frames have none, the first is {pairs.name(min(empty))}. Choose --empty-frames empty or unlabelled."
         )
     return pairs.without(empty)
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _middle(side: slice, length: int) -> slice:

@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from functools import partial
 from math import cos, pi
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.losses import discriminator_loss, generator_loss, gradient_penalty, l1_loss, l2_loss
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.unet import UNet
+from napari_pix2pix.core.tensor_files import under
 
 
 @dataclass
@@ -87,6 +90,32 @@ class Pix2Pix:
             for group in optimizer.param_groups if optimizer is not None else ():
                 group["lr"] = config.learning_rate * factor
 
+    # What a resumed training needs beside the networks' weights
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """The optimizers there are, by a letter."""
+        found = {"g": self.generator_optimizer, "d": self.discriminator_optimizer}
+        return {name: optimizer for name, optimizer in found.items() if optimizer is not None}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The optimizers' moments, and the loss scale."""
+        tensors: dict[str, Tensor] = {}
+        for letter, optimizer in self.optimizers.items():
+            for i, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{letter}.{i}.{name}": moment for name, moment in moments.items()}
+        return tensors, self.fabric.strategy.precision.state_dict()
+
+    def restore(self, tensors: dict[str, Tensor], scaler: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        for letter, optimizer in self.optimizers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in under(f"optimizer.{letter}.", tensors).items():
+                index, key = name.split(".")
+                moments.setdefault(int(index), {})[key] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+        self.fabric.strategy.precision.load_state_dict(scaler)
+
 
 def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | None) -> Tensor | None:
     """What each pixel weighs in the L1 loss, (N, 1, [Z,] Y, X): the weight of its class where known, else 0."""
@@ -104,6 +133,15 @@ def networks(
     if config.gan_weight == 0:
         return generator, None
     return generator, PatchGAN(source_channels, image_channels, config.discriminator, spatial_dims)
+
+
+class Average(AveragedModel):
+    """A copy whose weights follow those of a generator, each step keeping `decay` of what they were."""
+
+    module: UNet
+
+    def __init__(self, generator: UNet, decay: float) -> None:
+        super().__init__(generator, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
 
 def set_up(
