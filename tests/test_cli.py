@@ -189,7 +189,7 @@ def bad_requests() -> list:
         ("unknown device", swap(train, "cpu", "cuda:9"), "device must be auto or one of"),
         ("no model", swap(predict, "{model}", "{source}"), "A model must be a safetensors file written by `train`"),
         ("missing model", swap(predict, "{model}", "{new}"), "A model must be a file written by `train`"),
-        ("wrong channels", swap(predict, "{source}", "{rgb}"), "must have 1 channels; got 3"),
+        ("wrong channels", swap(predict, "{source}", "{rgb}"), "must have 1 channel; got 3"),
         ("existing output", swap(predict, "{new}/p.tif", "{narrow}"), "An output must not exist yet"),
         ("output is input", swap(predict, "{new}/p.tif", "{source}"), "An output must not replace an input"),
         ("unwritable output", swap(predict, "{new}/p.tif", "/proc/nowhere/p.tif"), "folder must be writable"),
@@ -307,6 +307,54 @@ def test_train_reads_pairs_as_it_is_told(tmp_path, capsys) -> None:
     assert row["target_sha256"] == hashlib.sha256((tmp_path / "stain.tif").read_bytes()).hexdigest()
     words = ["train", tmp_path / "volume.tif", tmp_path / "p.tif", "--z", "channels", "--out", tmp_path / "again"]
     assert "The target of volume is a prediction, not the truth" in run(capsys, *words, *SMALL_FLAGS)[2]
+
+
+def test_channels_of_a_source_may_come_from_two_files(tmp_path, capsys) -> None:
+    """Joined from two folders or one file with two channels: the same model, prediction, scores and figures."""
+    for i in range(3):
+        bright, labels = blobs(seed=i)
+        images = {"a": bright, "b": 4000 - bright[::-1], "ab": np.stack([bright, 4000 - bright[::-1]]), "t": labels}
+        for side, image in images.items():
+            (tmp_path / side).mkdir(exist_ok=True)
+            name = f"{i}_phase" if side == "b" else f"{i}"
+            axes = "CYX" if image.ndim == 3 else "YX"
+            tifffile.imwrite(tmp_path / side / f"{name}.tif", image, photometric="minisblack", metadata={"axes": axes})
+    more = ["--source-more", f"{tmp_path}/b/*_phase.tif"]
+    results = {}
+    for name, sides in (("joined", ["a", "t", *more]), ("one", ["ab", "t"])):
+        words = [tmp_path / word if len(word) < 3 else word for word in sides]
+        assert run(capsys, "train", *words, "--out", tmp_path / name, *FLAGS)[0] == 0
+        model = tmp_path / name / "model.safetensors"
+        also = words[2:]
+        results[name] = [core.load_model(model, "cpu").tensors()]
+        assert run(capsys, "predict", model, words[0], "--out", tmp_path / f"{name} p", *also)[0] == 0
+        assert run(capsys, "score", model, *words[:2], "--out", tmp_path / f"{name} s", *also)[0] == 0
+        assert run(capsys, "evaluate", model, *words[:2], "--out", tmp_path / f"{name} e", *also)[0] == 0
+        for kind in "ps":
+            results[name] += [tifffile.imread(path) for path in sorted((tmp_path / f"{name} {kind}").iterdir())]
+        results[name].append(json.loads((tmp_path / f"{name} e" / "metrics.json").read_text()))
+    (weights, *images, figures), (other, *others, same) = results.values()
+    assert all((value == other[name]).all() for name, value in weights.items())
+    assert figures == same
+    for one, two in zip(images, others, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+    model = tmp_path / "joined" / "model.safetensors"
+    code, _, err = run(capsys, "predict", model, tmp_path / "a" / "0.tif", "--out", tmp_path / "p.tif")
+    assert (code, "must have 2 channels; got 1" in err, "--source-more" in err) == (2, True, True)
+    words = [model, tmp_path / "a" / "0.tif", "--out", tmp_path / "p.tif", "--source-more", tmp_path / "b/0_phase.tif"]
+    assert run(capsys, "predict", *words)[0] == 0
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "p.tif"), images[0])
+    origin = json.loads(open_stack(tmp_path / "p.tif").description)["source"]
+    assert [said["name"] for said in (origin, *origin["more"])] == ["0.tif", "0_phase.tif"]
+
+    judges = ["--validation-source", tmp_path / "a/2.tif", "--validation-target", tmp_path / "t/2.tif"]
+    pair = [tmp_path / "a/0.tif", tmp_path / "t/0.tif", "--source-more", tmp_path / "b/0_phase.tif"]
+    code, _, err = run(capsys, "train", *pair, *judges, "--out", tmp_path / "judged", *FLAGS)
+    assert (code, "--validation-source-more" in err) == (2, True)
+    judges += ["--validation-source-more", tmp_path / "b/2_phase.tif"]
+    assert run(capsys, "train", *pair, *judges, "--out", tmp_path / "judged", *FLAGS)[0] == 0
+    assert run(capsys, "train", "--resume", tmp_path / "judged")[0] == 0
 
 
 def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:

@@ -57,6 +57,7 @@ Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
 Out = Annotated[Path, Parameter(help="Where the result goes.")]
 Axes = Annotated[str | None, Parameter(help="One letter of TZCYXS per axis, where the file does not say.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
+SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]
 TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
 
@@ -137,6 +138,8 @@ def train(
     pairs: Pairs = None,
     validation_source: Annotated[Path | None, Parameter(help="Pairs that choose the best model.")] = None,
     validation_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
+    validation_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
+    validation_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
@@ -160,7 +163,8 @@ def train(
         pairs = pairs or PairSettings()
         stacks, judges = open_stacks(source, target, pairs), None
         if validation_source is not None:
-            judged = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None})
+            own: dict[str, Any] = {"source_more": validation_source_more, "target_more": validation_target_more}
+            judged = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None, **own})
             judges = open_stacks(validation_source, validation_target, judged)
             _require_other_files(stacks, judges)
         yield from _told(stacks)
@@ -193,6 +197,7 @@ def predict(
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one source, else a folder.")],
     source_axes: Axes = None,
+    source_more: SourceMore = (),
     tile_size: TileSize = None,
     overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
     seed_threshold: Annotated[
@@ -206,12 +211,13 @@ def predict(
     overwrite: Overwrite = False,
 ) -> Events:
     """Predict the target of each source."""
-    from napari_pix2pix.files.folders import list_images
+    from napari_pix2pix.files.folders import further_paths, list_images, named_as
     from napari_pix2pix.files.results import maps_path, predict_file
 
-    sources = [path for given in source for path in list_images(given)]
+    names = {path: named_as(given)(path) for given in source for path in list_images(given)}
+    more = further_paths(source_more, list(names.values()))
     loaded = _load(model, device)
-    jobs = _outputs(sources, out, overwrite)
+    jobs = _outputs(list(names), out, overwrite)
     kept = [maps_path(result) for _, result in jobs if keep_maps and maps_path(result).exists()]
     if kept and not overwrite:
         raise FileExistsError(f"An output must not exist yet; {kept[0]} does. Choose another --out or --overwrite.")
@@ -222,6 +228,7 @@ def predict(
             path,
             result,
             source_axes,
+            more=more[names[path]],
             tile_size=tile_size,
             overlap=overlap,
             seed_threshold=seed_threshold,
@@ -240,23 +247,27 @@ def score(
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one image, else a folder.")],
     source_axes: Axes = None,
+    source_more: SourceMore = (),
     image_axes: Axes = None,
     tile_size: TileSize = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
-    from napari_pix2pix.files.folders import pair_paths
+    from napari_pix2pix.files.folders import further_paths, named_pairs
     from napari_pix2pix.files.results import score_file
 
-    sources = {image_path: source_path for source_path, image_path in pair_paths(source, image)}
+    pairs = named_pairs(source, image)
+    more = further_paths(source_more, list(pairs))
+    given = {image_path: (source_path, more[name]) for name, (source_path, image_path) in pairs.items()}
     loaded = _load(model, device)
-    jobs = _outputs(list(sources), out, overwrite)
-    yield from _each(
-        jobs,
-        lambda path, result: score_file(loaded, sources[path], path, result, source_axes, image_axes, tile_size),
-        "patch scores",
-    )
+    jobs = _outputs(list(given), out, overwrite)
+
+    def work(path: Path, result: Path) -> Iterator[Event]:
+        source_path, others = given[path]
+        return score_file(loaded, source_path, path, result, source_axes, image_axes, tile_size, more=others)
+
+    yield from _each(jobs, work, "patch scores")
 
 
 @app.command

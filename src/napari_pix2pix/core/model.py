@@ -366,11 +366,16 @@ class TrainedModel:
                 "The source is grey where the model expects colours; its grey is each colour's.", stacklevel=3
             )
         if plan.n_channels != expected:
+            few = "; channels in further files come with --source-more" if plan.n_channels < expected else ""
             raise ValueError(
-                f"A source for this model must have {expected} channels; got {plan.n_channels} "
-                f"({plan.axes}, {plan.shape}). Choose other channels or give the axes."
+                f"A source for this model must have {_count(expected)}; got {plan.n_channels} "
+                f"({plan.axes}, {plan.shape}). Choose other channels or give the axes{few}."
             )
         return plan
+
+
+def _count(channels: int) -> str:
+    return f"{channels} channel" + ("s" if channels > 1 else "")
 
 
 def _unknown(frame: NDArray[Any]) -> NDArray[np.bool_]:

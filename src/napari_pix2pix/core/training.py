@@ -416,7 +416,8 @@ def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> Non
         if (ours.n_channels, ours.spatial) != (theirs.n_channels, theirs.spatial):
             raise ValueError(
                 f"Validation pairs must have the channels of the others; got {theirs.n_channels} "
-                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes})."
+                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Channels in further files come with "
+                "--validation-source-more and --validation-target-more."
             )
 
 

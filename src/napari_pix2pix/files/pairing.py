@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_pix2pix.core.config import PairSettings, validated
 from napari_pix2pix.files.folders import PairedFiles, list_images, open_pairs
 from napari_pix2pix.files.groups import read_groups
-from napari_pix2pix.files.stacks import Stack, open_stack, sha256, stem
+from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256, stem
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.pairs import PairedFrames
@@ -55,7 +55,7 @@ class PairedStacks:
                 else None,
             ),
             z=said.z,
-            hashes=[(a["sha256"], b["sha256"]) for a, b in zip(*self._identities[:2], strict=True)],
+            hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)],
         )
 
     @cached_property
@@ -96,6 +96,7 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
         settings.target_axes,
         side_by_side=settings.side_by_side,
         pair_by=settings.pair_by,
+        more=(settings.source_more, settings.target_more),
         skip_bad=settings.skip_bad,
     )
     masks = _open_masks(settings.valid, files.names) if settings.valid else ()
@@ -115,11 +116,7 @@ def reopen(provenance: dict[str, Any]) -> PairedStacks:
     """
     sides = []
     for side in ("sources", "targets", "masks"):
-        stacks = tuple(open_stack(said["path"], said["axes"], said.get("half")) for said in provenance[side])
-        for stack, said in zip(stacks, provenance[side], strict=True):
-            if sha256(stack.path) != said["sha256"]:
-                raise ValueError(f"A resumed run must find its pairs unchanged; {stack.path} has changed. Restore it.")
-        sides.append(stacks)
+        sides.append(tuple(join_stacks([*map(_unchanged, (said, *said.get("more", ())))]) for said in provenance[side]))
     settings = validated(PairSettings, provenance["settings"])
     files = PairedFiles(tuple(provenance["names"]), sides[0], sides[1])
     return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]))
@@ -161,5 +158,21 @@ def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:
 
 
 def _identity(stack: Stack) -> dict[str, Any]:
+    """Where to find the stack again; `more` are the further files of its channels."""
+    if stack.parts:
+        first, *more = map(_identity, stack.parts)
+        return first | {"more": more}
     said = {"path": str(stack.path.resolve()), "axes": stack.axes, "sha256": sha256(stack.path)}
     return said | ({"half": stack.half} if stack.half else {})
+
+
+def _hashes(identity: dict[str, Any]) -> str:
+    """Of all its files, a space between."""
+    return " ".join(said["sha256"] for said in (identity, *identity.get("more", ())))
+
+
+def _unchanged(identity: dict[str, Any]) -> Stack:
+    stack = open_stack(identity["path"], identity["axes"], identity.get("half"))
+    if sha256(stack.path) != identity["sha256"]:
+        raise ValueError(f"A resumed run must find its pairs unchanged; {stack.path} has changed. Restore it.")
+    return stack
