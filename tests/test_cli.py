@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -355,6 +356,79 @@ def test_channels_of_a_source_may_come_from_two_files(tmp_path, capsys) -> None:
     judges += ["--validation-source-more", tmp_path / "b/2_phase.tif"]
     assert run(capsys, "train", *pair, *judges, "--out", tmp_path / "judged", *FLAGS)[0] == 0
     assert run(capsys, "train", "--resume", tmp_path / "judged")[0] == 0
+
+
+def test_channels_are_found_by_name(tmp_path, capsys) -> None:
+    """In another order, among others, or by number with a warning where the names contradict; models without names."""
+    bright, labels = blobs()
+    channels = {"phase": bright, "DAPI": bright // 2, "other": bright[::-1]}
+
+    def write(name: str, *named: str, called: dict | None = None) -> Path:
+        image, names = np.stack([channels[one] for one in named]), [(called or {}).get(one, one) for one in named]
+        metadata = {"axes": "CYX", **({"Channel": {"Name": names}} if called != {} else {})}
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", image, photometric="minisblack", metadata=metadata)
+        return tmp_path / f"{name}.ome.tif"
+
+    target = tmp_path / "target.tif"
+    tifffile.imwrite(target, labels)
+    source, without = write("source", "phase", "DAPI", "other"), write("plain", "phase", "DAPI", "other", called={})
+    wanted = ["--source-channels", "DAPI", "--source-channels", "phase"]
+    for name, given, flags in (
+        ("named", source, wanted),
+        ("unnamed", without, ["--source-channels=1", "--source-channels=0"]),
+    ):
+        assert run(capsys, "train", given, target, *flags, "--out", tmp_path / name, *FLAGS)[0] == 0
+
+    def predicted(model: str, path: Path, *flags: str) -> tuple[np.ndarray, str]:
+        words = [tmp_path / model / "model.safetensors", path, "--out", tmp_path / "p.tif", "--overwrite", *flags]
+        code, _, err = run(capsys, "predict", *words)
+        assert code == 0, err
+        return tifffile.imread(tmp_path / "p.tif"), err
+
+    expected, err = predicted("named", source)
+    assert "called" not in err
+    assert core.load_model(tmp_path / "named" / "model.safetensors").source_view.names == ("DAPI", "phase")
+    swapped, two = write("swapped", "DAPI", "other", "phase"), write("two", "phase", "DAPI")
+    odd = write("odd", "phase", "DAPI", "other", called={"DAPI": "Hoechst"})
+    for path in (swapped, two, without):
+        found, err = predicted("named", path)
+        np.testing.assert_array_equal(found, expected)
+        assert "called" not in err
+    found, err = predicted("named", odd)
+    np.testing.assert_array_equal(found, expected)
+    assert "trained on channels called DAPI, phase; they are taken by number from this source, where they are" in err
+    assert "called Hoechst, phase. Choose them (--source-channels)" in err
+    found, err = predicted("named", swapped, "--source-channels", "0", "--source-channels", "2")
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(predicted("unnamed", source)[0], expected)
+    scores = []
+    for path in (source, swapped):
+        words = [tmp_path / "named", path, target, "--out", tmp_path / f"s {path.name}"]
+        assert run(capsys, "score", *words)[0] == 0
+        scores.append(tifffile.imread(words[-1]))
+        assert run(capsys, "evaluate", *words[:3], "--out", tmp_path / f"e {path.name}")[0] == 0
+        scores.append(json.loads((tmp_path / f"e {path.name}" / "metrics.json").read_text())["metrics"])
+    np.testing.assert_array_equal(scores[0], scores[2])
+    assert scores[1] == scores[3]
+
+
+def test_sources_whose_channels_lie_differently_are_warned_of(tmp_path, capsys) -> None:
+    """Unless the channels are chosen by name."""
+    for i, names in enumerate((["phase", "DAPI"], ["DAPI", "phase"])):
+        image, labels = blobs(seed=i)
+        channels = np.stack([image, image // 2])
+        for side, content, metadata in (
+            ("a", channels, {"axes": "CYX", "Channel": {"Name": names}}),
+            ("b", labels, {}),
+        ):
+            (tmp_path / side).mkdir(exist_ok=True)
+            name = tmp_path / side / f"{i}.ome.tif"
+            tifffile.imwrite(name, content, photometric="minisblack", metadata=metadata or None, ome=side == "a")
+    words = ["check", tmp_path / "a", tmp_path / "b", "--patch-size", "64"]
+    sentence = "are called DAPI, phase in 1 but phase, DAPI in 0; they are taken by number. Give --source-channels"
+    assert sentence in run(capsys, *words)[1]
+    chosen = run(capsys, *words, "--source-channels", "DAPI", "--source-channels", "phase")
+    assert (chosen[0], "are called" in chosen[1]) == (0, False)
 
 
 def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:

@@ -57,6 +57,9 @@ Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
 Out = Annotated[Path, Parameter(help="Where the result goes.")]
 Axes = Annotated[str | None, Parameter(help="One letter of TZCYXS per axis, where the file does not say.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
+SourceChannels = Annotated[
+    tuple[str, ...], Parameter(help="Channels to take, by name or number; default: those of the training, by name.")
+]
 SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]
 TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
@@ -197,6 +200,7 @@ def predict(
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one source, else a folder.")],
     source_axes: Axes = None,
+    source_channels: SourceChannels = (),
     source_more: SourceMore = (),
     tile_size: TileSize = None,
     overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
@@ -229,6 +233,7 @@ def predict(
             result,
             source_axes,
             more=more[names[path]],
+            wanted=source_channels,
             tile_size=tile_size,
             overlap=overlap,
             seed_threshold=seed_threshold,
@@ -247,6 +252,7 @@ def score(
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one image, else a folder.")],
     source_axes: Axes = None,
+    source_channels: SourceChannels = (),
     source_more: SourceMore = (),
     image_axes: Axes = None,
     tile_size: TileSize = None,
@@ -265,7 +271,8 @@ def score(
 
     def work(path: Path, result: Path) -> Iterator[Event]:
         source_path, others = given[path]
-        return score_file(loaded, source_path, path, result, source_axes, image_axes, tile_size, more=others)
+        axes = source_axes, image_axes
+        return score_file(loaded, source_path, path, result, *axes, tile_size, more=others, wanted=source_channels)
 
     yield from _each(jobs, work, "patch scores")
 
@@ -368,6 +375,13 @@ def _told(stacks: "PairedStacks") -> Events:
     """What the user should know about these pairs before any work."""
     for sentence in stacks.files.skipped:
         yield {"event": "warning", "text": sentence}
+    first, *others = stacks.source_names
+    for name, names in zip(stacks.files.names[1:], others, strict=True):
+        if names != first and len(names) == len(first):
+            called = f"{', '.join(names)} in {name} but {', '.join(first)} in {stacks.files.names[0]}"
+            text = f"The channels of the sources are called {called}; they are taken by number. Give --source-channels."
+            yield {"event": "warning", "text": text}
+            break
     for name, stack in zip(stacks.files.names, stacks.files.targets, strict=True):
         if stack.is_prediction:
             yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}

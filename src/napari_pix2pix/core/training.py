@@ -229,7 +229,7 @@ class _Loop:
         )
         fabric.launch()
         method = set_up(config, fabric, generator, discriminator, target_encoding.weights)
-        view = SourceView.of(pairs.source_plans[0])
+        view = SourceView.of(pairs.source_plans[0], pairs.source_names)
         channel_axis = max(plan.channel_axis for plan in pairs.target_plans)  # "S" where any target is RGB
         model = TrainedModel(config, generator, discriminator, source_encoding, target_encoding, view, channel_axis)
         model.provenance = {

@@ -55,6 +55,7 @@ class PairedStacks:
                 else None,
             ),
             z=said.z,
+            source_names=self.source_names,
             hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)],
         )
 
@@ -63,16 +64,19 @@ class PairedStacks:
         """Path, axes and hash of each source, target and mask."""
         return [[_identity(stack) for stack in side] for side in (self.files.sources, self.files.targets, self.masks)]
 
+    @property
+    def source_names(self) -> list[tuple[str, ...]]:
+        """For each source what the channels that are taken are called; empty where the file does not say."""
+        return [taken_names(stack, self.settings.source_channels) for stack in self.files.sources]
+
     def provenance(self) -> dict[str, Any]:
         """Files, hashes and settings, for the run folder and the model; `reopen` reads them again."""
-        chosen = channel_numbers(self.files.targets[0], self.settings.target_channels)
-        names = self.files.targets[0].channel_names
         return {
             **dict(zip(("sources", "targets", "masks"), self._identities, strict=True)),
             "names": list(self.files.names),
             "groups": list(self.groups),
             "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
-            "target_channels": [names[i] for i in chosen] if names and chosen else list(names),
+            "target_channels": list(taken_names(self.files.targets[0], self.settings.target_channels)),
             "pixel_size_um": self.files.sources[0].pixel_size_um,
         }
 
@@ -143,6 +147,13 @@ def channel_numbers(stack: Stack, wanted: tuple[str, ...]) -> list[int]:
                 f"A channel of {stack.path} must be a number from 0 to {count - 1}{named}; got {channel!r}."
             )
     return found
+
+
+def taken_names(stack: Stack, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """What the `wanted` channels, or all, are called; empty where the file does not say."""
+    count = stack.plan.length("C") * stack.plan.length("S")
+    numbers = channel_numbers(stack, wanted) or range(count)
+    return tuple(stack.channel_names[i] for i in numbers) if len(stack.channel_names) == count else ()
 
 
 def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:

@@ -14,6 +14,7 @@ from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.prediction import plan_prediction
 from napari_pix2pix.files.folders import open_joined
+from napari_pix2pix.files.pairing import channel_numbers, taken_names
 from napari_pix2pix.files.stacks import PREDICTED, Stack, open_stack, sha256, stack_writer, standard, stem, write_stack
 
 
@@ -24,6 +25,7 @@ def predict_file(
     axes: str | None = None,
     *,
     more: Sequence[Path] = (),
+    wanted: tuple[str, ...] = (),
     tile_size: int | None = None,
     overlap: int | None = None,
     seed_threshold: float | None = None,
@@ -32,12 +34,14 @@ def predict_file(
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
 
-    The channels of the files `more` are appended to the source's.
+    The channels of the files `more` are appended to the source's; the `wanted` channels, by name or number, are taken,
+    or those of the training: by their names where the file has these, else by their numbers.
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     """
     stack = open_joined(source, more, axes)
-    plan = model.prediction_plan(stack.array, stack.axes)
+    channels = _channels(model, stack, wanted)
+    plan = model.prediction_plan(stack.array, stack.axes, channels)
     rounded = plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
     for name, asked, used in (
         ("tile_size", tile_size, max(rounded.tile_size)),
@@ -67,7 +71,7 @@ def predict_file(
             named = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
             put_maps = files.enter_context(stack_writer(maps_path(out), maps_plan, "float32", **named))
         tiling = {"tile_size": tile_size, "overlap": overlap}
-        for frame, values, maps in model.predict_maps(stack.array, stack.axes, **tiling):
+        for frame, values, maps in model.predict_maps(stack.array, stack.axes, channels=channels, **tiling):
             for plane in _planes(model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size)):
                 put(plane)
             if put_maps is not None:
@@ -98,10 +102,16 @@ def score_file(
     tile_size: int | None = None,
     *,
     more: Sequence[Path] = (),
+    wanted: tuple[str, ...] = (),
 ) -> Iterator[dict[str, Any]]:
-    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry."""
+    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
+
+    `more` and `wanted` as in `predict_file`.
+    """
     given, judged = open_joined(source, more, source_axes), open_stack(image, image_axes)
-    scored = model.score(given.array, judged.array, (given.axes, judged.axes), tile_size=tile_size)
+    channels = _channels(model, given, wanted)
+    axes = given.axes, judged.axes
+    scored = model.score(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
     plan = AxesPlan(scored.axes, scored.scores.shape)
     field = scored.receptive_field
     geometry = {
@@ -121,6 +131,10 @@ def score_file(
         description=json.dumps(_origin(model, source=given, image=judged, patch_scores=geometry), sort_keys=True),
     )
     yield {"event": "placed", "path": str(out), **geometry}
+
+
+def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
+    return channel_numbers(source, wanted) or model.source_view.numbers(taken_names(source, ()))
 
 
 def _origin(model: TrainedModel, **more: Any) -> dict[str, Any]:
