@@ -431,6 +431,49 @@ def test_sources_whose_channels_lie_differently_are_warned_of(tmp_path, capsys) 
     assert (chosen[0], "are called" in chosen[1]) == (0, False)
 
 
+def test_halves_are_predicted_and_scored_as_they_were_trained(tmp_path, capsys) -> None:
+    """predict and score take the half of the source, evaluate both; whole images are warned of, once."""
+    for i in range(3):
+        both = [image.astype(np.uint16) for image in blobs(seed=i)]
+        for folder, image in (("both", np.concatenate(both, axis=1)), ("a", both[0]), ("b", both[1])):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / folder / f"{i}.tif", image)
+    halves = [tmp_path / "both", "--side-by-side", "left"]
+    assert run(capsys, "train", *halves, "--out", tmp_path / "run", *FLAGS)[0] == 0
+    found = {}
+    for name, (source, *flags), target in (("halves", halves, []), ("whole", [tmp_path / "a"], [tmp_path / "b"])):
+        for command, given in (("predict", []), ("score", target), ("evaluate", target)):
+            words = [command, tmp_path / "run", source, *given, *flags, "--out", tmp_path / f"{name} {command}"]
+            code, _, err = run(capsys, *words)
+            assert code == 0
+            assert ("Whole images are taken" in err) == (name == "whole")
+            assert ("--side-by-side left halves" in err) == (name == "whole")
+        paths = [path for path in sorted(tmp_path.glob(f"{name} */*")) if path.suffix == ".tif"]
+        found[name] = [tifffile.imread(path) for path in paths]
+        found[name].append(json.loads((tmp_path / f"{name} evaluate" / "metrics.json").read_text()))
+    *images, figures = found["halves"]
+    *others, same = found["whole"]
+    assert (len(images), figures) == (6, same)
+    for one, other in zip(images, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert json.loads(open_stack(tmp_path / "halves predict" / "0.tif").description)["source"]["half"] == "left"
+    words = ["score", tmp_path / "run", tmp_path / "a", "--out", tmp_path / "s"]
+    assert "must have an IMAGE to score, unless it holds both (--side-by-side)" in run(capsys, *words)[2]
+
+
+def test_score_pairs_by_patterns(work, tmp_path, capsys) -> None:
+    """Sources and images of one folder, told apart by their names."""
+    for i in range(2):
+        for side, ending in (("sources", "bf"), ("targets", "mask")):
+            (tmp_path / f"{i}_{ending}.tif").write_bytes((work / side / f"cell {i}.tif").read_bytes())
+    words = ["score", work / "run", tmp_path, "--pair-by", "*_bf", "*_mask", "--out", tmp_path / "scores"]
+    assert run(capsys, *words)[0] == 0
+    pair = [work / side / "cell 1.tif" for side in ("sources", "targets")]
+    assert run(capsys, "score", work / "run", *pair, "--out", tmp_path / "s.tif")[0] == 0
+    found = tifffile.imread(tmp_path / "scores" / "1_mask.tif")
+    np.testing.assert_array_equal(found, tifffile.imread(tmp_path / "s.tif"))
+
+
 def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:
     """Empty frames of a label target need a word; with it, training goes on."""
     stacks = [np.stack(side) for side in zip(*(blobs(seed=i) for i in range(4)), strict=True)]

@@ -60,6 +60,9 @@ Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
 SourceChannels = Annotated[
     tuple[str, ...], Parameter(help="Channels to take, by name or number; default: those of the training, by name.")
 ]
+SideBySide = Annotated[
+    Literal["left", "right"] | None, Parameter(help="Each image holds source and target: which half is the source.")
+]
 SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]
 TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
@@ -202,6 +205,7 @@ def predict(
     source_axes: Axes = None,
     source_channels: SourceChannels = (),
     source_more: SourceMore = (),
+    side_by_side: SideBySide = None,
     tile_size: TileSize = None,
     overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
     seed_threshold: Annotated[
@@ -221,6 +225,7 @@ def predict(
     names = {path: named_as(given)(path) for given in source for path in list_images(given)}
     more = further_paths(source_more, list(names.values()))
     loaded = _load(model, device)
+    yield from _told_of_halves(loaded, side_by_side)
     jobs = _outputs(list(names), out, overwrite)
     kept = [maps_path(result) for _, result in jobs if keep_maps and maps_path(result).exists()]
     if kept and not overwrite:
@@ -234,6 +239,7 @@ def predict(
             source_axes,
             more=more[names[path]],
             wanted=source_channels,
+            half=side_by_side,
             tile_size=tile_size,
             overlap=overlap,
             seed_threshold=seed_threshold,
@@ -248,31 +254,51 @@ def predict(
 def score(
     model: Annotated[Path, Parameter(help="A model.safetensors.")],
     source: Annotated[Path, Parameter(help="A file or a folder.")],
-    image: Annotated[Path, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")],
+    image: Annotated[
+        Path | None, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")
+    ] = None,
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one image, else a folder.")],
     source_axes: Axes = None,
     source_channels: SourceChannels = (),
     source_more: SourceMore = (),
+    side_by_side: SideBySide = None,
+    pair_by: Annotated[tuple[str, str] | None, Parameter(help=PairSettings.model_fields["pair_by"].description)] = None,
     image_axes: Axes = None,
     tile_size: TileSize = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
-    from napari_pix2pix.files.folders import further_paths, named_pairs
+    from napari_pix2pix.files.folders import further_paths, halved, named_pairs
     from napari_pix2pix.files.results import score_file
 
-    pairs = named_pairs(source, image)
+    if image is None and (side_by_side is None) == (pair_by is None):
+        raise ValueError(
+            "A source must have an IMAGE to score, unless it holds both (--side-by-side) or names tell (--pair-by)."
+        )
+    halves = (side_by_side, None) if image else halved(side_by_side)
+    pairs = named_pairs(source, image or source, pair_by)
     more = further_paths(source_more, list(pairs))
     given = {image_path: (source_path, more[name]) for name, (source_path, image_path) in pairs.items()}
     loaded = _load(model, device)
+    yield from _told_of_halves(loaded, side_by_side)
     jobs = _outputs(list(given), out, overwrite)
 
     def work(path: Path, result: Path) -> Iterator[Event]:
         source_path, others = given[path]
-        axes = source_axes, image_axes
-        return score_file(loaded, source_path, path, result, *axes, tile_size, more=others, wanted=source_channels)
+        return score_file(
+            loaded,
+            source_path,
+            path,
+            result,
+            source_axes,
+            image_axes,
+            tile_size,
+            more=others,
+            wanted=source_channels,
+            halves=halves,
+        )
 
     yield from _each(jobs, work, "patch scores")
 
@@ -316,6 +342,7 @@ def evaluate(
         loaded = _load(model, device)
         if "z" not in said.model_fields_set:
             said = said.model_copy(update={"z": loaded.source_view.pairs_z})
+        yield from _told_of_halves(loaded, said.side_by_side)
     stacks = open_stacks(source, target, said)
     yield from _told(stacks)
     if loaded is None:
@@ -392,6 +419,16 @@ def _told(stacks: "PairedStacks") -> Events:
             text = f"Pixel sizes of source and target differ: in {name}, {both} µm. Check the files."
             yield {"event": "warning", "text": text}
             break
+
+
+def _told_of_halves(model: Any, side: str | None) -> Events:
+    """A warning where the model was trained on halves of images and whole ones are given."""
+    trained = model.provenance.get("pairs", {}).get("train", {}).get("settings", {}).get("side_by_side")
+    if trained and side is None:
+        text = (
+            f"Whole images are taken, while the model was trained on halves of them; --side-by-side {trained} halves."
+        )
+        yield {"event": "warning", "text": text}
 
 
 def _figure(figure: dict[str, float | None]) -> str:

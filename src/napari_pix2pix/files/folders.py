@@ -95,9 +95,7 @@ def open_pairs(
     if side_by_side is not None:
         if target is not None or pair_by is not None:
             raise ValueError("Images side by side must come from one path; leave out the target and --pair-by.")
-        if side_by_side not in ("left", "right"):
-            raise ValueError(f"The source must be the left or the right of two images; got {side_by_side!r}.")
-        halves = ("left", "right") if side_by_side == "left" else ("right", "left")
+        halves = halved(side_by_side)
         named = {name: (path, path) for name, path in _by_name(list_images(source), stem).items()}
     elif target is None and pair_by is None:
         raise ValueError("A source must have a target, unless both are side by side in one image (--side-by-side).")
@@ -123,6 +121,13 @@ def open_pairs(
         raise ValueError(f"At least one pair must be readable; none of {len(skipped)} is. {skipped[0]}")
     sources, targets = zip(*pairs.values(), strict=True)
     return PairedFiles(tuple(pairs), sources, targets, tuple(skipped))
+
+
+def halved(side: str | None) -> tuple[str | None, str | None]:
+    """The halves that source and target are, where the source is on this side; None for whole images."""
+    if side not in ("left", "right", None):
+        raise ValueError(f"The source must be the left or the right of two images; got {side!r}.")
+    return (side, {"left": "right", "right": "left"}[side]) if side else (None, None)
 
 
 def pair_paths(

@@ -26,6 +26,7 @@ def predict_file(
     *,
     more: Sequence[Path] = (),
     wanted: tuple[str, ...] = (),
+    half: str | None = None,
     tile_size: int | None = None,
     overlap: int | None = None,
     seed_threshold: float | None = None,
@@ -35,11 +36,12 @@ def predict_file(
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
 
     The channels of the files `more` are appended to the source's; the `wanted` channels, by name or number, are taken,
-    or those of the training: by their names where the file has these, else by their numbers.
+    or those of the training: by their names where the file has these, else by their numbers. `half` of the source, left
+    or right, where each image holds source and target.
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     """
-    stack = open_joined(source, more, axes)
+    stack = open_joined(source, more, axes, half)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     rounded = plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
@@ -103,12 +105,14 @@ def score_file(
     *,
     more: Sequence[Path] = (),
     wanted: tuple[str, ...] = (),
+    halves: tuple[str | None, str | None] = (None, None),
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
 
-    `more` and `wanted` as in `predict_file`.
+    `more` and `wanted` as in `predict_file`; `halves` of source and image to take.
     """
-    given, judged = open_joined(source, more, source_axes), open_stack(image, image_axes)
+    given = open_joined(source, more, source_axes, halves[0])
+    judged = open_stack(image, image_axes, halves[1])
     channels = _channels(model, given, wanted)
     axes = given.axes, judged.axes
     scored = model.score(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
@@ -148,4 +152,5 @@ def _origin(model: TrainedModel, **more: Any) -> dict[str, Any]:
 def _file(stack: Stack) -> dict[str, Any]:
     """Its name and hash; those of the further files of its channels as `more`."""
     said: dict[str, Any] = {"name": stack.path.name, "sha256": sha256(stack.path)}
+    said |= {"half": stack.half} if stack.half else {}
     return said | ({"more": [_file(part) for part in stack.parts[1:]]} if stack.parts else {})
