@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,7 +190,7 @@ def bad_requests() -> list:
         ("unknown device", swap(train, "cpu", "cuda:9"), "device must be auto or one of"),
         ("no model", swap(predict, "{model}", "{source}"), "A model must be a safetensors file written by `train`"),
         ("missing model", swap(predict, "{model}", "{new}"), "A model must be a file written by `train`"),
-        ("wrong channels", swap(predict, "{source}", "{rgb}"), "must have 1 channels; got 3"),
+        ("wrong channels", swap(predict, "{source}", "{rgb}"), "must have 1 channel; got 3"),
         ("existing output", swap(predict, "{new}/p.tif", "{narrow}"), "An output must not exist yet"),
         ("output is input", swap(predict, "{new}/p.tif", "{source}"), "An output must not replace an input"),
         ("unwritable output", swap(predict, "{new}/p.tif", "/proc/nowhere/p.tif"), "folder must be writable"),
@@ -307,6 +308,170 @@ def test_train_reads_pairs_as_it_is_told(tmp_path, capsys) -> None:
     assert row["target_sha256"] == hashlib.sha256((tmp_path / "stain.tif").read_bytes()).hexdigest()
     words = ["train", tmp_path / "volume.tif", tmp_path / "p.tif", "--z", "channels", "--out", tmp_path / "again"]
     assert "The target of volume is a prediction, not the truth" in run(capsys, *words, *SMALL_FLAGS)[2]
+
+
+def test_channels_of_a_source_may_come_from_two_files(tmp_path, capsys) -> None:
+    """Joined from two folders or one file with two channels: the same model, prediction, scores and figures."""
+    for i in range(3):
+        bright, labels = blobs(seed=i)
+        images = {"a": bright, "b": 4000 - bright[::-1], "ab": np.stack([bright, 4000 - bright[::-1]]), "t": labels}
+        for side, image in images.items():
+            (tmp_path / side).mkdir(exist_ok=True)
+            name = f"{i}_phase" if side == "b" else f"{i}"
+            axes = "CYX" if image.ndim == 3 else "YX"
+            tifffile.imwrite(tmp_path / side / f"{name}.tif", image, photometric="minisblack", metadata={"axes": axes})
+    more = ["--source-more", f"{tmp_path}/b/*_phase.tif"]
+    results = {}
+    for name, sides in (("joined", ["a", "t", *more]), ("one", ["ab", "t"])):
+        words = [tmp_path / word if len(word) < 3 else word for word in sides]
+        assert run(capsys, "train", *words, "--out", tmp_path / name, *FLAGS)[0] == 0
+        model = tmp_path / name / "model.safetensors"
+        also = words[2:]
+        results[name] = [core.load_model(model, "cpu").tensors()]
+        assert run(capsys, "predict", model, words[0], "--out", tmp_path / f"{name} p", *also)[0] == 0
+        assert run(capsys, "score", model, *words[:2], "--out", tmp_path / f"{name} s", *also)[0] == 0
+        assert run(capsys, "evaluate", model, *words[:2], "--out", tmp_path / f"{name} e", *also)[0] == 0
+        for kind in "ps":
+            results[name] += [tifffile.imread(path) for path in sorted((tmp_path / f"{name} {kind}").iterdir())]
+        results[name].append(json.loads((tmp_path / f"{name} e" / "metrics.json").read_text()))
+    (weights, *images, figures), (other, *others, same) = results.values()
+    assert all((value == other[name]).all() for name, value in weights.items())
+    assert figures == same
+    for one, two in zip(images, others, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+    model = tmp_path / "joined" / "model.safetensors"
+    code, _, err = run(capsys, "predict", model, tmp_path / "a" / "0.tif", "--out", tmp_path / "p.tif")
+    assert (code, "must have 2 channels; got 1" in err, "--source-more" in err) == (2, True, True)
+    words = [model, tmp_path / "a" / "0.tif", "--out", tmp_path / "p.tif", "--source-more", tmp_path / "b/0_phase.tif"]
+    assert run(capsys, "predict", *words)[0] == 0
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "p.tif"), images[0])
+    origin = json.loads(open_stack(tmp_path / "p.tif").description)["source"]
+    assert [said["name"] for said in (origin, *origin["more"])] == ["0.tif", "0_phase.tif"]
+
+    judges = ["--validation-source", tmp_path / "a/2.tif", "--validation-target", tmp_path / "t/2.tif"]
+    pair = [tmp_path / "a/0.tif", tmp_path / "t/0.tif", "--source-more", tmp_path / "b/0_phase.tif"]
+    code, _, err = run(capsys, "train", *pair, *judges, "--out", tmp_path / "judged", *FLAGS)
+    assert (code, "--validation-source-more" in err) == (2, True)
+    judges += ["--validation-source-more", tmp_path / "b/2_phase.tif"]
+    assert run(capsys, "train", *pair, *judges, "--out", tmp_path / "judged", *FLAGS)[0] == 0
+    assert run(capsys, "train", "--resume", tmp_path / "judged")[0] == 0
+
+
+def test_channels_are_found_by_name(tmp_path, capsys) -> None:
+    """In another order, among others, or by number with a warning where the names contradict; models without names."""
+    bright, labels = blobs()
+    channels = {"phase": bright, "DAPI": bright // 2, "other": bright[::-1]}
+
+    def write(name: str, *named: str, called: dict | None = None) -> Path:
+        image, names = np.stack([channels[one] for one in named]), [(called or {}).get(one, one) for one in named]
+        metadata = {"axes": "CYX", **({"Channel": {"Name": names}} if called != {} else {})}
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", image, photometric="minisblack", metadata=metadata)
+        return tmp_path / f"{name}.ome.tif"
+
+    target = tmp_path / "target.tif"
+    tifffile.imwrite(target, labels)
+    source, without = write("source", "phase", "DAPI", "other"), write("plain", "phase", "DAPI", "other", called={})
+    wanted = ["--source-channels", "DAPI", "--source-channels", "phase"]
+    for name, given, flags in (
+        ("named", source, wanted),
+        ("unnamed", without, ["--source-channels=1", "--source-channels=0"]),
+    ):
+        assert run(capsys, "train", given, target, *flags, "--out", tmp_path / name, *FLAGS)[0] == 0
+
+    def predicted(model: str, path: Path, *flags: str) -> tuple[np.ndarray, str]:
+        words = [tmp_path / model / "model.safetensors", path, "--out", tmp_path / "p.tif", "--overwrite", *flags]
+        code, _, err = run(capsys, "predict", *words)
+        assert code == 0, err
+        return tifffile.imread(tmp_path / "p.tif"), err
+
+    expected, err = predicted("named", source)
+    assert "called" not in err
+    assert core.load_model(tmp_path / "named" / "model.safetensors").source_view.names == ("DAPI", "phase")
+    swapped, two = write("swapped", "DAPI", "other", "phase"), write("two", "phase", "DAPI")
+    odd = write("odd", "phase", "DAPI", "other", called={"DAPI": "Hoechst"})
+    for path in (swapped, two, without):
+        found, err = predicted("named", path)
+        np.testing.assert_array_equal(found, expected)
+        assert "called" not in err
+    found, err = predicted("named", odd)
+    np.testing.assert_array_equal(found, expected)
+    assert "trained on channels called DAPI, phase; they are taken by number from this source, where they are" in err
+    assert "called Hoechst, phase. Choose them (--source-channels)" in err
+    found, err = predicted("named", swapped, "--source-channels", "0", "--source-channels", "2")
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(predicted("unnamed", source)[0], expected)
+    scores = []
+    for path in (source, swapped):
+        words = [tmp_path / "named", path, target, "--out", tmp_path / f"s {path.name}"]
+        assert run(capsys, "score", *words)[0] == 0
+        scores.append(tifffile.imread(words[-1]))
+        assert run(capsys, "evaluate", *words[:3], "--out", tmp_path / f"e {path.name}")[0] == 0
+        scores.append(json.loads((tmp_path / f"e {path.name}" / "metrics.json").read_text())["metrics"])
+    np.testing.assert_array_equal(scores[0], scores[2])
+    assert scores[1] == scores[3]
+
+
+def test_sources_whose_channels_lie_differently_are_warned_of(tmp_path, capsys) -> None:
+    """Unless the channels are chosen by name."""
+    for i, names in enumerate((["phase", "DAPI"], ["DAPI", "phase"])):
+        image, labels = blobs(seed=i)
+        channels = np.stack([image, image // 2])
+        for side, content, metadata in (
+            ("a", channels, {"axes": "CYX", "Channel": {"Name": names}}),
+            ("b", labels, {}),
+        ):
+            (tmp_path / side).mkdir(exist_ok=True)
+            name = tmp_path / side / f"{i}.ome.tif"
+            tifffile.imwrite(name, content, photometric="minisblack", metadata=metadata or None, ome=side == "a")
+    words = ["check", tmp_path / "a", tmp_path / "b", "--patch-size", "64"]
+    sentence = "are called DAPI, phase in 1 but phase, DAPI in 0; they are taken by number. Give --source-channels"
+    assert sentence in run(capsys, *words)[1]
+    chosen = run(capsys, *words, "--source-channels", "DAPI", "--source-channels", "phase")
+    assert (chosen[0], "are called" in chosen[1]) == (0, False)
+
+
+def test_halves_are_predicted_and_scored_as_they_were_trained(tmp_path, capsys) -> None:
+    """predict and score take the half of the source, evaluate both; whole images are warned of, once."""
+    for i in range(3):
+        both = [image.astype(np.uint16) for image in blobs(seed=i)]
+        for folder, image in (("both", np.concatenate(both, axis=1)), ("a", both[0]), ("b", both[1])):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / folder / f"{i}.tif", image)
+    halves = [tmp_path / "both", "--side-by-side", "left"]
+    assert run(capsys, "train", *halves, "--out", tmp_path / "run", *FLAGS)[0] == 0
+    found = {}
+    for name, (source, *flags), target in (("halves", halves, []), ("whole", [tmp_path / "a"], [tmp_path / "b"])):
+        for command, given in (("predict", []), ("score", target), ("evaluate", target)):
+            words = [command, tmp_path / "run", source, *given, *flags, "--out", tmp_path / f"{name} {command}"]
+            code, _, err = run(capsys, *words)
+            assert code == 0
+            assert ("Whole images are taken" in err) == (name == "whole")
+            assert ("--side-by-side left halves" in err) == (name == "whole")
+        paths = [path for path in sorted(tmp_path.glob(f"{name} */*")) if path.suffix == ".tif"]
+        found[name] = [tifffile.imread(path) for path in paths]
+        found[name].append(json.loads((tmp_path / f"{name} evaluate" / "metrics.json").read_text()))
+    *images, figures = found["halves"]
+    *others, same = found["whole"]
+    assert (len(images), figures) == (6, same)
+    for one, other in zip(images, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert json.loads(open_stack(tmp_path / "halves predict" / "0.tif").description)["source"]["half"] == "left"
+    words = ["score", tmp_path / "run", tmp_path / "a", "--out", tmp_path / "s"]
+    assert "must have an IMAGE to score, unless it holds both (--side-by-side)" in run(capsys, *words)[2]
+
+
+def test_score_pairs_by_patterns(work, tmp_path, capsys) -> None:
+    """Sources and images of one folder, told apart by their names."""
+    for i in range(2):
+        for side, ending in (("sources", "bf"), ("targets", "mask")):
+            (tmp_path / f"{i}_{ending}.tif").write_bytes((work / side / f"cell {i}.tif").read_bytes())
+    words = ["score", work / "run", tmp_path, "--pair-by", "*_bf", "*_mask", "--out", tmp_path / "scores"]
+    assert run(capsys, *words)[0] == 0
+    pair = [work / side / "cell 1.tif" for side in ("sources", "targets")]
+    assert run(capsys, "score", work / "run", *pair, "--out", tmp_path / "s.tif")[0] == 0
+    found = tifffile.imread(tmp_path / "scores" / "1_mask.tif")
+    np.testing.assert_array_equal(found, tifffile.imread(tmp_path / "s.tif"))
 
 
 def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:

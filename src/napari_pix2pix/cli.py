@@ -57,6 +57,13 @@ Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
 Out = Annotated[Path, Parameter(help="Where the result goes.")]
 Axes = Annotated[str | None, Parameter(help="One letter of TZCYXS per axis, where the file does not say.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
+SourceChannels = Annotated[
+    tuple[str, ...], Parameter(help="Channels to take, by name or number; default: those of the training, by name.")
+]
+SideBySide = Annotated[
+    Literal["left", "right"] | None, Parameter(help="Each image holds source and target: which half is the source.")
+]
+SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]
 TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
 
@@ -137,6 +144,8 @@ def train(
     pairs: Pairs = None,
     validation_source: Annotated[Path | None, Parameter(help="Pairs that choose the best model.")] = None,
     validation_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
+    validation_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
+    validation_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
@@ -160,7 +169,8 @@ def train(
         pairs = pairs or PairSettings()
         stacks, judges = open_stacks(source, target, pairs), None
         if validation_source is not None:
-            judged = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None})
+            own: dict[str, Any] = {"source_more": validation_source_more, "target_more": validation_target_more}
+            judged = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None, **own})
             judges = open_stacks(validation_source, validation_target, judged)
             _require_other_files(stacks, judges)
         yield from _told(stacks)
@@ -193,6 +203,9 @@ def predict(
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one source, else a folder.")],
     source_axes: Axes = None,
+    source_channels: SourceChannels = (),
+    source_more: SourceMore = (),
+    side_by_side: SideBySide = None,
     tile_size: TileSize = None,
     overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
     seed_threshold: Annotated[
@@ -206,12 +219,14 @@ def predict(
     overwrite: Overwrite = False,
 ) -> Events:
     """Predict the target of each source."""
-    from napari_pix2pix.files.folders import list_images
+    from napari_pix2pix.files.folders import further_paths, list_images, named_as
     from napari_pix2pix.files.results import maps_path, predict_file
 
-    sources = [path for given in source for path in list_images(given)]
+    names = {path: named_as(given)(path) for given in source for path in list_images(given)}
+    more = further_paths(source_more, list(names.values()))
     loaded = _load(model, device)
-    jobs = _outputs(sources, out, overwrite)
+    yield from _told_of_halves(loaded, side_by_side)
+    jobs = _outputs(list(names), out, overwrite)
     kept = [maps_path(result) for _, result in jobs if keep_maps and maps_path(result).exists()]
     if kept and not overwrite:
         raise FileExistsError(f"An output must not exist yet; {kept[0]} does. Choose another --out or --overwrite.")
@@ -222,6 +237,9 @@ def predict(
             path,
             result,
             source_axes,
+            more=more[names[path]],
+            wanted=source_channels,
+            half=side_by_side,
             tile_size=tile_size,
             overlap=overlap,
             seed_threshold=seed_threshold,
@@ -236,27 +254,53 @@ def predict(
 def score(
     model: Annotated[Path, Parameter(help="A model.safetensors.")],
     source: Annotated[Path, Parameter(help="A file or a folder.")],
-    image: Annotated[Path, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")],
+    image: Annotated[
+        Path | None, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")
+    ] = None,
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one image, else a folder.")],
     source_axes: Axes = None,
+    source_channels: SourceChannels = (),
+    source_more: SourceMore = (),
+    side_by_side: SideBySide = None,
+    pair_by: Annotated[tuple[str, str] | None, Parameter(help=PairSettings.model_fields["pair_by"].description)] = None,
     image_axes: Axes = None,
     tile_size: TileSize = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
-    from napari_pix2pix.files.folders import pair_paths
+    from napari_pix2pix.files.folders import further_paths, halved, named_pairs
     from napari_pix2pix.files.results import score_file
 
-    sources = {image_path: source_path for source_path, image_path in pair_paths(source, image)}
+    if image is None and (side_by_side is None) == (pair_by is None):
+        raise ValueError(
+            "A source must have an IMAGE to score, unless it holds both (--side-by-side) or names tell (--pair-by)."
+        )
+    halves = (side_by_side, None) if image else halved(side_by_side)
+    pairs = named_pairs(source, image or source, pair_by)
+    more = further_paths(source_more, list(pairs))
+    given = {image_path: (source_path, more[name]) for name, (source_path, image_path) in pairs.items()}
     loaded = _load(model, device)
-    jobs = _outputs(list(sources), out, overwrite)
-    yield from _each(
-        jobs,
-        lambda path, result: score_file(loaded, sources[path], path, result, source_axes, image_axes, tile_size),
-        "patch scores",
-    )
+    yield from _told_of_halves(loaded, side_by_side)
+    jobs = _outputs(list(given), out, overwrite)
+
+    def work(path: Path, result: Path) -> Iterator[Event]:
+        source_path, others = given[path]
+        return score_file(
+            loaded,
+            source_path,
+            path,
+            result,
+            source_axes,
+            image_axes,
+            tile_size,
+            more=others,
+            wanted=source_channels,
+            halves=halves,
+        )
+
+    yield from _each(jobs, work, "patch scores")
 
 
 @app.command
@@ -298,6 +342,7 @@ def evaluate(
         loaded = _load(model, device)
         if "z" not in said.model_fields_set:
             said = said.model_copy(update={"z": loaded.source_view.pairs_z})
+        yield from _told_of_halves(loaded, said.side_by_side)
     stacks = open_stacks(source, target, said)
     yield from _told(stacks)
     if loaded is None:
@@ -357,6 +402,13 @@ def _told(stacks: "PairedStacks") -> Events:
     """What the user should know about these pairs before any work."""
     for sentence in stacks.files.skipped:
         yield {"event": "warning", "text": sentence}
+    first, *others = stacks.source_names
+    for name, names in zip(stacks.files.names[1:], others, strict=True):
+        if names != first and len(names) == len(first):
+            called = f"{', '.join(names)} in {name} but {', '.join(first)} in {stacks.files.names[0]}"
+            text = f"The channels of the sources are called {called}; they are taken by number. Give --source-channels."
+            yield {"event": "warning", "text": text}
+            break
     for name, stack in zip(stacks.files.names, stacks.files.targets, strict=True):
         if stack.is_prediction:
             yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}
@@ -367,6 +419,16 @@ def _told(stacks: "PairedStacks") -> Events:
             text = f"Pixel sizes of source and target differ: in {name}, {both} µm. Check the files."
             yield {"event": "warning", "text": text}
             break
+
+
+def _told_of_halves(model: Any, side: str | None) -> Events:
+    """A warning where the model was trained on halves of images and whole ones are given."""
+    trained = model.provenance.get("pairs", {}).get("train", {}).get("settings", {}).get("side_by_side")
+    if trained and side is None:
+        text = (
+            f"Whole images are taken, while the model was trained on halves of them; --side-by-side {trained} halves."
+        )
+        yield {"event": "warning", "text": text}
 
 
 def _figure(figure: dict[str, float | None]) -> str:

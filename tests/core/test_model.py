@@ -145,7 +145,7 @@ def test_scores_of_a_stack_lie_by_arithmetic() -> None:
     ("source", "image", "sentence"),
     [
         (np.zeros((96, 128)), np.zeros((96, 127)), "must show the same pixels"),
-        (np.zeros((96, 128, 3)), np.zeros((96, 128)), "must have 1 channels; got 3"),
+        (np.zeros((96, 128, 3)), np.zeros((96, 128)), "must have 1 channel; got 3"),
         (np.zeros((96, 128)), np.zeros((96, 128, 3)), "channels of the model's targets, 1; got 3"),
         (np.zeros((15, 128)), np.zeros((15, 128)), "at least one field large, 16 x 16 px; got 15 x 128"),
         (np.full((96, 128), np.nan), np.zeros((96, 128)), "must be finite; frame 0 holds NaN"),

@@ -207,8 +207,13 @@ class PairSettings(Settings):
     """One letter of TZCYXS per axis, where the file does not say."""
     source_channels: tuple[str, ...] = ()
     """Channels to take, by name or number from 0; default: all."""
+    source_more: tuple[str, ...] = ()
+    """Further files or folders, paired by name with SOURCE, whose channels are appended to its own. In a pattern like
+    `d/*_phase.tif` the name is what the star stands for."""
     target_channels: tuple[str, ...] = ()
     """Channels to take, by name or number from 0; default: all."""
+    target_more: tuple[str, ...] = ()
+    """The same for TARGET."""
     z: Literal["frame", "channels", "volume"] = "frame"
     """Planes one by one; as channels: each with its neighbours, or all where the target has no Z; or as volumes, for
     networks in three dimensions."""

@@ -119,8 +119,9 @@ def evaluate(
         )
 
     def predictions() -> Iterable[NDArray[Any]]:
-        for stack, axes_plan in zip(pairs.sources, pairs.source_plans, strict=True):
-            for _, prediction in model.predict_frames(stack, axes_plan.axes):
+        for stack, axes_plan, names in zip(pairs.sources, pairs.source_plans, pairs.source_names, strict=True):
+            channels = axes_plan.channels or model.source_view.numbers(names)
+            for _, prediction in model.predict_frames(stack, axes_plan.axes, channels=channels):
                 yield prediction
 
     encoding = model.target_encoding

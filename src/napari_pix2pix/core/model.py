@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,8 @@ class SourceView(BaseModel):
         Whether they were the colours of an RGB image.
     z
         How planes are taken.
+    names
+        What the channels taken were called; empty where the files did not say, or not all the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,7 @@ class SourceView(BaseModel):
     of_channels: int = 1
     colours: bool = False
     z: ZMode = "frame"
+    names: tuple[str, ...] = ()
 
     @property
     def pairs_z(self) -> Literal["frame", "channels", "volume"]:
@@ -59,8 +62,8 @@ class SourceView(BaseModel):
         return "frame" if self.z == "frame" else "volume" if self.z == "volume" else "channels"
 
     @classmethod
-    def of(cls, plan: AxesPlan) -> "SourceView":
-        """The view that `plan` takes."""
+    def of(cls, plan: AxesPlan, names: Sequence[tuple[str, ...]] = ((),)) -> "SourceView":
+        """The view that `plan` takes; `names` are those of the channels taken, for each training source."""
         repeated = len(set(plan.channels)) < len(plan.channels)  # a grey image among colour images
         total = plan.length("C") * plan.length("S")
         return cls(
@@ -68,7 +71,26 @@ class SourceView(BaseModel):
             of_channels=total,
             colours=repeated or plan.channel_axis == "S",
             z=plan.z,
+            names=names[0] if len(set(names)) == 1 and all(names[0]) else (),
         )
+
+    def numbers(self, names: Sequence[str]) -> tuple[int, ...]:
+        """The numbers of the model's channels in a source whose channels have these names.
+
+        Empty where names do not tell: channels are then taken by number, with a warning where names contradict.
+        """
+        if self.names and all(names.count(name) == 1 for name in self.names):
+            return tuple(names.index(name) for name in self.names)
+        taken = [names[i] for i in self.channels] if self.channels and len(names) == self.of_channels else list(names)
+        if len(taken) == len(self.names) and any(
+            name and name != own for name, own in zip(taken, self.names, strict=True)
+        ):
+            warnings.warn(
+                f"The model was trained on channels called {', '.join(self.names)}; they are taken by number from this "
+                f"source, where they are called {', '.join(taken)}. Choose them (--source-channels) if that is wrong.",
+                stacklevel=3,
+            )
+        return ()
 
 
 @dataclass
@@ -160,6 +182,7 @@ class TrainedModel:
         stack: Any,
         axes: str | None = None,
         *,
+        channels: Sequence[int] = (),
         tile_size: int | None = None,
         overlap: int | None = None,
     ) -> NDArray[Any]:
@@ -171,6 +194,8 @@ class TrainedModel:
             In source grey values.
         axes
             Of the stack, e.g. ``"TYX"``; None: guessed from its shape.
+        channels
+            The channels to take, by number, in the order of the training; empty: those with the training's numbers.
         tile_size
             Side of what each tile keeps, in pixels. None: one piece up to 2048 px, else 2048.
         overlap
@@ -186,33 +211,37 @@ class TrainedModel:
         ValueError
             If the stack has other channels than the model's sources, or the norm cannot be tiled.
         """
-        result, prediction = self.prediction_plan(stack, axes), None
-        for frame, values in self.predict_frames(stack, axes, tile_size=tile_size, overlap=overlap):
+        result, prediction = self.prediction_plan(stack, axes, channels), None
+        for frame, values in self.predict_frames(stack, axes, channels=channels, tile_size=tile_size, overlap=overlap):
             if prediction is None:
                 prediction = np.empty(result.shape, values.dtype)
             result.put(prediction, frame, values)
         assert prediction is not None
         return prediction
 
-    def prediction_plan(self, stack: Any, axes: str | None = None) -> AxesPlan:
+    def prediction_plan(self, stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
         """Axes and shape of the prediction for `stack`."""
-        return self._checked(stack, axes).like(self.target_encoding.n_channels, self.channel_axis)
+        return self._checked(stack, axes, channels).like(self.target_encoding.n_channels, self.channel_axis)
 
-    def predict_frames(
-        self, stack: Any, axes: str | None = None, *, tile_size: int | None = None, overlap: int | None = None
-    ) -> Iterator[tuple[int, NDArray[Any]]]:
+    def predict_frames(self, stack: Any, axes: str | None = None, **named: Any) -> Iterator[tuple[int, NDArray[Any]]]:
         """`predict`, frame by frame: the frame's number and its prediction (C, [Z,] Y, X)."""
-        for frame, source, maps in self.predict_maps(stack, axes, tile_size=tile_size, overlap=overlap):
+        for frame, source, maps in self.predict_maps(stack, axes, **named):
             yield frame, self.decode(maps, source)
 
     def predict_maps(
-        self, stack: Any, axes: str | None = None, *, tile_size: int | None = None, overlap: int | None = None
+        self,
+        stack: Any,
+        axes: str | None = None,
+        *,
+        channels: Sequence[int] = (),
+        tile_size: int | None = None,
+        overlap: int | None = None,
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
         """Frame by frame its number, its source (C, [Z,] Y, X) and the encoded maps (n_maps, [Z,] Y, X) in [-1, 1].
 
         `decode` makes the prediction of them; for instances again with other thresholds, without the network.
         """
-        plan = self._checked(stack, axes)
+        plan = self._checked(stack, axes, channels)
         for frame in range(plan.n_frames):
             source = plan.take(stack, frame)
             self._warn_of_range(source)
@@ -291,6 +320,7 @@ class TrainedModel:
         image: Any,
         axes: str | tuple[str | None, str | None] | None = None,
         *,
+        channels: Sequence[int] = (),
         tile_size: int | None = None,
     ) -> PatchScores:
         """The discriminator's scores of `image` given `source`.
@@ -303,6 +333,8 @@ class TrainedModel:
             A stack of the same frames in target grey values or labels: a prediction, or a real target.
         axes
             Of both stacks, or (of the source, of the image); None: guessed from their shapes.
+        channels
+            Of the source, as in `predict`.
         tile_size
             In pixels; None: each frame in one piece. The scores do not depend on it.
 
@@ -322,7 +354,7 @@ class TrainedModel:
                 f"the scores; got tile_size {tile_size}. Leave it out."
             )
         source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
-        source_plan = self._checked(source, source_axes)
+        source_plan = self._checked(source, source_axes, channels)
         volume = source_plan.z == "volume"
         image_plan = replace(AxesPlan.of(image, image_axes), z="volume" if volume else "frame")
         if image_plan.n_channels != self.target_encoding.n_channels:
@@ -355,10 +387,12 @@ class TrainedModel:
             result.put(valid, frame, valid_scores(fields, source_plan.frame_shape)[None])
         return PatchScores(scores, valid, result.axes, fields)
 
-    def _checked(self, stack: Any, axes: str | None) -> AxesPlan:
+    def _checked(self, stack: Any, axes: str | None, channels: Sequence[int] = ()) -> AxesPlan:
         plan, view = replace(AxesPlan.of(stack, axes), z=self.source_view.z), self.source_view
         expected = self.source_encoding.n_channels
-        if view.channels and plan.length("C") * plan.length("S") == view.of_channels:
+        if channels:
+            plan = replace(plan, channels=tuple(channels))
+        elif view.channels and plan.length("C") * plan.length("S") == view.of_channels:
             plan = replace(plan, channels=view.channels)  # a file like those of the training
         elif plan.n_channels == plan.n_planes and expected == 3 * plan.n_planes and view.colours:
             plan = replace(plan, channels=(0, 0, 0))
@@ -366,11 +400,16 @@ class TrainedModel:
                 "The source is grey where the model expects colours; its grey is each colour's.", stacklevel=3
             )
         if plan.n_channels != expected:
+            few = ", add those in further files (--source-more)," if plan.n_channels < expected else ""
             raise ValueError(
-                f"A source for this model must have {expected} channels; got {plan.n_channels} "
-                f"({plan.axes}, {plan.shape}). Choose other channels or give the axes."
+                f"A source for this model must have {_count(expected)}; got {plan.n_channels} "
+                f"({plan.axes}, {plan.shape}). Choose channels (--source-channels){few} or give the axes."
             )
         return plan
+
+
+def _count(channels: int) -> str:
+    return f"{channels} channel" + ("s" if channels > 1 else "")
 
 
 def _unknown(frame: NDArray[Any]) -> NDArray[np.bool_]:

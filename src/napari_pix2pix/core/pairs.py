@@ -53,6 +53,9 @@ class PairedFrames:
     z
         ``frame``: plane by plane. ``channels``: planes as channels - the neighbours of each plane, or all planes where
         the target has no Z. ``volume``: each time point is one frame, for networks in three dimensions.
+    source_names
+        For each source what the channels that are taken are called, so that a model can find them in other files;
+        default: they have no names.
     hashes
         Of the files of each pair, (source, target), for `split.csv`; default: none.
 
@@ -74,6 +77,7 @@ class PairedFrames:
         ignore: int | None = None,
         channels: tuple[Channels, Channels] = (None, None),
         z: Literal["frame", "channels", "volume"] = "frame",
+        source_names: Sequence[Sequence[str]] | None = None,
         hashes: Sequence[tuple[str, str]] | None = None,
     ) -> None:
         self.sources = list(source) if isinstance(source, list | tuple) else [source]
@@ -111,6 +115,7 @@ class PairedFrames:
                         f"{plan.n_channels} in {name}."
                     )
             self.places += [(i, frame) for frame in range(a.n_frames)]
+        self.source_names = [tuple(own) for own in source_names or [()] * len(self.sources)]
         self.ignore, self.hashes = ignore, hashes
         self._annotated, self._masks = self._known_from(valid)
 

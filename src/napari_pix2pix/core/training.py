@@ -236,7 +236,7 @@ class _Loop:
         fabric.launch()
         method = set_up(config, fabric, generator, discriminator, target_encoding.weights)
         average = Average(generator, config.ema_decay) if config.ema_decay else None
-        view = SourceView.of(pairs.source_plans[0])
+        view = SourceView.of(pairs.source_plans[0], pairs.source_names)
         channel_axis = max(plan.channel_axis for plan in pairs.target_plans)  # "S" where any target is RGB
         shown = average.module if average else generator
         model = TrainedModel(config, shown, discriminator, source_encoding, target_encoding, view, channel_axis)
@@ -469,7 +469,8 @@ def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> Non
         if (ours.n_channels, ours.spatial) != (theirs.n_channels, theirs.spatial):
             raise ValueError(
                 f"Validation pairs must have the channels of the others; got {theirs.n_channels} "
-                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes})."
+                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Channels in further files come with "
+                "--validation-source-more and --validation-target-more."
             )
 
 

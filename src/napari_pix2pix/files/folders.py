@@ -1,11 +1,11 @@
 """Which files a path means, and which of them belong together."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_pix2pix.files.stacks import Stack, is_image, open_stack, stem
+from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_image, join_stacks, open_stack, stem
 
 
 def list_images(path: Path | str) -> list[Path]:
@@ -63,6 +63,7 @@ def open_pairs(
     *,
     side_by_side: str | None = None,
     pair_by: tuple[str, str] | None = None,
+    more: tuple[Sequence[str], Sequence[str]] = ((), ()),
     skip_bad: bool = False,
 ) -> PairedFiles:
     """The pairs of `pair_paths` as stacks.
@@ -77,6 +78,8 @@ def open_pairs(
         ``"left"`` or ``"right"``: each image holds both, the source on this side.
     pair_by
         Patterns for the names of sources and targets, see `pair_paths`.
+    more
+        Files, folders or patterns for further channels of sources and targets, see `further_paths`.
     skip_bad
         Whether to leave out the pairs that cannot be read, for which all of them are read once. The default refuses
         them, since nobody should miss them.
@@ -92,18 +95,20 @@ def open_pairs(
     if side_by_side is not None:
         if target is not None or pair_by is not None:
             raise ValueError("Images side by side must come from one path; leave out the target and --pair-by.")
-        if side_by_side not in ("left", "right"):
-            raise ValueError(f"The source must be the left or the right of two images; got {side_by_side!r}.")
-        halves = ("left", "right") if side_by_side == "left" else ("right", "left")
+        halves = halved(side_by_side)
         named = {name: (path, path) for name, path in _by_name(list_images(source), stem).items()}
     elif target is None and pair_by is None:
         raise ValueError("A source must have a target, unless both are side by side in one image (--side-by-side).")
     else:
         named = named_pairs(source, source if target is None else target, pair_by)
     pairs, skipped = {}, []
+    further = [further_paths(paths, list(named)) for paths in more]
     for name, (a, b) in named.items():
         try:
-            pair = open_stack(a, source_axes, halves[0]), open_stack(b, target_axes, halves[1])
+            pair = (
+                open_joined(a, further[0][name], source_axes, halves[0]),
+                open_joined(b, further[1][name], target_axes, halves[1]),
+            )
             if skip_bad:
                 for stack in pair:
                     _read_through(stack)
@@ -116,6 +121,13 @@ def open_pairs(
         raise ValueError(f"At least one pair must be readable; none of {len(skipped)} is. {skipped[0]}")
     sources, targets = zip(*pairs.values(), strict=True)
     return PairedFiles(tuple(pairs), sources, targets, tuple(skipped))
+
+
+def halved(side: str | None) -> tuple[str | None, str | None]:
+    """The halves that source and target are, where the source is on this side; None for whole images."""
+    if side not in ("left", "right", None):
+        raise ValueError(f"The source must be the left or the right of two images; got {side!r}.")
+    return (side, {"left": "right", "right": "left"}[side]) if side else (None, None)
 
 
 def pair_paths(
@@ -161,6 +173,59 @@ def named_pairs(
         more = f" (and {len(alone) - 1} more without a partner)" if len(alone) > 1 else ""
         raise ValueError(f"Each source must have a target of the same name; {alone[0]} has no {side}{more}.")
     return {name: (a[name], b[name]) for name in sorted(a)}
+
+
+def open_joined(path: Path, more: Sequence[Path], axes: str | None = None, half: str | None = None) -> Stack:
+    """The stack in `path` with the channels of the files `more` appended; `axes` are of all that have as many."""
+    parts = [open_stack(path, axes, half)]
+    for other in more:
+        stack = open_stack(other)
+        parts.append(open_stack(other, axes) if axes and len(axes) == len(stack.axes) else stack)
+    return join_stacks(parts)
+
+
+def further_paths(more: Sequence[str], names: Sequence[str]) -> dict[str, list[Path]]:
+    """For each of these names its file in each of the files, folders or patterns `more`.
+
+    The name of a file is its own, without extension; in a pattern with one star, what that stands for. A single file
+    for a single name needs no name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no images.
+    ValueError
+        If a name has no file.
+    """
+    found: dict[str, list[Path]] = {name: [] for name in names}
+    names = list(found)
+    for path in more:
+        files = list_images(path)
+        by_name = _by_name(files, named_as(path))
+        if len(files) == len(names) == 1:
+            by_name = {names[0]: files[0]}
+        if missing := [name for name in names if name not in by_name]:
+            raise ValueError(
+                f"Each image must have a file of its name for further channels in {path}; {missing[0]} has none. "
+                "Add it, or say with a pattern what files are called, like 'folder/*_phase.tif'."
+            )
+        for name in names:
+            found[name].append(by_name[name])
+    return found
+
+
+def named_as(path: Path | str) -> Callable[[Path], str]:
+    """A function that names the images that `path` means: what its star stands for, else as the files are called."""
+    pattern = Path(path).name
+    if pattern.count("*") != 1 or any(sign in pattern for sign in "?["):
+        return stem
+    before, after = pattern.split("*")
+
+    def name_of(file: Path) -> str:
+        name = file.name[len(before) : len(file.name) - len(after)]
+        return stem(Path(name)) if name.lower().endswith(SUFFIXES) else name
+
+    return name_of
 
 
 def _read_through(stack: Stack) -> None:

@@ -79,15 +79,19 @@ class LazyArray:
         return LazyArray(self.path, (*self.shape[:axis], width, *self.shape[axis + 1 :]), self.dtype, read)
 
 
+def full_index(index: Any, ndim: int) -> tuple[Any, ...]:
+    """The same index with an entry for each of `ndim` axes."""
+    index = index if isinstance(index, tuple) else (index,)
+    at = index.index(Ellipsis) if Ellipsis in index else len(index)
+    after = index[at + 1 :]
+    return (*index[:at], *[slice(None)] * (ndim - at - len(after)), *after)
+
+
 def _read_columns(
     read: Callable[[Path, Any], NDArray[Any]], axis: int, columns: range, ndim: int, path: Path, index: Any
 ) -> NDArray[Any]:
     """What `read` reads, `index` along `axis` counting in `columns`."""
-    index = index if isinstance(index, tuple) else (index,)
-    if Ellipsis in index:
-        at = index.index(Ellipsis)
-        index = (*index[:at], *[slice(None)] * (ndim - len(index) + 1), *index[at + 1 :])
-    whole = list(index) + [slice(None)] * (ndim - len(index))
+    whole = list(full_index(index, ndim))
     chosen = columns[whole[axis]]
     whole[axis] = slice(chosen.start, chosen.stop, chosen.step) if isinstance(chosen, range) else chosen
     return read(path, tuple(whole))
@@ -113,15 +117,18 @@ class Stack:
         Where the file has one; of files that this package wrote, JSON that tells where they came from.
     half
         ``"left"`` or ``"right"`` where `array` is one half of each image in the file.
+    parts
+        Where its channels come from several files: a stack for each, the first one's path being its own.
     """
 
     path: Path
-    array: LazyArray
+    array: "LazyArray | JoinedArray"
     axes: str
     pixel_size_um: dict[str, float] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     description: str = ""
     half: str | None = None
+    parts: tuple["Stack", ...] = ()
 
     @property
     def plan(self) -> AxesPlan:
@@ -136,7 +143,63 @@ class Stack:
         except ValueError:
             said = None
         marked = isinstance(said, dict) and said.get("predicted") is True
-        return marked or any(name.endswith(PREDICTED) for name in self.channel_names)
+        named = any(name.endswith(PREDICTED) for name in self.channel_names)
+        return marked or named or any(part.is_prediction for part in self.parts)
+
+
+@dataclass(frozen=True)
+class JoinedArray:
+    """The channels of several files, one after another, as one array; each slicing reads from all of them.
+
+    Parameters
+    ----------
+    parts
+        Stacks of the same frames; the samples of RGB become channels.
+    axes
+        Of the whole: T and Z where a part has them, then C Y X.
+    """
+
+    parts: tuple[Stack, ...]
+    axes: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole."""
+        plan = self.parts[0].plan
+        channels = sum(part.plan.n_channels for part in self.parts)
+        return tuple(channels if axis == "C" else plan.length(axis) for axis in self.axes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """One that holds the values of every part."""
+        return np.result_type(*(part.array.dtype for part in self.parts))
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.axes)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        wanted = dict(zip(self.axes, full_index(index, self.ndim), strict=True))
+        channels = wanted.pop("C")
+        values = [_channels_first(part, wanted) for part in self.parts]
+        joined = np.concatenate(values)[channels].astype(self.dtype, copy=False)
+        before = [axis for axis in self.axes[: self.axes.index("C")] if isinstance(wanted[axis], slice)]
+        return np.moveaxis(joined, 0, len(before)) if isinstance(channels, slice) else joined
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype)
+
+
+def _channels_first(part: Stack, wanted: dict[str, Any]) -> NDArray[Any]:
+    """What is `wanted` of the part, by axis letter: its channels and samples as one axis, then T, Z, Y, X if sliced."""
+    sliced = [axis for axis, one in wanted.items() if isinstance(one, slice)]
+    order = [axis for axis in ("C", "S", *sliced) if axis in part.axes]
+    values = np.asarray(part.array[tuple(wanted.get(axis, slice(None)) for axis in part.axes)])
+    left = [axis for axis in part.axes if axis in order]
+    values = values.transpose([left.index(axis) for axis in order])
+    lengths = [len(range(*wanted[axis].indices(part.plan.length(axis)))) for axis in sliced]
+    return values.reshape(part.plan.n_channels, *lengths)
 
 
 def unreadable(path: Path, error: Exception) -> ValueError:

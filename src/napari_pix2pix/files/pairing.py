@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_pix2pix.core.config import PairSettings, validated
 from napari_pix2pix.files.folders import PairedFiles, list_images, open_pairs
 from napari_pix2pix.files.groups import read_groups
-from napari_pix2pix.files.stacks import Stack, open_stack, sha256, stem
+from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256, stem
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.pairs import PairedFrames
@@ -55,7 +55,8 @@ class PairedStacks:
                 else None,
             ),
             z=said.z,
-            hashes=[(a["sha256"], b["sha256"]) for a, b in zip(*self._identities[:2], strict=True)],
+            source_names=self.source_names,
+            hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)],
         )
 
     @cached_property
@@ -63,16 +64,19 @@ class PairedStacks:
         """Path, axes and hash of each source, target and mask."""
         return [[_identity(stack) for stack in side] for side in (self.files.sources, self.files.targets, self.masks)]
 
+    @property
+    def source_names(self) -> list[tuple[str, ...]]:
+        """For each source what the channels that are taken are called; empty where the file does not say."""
+        return [taken_names(stack, self.settings.source_channels) for stack in self.files.sources]
+
     def provenance(self) -> dict[str, Any]:
         """Files, hashes and settings, for the run folder and the model; `reopen` reads them again."""
-        chosen = channel_numbers(self.files.targets[0], self.settings.target_channels)
-        names = self.files.targets[0].channel_names
         return {
             **dict(zip(("sources", "targets", "masks"), self._identities, strict=True)),
             "names": list(self.files.names),
             "groups": list(self.groups),
             "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
-            "target_channels": [names[i] for i in chosen] if names and chosen else list(names),
+            "target_channels": list(taken_names(self.files.targets[0], self.settings.target_channels)),
             "pixel_size_um": self.files.sources[0].pixel_size_um,
         }
 
@@ -96,6 +100,7 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
         settings.target_axes,
         side_by_side=settings.side_by_side,
         pair_by=settings.pair_by,
+        more=(settings.source_more, settings.target_more),
         skip_bad=settings.skip_bad,
     )
     masks = _open_masks(settings.valid, files.names) if settings.valid else ()
@@ -115,11 +120,7 @@ def reopen(provenance: dict[str, Any]) -> PairedStacks:
     """
     sides = []
     for side in ("sources", "targets", "masks"):
-        stacks = tuple(open_stack(said["path"], said["axes"], said.get("half")) for said in provenance[side])
-        for stack, said in zip(stacks, provenance[side], strict=True):
-            if sha256(stack.path) != said["sha256"]:
-                raise ValueError(f"A resumed run must find its pairs unchanged; {stack.path} has changed. Restore it.")
-        sides.append(stacks)
+        sides.append(tuple(join_stacks([*map(_unchanged, (said, *said.get("more", ())))]) for said in provenance[side]))
     settings = validated(PairSettings, provenance["settings"])
     files = PairedFiles(tuple(provenance["names"]), sides[0], sides[1])
     return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]))
@@ -148,6 +149,13 @@ def channel_numbers(stack: Stack, wanted: tuple[str, ...]) -> list[int]:
     return found
 
 
+def taken_names(stack: Stack, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """What the `wanted` channels, or all, are called; empty where the file does not say."""
+    count = stack.plan.length("C") * stack.plan.length("S")
+    numbers = channel_numbers(stack, wanted) or range(count)
+    return tuple(stack.channel_names[i] for i in numbers) if len(stack.channel_names) == count else ()
+
+
 def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:
     """The mask for each name; a single mask for a single pair needs no name."""
     found = list_images(path)
@@ -161,5 +169,21 @@ def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:
 
 
 def _identity(stack: Stack) -> dict[str, Any]:
+    """Where to find the stack again; `more` are the further files of its channels."""
+    if stack.parts:
+        first, *more = map(_identity, stack.parts)
+        return first | {"more": more}
     said = {"path": str(stack.path.resolve()), "axes": stack.axes, "sha256": sha256(stack.path)}
     return said | ({"half": stack.half} if stack.half else {})
+
+
+def _hashes(identity: dict[str, Any]) -> str:
+    """Of all its files, a space between."""
+    return " ".join(said["sha256"] for said in (identity, *identity.get("more", ())))
+
+
+def _unchanged(identity: dict[str, Any]) -> Stack:
+    stack = open_stack(identity["path"], identity["axes"], identity.get("half"))
+    if sha256(stack.path) != identity["sha256"]:
+        raise ValueError(f"A resumed run must find its pairs unchanged; {stack.path} has changed. Restore it.")
+    return stack

@@ -1,7 +1,7 @@
 """A model applied to files: predictions and patch scores as TIFF, with pixel size and where they came from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from napari_pix2pix import __version__
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.prediction import plan_prediction
-from napari_pix2pix.files.stacks import PREDICTED, open_stack, sha256, stack_writer, standard, stem, write_stack
+from napari_pix2pix.files.folders import open_joined
+from napari_pix2pix.files.pairing import channel_numbers, taken_names
+from napari_pix2pix.files.stacks import PREDICTED, Stack, open_stack, sha256, stack_writer, standard, stem, write_stack
 
 
 def predict_file(
@@ -22,6 +24,9 @@ def predict_file(
     out: Path,
     axes: str | None = None,
     *,
+    more: Sequence[Path] = (),
+    wanted: tuple[str, ...] = (),
+    half: str | None = None,
     tile_size: int | None = None,
     overlap: int | None = None,
     seed_threshold: float | None = None,
@@ -30,11 +35,15 @@ def predict_file(
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
 
+    The channels of the files `more` are appended to the source's; the `wanted` channels, by name or number, are taken,
+    or those of the training: by their names where the file has these, else by their numbers. `half` of the source, left
+    or right, where each image holds source and target.
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     """
-    stack = open_stack(source, axes)
-    plan = model.prediction_plan(stack.array, stack.axes)
+    stack = open_joined(source, more, axes, half)
+    channels = _channels(model, stack, wanted)
+    plan = model.prediction_plan(stack.array, stack.axes, channels)
     rounded = plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
     for name, asked, used in (
         ("tile_size", tile_size, max(rounded.tile_size)),
@@ -43,9 +52,9 @@ def predict_file(
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, the network's grid of 2^levels."}
     encoding = model.target_encoding
-    origin = _origin(model, source=source, encoding=encoding.model_dump(mode="json"))
+    origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"))
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
-    names = names if len(names) == encoding.n_channels else ["target"] * encoding.n_channels
+    names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     with ExitStack() as files:
         put = files.enter_context(
             stack_writer(
@@ -53,7 +62,7 @@ def predict_file(
                 plan,
                 encoding.dtype_decoded,
                 pixel_size_um=stack.pixel_size_um,
-                channel_names=tuple(name + PREDICTED for name in names),
+                channel_names=tuple((name or "target") + PREDICTED for name in names),
                 description=json.dumps(origin, sort_keys=True),
                 labels=encoding.is_labels,
             )
@@ -64,7 +73,7 @@ def predict_file(
             named = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
             put_maps = files.enter_context(stack_writer(maps_path(out), maps_plan, "float32", **named))
         tiling = {"tile_size": tile_size, "overlap": overlap}
-        for frame, values, maps in model.predict_maps(stack.array, stack.axes, **tiling):
+        for frame, values, maps in model.predict_maps(stack.array, stack.axes, channels=channels, **tiling):
             for plane in _planes(model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size)):
                 put(plane)
             if put_maps is not None:
@@ -93,10 +102,20 @@ def score_file(
     source_axes: str | None = None,
     image_axes: str | None = None,
     tile_size: int | None = None,
+    *,
+    more: Sequence[Path] = (),
+    wanted: tuple[str, ...] = (),
+    halves: tuple[str | None, str | None] = (None, None),
 ) -> Iterator[dict[str, Any]]:
-    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry."""
-    given, judged = open_stack(source, source_axes), open_stack(image, image_axes)
-    scored = model.score(given.array, judged.array, (given.axes, judged.axes), tile_size=tile_size)
+    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
+
+    `more` and `wanted` as in `predict_file`; `halves` of source and image to take.
+    """
+    given = open_joined(source, more, source_axes, halves[0])
+    judged = open_stack(image, image_axes, halves[1])
+    channels = _channels(model, given, wanted)
+    axes = given.axes, judged.axes
+    scored = model.score(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
     plan = AxesPlan(scored.axes, scored.scores.shape)
     field = scored.receptive_field
     geometry = {
@@ -113,14 +132,25 @@ def score_file(
         (plan.take(scored.scores, frame) for frame in range(standard(plan).n_frames)),
         pixel_size_um=sizes,
         channel_names=(f"patch score ({scored.kind})",),
-        description=json.dumps(_origin(model, source=source, image=image, patch_scores=geometry), sort_keys=True),
+        description=json.dumps(_origin(model, source=given, image=judged, patch_scores=geometry), sort_keys=True),
     )
     yield {"event": "placed", "path": str(out), **geometry}
 
 
+def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
+    return channel_numbers(source, wanted) or model.source_view.numbers(taken_names(source, ()))
+
+
 def _origin(model: TrainedModel, **more: Any) -> dict[str, Any]:
     """Where a result came from."""
-    files = {name: {"name": p.name, "sha256": sha256(p)} for name, p in more.items() if isinstance(p, Path)}
-    rest = {name: value for name, value in more.items() if not isinstance(value, Path)}
+    files = {name: _file(stack) for name, stack in more.items() if isinstance(stack, Stack)}
+    rest = {name: value for name, value in more.items() if not isinstance(value, Stack)}
     origin = {"napari_pix2pix": __version__, "model_sha256": model.hash(), "predicted": "image" not in files}
     return {**origin, **files, **rest}
+
+
+def _file(stack: Stack) -> dict[str, Any]:
+    """Its name and hash; those of the further files of its channels as `more`."""
+    said: dict[str, Any] = {"name": stack.path.name, "sha256": sha256(stack.path)}
+    said |= {"half": stack.half} if stack.half else {}
+    return said | ({"more": [_file(part) for part in stack.parts[1:]]} if stack.parts else {})

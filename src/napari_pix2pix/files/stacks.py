@@ -2,9 +2,10 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import Full, Queue
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.axes import KNOWN, AxesPlan
-from napari_pix2pix.files.lazy import PREDICTED, LazyArray, Stack, unreadable
+from napari_pix2pix.files.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
 from napari_pix2pix.files.ome_tiff import write_tiff
 from napari_pix2pix.files.pyramids import are_labels
 from napari_pix2pix.files.tiff import Disagreement, open_tiff
@@ -28,6 +29,7 @@ __all__ = [
     "Stack",
     "is_image",
     "is_zarr",
+    "join_stacks",
     "open_stack",
     "sha256",
     "stack_writer",
@@ -106,9 +108,42 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
         found = AxesPlan(axes or stack.axes, stack.array.shape)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    array = stack.array if half is None else stack.array.half(found.axes.index("X"), half)
+    array = stack.array
+    if half is not None:
+        assert isinstance(array, LazyArray)  # only files that are read are joined
+        array = array.half(found.axes.index("X"), half)
     sizes = {axis: size for axis, size in stack.pixel_size_um.items() if 0 < size < math.inf}  # 0 means: not known
     return Stack(path, array, found.axes, sizes, stack.channel_names, stack.description, half)
+
+
+def join_stacks(parts: Sequence[Stack]) -> Stack:
+    """The channels of several files of the same frames as one stack, read when they are sliced.
+
+    Where only some files name their channels, the others' names are empty.
+
+    Raises
+    ------
+    ValueError
+        If the files do not show the same frames.
+    """
+    first, *others = parts
+    if not others:
+        return first
+    for other in others:
+        ours, theirs = ([stack.plan.length(axis) for axis in "TZYX"] for stack in (first, other))
+        if ours != theirs:
+            sizes = [f"{stack.path} {stack.array.shape} ({stack.axes})" for stack in (first, other)]
+            raise ValueError(
+                f"Files whose channels are joined must show the same frames; got {' and '.join(sizes)}. "
+                "Crop or resample one of them, or give the axes if they were read wrongly."
+            )
+    axes = "".join(axis for axis in "TZ" if any(axis in part.axes for part in parts)) + "CYX"
+    names: tuple[str, ...] = ()
+    for part in parts:
+        count = part.plan.n_channels
+        names += part.channel_names if len(part.channel_names) == count else ("",) * count
+    names = names if any(names) else ()
+    return replace(first, array=JoinedArray(tuple(parts), axes), axes=axes, channel_names=names, parts=tuple(parts))
 
 
 class _NoImage(Exception):
