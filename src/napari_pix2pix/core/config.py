@@ -133,7 +133,8 @@ class Config(Settings):
     l2_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the mean squared error."""
     shift_tolerance: Annotated[int, Field(ge=0, le=16)] = 0
-    """For pairs that are not quite registered: the L1 loss is the smallest over shifts of the target up to this, px."""
+    """For pairs that are not quite registered: each patch of the target is moved, by at most so many pixels along Y and
+    X, to where it fits the generator's image best. At most an eighth of the patch."""
     discriminator_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the discriminator's loss; the paper halves it."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
@@ -181,6 +182,11 @@ class Config(Settings):
             raise ValueError(
                 f"patch_size must be at least {3 * 2**self.discriminator.n_layers} for a discriminator with "
                 f"{self.discriminator.n_layers} strided layers; got {self.patch_size}. Choose larger patches."
+            )
+        if self.patch_size < 8 * self.shift_tolerance:
+            raise ValueError(
+                f"patch_size must be at least 8 times the shift_tolerance, {8 * self.shift_tolerance}; got "
+                f"{self.patch_size}. Choose larger patches or a smaller tolerance."
             )
         if self.target_normalization.statistics == "image":
             raise ValueError(
