@@ -96,7 +96,7 @@ def test_what_is_not_known_teaches_neither_network() -> None:
 
 
 def test_with_shift_tolerance_both_networks_see_registered_pairs() -> None:
-    """If the target is the generator's image, moved, then the loss is 0 and real pairs are fake pairs, border and all."""
+    """If the target is the generator's image, moved, the loss is 0 and real pairs are fake pairs, border and all."""
     ours = method(shift_tolerance=3, generator={"levels": 3, "base_channels": 8, "dropout": 0})
     source, _ = pair()
     with torch.no_grad():

@@ -157,9 +157,11 @@ class Config(Settings):
     rotate: bool = True
     """Turn patches by 0, 90, 180 or 270 degrees at random."""
     intensity_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Brightness and contrast of the source vary at random by up to this share of its range."""
+    """Each channel's contrast varies at random by up to this share, its brightness by up to this share of half the
+    range; of the source only, and not of labels."""
     foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """For sparse images: this share of the patches is centred on foreground of the target."""
+    """For sparse images: this share of the patches is centred on foreground of the target: objects, any class but the
+    lowest, or what is brighter than Otsu's threshold."""
     validate_every: Annotated[int, Field(ge=1)] = 500
     """Steps between validations; the best model is kept."""
     patience: Annotated[int, Field(ge=0)] = 0

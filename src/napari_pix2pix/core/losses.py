@@ -131,7 +131,7 @@ def register(fake: Tensor, target: Tensor, known: Tensor | None, reach: int) -> 
 def find_shifts(fake: Tensor, target: Tensor, known: Tensor | None, reach: int) -> Tensor:
     """The shift s = (Y, X) of each patch in pixels, int64 (N, 2), at which ``target(p + s)`` fits ``fake(p)`` best.
 
-    argmin over |s_y|, |s_x| <= reach of e(s) + 0.01 |s| e(0), with e(s) = E|L(G(x, z))(p) - L(y)(p + s)| of low-passed L.
+    argmin over |s_y|, |s_x| <= reach of e(s) + 0.01 |s| e(0), e(s) = E|L(G(x, z))(p) - L(y)(p + s)|, L a low-pass.
 
     The middle of the target is held against the fake all around it, so every shift is judged by the same pixels of the
     target: where the fake is flat, as at the start, none is better than no shift. Only pixels with known neighbours
