@@ -40,6 +40,7 @@ def test_the_paper_preset_is_the_paper() -> None:
         ({"generator": {"levels": 9}}, "generator.levels: input should be less than or equal to 8; got 9"),
         ({"setps": 5}, "setps: extra inputs are not permitted"),
         ({"patch_size": 16, "generator": {"levels": 3}}, "patch_size must be at least 24 for a discriminator with 3"),
+        ({"patch_size": 64, "shift_tolerance": 9}, "patch_size must be at least 8 times the shift_tolerance, 72"),
         ({"patch_size": 300}, "patch_size must be a multiple of 32 .* got 300. The nearest: 288 and 320"),
     ],
 )

@@ -93,3 +93,18 @@ def test_what_is_not_known_teaches_neither_network() -> None:
         ours.step(source, torch.where(known > 0, target, torch.tensor(elsewhere)), known)
         ended.append(weights(ours.generator) + weights(ours.discriminator))
     assert all(torch.equal(a, b) for a, b in zip(*ended, strict=True))
+
+
+def test_with_shift_tolerance_both_networks_see_registered_pairs() -> None:
+    """If the target is the generator's image, moved, the loss is 0 and real pairs are fake pairs, border and all."""
+    ours = method(shift_tolerance=3, generator={"levels": 3, "base_channels": 8, "dropout": 0})
+    source, _ = pair()
+    with torch.no_grad():
+        target = ours.generator(source).roll((1, -2), (-2, -1))
+    shown = []
+    ours.discriminator.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[1].detach().clone()))
+    assert ours.step(source, target)["l1"] == 0
+    real, fake, again = shown
+    assert torch.equal(real, fake) and torch.equal(fake, again)
+    assert not fake[..., -1:, :].any() and not fake[..., :2].any() and fake[..., :-1, 2:].all()
+    assert method().step(source, target)["l1"] > 0

@@ -133,7 +133,8 @@ class Config(Settings):
     l2_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the mean squared error."""
     shift_tolerance: Annotated[int, Field(ge=0, le=16)] = 0
-    """For pairs that are not quite registered: the L1 loss is the smallest over shifts of the target up to this, px."""
+    """For pairs that are not quite registered: each patch of the target is moved, by at most so many pixels along Y and
+    X, to where it fits the generator's image best. At most an eighth of the patch."""
     discriminator_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the discriminator's loss; the paper halves it."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
@@ -156,9 +157,11 @@ class Config(Settings):
     rotate: bool = True
     """Turn patches by 0, 90, 180 or 270 degrees at random."""
     intensity_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Brightness and contrast of the source vary at random by up to this share of its range."""
+    """Each channel's contrast varies at random by up to this share, its brightness by up to this share of half the
+    range; of the source only, and not of labels."""
     foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """For sparse images: this share of the patches is centred on foreground of the target."""
+    """For sparse images: this share of the patches is centred on foreground of the target: objects, any class but the
+    lowest, or what is brighter than Otsu's threshold."""
     validate_every: Annotated[int, Field(ge=1)] = 500
     """Steps between validations; the best model is kept."""
     patience: Annotated[int, Field(ge=0)] = 0
@@ -181,6 +184,11 @@ class Config(Settings):
             raise ValueError(
                 f"patch_size must be at least {3 * 2**self.discriminator.n_layers} for a discriminator with "
                 f"{self.discriminator.n_layers} strided layers; got {self.patch_size}. Choose larger patches."
+            )
+        if self.patch_size < 8 * self.shift_tolerance:
+            raise ValueError(
+                f"patch_size must be at least 8 times the shift_tolerance, {8 * self.shift_tolerance}; got "
+                f"{self.patch_size}. Choose larger patches or a smaller tolerance."
             )
         if self.target_normalization.statistics == "image":
             raise ValueError(

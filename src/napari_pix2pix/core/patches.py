@@ -1,12 +1,15 @@
 """Random aligned patches of pairs, in network values."""
 
 from dataclasses import dataclass, field
-from math import prod
+from functools import cached_property
+from math import ceil, prod
+from threading import RLock
 
 import numpy as np
 import torch
 from cachetools import LRUCache
 from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
 from torch.nn.functional import interpolate
 
 from napari_pix2pix.core.axes import WHOLE, Window
@@ -15,8 +18,8 @@ from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.pairs import PairedFrames, Region
 
 CACHE_BYTES = 2**30
-TRAINING, STATISTICS = 0, 1
-"""Streams of random numbers: patches to learn from, patches to recompute norm statistics from."""
+TRAINING, STATISTICS, THRESHOLDS = 0, 1, 2
+"""Streams of random numbers: patches to learn from, to recompute norm statistics from, to tell foreground by."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,13 @@ class Patches:
 
 
 TRIES = 8
-"""Windows that are drawn for a patch; the first that is known by half, or else the one known best, is taken."""
+"""Windows that are drawn for a patch; the first that is known by half, or else the one known best, is taken. So many
+are drawn, too, to find one with foreground."""
+THRESHOLD_WINDOWS = 64
+"""Windows whose values tell the foreground of intensities."""
+MOST_SPOTS = 65536
+"""Of a region with more foreground pixels, so many, evenly spaced, are known."""
+SPOTS_BYTES = 2**26
 
 
 @dataclass
@@ -50,9 +59,12 @@ class PairedPatches:
     source_encoding: Encoding
     target_encoding: Encoding
     _cache: "LRUCache[int, tuple[NDArray[np.float32], ...]]" = field(init=False, repr=False)
+    _spots: "LRUCache[int, NDArray[np.int32]]" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._cache = LRUCache(CACHE_BYTES, getsizeof=lambda frames: sum(frame.nbytes for frame in frames))
+        self._spots = LRUCache(SPOTS_BYTES, getsizeof=lambda spots: spots.nbytes)
+        self._lock = RLock()  # a validation asks for patches while the next batch is being made
         depth = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
         planes = (min(self.config.patch_depth, depth),) * (len(self.regions[0].shape) - 2)
         self.shape: tuple[int, ...] = (*planes, self.config.patch_size, self.config.patch_size)
@@ -66,12 +78,16 @@ class PairedPatches:
 
         Whole frames are encoded and kept while they fit into `CACHE_BYTES`; of larger ones, only windows are.
         """
-        maps = self.source_encoding.n_maps + self.target_encoding.n_maps + 1
-        if 4 * maps * prod(self.pairs.frame_shape(frame)) > CACHE_BYTES:
+        if not self._fits(frame):
             return self._encode(frame, window)
-        if frame not in self._cache:
-            self._cache[frame] = self._encode(frame, WHOLE)
-        return tuple(values[(slice(None), *window)] for values in self._cache[frame])
+        with self._lock:
+            if frame not in self._cache:
+                self._cache[frame] = self._encode(frame, WHOLE)
+            return tuple(values[(slice(None), *window)] for values in self._cache[frame])
+
+    def _fits(self, frame: int) -> bool:
+        maps = self.source_encoding.n_maps + self.target_encoding.n_maps + 1
+        return 4 * maps * prod(self.pairs.frame_shape(frame)) <= CACHE_BYTES
 
     def _encode(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
         source = self.source_encoding.encode(self.pairs.source(frame, window))
@@ -93,20 +109,78 @@ class PairedPatches:
 
     def _patch(self, step: int, k: int, stream: int) -> list[NDArray[np.float32]]:
         random = np.random.default_rng([self.config.seed, stream, step, k])
-        drawn = [self._window(random) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
-        shares = [1.0] if len(drawn) == 1 else [float(self.values(f, window)[2].mean()) for f, window in drawn]
+        wanted = self.config.foreground_share
+        draw = self._foreground_window if wanted and random.random() < wanted else self._window
+        drawn = [draw(random) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
+        seen = [self.values(self.regions[region].frame, window) for region, window in drawn]
+        shares = [1.0] if len(drawn) == 1 else [float(values[2].mean()) for values in seen]
         chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
-        frame, window = drawn[chosen]
         turns = int(random.integers(4)) if self.config.rotate else 0
         mirrored = self.config.flip and random.random() < 0.5
-        patch = [np.rot90(values, turns, axes=(-2, -1)) for values in self.values(frame, window)]
+        patch = [np.rot90(values, turns, axes=(-2, -1)) for values in seen[chosen]]
+        if self.config.intensity_jitter and not self.source_encoding.is_labels:
+            patch[0] = self._jittered(patch[0], random)
         return [np.ascontiguousarray(np.flip(values, -1) if mirrored else values) for values in patch]
 
+    def _jittered(self, source: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+        """`source` with another contrast, about the middle of the range, and another brightness for each channel."""
+        share, each = self.config.intensity_jitter, (len(source), *(1,) * (source.ndim - 1))
+        gain, offset = (random.uniform(middle - share, middle + share, each).astype(np.float32) for middle in (1, 0))
+        return gain * source + offset
+
+    # Where patches lie
+
     def _window(self, random: np.random.Generator) -> tuple[int, Window]:
-        region = self.regions[random.choice(len(self.regions), p=self._chances)]
-        sides = list(zip(region.window, self._drawn, strict=True))
-        starts = [int(random.integers(side.start, side.stop - length + 1)) for side, length in sides]
-        return region.frame, tuple(slice(a, a + length) for a, (_, length) in zip(starts, sides, strict=True))
+        """The number of a region and a window of it, which every pixel of the regions is as likely to be in."""
+        i = int(random.choice(len(self.regions), p=self._chances))
+        sides = zip(self.regions[i].window, self._drawn, strict=True)
+        return i, self._from([int(random.integers(side.start, side.stop - length + 1)) for side, length in sides])
+
+    def _foreground_window(self, random: np.random.Generator) -> tuple[int, Window]:
+        """The same, around a foreground pixel as far as the region allows, if there is one where it is looked for.
+
+        That is: in the regions of `TRIES` windows, or, of frames too large to be kept, in these windows alone.
+        """
+        for _ in range(TRIES):
+            i, window = self._window(random)
+            spots = self._spots_in(i, window)
+            if len(spots):
+                spot = spots[random.integers(len(spots))].tolist()
+                sides = zip(spot, self._drawn, self.regions[i].window, strict=True)
+                return i, self._from([min(max(at - n // 2, side.start), side.stop - n) for at, n, side in sides])
+        return i, window
+
+    def _from(self, starts: list[int]) -> Window:
+        return tuple(slice(a, a + length) for a, length in zip(starts, self._drawn, strict=True))
+
+    def _spots_in(self, i: int, window: Window) -> NDArray[np.int32]:
+        """Pixels ([Z,] Y, X) of region `i` where the target is known and foreground, evenly spaced if they are many."""
+        region = self.regions[i]
+        if not self._fits(region.frame):
+            return self._find_spots(Region(region.frame, window))
+        with self._lock:
+            if i not in self._spots:
+                self._spots[i] = self._find_spots(region)
+            return self._spots[i]
+
+    def _find_spots(self, region: Region) -> NDArray[np.int32]:
+        _, target, *known = self.values(region.frame, region.window)
+        if self.target_encoding.kind == "intensity":
+            foreground = (target > self._thresholds.reshape(-1, *(1,) * len(region.window))).any(axis=0)
+        else:  # the first of two channels is the foreground, the first of the classes is the background
+            foreground = target[0] > 0 if self.target_encoding.kind == "instances" else target[0] < 0
+        spots = np.flatnonzero(foreground & (known[0][0] > 0) if known else foreground)
+        spots = spots[:: max(1, ceil(len(spots) / MOST_SPOTS))]
+        corner = [side.start for side in region.window]
+        return (np.stack(np.unravel_index(spots, region.shape), axis=1) + corner).astype(np.int32)
+
+    @cached_property
+    def _thresholds(self) -> NDArray[np.float32]:
+        """Otsu's threshold of each channel of the target over `THRESHOLD_WINDOWS` windows, in network values."""
+        random = np.random.default_rng([self.config.seed, THRESHOLDS])
+        drawn = [self._window(random) for _ in range(THRESHOLD_WINDOWS)]
+        values = np.stack([self.values(self.regions[i].frame, window)[1] for i, window in drawn], axis=1)
+        return np.array([threshold_otsu(channel) for channel in values], np.float32)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_pix2pix.core.config import Config
-from napari_pix2pix.core.losses import discriminator_loss, generator_loss, gradient_penalty, l1_loss, l2_loss
+from napari_pix2pix.core.losses import discriminator_loss, generator_loss, gradient_penalty, l1_loss, l2_loss, register
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.tensor_files import under
@@ -34,9 +34,12 @@ class Pix2Pix:
         """One update of each network on a batch of pairs (N, C, [Z,] Y, X) in [-1, 1]; the losses, still on the device.
 
         Where `known` (N, 1, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0 there.
+        With a `shift_tolerance`, each target is first moved to where it fits the fake best, for both networks.
         """
-        config, losses, weight = self.config, {}, pixel_weights(target, self.class_weights, known)
-        fake = self.generator(source)
+        config, losses, fake = self.config, {}, self.generator(source)
+        if config.shift_tolerance:
+            target, known = register(fake, target, known, config.shift_tolerance)
+        weight = pixel_weights(target, self.class_weights, known)
         if known is not None:
             fake, target = fake * known, target * known
 
