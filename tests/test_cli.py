@@ -597,3 +597,36 @@ def test_ctrl_c_ends_in_order(work, tmp_path, moment: str) -> None:
     assert last["event"] in (("stopped",) if moment == "stepping" else ("error", "stopped"))
     if moment == "stepping":
         assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_a_model_is_trained_further(work, tmp_path, capsys) -> None:
+    """With --from it goes on from a model, mixes in what trained it, and tells its figures before and after."""
+    for side, image in zip(("new", "truth"), blobs(seed=9), strict=True):
+        tifffile.imwrite(tmp_path / f"{side}.tif", image)
+    new = ["train", tmp_path / "new.tif", tmp_path / "truth.tif", "--from", work / "run", "--device", "cpu"]
+    test = ["--test-source", work / "sources" / "cell 0.tif", "--test-target", work / "targets" / "cell 0.tif"]
+    code, out, error = run(capsys, *new, "--out", tmp_path / "a", "--with-old-pairs", "--json")
+    assert (code, error) == (0, "")
+    result = events(out)[-1]
+    assert result["old_pairs_before"].keys() == result["old_pairs_after"].keys() == {"dice", "object_f1_iou50"}
+    assert "On the validation pairs of the model before: dice" in result["text"]
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["config"]["batch_size"] == 2  # the model's own
+    code, out, _ = run(capsys, *new, "--out", tmp_path / "b", *test, "--steps", "2")
+    assert code == 0
+    assert "test  dice" in out
+    figures = core.load_model(tmp_path / "b" / "model.safetensors", "cpu").provenance["figures"]
+    said = core.evaluate(core.load_model(tmp_path / "b" / "model.safetensors", "cpu"), *blobs(seed=0), "YX")
+    assert figures["test"]["dice"] == pytest.approx(said["metrics"]["dice"]["value"])
+    code, _, error = run(capsys, *new, "--out", tmp_path / "c", "--with-old-pairs", *test)
+    assert (code, "Test pairs must be other files than those that train" in error) == (2, True)
+    code, _, error = run(capsys, *new, "--out", tmp_path / "c", "--preset", "fast")
+    assert (code, "must keep its networks" in error) == (2, True)
+    changed = work / "sources" / "cell 1.tif"
+    before = changed.read_bytes()
+    tifffile.imwrite(changed, blobs(seed=5)[0])
+    code, _, error = run(capsys, *new, "--out", tmp_path / "c", "--with-old-pairs")
+    assert (code, "must be unchanged" in error) == (2, True)
+    code, out, _ = run(capsys, *new, "--out", tmp_path / "c", "--steps", "2")
+    assert (code, "nothing is compared" in out) == (0, True)
+    changed.write_bytes(before)

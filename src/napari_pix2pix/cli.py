@@ -33,6 +33,7 @@ from napari_pix2pix.events import (
 
 if TYPE_CHECKING:
     from napari_pix2pix.files.pairing import PairedStacks
+    from napari_pix2pix.files.training_stacks import TrainingStacks
 
 REQUEST_ERRORS = (
     CycloptsError,
@@ -138,7 +139,16 @@ def train(
     *,
     out: Annotated[Path | None, Parameter(help="The run folder; OUT/model.safetensors is the result.")] = None,
     resume: Annotated[Path | None, Parameter(help="Go on with this run, with its pairs and settings.")] = None,
-    preset: Annotated[str, Parameter(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "microscopy",
+    from_model: Annotated[
+        Path | None,
+        Parameter(name="--from", help="A model to start from; flags change its settings."),
+    ] = None,
+    with_old_pairs: Annotated[
+        bool, Parameter(negative="", help="With --from: every second patch is of the pairs that trained that model.")
+    ] = False,
+    preset: Annotated[
+        str | None, Parameter(help=f"Settings to start from: {', '.join(PRESETS)}. Default: microscopy.")
+    ] = None,
     config: Annotated[Path | None, Parameter(help="A JSON file of settings.")] = None,
     settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
     pairs: Pairs = None,
@@ -146,54 +156,95 @@ def train(
     validation_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
     validation_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
     validation_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
+    test_source: Annotated[Path | None, Parameter(help="Pairs to judge the finished model by.")] = None,
+    test_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Train a model on pairs of images."""
     from napari_pix2pix.files.pairing import open_stacks, reopen
+    from napari_pix2pix.files.training_stacks import TrainingStacks
 
+    initial = _load(from_model, "cpu") if from_model else None
     if resume is not None:
-        if source or target or out or config or settings or pairs or validation_source:
+        if source or target or out or config or settings or pairs or validation_source or test_source or initial:
             raise ValueError("A resumed run must keep its pairs and settings; give --resume RUN alone.")
         run = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
-        said = run["provenance"]["pairs"]
-        chosen, out, stacks = None, resume, reopen(said["train"])
-        judges = reopen(said["validation"]) if said["validation"] else None
+        chosen, out, stacks = None, resume, TrainingStacks.again(run["provenance"]["pairs"])
     else:
         if source is None or out is None:
             raise ValueError("A training must have a source, a target and --out RUN. See train --help.")
-        if (validation_source is None) != (validation_target is None):
-            raise ValueError("Validation pairs must have both sides: --validation-source and --validation-target.")
-        chosen = make_config(preset, config, settings.model_dump(exclude_unset=True) if settings else {})
-        _require_free(out, overwrite)
         pairs = pairs or PairSettings()
-        stacks, judges = open_stacks(source, target, pairs), None
-        if validation_source is not None:
-            own: dict[str, Any] = {"source_more": validation_source_more, "target_more": validation_target_more}
-            judged = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None, **own})
-            judges = open_stacks(validation_source, validation_target, judged)
-            _require_other_files(stacks, judges)
-        yield from _told(stacks)
+        for kind, a, b in (("validation", validation_source, validation_target), ("test", test_source, test_target)):
+            if (a is None) != (b is None) and not (a and pairs.side_by_side):
+                raise ValueError(f"Pairs must have both sides: give --{kind}-source and --{kind}-target.")
+        if with_old_pairs and initial is None:
+            raise ValueError("Old pairs must be those of a model; give --from MODEL, or leave --with-old-pairs out.")
+        changes = settings.model_dump(exclude_unset=True) if settings else {}
+        kept = initial.config.model_dump(mode="json") if initial and preset is None else None
+        chosen = make_config(preset or "microscopy", config, changes, kept)
+        _require_free(out, overwrite)
+        more: dict[str, Any] = {"source_more": validation_source_more, "target_more": validation_target_more}
+        others = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None})
+        stacks = TrainingStacks(
+            open_stacks(source, target, pairs),
+            open_stacks(validation_source, validation_target, others.model_copy(update=more))
+            if validation_source
+            else None,
+            open_stacks(test_source, test_target, others) if test_source else None,
+            reopen(initial.provenance["pairs"]["train"]) if initial and with_old_pairs else None,
+        )
+        stacks.require_apart()
+        yield from _told(stacks.train)
 
     from napari_pix2pix import core
 
     reports = core.train(
-        stacks.frames(),
+        stacks.train.frames(),
         chosen,
         out=out,
-        validation=judges.frames() if judges else None,
+        validation=stacks.validation.frames() if stacks.validation else None,
+        initial=initial,
+        old_pairs=stacks.old.frames() if stacks.old else None,
         resume=resume is not None,
         overwrite=overwrite,
         device=device,
-        provenance={"train": stacks.provenance(), "validation": judges.provenance() if judges else None},
+        provenance=stacks.provenance(),
     )
-    yield {"event": "note", "text": _understood(stacks, read_json_object(out / "config.json"))}
+    yield {"event": "note", "text": _understood(stacks.train, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
-    model = out / "model.safetensors"
-    told = _load(model, "cpu").provenance
-    figures = told["figures"].get("validation", {})
-    kept = f"step {told['step']}" + "".join(f", validation {name} {value:.3f}" for name, value in figures.items())
-    yield {"event": "result", "model": str(model), "figures": figures, "text": f"Model: {model} ({kept})"}
+    yield _trained(out / "model.safetensors", stacks, initial, device)
+
+
+def _trained(path: Path, stacks: "TrainingStacks", initial: Any, device: str) -> Event:
+    """What came of a training; figures on test pairs are added to the model."""
+    from napari_pix2pix.core.evaluation import judge
+    from napari_pix2pix.files.training_stacks import figures_of_old
+
+    model = _load(path, device)
+    told = model.provenance
+    if stacks.test is not None and "test" not in told["figures"]:
+        tested = stacks.test.frames()
+        told["figures"]["test"] = judge(model, tested, tested.regions()).figures
+        model.save(path)
+    lines = [f"Model: {path} (step {told['step']})"]
+    lines += [f"{kind:>12}  {_listed(figures)}" for kind, figures in told["figures"].items()]
+    result = {"event": "result", "model": str(path), "figures": told["figures"].get("validation", {})}
+    result["test"] = told["figures"].get("test", {})
+    if initial is not None:
+        try:
+            kind, before, after = figures_of_old(initial.to(device), model)
+        except (ValueError, FileNotFoundError) as error:
+            lines.append(f"The pairs that judged the model before cannot be read, so nothing is compared: {error}")
+        else:
+            if kind:
+                lines.append(f"On the {kind} pairs of the model before: {_listed(before)} -> {_listed(after)}")
+                result |= {"old_pairs_before": before, "old_pairs_after": after}
+    return result | {"text": "\n".join(lines)}
+
+
+def _listed(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
 @app.command
@@ -389,13 +440,6 @@ def _understood(stacks: "PairedStacks", plan: dict[str, Any]) -> str:
     split = plan["provenance"]["split"]
     kinds = ", ".join(f"{split[kind]} {kind}" for kind in ("train", "validation", "calibration"))
     return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
-
-
-def _require_other_files(stacks: "PairedStacks", judges: "PairedStacks") -> None:
-    trained = {said["sha256"] for side in ("sources", "targets") for said in stacks.provenance()[side]}
-    for said in judges.provenance()["sources"]:
-        if said["sha256"] in trained and judges.settings.side_by_side == stacks.settings.side_by_side:
-            raise ValueError(f"Validation pairs must be other files than those that train; {said['path']} is in both.")
 
 
 def _told(stacks: "PairedStacks") -> Events:

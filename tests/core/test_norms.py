@@ -104,9 +104,7 @@ def test_renorms_correction_is_constant_to_the_gradient() -> None:
 def test_without_a_norm_the_scale_is_kept() -> None:
     """A network without norms starts with weights that neither drown nor blow up what passes."""
     torch.manual_seed(0)
-    layers = [
-        layer for _ in range(6) for layer in (torch.nn.Conv2d(32, 32, 3, padding=1), torch.nn.LeakyReLU(0.2))
-    ]
+    layers = [layer for _ in range(6) for layer in (torch.nn.Conv2d(32, 32, 3, padding=1), torch.nn.LeakyReLU(0.2))]
     network = torch.nn.Sequential(*layers)
     initialize(network, "none")
     with torch.no_grad():

@@ -44,10 +44,18 @@ def test_same_seed_same_weights(tmp_path) -> None:
 
 @pytest.mark.filterwarnings("ignore:No room for")
 @pytest.mark.parametrize("stop_at", [1, 4, 13])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_stopped_and_resumed_equals_never_interrupted(tmp_path, stop_at: int, precision) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "float32"},
+        {"precision": "bfloat16"},
+        {"ema_decay": 0.9, "schedule": "cosine", "foreground_share": 0.5, "intensity_jitter": 0.1, "patience": 3},
+    ],
+    ids=["float32", "bfloat16", "average"],
+)
+def test_stopped_and_resumed_equals_never_interrupted(tmp_path, stop_at: int, changes) -> None:
     """Stop after any step and resume: weights, optimizer, history and model are those of one go, bit for bit."""
-    config = small_config(steps=16, precision=precision)
+    config = small_config(steps=16, **changes)
     for _ in core.train(PAIRS, config, out=tmp_path / "whole", device="cpu"):
         pass
     for report in core.train(PAIRS, config, out=tmp_path / "parts", device="cpu"):
@@ -149,12 +157,111 @@ def test_pairs_refused_leave_nothing(tmp_path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_model(tmp_path) -> None:
-    """A learning rate that explodes ends in one sentence; the checkpoint from before stays readable."""
+    """A learning rate that explodes ends in one sentence; the model from before is there, and finite."""
     config = small_config(steps=300, learning_rate=1e30, validation_share=0, calibration_share=0, precision="float32")
-    with pytest.raises(RuntimeError, match="Losses must stay finite"):
+    with pytest.raises(
+        RuntimeError, match=r"Losses must stay finite; at step .*model\.safetensors is the model from before"
+    ):
         for _ in core.train(PAIRS, config, out=tmp_path, device="cpu"):
             pass
-    assert weights(tmp_path)
+    kept = core.load_model(tmp_path / "model.safetensors", "cpu").tensors()
+    assert all(torch.isfinite(tensor).all() for tensor in (*kept.values(), *weights(tmp_path).values()))
+
+
+QUIET = {"validation_share": 0, "calibration_share": 0}
+
+
+def test_the_models_weights_may_be_an_average(tmp_path) -> None:
+    """With ema_decay d the model holds a_1 = w_1, a_t = d a_(t-1) + (1 - d) w_t of the weights w_t of the same run."""
+    runs = {f"raw{steps}": {"steps": steps} for steps in (1, 2, 3)} | {"average": {"steps": 3, "ema_decay": 0.75}}
+    for name, changes in runs.items():
+        for _ in core.train(
+            PAIRS, small_config(**QUIET, precision="float32", **changes), out=tmp_path / name, device="cpu"
+        ):
+            pass
+    name = "generator.up.0.1.weight"
+    first, second, third = (weights(tmp_path / f"raw{steps}")[name] for steps in (1, 2, 3))
+    found = weights(tmp_path / "average")
+    expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+    torch.testing.assert_close(found[name], expected)
+    assert torch.equal(found[name.replace("generator", "trained")], third)
+    assert not torch.equal(found[name], third)
+
+
+def test_training_ends_when_nothing_improves(tmp_path) -> None:
+    """After `patience` validations without a better model it ends, and is finished: to resume it does nothing more."""
+    images = [blobs(seed=i)[0] for i in range(3)]
+    pairs, judges = core.PairedFrames(images[:2], images[:2], "YX"), core.PairedFrames(images[2], images[2], "YX")
+    config = small_config(steps=200, patience=2, target_kind="intensity", calibration_share=0, learning_rate=3e-2)
+    *_, last = core.train(pairs, config, out=tmp_path, validation=judges, device="cpu")
+    figures = [float(row["validation_mae"]) for row in read_rows(tmp_path / "history.csv") if row["validation_mae"]]
+    assert last.step == last.steps < 200
+    assert int(np.argmin(figures)) == len(figures) - 3
+    reports = list(core.train(pairs, out=tmp_path, validation=judges, resume=True, device="cpu"))
+    assert [report.step for report in reports] == [last.step]
+
+
+def test_a_resumed_run_computes_with_as_many_threads(tmp_path) -> None:
+    """Another number of threads would sum in another order; the process gets its own number back."""
+    before = torch.get_num_threads()
+    first = core.train(PAIRS, small_config(**QUIET), out=tmp_path, device="cpu")
+    next(first)
+    first.close()
+    torch.set_num_threads(before + 1)
+    try:
+        again = core.train(PAIRS, out=tmp_path, resume=True, device="cpu")
+        next(again)
+        assert torch.get_num_threads() == before
+        again.close()
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_training_starts_from_a_model(tmp_path) -> None:
+    """It starts with the model's weights, reads grey values as the model does, and asks for the same networks."""
+    *_, report = core.train(PAIRS, small_config(**QUIET), out=tmp_path / "old", device="cpu")
+    old, brighter = report.model, core.PairedFrames(blobs(seed=1)[0] * 2, blobs(seed=1)[1], "YX")
+    config = small_config(**QUIET, learning_rate=1e-9, target_kind="instances")
+    *_, report = core.train(brighter, config, out=tmp_path / "new", initial=old, device="cpu")
+    new = report.model
+    assert new.source_encoding == old.source_encoding
+    for name, weight in old.tensors().items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(new.tensors()[name], weight, atol=1e-6, rtol=0)
+    other = small_config(generator={"levels": 2, "base_channels": 8})
+    with pytest.raises(ValueError, match=r"must keep its networks; generator\.levels is 3 in the model, got 2"):
+        core.train(PAIRS, other, out=tmp_path / "other", initial=old, device="cpu")
+    rgb = core.PairedFrames(np.stack([blobs(seed=i)[0] for i in range(3)], -1), blobs()[1], ("YXS", "YX"))
+    with pytest.raises(ValueError, match="must have the channels of the model to start from; its sources have 1"):
+        core.train(rgb, small_config(), out=tmp_path / "rgb", initial=old, device="cpu")
+    assert not (tmp_path / "other").exists()
+
+
+def test_old_pairs_are_those_that_trained(tmp_path) -> None:
+    """Of the old pairs only what trained the model is mixed in, never what chose or may judge it; resume knows it."""
+    stacks = [np.stack(side) for side in zip(*(blobs(seed=i) for i in range(8)), strict=True)]
+    old_pairs, names = core.PairedFrames(*stacks, "TYX"), {"pair 0"}
+    *_, report = core.train(old_pairs, small_config(steps=2), out=tmp_path / "old", device="cpu")
+    old = report.model
+    trained = {row["frame"] for row in old.provenance["regions"] if row["kind"] == "train"}
+    assert {row["name"] for row in old.provenance["regions"]} == names
+    assert 0 < len(trained) < 8
+    seen = []
+
+    class Counted(core.PairedFrames):
+        def source(self, frame, window=()):
+            seen.append(frame)
+            return super().source(frame, window)
+
+    counted = Counted(*stacks, "TYX")
+    config = small_config(**QUIET, steps=30, batch_size=1)
+    for _ in core.train(PAIRS, config, out=tmp_path / "new", initial=old, old_pairs=counted, device="cpu"):
+        pass
+    assert set(seen) == trained
+    seen.clear()
+    again = core.train(PAIRS, out=tmp_path / "new", old_pairs=counted, resume=True, device="cpu")
+    assert [report.step for report in again] == [30]
 
 
 def test_nobody_learns_from_what_is_not_known(tmp_path) -> None:

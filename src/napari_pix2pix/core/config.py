@@ -263,8 +263,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_config(preset: str = "microscopy", file: Path | None = None, changes: dict[str, Any] | None = None) -> Config:
-    """The settings of `preset`, overridden by those in the JSON `file`, overridden by `changes`.
+def make_config(
+    preset: str = "microscopy",
+    file: Path | None = None,
+    changes: dict[str, Any] | None = None,
+    kept: dict[str, Any] | None = None,
+) -> Config:
+    """The settings of `preset`, or those `kept`, overridden by those in the JSON `file`, overridden by `changes`.
 
     Raises
     ------
@@ -275,7 +280,7 @@ def make_config(preset: str = "microscopy", file: Path | None = None, changes: d
     """
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}; got {preset!r}.")
-    values = PRESETS[preset]
+    values = PRESETS[preset] if kept is None else kept
     if file is not None:
         values = _merge(values, read_json_object(file))
     return validated(Config, _merge(values, changes or {}))

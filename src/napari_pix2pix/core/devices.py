@@ -39,7 +39,15 @@ def describe_device(name: str) -> str:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """`precision`, with ``auto`` resolved to bfloat16 where the device computes with it, else float32."""
+    """`precision`, with ``auto`` resolved to bfloat16 where the device computes with it, else float32.
+
+    Raises
+    ------
+    ValueError
+        If the device does not compute with it.
+    """
+    if precision == "float16" and device.type == "cpu":
+        raise ValueError("precision must be bfloat16 or float32 on the CPU; got float16. Choose auto.")
     if precision != "auto":
         return precision
     native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from skimage.metrics import contingency_table, peak_signal_noise_ratio
 
 from napari_pix2pix.core.encoding import Kind, guess_kind
 from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.pairs import PairedFrames, StackAxes
+from napari_pix2pix.core.pairs import PairedFrames, Region, StackAxes
 
 KindOfPairs = Literal["test", "validation", "calibration", "train"]
 Axes = str | tuple[StackAxes, StackAxes] | None
@@ -82,6 +83,29 @@ def interval(values: Sequence[float | None], seed: int = 0) -> dict[str, float |
         found = stats.bootstrap((known,), np.mean, method="percentile", n_resamples=2000, rng=seed).confidence_interval
         result |= {"low": float(found.low), "high": float(found.high)}
     return result
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Mean figures of a model, and the images (C, [Z,] Y, X) they come from."""
+
+    figures: dict[str, float]
+    predictions: list[NDArray[Any]]
+    targets: list[NDArray[Any]]
+
+
+def judge(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]) -> Judgement:
+    """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them."""
+    encoding = model.target_encoding
+    targets = [pairs.target(region.frame, region.window) for region in regions]
+    predictions = [model.predict_frame(pairs.source(region.frame, region.window)) for region in regions]
+    data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
+    known = [pairs.known(region.frame, region.window) for region in regions]
+    rows = [
+        measure(prediction, target, encoding.kind, data_range, seen, encoding.classes)
+        for prediction, target, seen in zip(predictions, targets, known, strict=True)
+    ]
+    return Judgement({name: float(np.mean([row[name] for row in rows])) for name in rows[0]}, predictions, targets)
 
 
 def evaluate(

@@ -7,10 +7,11 @@ import numpy as np
 from torch import nn
 
 from napari_pix2pix.core.config import Config, validated
-from napari_pix2pix.core.encoding import Encoding
+from napari_pix2pix.core.encoding import Encoding, fit_encoding, guess_kind
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.pairs import PairedFrames, Windows
 from napari_pix2pix.core.run_folder import RunFolder
+from napari_pix2pix.core.split import Split
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,33 @@ class Start:
             machine={name: told[name] for name in ("device", "threads", "precision")},
         )
 
-    def require_fitting(self, pairs: PairedFrames) -> None:
-        """Raise a ValueError if the model reads other channels, planes or classes than those of the pairs."""
+    def encode(self, pairs: PairedFrames, split: Split) -> tuple[Encoding, Encoding]:
+        """Grey values and labels of source and target to network values and back; if need be, fitted on what trains.
+
+        Raises
+        ------
+        ValueError
+            If the model to start from reads other channels, planes or classes, or nothing can be fitted.
+        """
+        self._require_fitting(pairs)
+        if self.encodings is not None:
+            return self.encodings
+        config, sources, targets = self.config, *(Windows(read, split.train) for read in (pairs.source, pairs.target))
+        every_class = Windows(pairs.source, pairs.regions()) if config.source_kind == "classes" else sources
+        kind = guess_kind(targets) if config.target_kind == "auto" else config.target_kind
+        taught = pairs.regions() if kind == "classes" else split.train  # every class has a channel
+        return (
+            fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0),
+            fit_encoding(
+                Windows(pairs.target, taught),
+                kind,
+                config.target_normalization,
+                known=None if pairs.known_everywhere else Windows(pairs.known, taught),
+                rare_classes_weigh=config.class_weights == "rare",
+            ),
+        )
+
+    def _require_fitting(self, pairs: PairedFrames) -> None:
         if self.model is None:
             return
         source, target = self.model.source_encoding, self.model.target_encoding

@@ -20,8 +20,8 @@ from torch import Tensor
 import napari_pix2pix
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
-from napari_pix2pix.core.encoding import Encoding, fit_encoding, guess_kind
-from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, measure
+from napari_pix2pix.core.encoding import guess_kind
+from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, set_up
 from napari_pix2pix.core.model import SourceView, TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
@@ -215,8 +215,7 @@ class _Loop:
             split = split_pairs(pairs, config, reach)
             judged, judged_regions = pairs, split.validation
 
-        source_encoding, target_encoding = start.encodings or _fitted(pairs, split, config)
-        start.require_fitting(pairs)
+        source_encoding, target_encoding = start.encode(pairs, split)
 
         # Networks and their optimizers.
         torch.manual_seed(_seed(config.seed, 0))
@@ -258,7 +257,8 @@ class _Loop:
         new = PairedPatches(pairs, split.train, config, *encodings)
         patches: PairedPatches | MixedPatches = new
         if old_pairs is not None:
-            old = windows_of(old_pairs, start.old_regions, "train")
+            if not (old := windows_of(old_pairs, start.old_regions, "train")):
+                raise ValueError("Old pairs must be those that trained the model to start from; none of them did.")
             patches = MixedPatches(new, PairedPatches(old_pairs, old, config, *encodings))
         run_with = patches, judged, judged_regions, split, model, method, run
         return cls(config, *run_with, threads=told["threads"], average=average, last=config.steps)
@@ -366,24 +366,14 @@ class _Loop:
         if not self.judged_regions:
             self._keep({})
             return {}
-        kind = self.model.target_encoding.kind
-        targets = [self.judged.target(region.frame, region.window) for region in self.judged_regions]
-        data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
-        sources = (self.judged.source(region.frame, region.window) for region in self.judged_regions)
-        predictions = [self.model.predict_frame(source) for source in sources]
-        known = [self.judged.known(region.frame, region.window) for region in self.judged_regions]
-        classes = self.model.target_encoding.classes
-        rows = [
-            measure(prediction, target, kind, data_range, seen, classes)
-            for prediction, target, seen in zip(predictions, targets, known, strict=True)
-        ]
-        self._warn_once(generator_collapsed(predictions, targets))
-        figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-        chosen = figures[CHOOSES[kind]]
+        judged = judge(self.model, self.judged, self.judged_regions)
+        figures, decides = judged.figures, CHOOSES[self.model.target_encoding.kind]
+        chosen = figures[decides]
+        self._warn_once(generator_collapsed(judged.predictions, judged.targets))
         if (
             self.best is None
             or not math.isfinite(self.best)
-            or (chosen > self.best if HIGHER_IS_BETTER[CHOOSES[kind]] else chosen < self.best)
+            or (chosen > self.best if HIGHER_IS_BETTER[decides] else chosen < self.best)
         ):
             self.best, self.worse = chosen, 0
             self._keep({"validation": figures})
@@ -443,24 +433,6 @@ class _Loop:
             self.method.generator.load_state_dict(under("trained.", tensors))
             self.average.n_averaged.fill_(self.step)
         self.method.restore(tensors, state.get("scaler", {}))
-
-
-def _fitted(pairs: PairedFrames, split: Split, config: Config) -> tuple[Encoding, Encoding]:
-    """Grey values and labels to network values and back, fitted on what trains."""
-    sources, targets = Windows(pairs.source, split.train), Windows(pairs.target, split.train)
-    every_class = Windows(pairs.source, pairs.regions()) if config.source_kind == "classes" else sources
-    kind = guess_kind(targets) if config.target_kind == "auto" else config.target_kind
-    taught = pairs.regions() if kind == "classes" else split.train  # every class has a channel
-    return (
-        fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0),
-        fit_encoding(
-            Windows(pairs.target, taught),
-            kind,
-            config.target_normalization,
-            known=None if pairs.known_everywhere else Windows(pairs.known, taught),
-            rare_classes_weigh=config.class_weights == "rare",
-        ),
-    )
 
 
 def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> None:

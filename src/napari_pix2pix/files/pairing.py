@@ -185,5 +185,5 @@ def _hashes(identity: dict[str, Any]) -> str:
 def _unchanged(identity: dict[str, Any]) -> Stack:
     stack = open_stack(identity["path"], identity["axes"], identity.get("half"))
     if sha256(stack.path) != identity["sha256"]:
-        raise ValueError(f"A resumed run must find its pairs unchanged; {stack.path} has changed. Restore it.")
+        raise ValueError(f"The pairs of an earlier training must be unchanged; {stack.path} has changed. Restore it.")
     return stack
