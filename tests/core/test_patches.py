@@ -199,13 +199,11 @@ def test_foreground_share(kind: Kind, large: bool, monkeypatch: pytest.MonkeyPat
 
 def test_foreground_is_in_the_middle_and_known() -> None:
     """A patch lies around its foreground as far as borders allow; what is not known is no foreground."""
-    target = np.zeros((100, 100), np.uint8)
-    target[50, 60] = target[3, 97] = target[80, 20] = 1
-    source = numbered(100, 100)
-    valid = np.ones_like(target)
-    valid[78:83, 18:23] = 0
+    source, target, valid = numbered(100, 100), np.zeros((100, 100), np.uint8), np.zeros((100, 100), np.uint8)
+    target[50, 60], target[3, 97], target[80, 20] = 1, 2, 3
+    valid[50, 60] = valid[3, 97] = 1  # what is not known reads as the least that is: an object, here
     pairs = PairedFrames(source, target, "YX", valid=valid)
-    patches = patches_of(pairs, "classes", foreground_share=1.0, flip=False, rotate=False)
+    patches = patches_of(pairs, "instances", foreground_share=1.0, flip=False, rotate=False)
     batches = [patches.source_encoding.decode(patches.batch(step).source.numpy()) for step in range(20)]
     corners = {int(corner) for batch in batches for corner in batch[:, 0, 0, 0]}
     assert corners == {int(source[50 - 16, 60 - 16]), int(source[0, 100 - 32])}

@@ -120,7 +120,7 @@ def register(fake: Tensor, target: Tensor, known: Tensor | None, reach: int) -> 
     for axis in (-2, -1):
         length = target.shape[axis]
         places = torch.arange(length, device=target.device) + shifts[:, axis, None]
-        places = places.unflatten(1, [length if i == axis else 1 for i in range(1 - target.ndim, 0)])
+        places = places.reshape(-1, *(length if i == axis else 1 for i in range(1 - target.ndim, 0)))
         seen = places.clamp(0, length - 1)
         target = target.take_along_dim(seen, axis)
         known = known.take_along_dim(seen, axis) * (places == seen)
@@ -141,7 +141,7 @@ def find_shifts(fake: Tensor, target: Tensor, known: Tensor | None, reach: int) 
     """
     fake, truth = fake.flatten(1, -3), target.flatten(1, -3)  # all planes move together
     weight = torch.ones_like(truth[:, :1]) if known is None else known.expand_as(target).flatten(1, -3)
-    fake, truth = avg_pool2d(fake, SMOOTHED, 1), avg_pool2d(truth * weight, SMOOTHED, 1)
+    fake, truth = avg_pool2d(fake, SMOOTHED, 1), avg_pool2d(truth, SMOOTHED, 1)
     weight = (avg_pool2d(weight, SMOOTHED, 1) == 1).to(truth)
     height, width = (n - 2 * reach for n in fake.shape[-2:])
     middle = (..., slice(reach, reach + height, EVERY), slice(reach, reach + width, EVERY))

@@ -171,8 +171,11 @@ class PairedPatches:
             foreground = target[0] > 0 if self.target_encoding.kind == "instances" else target[0] < 0
         spots = np.flatnonzero(foreground & (known[0][0] > 0) if known else foreground)
         spots = spots[:: max(1, ceil(len(spots) / MOST_SPOTS))]
-        corner = [side.start for side in region.window]
-        return (np.stack(np.unravel_index(spots, region.shape), axis=1) + corner).astype(np.int32)
+        places: list[NDArray[np.int32]] = [
+            (along + side.start).astype(np.int32)
+            for along, side in zip(np.unravel_index(spots, region.shape), region.window, strict=True)
+        ]
+        return np.stack(places, axis=1)
 
     @cached_property
     def _thresholds(self) -> NDArray[np.float32]:
