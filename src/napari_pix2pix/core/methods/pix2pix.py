@@ -11,7 +11,9 @@ from torch.optim import Adam, Optimizer
 
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.losses import discriminator_loss, generator_loss, gradient_penalty, l1_loss, l2_loss
+from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
 
 
@@ -98,9 +100,21 @@ def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | 
 
 def networks(
     config: Config, source_channels: int, image_channels: int, spatial_dims: int = 2
-) -> tuple[UNet, PatchGAN | None]:
-    """New networks for these channels; no discriminator where `gan_weight` is 0."""
-    generator = UNet(source_channels, image_channels, config.generator, spatial_dims)
+) -> tuple[Generator, PatchGAN | None]:
+    """New networks for these channels; no discriminator where `gan_weight` is 0.
+
+    Raises
+    ------
+    ValueError
+        If the networks are to halve planes, and there are none.
+    """
+    if spatial_dims == 2 and config.z_grid > 1:
+        raise ValueError(
+            "generator.z_levels and discriminator.z_layers must be 0 where frames are no volumes; got "
+            f"{config.generator.z_levels} and {config.discriminator.z_layers}. Choose --z volume or leave them out."
+        )
+    kind = UNet if config.generator.architecture == "unet" else ResNet
+    generator = kind(source_channels, image_channels, config.generator, spatial_dims)
     if config.gan_weight == 0:
         return generator, None
     return generator, PatchGAN(source_channels, image_channels, config.discriminator, spatial_dims)
@@ -109,7 +123,7 @@ def networks(
 def set_up(
     config: Config,
     fabric: Fabric,
-    generator: UNet,
+    generator: Generator,
     discriminator: PatchGAN | None,
     class_weights: tuple[float, ...] = (),
 ) -> Pix2Pix:
