@@ -41,6 +41,10 @@ def test_the_paper_preset_is_the_paper() -> None:
         ({"setps": 5}, "setps: extra inputs are not permitted"),
         ({"patch_size": 16, "generator": {"levels": 3}}, "patch_size must be at least 24 for a discriminator with 3"),
         ({"patch_size": 64, "shift_tolerance": 9}, "patch_size must be at least 8 times the shift_tolerance, 72"),
+        ({"generator": {"z_levels": 2}, "patch_depth": 6}, "patch_depth must be a multiple of 4 .* got 6. Choose 8."),
+        ({"discriminator": {"z_layers": 3}, "patch_depth": 4}, "patch_depth must be a multiple of 8 .* got 4. Choose"),
+        ({"generator": {"architecture": "resnet-6", "z_levels": 3}}, "z_levels must be at most .* got 3. Choose"),
+        ({"patch_size": 30, "generator": {"architecture": "resnet-9"}}, "multiple of 4 .* The nearest: 28 and 32"),
         ({"patch_size": 300}, "patch_size must be a multiple of 32 .* got 300. The nearest: 288 and 320"),
     ],
 )

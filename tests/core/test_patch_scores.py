@@ -33,6 +33,9 @@ def test_the_field_is_the_support_of_the_gradient(n_layers: int) -> None:
     network = discriminator(n_layers).double()
     field = network.fields[-1]
     assert (field.size, field.stride, field.centre) == FIELDS[n_layers]
+    if n_layers:
+        scale = 2**n_layers
+        assert (field.size, field.first, field.centre) == (9 * scale - 2, 1 - 3 * scale, (3 * scale - 1) / 2)
     side = 2 * field.size + 4 * field.stride
     image = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
     scores = network(image.detach(), image)
@@ -69,10 +72,16 @@ def test_only_scores_whose_field_holds_a_change_react() -> None:
     np.testing.assert_array_equal(moved, np.outer(rows, columns))
 
 
-@pytest.mark.parametrize(("n_layers", "inside"), [(0, 256), (1, 120), (2, 56), (3, 24), (4, 8), (5, 0)])
-def test_valid_scores_see_no_padding(n_layers: int, inside: int) -> None:
-    """On 256 x 256, as many scores per axis have their field wholly inside as the table says."""
-    fields = discriminator(n_layers).fields
+@pytest.mark.parametrize(
+    ("n_layers", "count", "inside"),
+    [(0, 256, 256), (1, 126, 120), (2, 62, 56), (3, 30, 24), (4, 14, 8), (5, 6, 0)],
+)
+def test_valid_scores_see_no_padding(n_layers: int, count: int, inside: int) -> None:
+    """On 256 x 256 there are as many scores per axis, and as many with their field wholly inside, as the table says."""
+    network = discriminator(n_layers)
+    fields, image = network.fields, torch.zeros(1, 1, 256, 256)
+    with torch.no_grad():
+        assert network(image, image).shape[2:] == score_grid(fields, (256, 256)) == (count, count)
     field, valid = fields[-1], valid_scores(fields, (256, 256))
     assert valid.any(axis=0).sum() == valid.any(axis=1).sum() == inside
     for i in np.flatnonzero(valid.any(axis=1)):

@@ -1,5 +1,7 @@
 """One training step is the paper's."""
 
+import copy
+
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -67,6 +69,34 @@ def test_every_objective_teaches_both_networks(objective: str) -> None:
     assert all(torch.isfinite(loss) for loss in losses.values())
     for network, old in zip((ours.generator, ours.discriminator), before, strict=True):
         assert any(not torch.equal(a, b) for a, b in zip(weights(network), old, strict=True))
+
+
+def test_the_gradient_penalty_enters_the_discriminators_update() -> None:
+    """With plain gradient descent, two weights of the penalty end apart by its gradient times their difference."""
+    source, target = pair()
+    ended, rate = {}, 0.01
+    for weight in (0.0, 10.0):
+        ours = method(
+            objective="wgan-gp", gradient_penalty=weight, generator={"levels": 3, "base_channels": 8, "dropout": 0}
+        )
+        ours.discriminator_optimizer = torch.optim.SGD(ours.discriminator.parameters(), lr=rate)
+        fake = ours.generator(source).detach()
+        judge = copy.deepcopy(ours.discriminator.module)
+        torch.manual_seed(7)
+        ours.step(source, target)
+        ended[weight] = weights(ours.discriminator)
+
+    # Gulrajani et al. 2017, equation 3, on the discriminator of before: one point on the line for each pair.
+    torch.manual_seed(7)
+    share = torch.rand(2, 1, 1, 1)
+    between = (fake + share * (target - fake)).requires_grad_()
+    (slopes,) = torch.autograd.grad(judge(source, between).sum(), between, create_graph=True)
+    penalty = sum((one.square().sum().sqrt() - 1) ** 2 for one in slopes) / 2
+    gradient = torch.autograd.grad(penalty, list(judge.parameters()), materialize_grads=True, allow_unused=True)
+    apart = [b - a for a, b in zip(*ended.values(), strict=True)]
+    assert max(float(one.abs().max()) for one in apart) > 1e-4
+    for one, expected in zip(apart, gradient, strict=True):
+        torch.testing.assert_close(one, -rate * 0.5 * 10 * expected, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize(

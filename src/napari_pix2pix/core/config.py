@@ -26,13 +26,14 @@ class GeneratorConfig(Settings):
     levels: Annotated[int, Field(ge=1, le=8)] = 5
     """Downsamplings by two. A pixel of the source reaches 3·(2^levels - 1) px far."""
     z_levels: Annotated[int, Field(ge=0, le=8)] = 0
-    """How many of the levels, the innermost, halve the planes of a volume, too: stacks are thin in Z."""
+    """How many of the downsamplings, the innermost, halve the planes of a volume, too: stacks are thin in Z."""
     base_channels: Annotated[int, Field(ge=1)] = 64
     """Channels of the first level; each level doubles them, up to eight times."""
     skips: bool = True
     """Skip connections; without them it is the paper's encoder-decoder."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of channels' values dropped in the three innermost decoder levels: the noise z of the paper."""
+    """Share of channels' values dropped in the three innermost decoder levels, or in each residual block: the noise z
+    of the paper."""
     norm: Norm = "batch"
     """Normalization layers. All but `instance` give exact tiles."""
 
@@ -119,9 +120,9 @@ class Config(Settings):
     batch_size: Annotated[int, Field(ge=1)] = 4
     """Patches per step."""
     patch_size: Annotated[int, Field(ge=8)] = 256
-    """Side of a training patch, in pixels: a multiple of 2^levels."""
+    """Side of a training patch, in pixels: a multiple of 2^levels, of 4 for the ResNets."""
     patch_depth: Annotated[int, Field(ge=1)] = 16
-    """Planes of a patch, where frames are volumes; no more than there are."""
+    """Planes of a patch, where frames are volumes; no more than there are. A multiple of the networks' strides in Z."""
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
     """Weight of the L1 loss (the paper's lambda)."""
     gan_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -178,6 +179,11 @@ class Config(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     """Every random number comes from it."""
 
+    @property
+    def z_grid(self) -> int:
+        """What the planes of a patch are a multiple of: the larger of both networks' total strides along Z."""
+        return 1 << max(self.generator.z_levels, self.discriminator.z_layers)
+
     def model_post_init(self, _: Any) -> None:
         """Check what concerns two settings."""
         if self.discriminator.n_layers and self.patch_size < 3 * 2**self.discriminator.n_layers:
@@ -203,6 +209,12 @@ class Config(Settings):
             raise ValueError(
                 f"patch_size must be a multiple of {grid} for a generator {named}; "
                 f"got {self.patch_size}. The nearest: {near}."
+            )
+        if self.patch_depth % self.z_grid:
+            raise ValueError(
+                f"patch_depth must be a multiple of {self.z_grid} for networks that halve the planes "
+                f"{self.z_grid.bit_length() - 1} times; got {self.patch_depth}. "
+                f"Choose {-(-self.patch_depth // self.z_grid) * self.z_grid}."
             )
 
 

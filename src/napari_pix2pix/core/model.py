@@ -19,8 +19,8 @@ from napari_pix2pix.core.config import Config, validated
 from napari_pix2pix.core.devices import pick_device
 from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
 from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
@@ -114,7 +114,7 @@ class TrainedModel:
     """
 
     config: Config
-    generator: UNet
+    generator: Generator
     discriminator: PatchGAN | None
     source_encoding: Encoding
     target_encoding: Encoding

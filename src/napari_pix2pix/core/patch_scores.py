@@ -59,12 +59,10 @@ class PatchScores:
 def score_grid(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Scores along each axis of an image of this shape, 0 where it is too small for any.
 
-    floor(pixels / stride) - 2 for a PatchGAN along Y and X; along Z, where nothing strides, one per plane; for a
-    PixelGAN one per pixel.
+    floor(pixels / stride) - 2 for a PatchGAN along Y and X; floor(planes / stride) along Z; for a PixelGAN one per
+    pixel.
     """
-    return tuple(
-        n if field.stride == 1 else max(0, n // field.stride - 2) for field, n in zip(fields, shape, strict=True)
-    )
+    return tuple(field.count(n) for field, n in zip(fields, shape, strict=True))
 
 
 def valid_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -91,7 +89,7 @@ def score_frame(
     Raises
     ------
     ValueError
-        If the image is smaller than one field along Y or X.
+        If the image is smaller than one field along Y or X, or has fewer planes than a score is wide along Z.
     """
     fields, shape = discriminator.fields, image.shape[1:]
     field = fields[-1]
@@ -101,6 +99,11 @@ def score_frame(
             f"got {shape[-2]} x {shape[-1]}. Use a model with a smaller field."
         )
     grid = score_grid(fields, shape)
+    if min(grid) == 0:
+        raise ValueError(
+            f"A volume to score must have at least {fields[0].stride} planes; got {shape[0]}. Use a model whose "
+            "discriminator halves the planes less often."
+        )
     scores = np.empty(grid, np.float32)
     sides = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
     for corner in product(*(range(0, n, side) for n, side in zip(grid, sides, strict=True))):

@@ -65,8 +65,14 @@ class PairedPatches:
         self._cache = LRUCache(CACHE_BYTES, getsizeof=lambda frames: sum(frame.nbytes for frame in frames))
         self._spots = LRUCache(SPOTS_BYTES, getsizeof=lambda spots: spots.nbytes)
         self._lock = RLock()  # a validation asks for patches while the next batch is being made
-        depth = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
-        planes = (min(self.config.patch_depth, depth),) * (len(self.regions[0].shape) - 2)
+        fewest = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
+        depth = min(self.config.patch_depth, fewest) // self.config.z_grid * self.config.z_grid
+        planes = (depth,) * (len(self.regions[0].shape) - 2)
+        if 0 in planes:
+            raise ValueError(
+                f"Volumes must have at least {self.config.z_grid} planes for networks that halve them so often; the "
+                f"thinnest has {fewest}. Choose smaller generator.z_levels and discriminator.z_layers."
+            )
         self.shape: tuple[int, ...] = (*planes, self.config.patch_size, self.config.patch_size)
         side = round(self.config.patch_size / self.config.jitter)
         self._drawn = (*planes, side, side)

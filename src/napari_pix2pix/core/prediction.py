@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.norms import image_statistics
-from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.tiles import Tile, TilePlan, plan_tiles
 
 
 def plan_prediction(
-    generator: UNet, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
+    generator: Generator, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
 ) -> TilePlan:
     """Tiles that give what the whole frame gives, if `overlap` is None or at least the generator's reach.
 
@@ -23,7 +23,7 @@ def plan_prediction(
 
 
 def predict_tiles(
-    generator: UNet, frame: NDArray[np.float32], plan: TilePlan, device: torch.device
+    generator: Generator, frame: NDArray[np.float32], plan: TilePlan, device: torch.device
 ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
     """Each tile with its pixels (n_maps, [Z,] Y, X); `frame` (C, [Z,] Y, X) in [-1, 1]."""
     for tile in plan.tiles:
@@ -34,7 +34,7 @@ def predict_tiles(
 
 
 def predict_by_image_statistics(
-    generator: UNet, frame: NDArray[np.float32], device: torch.device, seed: int
+    generator: Generator, frame: NDArray[np.float32], device: torch.device, seed: int
 ) -> NDArray[np.float32]:
     """Maps (n_maps, [Z,] Y, X) of the frame in one piece, with its own statistics and dropout, as the paper tests."""
     plan = plan_prediction(generator, frame.shape[1:])

@@ -50,7 +50,7 @@ def predict_file(
         ("overlap", overlap, max(rounded.overlap)),
     ):
         if asked is not None and asked < used:
-            yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, the network's grid of 2^levels."}
+            yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
     encoding = model.target_encoding
     origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"))
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []

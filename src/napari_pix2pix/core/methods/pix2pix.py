@@ -13,7 +13,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.losses import discriminator_loss, generator_loss, gradient_penalty, l1_loss, l2_loss, register
+from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.tensor_files import under
 
@@ -130,9 +132,21 @@ def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | 
 
 def networks(
     config: Config, source_channels: int, image_channels: int, spatial_dims: int = 2
-) -> tuple[UNet, PatchGAN | None]:
-    """New networks for these channels; no discriminator where `gan_weight` is 0."""
-    generator = UNet(source_channels, image_channels, config.generator, spatial_dims)
+) -> tuple[Generator, PatchGAN | None]:
+    """New networks for these channels; no discriminator where `gan_weight` is 0.
+
+    Raises
+    ------
+    ValueError
+        If the networks are to halve planes, and there are none.
+    """
+    if spatial_dims == 2 and config.z_grid > 1:
+        raise ValueError(
+            "generator.z_levels and discriminator.z_layers must be 0 where frames are no volumes; got "
+            f"{config.generator.z_levels} and {config.discriminator.z_layers}. Choose --z volume or leave them out."
+        )
+    kind = UNet if config.generator.architecture == "unet" else ResNet
+    generator = kind(source_channels, image_channels, config.generator, spatial_dims)
     if config.gan_weight == 0:
         return generator, None
     return generator, PatchGAN(source_channels, image_channels, config.discriminator, spatial_dims)
@@ -141,16 +155,16 @@ def networks(
 class Average(AveragedModel):
     """A copy whose weights follow those of a generator, each step keeping `decay` of what they were."""
 
-    module: UNet
+    module: Generator
 
-    def __init__(self, generator: UNet, decay: float) -> None:
+    def __init__(self, generator: Generator, decay: float) -> None:
         super().__init__(generator, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
 
 def set_up(
     config: Config,
     fabric: Fabric,
-    generator: UNet,
+    generator: Generator,
     discriminator: PatchGAN | None,
     class_weights: tuple[float, ...] = (),
 ) -> Pix2Pix:

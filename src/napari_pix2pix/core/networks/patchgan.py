@@ -13,7 +13,9 @@ class PatchGAN(nn.Module):
     """Sources and images (N, C, [Z,] Y, X) to logits (N, 1, [z,] y, x): high where the field looks real.
 
     `n_layers` strided 4x4 convolutions, then two of stride 1; with 0, the paper's PixelGAN of 1x1 convolutions.
-    An unconditional one ignores the source. `fields` holds what a score sees along each axis.
+    In a volume, the last `z_layers` of the strided ones have kernels of 4x4x4 and halve the planes, too; the others
+    have kernels of 3x4x4 and keep them. An unconditional one ignores the source. `fields` holds what a score sees along
+    each axis.
 
     References
     ----------
@@ -28,12 +30,17 @@ class PatchGAN(nn.Module):
         in_channels = image_channels + (source_channels if config.conditional else 0)
         n = config.n_layers
         strides, kernel = ([2] * n + [1, 1], 4) if n else ([1, 1, 1], 1)
+        z_strides = [2 if n - config.z_layers <= i < n else 1 for i in range(len(strides))]
         widths = [config.base_channels * min(2**i, 8) for i in range(len(strides) - 1)] + [1]
         layers: list[nn.Module] = []
-        for i, (width, stride) in enumerate(zip(widths, strides, strict=True)):
+        for i, (width, stride, z_stride) in enumerate(zip(widths, strides, z_strides, strict=True)):
             norm = config.norm if 0 < i < len(strides) - 1 else "none"
             before = in_channels if i == 0 else widths[i - 1]
-            layers.append(convolution(spatial_dims, before, width, stride=stride, bias=norm == "none", kernel=kernel))
+            layers.append(
+                convolution(
+                    spatial_dims, before, width, stride=stride, z_stride=z_stride, bias=norm == "none", kernel=kernel
+                )
+            )
             if i < len(strides) - 1:
                 layers += [norm_layer(norm, width, spatial_dims), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers)

@@ -32,6 +32,13 @@ class ReceptiveField:
         start = self.first + score * self.stride
         return slice(start, start + self.size)
 
+    def count(self, length: int) -> int:
+        """How many scores there are along an axis of `length` pixels; 0 where it is too short for any.
+
+        Both ends are padded alike, and rounding down layer by layer is rounding down once.
+        """
+        return max(0, (length - 2 * self.first - self.size) // self.stride + 1)
+
 
 def fold(layers: Iterable[tuple[int, int, int]]) -> ReceptiveField:
     """The field of convolutions (kernel, stride, padding), the first layer first.

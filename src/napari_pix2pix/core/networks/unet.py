@@ -4,20 +4,21 @@ import torch
 from torch import Tensor, nn
 
 from napari_pix2pix.core.config import GeneratorConfig
+from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.layers import convolution, up_convolution
 from napari_pix2pix.core.networks.norms import initialize, norm_layer
+from napari_pix2pix.core.networks.receptive_field import receptive_fields
 
 DROPOUT_LEVELS = 3
 """The innermost decoder levels with dropout, as in the authors' Torch code."""
 
 
-class UNet(nn.Module):
-    """Sources (N, in_channels, [Z,] Y, X) to images (N, out_channels, [Z,] Y, X) in [-1, 1].
+class UNet(Generator):
+    """Each level halves with a 4x4 convolution (LeakyReLU 0.2), and doubles again on the way back (ReLU).
 
-    Y and X must be multiples of `grid`; a pixel of the source reaches `reach` pixels far; both per axis. Each level
-    halves with a 4x4 convolution (LeakyReLU 0.2) and doubles again on the way back (ReLU), where it sees the encoder's
-    features of its size beside its own. No norm on the first nor the innermost convolution. In a volume, kernels are
-    3x4x4 and planes are kept.
+    There it sees the encoder's features of its size beside its own. No norm on the first nor the innermost convolution;
+    tanh at the end. In a volume, the innermost `z_levels` have kernels of 4x4x4 and halve the planes, too; the others
+    have kernels of 3x4x4 and keep them.
 
     References
     ----------
@@ -27,10 +28,8 @@ class UNet(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, config: GeneratorConfig, spatial_dims: int = 2) -> None:
         super().__init__()
         self.skips = config.skips
-        grid, planes = 2**config.levels, spatial_dims - 2
-        self.grid: tuple[int, ...] = (1,) * planes + (grid, grid)
-        self.reach: tuple[int, ...] = (2 * config.levels,) * planes + (3 * (grid - 1),) * 2
         widths = [config.base_channels * min(2**level, 8) for level in range(config.levels)]
+        z_strides = [2 if level >= config.levels - config.z_levels else 1 for level in range(config.levels)]
 
         self.down = nn.ModuleList()
         for level, width in enumerate(widths):
@@ -39,7 +38,7 @@ class UNet(nn.Module):
             self.down.append(
                 nn.Sequential(
                     nn.Identity() if level == 0 else nn.LeakyReLU(0.2),
-                    convolution(spatial_dims, before, width, stride=2, bias=norm == "none"),
+                    convolution(spatial_dims, before, width, stride=2, z_stride=z_strides[level], bias=norm == "none"),
                     norm_layer(norm, width, spatial_dims),
                 )
             )
@@ -53,11 +52,16 @@ class UNet(nn.Module):
             self.up.append(
                 nn.Sequential(
                     nn.ReLU(),
-                    up_convolution(spatial_dims, before, width, bias=norm == "none"),
+                    up_convolution(spatial_dims, before, width, z_stride=z_strides[level], bias=norm == "none"),
                     norm_layer(norm, width, spatial_dims),
                     nn.Dropout(dropout) if dropout else nn.Identity(),
                 )
             )
+
+        # On the way back each level adds as much to the reach as it adds to the field on the way down.
+        fields = receptive_fields(self.down)
+        self.grid = tuple(field.stride for field in fields)
+        self.reach = tuple(field.size - 1 for field in fields)
         initialize(self, config.norm)
 
     def forward(self, source: Tensor) -> Tensor:

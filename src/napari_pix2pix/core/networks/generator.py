@@ -1,0 +1,18 @@
+"""What every generator is."""
+
+from torch import nn
+
+
+class Generator(nn.Module):
+    """Sources (N, in_channels, [Z,] Y, X) to images (N, out_channels, [Z,] Y, X) in [-1, 1], float32.
+
+    Attributes
+    ----------
+    grid
+        What the source's sides must be multiples of, ([z,] y, x): the total stride.
+    reach
+        How far a pixel of the source can influence the image, ([z,] y, x) in pixels.
+    """
+
+    grid: tuple[int, ...]
+    reach: tuple[int, ...]
