@@ -203,6 +203,13 @@ class _Loop:
         pairs.require_trainable()
         pairs = _settle_empty_frames(pairs, config)
 
+        if config.objective == "wgan-gp" and config.discriminator.norm in ("batch", "batch-renorm"):
+            warnings.warn(
+                "wgan-gp penalizes the gradient of each pair, which batch norm in the discriminator mixes with the "
+                "others'; better choose --discriminator.norm instance or none.",
+                stacklevel=3,
+            )
+
         # Who trains, who judges.
         with torch.device("meta"):
             reach = max(networks(config, 1, 1, spatial_dims)[0].reach)
