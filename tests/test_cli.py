@@ -483,8 +483,32 @@ def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:
     words = ["train", tmp_path / "a.tif", tmp_path / "b.tif", "--out", tmp_path / "run", *FLAGS]
     code, _, err = run(capsys, *words)
     assert code == 2
-    assert "1 of 4 target frames have none, the first is a, frame 1. Choose --empty-frames empty or unlabelled" in err
+    question = "Frames without any label must be said to be empty or not labelled; 25% of the frames (1 of 4) have none"
+    sentence = f"{question}, the first is a, frame 1. Choose --empty-frames empty or unlabelled"
+    assert sentence in err
     assert run(capsys, *words, "--empty-frames", "unlabelled")[0] == 0
+
+    pair = words[1:3]
+    code, out, _ = run(capsys, "check", *pair)
+    assert (code, f"warning: {sentence}" in out) == (0, True)
+    code, out, _ = run(capsys, "check", *pair, "--patch-size", "64")
+    assert (code, sentence in out.splitlines()[-1]) == (1, True)
+    assert run(capsys, "check", *pair, "--patch-size", "64", "--empty-frames", "empty")[0] == 0
+
+    judges = ["--validation-source", tmp_path / "a.tif", "--validation-target", tmp_path / "b.tif"]
+    labelled = [tmp_path / "full a.tif", tmp_path / "full b.tif"]
+    for path, stack in zip(labelled, stacks, strict=True):
+        tifffile.imwrite(path, stack[2:], photometric="minisblack", metadata={"axes": "TYX"})
+    code, _, err = run(capsys, "train", *labelled, *judges, "--out", tmp_path / "judged", *FLAGS)
+    assert (code, sentence in err) == (2, True)
+    for first in ([tmp_path / "run", tmp_path / "a.tif"], ["--prediction", tmp_path / "b.tif"]):
+        words = ["evaluate", *first, tmp_path / "b.tif", "--out", tmp_path / "e", "--overwrite"]
+        code, _, err = run(capsys, *words)
+        assert (code, question in err) == (2, True)
+        for meaning, n in (("empty", 4), ("unlabelled", 3)):
+            assert run(capsys, *words, "--empty-frames", meaning)[0] == 0
+            said = json.loads((tmp_path / "e" / "metrics.json").read_text())
+            assert [row["name"][-1] for row in said["files"]] == [f"{i}" for i in range(4) if n == 4 or i != 1]
 
 
 def test_volumes_in_volumes_out(tmp_path, capsys) -> None:

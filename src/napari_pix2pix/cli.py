@@ -16,7 +16,15 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from napari_pix2pix import __version__
-from napari_pix2pix.core.config import PRESETS, Config, PairSettings, in_one_sentence, make_config, read_json_object
+from napari_pix2pix.core.config import (
+    PRESETS,
+    Config,
+    EmptyFrames,
+    PairSettings,
+    in_one_sentence,
+    make_config,
+    read_json_object,
+)
 from napari_pix2pix.events import (
     DONE,
     FAILED,
@@ -113,11 +121,7 @@ def check(
     from napari_pix2pix import core
     from napari_pix2pix.files.pairing import open_stacks
 
-    said = pairs or PairSettings()
-    if said.z == "volume":
-        open_stacks(source, target, said).frames()  # refuses what train refuses
-        said = said.model_copy(update={"z": "frame"})  # what is measured is measured plane by plane
-    stacks = open_stacks(source, target, said)
+    stacks = open_stacks(source, target, pairs or PairSettings())
     files = stacks.files
     report = core.check(stacks.frames(), config=chosen)
     report["warnings"] += [event["text"] for event in _told(stacks)]
@@ -315,6 +319,7 @@ def evaluate(
     target_kind: Annotated[
         Literal["auto", "intensity", "classes", "instances"], Parameter(help="With --prediction: what it shows.")
     ] = "auto",
+    empty_frames: Annotated[EmptyFrames, Parameter(help=Config.model_fields["empty_frames"].description)] = "ask",
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
@@ -346,9 +351,9 @@ def evaluate(
     stacks = open_stacks(source, target, said)
     yield from _told(stacks)
     if loaded is None:
-        report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind)
+        report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind, empty_frames=empty_frames)
     else:
-        report = core.evaluate(loaded, stacks.frames(), None)
+        report = core.evaluate(loaded, stacks.frames(), None, empty_frames=empty_frames)
     with written_beside(path) as beside:
         beside.write_text(json.dumps(report, indent=2, allow_nan=False), "utf8")
     shown = "\n".join(f"{name:>18}  {_figure(figure)}" for name, figure in report["metrics"].items())
@@ -425,9 +430,7 @@ def _told_of_halves(model: Any, side: str | None) -> Events:
     """A warning where the model was trained on halves of images and whole ones are given."""
     trained = model.provenance.get("pairs", {}).get("train", {}).get("settings", {}).get("side_by_side")
     if trained and side is None:
-        text = (
-            f"Whole images are taken, while the model was trained on halves of them; --side-by-side {trained} halves."
-        )
+        text = f"Whole images are taken, but the model was trained on halves; --side-by-side {trained} halves them."
         yield {"event": "warning", "text": text}
 
 

@@ -1,6 +1,7 @@
 """What is planted is found: shifts, lengths, damage; and what cannot be measured is called so."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -200,12 +201,14 @@ def disguised() -> list:
     flat = np.where(np.arange(3)[:, None, None] == 1, 7, sources)
     return [
         ("saturated", bright, labels, "The sources are saturated:"),
-        ("some empty", sources, empty, "33 % of the frames have no labels: empty, or not labelled?"),
+        ("some empty", sources, empty, "33% of the frames (1 of 3) have none, the first is pair 0, frame 1."),
         ("some constant", flat, labels, "1 of 3 sources are constant; one is that of pair 0, frame 1."),
         ("labels as float", sources, labels.astype(np.float32), "look like instances stored as float32"),
         ("classes as float", sources, binary.astype(float), "look like classes stored as float64"),
         ("labels as colours", sources, colours, "The targets hold 2 colours only: labels?"),
-        ("labels as source", binary, sources, "The sources hold 2 grey values only: labels?"),
+        ("labels as source", binary, binary * 2, "The sources hold 2 grey values only: labels?"),
+        ("classes first", binary, sources, "targets like grey values: swapped?"),
+        ("objects first", labels, sources, "targets like grey values: swapped?"),
         ("one image", sources[:1], labels[:1], "One image is no data set"),
     ]
 
@@ -219,6 +222,46 @@ def test_what_deserves_a_look_is_warned_of(sources, targets, sentence) -> None:
     report = check(sources, targets, axes)
     assert report["usable"]
     assert [sentence in text for text in report["warnings"]] == [True]
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_check_refuses_what_training_refuses(tmp_path) -> None:
+    """In the same words, with the same settings; and nothing else."""
+    sources, labels = stack()
+    holed = np.where(np.eye(96, 128) > 0, np.nan, sources.astype(float))
+    empty = np.where(np.arange(3)[:, None, None] == 1, 0, labels)
+    first = {"valid": [0]}
+    cases = [
+        (sources, empty, {}, {}, "have none, the first is pair 0, frame 1"),
+        (sources, empty, {}, {"empty_frames": "empty"}, None),
+        (sources, empty, {}, {"empty_frames": "unlabelled"}, None),
+        (sources, empty, {}, {"target_kind": "intensity"}, None),
+        (sources, empty, {"valid": [0, 2]}, {}, None),
+        # a plane without labels is no empty volume
+        (sources, empty, {"z": "volume"}, {"patch_depth": 2, "target_kind": "instances"}, None),
+        (np.where(np.arange(3)[:, None, None] == 2, holed, sources), labels, first, {}, None),
+        (holed, labels, {}, {}, "holds NaN or Inf"),
+        (
+            *stack(6),
+            {"valid": [5]},
+            {"calibration_share": 0, "validation_share": 0.2},
+            "all that is known fell to validation",
+        ),
+        (sources, labels, {}, {"patch_size": 128}, "as large as a patch, 128 x 128 px"),
+        (sources, labels, {}, {"source_kind": "classes"}, "at most 16 labels"),
+        (sources, sources, {}, {"target_kind": "classes"}, "at most 16 labels"),
+    ]
+    for i, (source, target, how, settings, sentence) in enumerate(cases):
+        axes = "ZYX" if "z" in how else "TYX"
+        pairs, config = core.PairedFrames(source, target, axes, **how), small_config(**settings)
+        report = check(pairs, config=config)
+        assert report["usable"] == (sentence is None), (i, report["unusable"])
+        if sentence is None:
+            core.train(pairs, config, out=tmp_path / str(i), device="cpu").close()
+        else:
+            assert sentence in " ".join(report["unusable"])
+            with pytest.raises(ValueError, match=re.escape(sentence)):
+                core.train(pairs, config, out=tmp_path / str(i), device="cpu")
 
 
 def test_sparse_ids_are_objects_like_others() -> None:

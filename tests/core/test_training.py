@@ -176,7 +176,7 @@ def test_frames_without_labels_must_be_explained(tmp_path) -> None:
     stacks[1][2:4] = 0
     pairs = core.PairedFrames(*stacks, "TYX")
     quiet = {"validation_share": 0, "calibration_share": 0, "steps": 1}
-    with pytest.raises(ValueError, match="2 of 6 target frames have none, the first is pair 0, frame 2"):
+    with pytest.raises(ValueError, match="of the frames \\(2 of 6\\) have none, the first is pair 0, frame 2"):
         core.train(pairs, small_config(**quiet), out=tmp_path / "ask", device="cpu")
     for said, frames in (("empty", 6), ("unlabelled", 4)):
         run = tmp_path / said

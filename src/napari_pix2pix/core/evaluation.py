@@ -10,9 +10,10 @@ from scipy import stats
 from skimage.filters import threshold_otsu
 from skimage.metrics import contingency_table, peak_signal_noise_ratio
 
+from napari_pix2pix.core.config import EmptyFrames
 from napari_pix2pix.core.encoding import Kind, guess_kind
-from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.pairs import PairedFrames, StackAxes
+from napari_pix2pix.core.model import TrainedModel, counted
+from napari_pix2pix.core.pairs import PairedFrames, StackAxes, Windows, settle_empty_frames
 
 KindOfPairs = Literal["test", "validation", "calibration", "train"]
 Axes = str | tuple[StackAxes, StackAxes] | None
@@ -91,10 +92,14 @@ def evaluate(
     axes: Axes = None,
     *,
     names: Sequence[str] | None = None,
+    empty_frames: EmptyFrames = "ask",
     kind_of_pairs: KindOfPairs = "test",
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Figures of the model's predictions for `source` against `target`; parameters as in `PairedFrames`.
+
+    Frames of which nothing is known are left out. `empty_frames` says what frames without any label in a label target
+    mean, as in `Config`.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the stacks do not pair up or do not fit the model.
+        If the stacks do not pair up or do not fit the model, or nobody says what frames without labels mean.
     """
     if isinstance(source, PairedFrames):
         pairs = source
@@ -114,9 +119,12 @@ def evaluate(
     plan = pairs.target_plans[0]
     if plan.n_channels != model.target_encoding.n_channels:
         raise ValueError(
-            f"A target for this model must have {model.target_encoding.n_channels} channels; got {plan.n_channels} "
+            f"A target for this model must have {counted(model.target_encoding.n_channels)}; got {plan.n_channels} "
             f"({plan.axes}, {plan.shape})."
         )
+
+    encoding = model.target_encoding
+    pairs = settle_empty_frames(pairs, empty_frames, encoding.kind)
 
     def predictions() -> Iterable[NDArray[Any]]:
         for stack, axes_plan, names in zip(pairs.sources, pairs.source_plans, pairs.source_names, strict=True):
@@ -124,7 +132,6 @@ def evaluate(
             for _, prediction in model.predict_frames(stack, axes_plan.axes, channels=channels):
                 yield prediction
 
-    encoding = model.target_encoding
     report = _report(predictions(), pairs, encoding.kind, kind_of_pairs, on_frame, encoding.classes)
     report["baselines"] = _baselines(pairs, model.target_encoding.kind)
     return report
@@ -137,11 +144,13 @@ def evaluate_prediction(
     *,
     kind: Kind | Literal["auto"] = "auto",
     names: Sequence[str] | None = None,
+    empty_frames: EmptyFrames = "ask",
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Figures of any tool's `prediction` against `target`, in the form of `evaluate`."""
     pairs = prediction if isinstance(prediction, PairedFrames) else PairedFrames(prediction, target, axes, names=names)
-    found = guess_kind([pairs.target(i) for i in range(len(pairs))]) if kind == "auto" else kind
+    found = guess_kind(Windows(pairs.target, pairs.regions())) if kind == "auto" else kind
+    pairs = settle_empty_frames(pairs, empty_frames, found)
     return _report((pairs.source(i) for i in range(len(pairs))), pairs, found, "test", on_frame)
 
 
@@ -155,16 +164,18 @@ def _report(
 ) -> dict[str, Any]:
     data_range = _data_range(pairs) if kind == "intensity" else 0.0
     if kind == "classes" and not classes:
-        classes = sorted({int(value) for i in range(len(pairs)) for value in np.unique(pairs.target(i))})
-    files = []
+        classes = sorted({int(value) for i in _frames(pairs) for value in np.unique(pairs.target(i))})
+    files, known = [], set(_frames(pairs))
     for i, prediction in enumerate(predictions):
+        if i not in known:
+            continue
         figures = measure(prediction, pairs.target(i), kind, data_range, pairs.known(i), classes)
         if any(np.isnan(value) for value in figures.values()):
             warnings.warn(f"The prediction of {pairs.name(i)} holds NaN or Inf; it has no figures.", stacklevel=3)
         shown = {name: value if np.isfinite(value) else None for name, value in figures.items()}
         files.append({"name": pairs.name(i), **shown})
         if on_frame is not None:
-            on_frame(i + 1, len(pairs))
+            on_frame(len(files), len(known))
     return {
         "kind_of_pairs": kind_of_pairs,
         "n": len(files),
@@ -179,15 +190,20 @@ def summarize(files: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | No
     return {name: interval([row[name] for row in files]) for name in files[0] if name != "name"}
 
 
+def _frames(pairs: PairedFrames) -> list[int]:
+    """Those of which something is known."""
+    return [region.frame for region in pairs.regions()]
+
+
 def _data_range(pairs: PairedFrames) -> float:
     """Largest minus smallest target value, over all frames."""
-    ends = [(float(t.min()), float(t.max())) for t in (pairs.target(i) for i in range(len(pairs)))]
+    ends = [(float(t.min()), float(t.max())) for t in (pairs.target(i) for i in _frames(pairs))]
     return max(high for _, high in ends) - min(low for low, _ in ends)
 
 
 def _baselines(pairs: PairedFrames, kind: Kind) -> dict[str, Any]:
     """What needs no network: a constant and the best affine map of the source, or Otsu's threshold of it."""
-    frames = range(len(pairs))
+    frames = _frames(pairs)
     known = [pairs.known(i) for i in frames]
     sources = [pairs.source(i).astype(float).mean(axis=0) for i in frames]
     targets = [pairs.target(i) for i in frames]

@@ -25,7 +25,7 @@ from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, measure
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
 from napari_pix2pix.core.model import SourceView, TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
-from napari_pix2pix.core.pairs import PairedFrames, Region, Windows
+from napari_pix2pix.core.pairs import PairedFrames, Region, Windows, settle_empty_frames
 from napari_pix2pix.core.patches import STATISTICS, PairedPatches, Patches
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.split import Split, split_pairs
@@ -185,13 +185,13 @@ class _Loop:
         """Check the pairs, resolve the settings against them, make the networks."""
         pairs.require_patches(config.patch_size, 2**config.generator.levels)
         pairs.require_trainable()
-        pairs = _settle_empty_frames(pairs, config)
+        pairs = settle_empty_frames(pairs, config.empty_frames, config.target_kind)
 
         # Who trains, who judges.
         reach = 3 * (2**config.generator.levels - 1)
         if validation is not None:
             _require_same_channels(pairs, validation)
-            validation = _settle_empty_frames(validation, config)
+            validation = settle_empty_frames(validation, config.empty_frames, config.target_kind)
             split = split_pairs(pairs, config.model_copy(update={"validation_share": 0.0}), reach)
             judged, judged_regions = validation, validation.regions()
         else:
@@ -419,31 +419,6 @@ def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> Non
                 f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Channels in further files come with "
                 "--validation-source-more and --validation-target-more."
             )
-
-
-def _settle_empty_frames(pairs: PairedFrames, config: Config) -> PairedFrames:
-    """The pairs, frames without any label being empty or not known, as the settings say.
-
-    Raises
-    ------
-    ValueError
-        If a label target has such frames and the settings do not say what they mean.
-    """
-    if config.empty_frames == "empty" or pairs.target_plans[0].n_channels > 1:
-        return pairs
-    frames = range(len(pairs))
-    empty = {i for i in frames if not pairs.target(i).any() and pairs.known(i).any()}
-    if not empty or len(empty) == len(pairs):
-        return pairs
-    targets = Windows(pairs.target, pairs.regions())
-    if (config.target_kind if config.target_kind != "auto" else guess_kind(targets)) == "intensity":
-        return pairs
-    if config.empty_frames == "ask":
-        raise ValueError(
-            f"Frames without any label must be said to be empty or not labelled; {len(empty)} of {len(pairs)} target "
-            f"frames have none, the first is {pairs.name(min(empty))}. Choose --empty-frames empty or unlabelled."
-        )
-    return pairs.without(empty)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
