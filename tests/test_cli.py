@@ -229,6 +229,14 @@ def test_wrong_requests_are_told_in_one_sentence(work, tmp_path, capsys, command
     assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file()] == [p for p in before if p.is_file()]
 
 
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"]])
+def test_help_names_what_every_command_takes(capsys, words) -> None:
+    """--json and --debug are found where one looks for them."""
+    text = run(capsys, *words)[1]
+    assert "--json" in text
+    assert "--debug" in text
+
+
 def test_debug_shows_where(capsys, tmp_path) -> None:
     """--debug shows the traceback before the sentence."""
     _, _, err = run(capsys, "info", tmp_path / "no", "--debug")

@@ -78,6 +78,8 @@ TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, p
 app = App(
     "napari-pix2pix",
     help="Train, run and trust paired image-to-image models on microscopy.",
+    help_epilogue="Every command takes `--json` (progress and result as JSON lines, for scripts) and "
+    "`--debug` (where an error was raised).",
     version=__version__,
     exit_on_error=False,
     print_error=False,

@@ -2,9 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import skimage
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +17,12 @@ from napari_pix2pix import core
 from napari_pix2pix.cli import main
 from napari_pix2pix.core.alignment import covariance_by_distance, decay_length, find_shift, phase_correlation
 from napari_pix2pix.core.check import FIELDS, check, suggest
+from napari_pix2pix.core.config import PairSettings
 from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.files.pairing import open_stacks
 from small import blobs, small_config
 
+DATA = Path(__file__).parents[3] / "shared" / "data"
 SHIFTS = [(0, 0), (1, 0), (3, -2), (-5, 4), (8, 8), (-8, 7)]
 
 
@@ -38,7 +44,7 @@ def test_planted_shifts_of_intensities_are_found(shift) -> None:
     target = np.exp(-3 * source / source.std() / 3) + np.random.default_rng(2).normal(0, 0.1, source.shape)
     found = check(moved(source, (0, 0)), moved(target, shift), "YX")["shift"]
     assert found["pixels"] == found["frames"]["pair 0"] == found["median"] == list(shift)
-    assert found["confidence"] > 2.5
+    assert found["confidence"] > 3
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
@@ -222,6 +228,40 @@ def test_what_deserves_a_look_is_warned_of(sources, targets, sentence) -> None:
     report = check(sources, targets, axes)
     assert report["usable"]
     assert [sentence in text for text in report["warnings"]] == [True]
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("colours", [False, True])
+def test_labels_stored_as_jpeg_are_told(quality, colours) -> None:
+    """Values that ring around a few are labels; photographs, blobs and gradients are not."""
+    sources, labels = (side.repeat(4, axis=1).repeat(4, axis=2) for side in stack(4))
+    classes = (labels > 0) * 90 + (labels > 8) * 120
+    grey = classes.astype(np.uint8)
+    images = [np.stack([image, 255 - image, image // 2], axis=-1) if colours else image for image in grey]
+    ringing = np.stack([imagecodecs.jpeg_decode(imagecodecs.jpeg_encode(image, quality)) for image in images])
+    axes = "TYXS" if colours else "TYX"
+    sentence = "look like labels stored as JPEG, or smoothed: nearly all pixels have one of 3 values per channel"
+    found = check(sources, ringing, ("TYX", axes))["warnings"]
+    assert sum(sentence in text for text in found) == 1
+    photograph = skimage.data.immunohistochemistry()
+    for image in (photograph if colours else photograph[..., 1], *([] if colours else [sources[0], texture(1)])):
+        found = check(image[..., 0] if colours else image, image, ("YX", axes[1:]))["warnings"]
+        assert not any("JPEG" in text for text in found)
+    odd = np.where(labels > 8, 255, np.minimum(labels, 2))
+    assert not any("JPEG" in text for text in check(sources, odd, "TYX")["warnings"])
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
+def test_real_pairs_are_seen_as_they_are() -> None:
+    """Facades: JPEG labels, right, and no shift. Phase contrast against stains of thick tissue: no shift to be told."""
+    report = check(open_stacks(DATA / "facade_windows", None, PairSettings(side_by_side="left")).frames())
+    assert [text for text in report["warnings"] if "JPEG" in text]
+    report = check(open_stacks(DATA / "facade_windows", None, PairSettings(side_by_side="right")).frames())
+    assert not [text for text in report["warnings"] if "JPEG" in text]
+    sides = DATA / "isl" / "phase.ome.tif", DATA / "isl" / "fluorescence.ome.tif"
+    assert check(open_stacks(*sides, PairSettings(z="channels")).frames())["shift"]["pixels"] is None
+    stains = {name: DATA / "deepliif" / f"Bladder1_{name}.png" for name in ("ihc", "dapi")}
+    assert check(open_stacks(*stains.values(), PairSettings()).frames())["shift"]["pixels"] == [3, -11]
 
 
 @pytest.mark.filterwarnings("ignore:No room for")

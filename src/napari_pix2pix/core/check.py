@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_pix2pix.core.alignment import Alignment
 from napari_pix2pix.core.axes import AxesPlan
@@ -23,6 +24,10 @@ SATURATED, FEW_COLOURS, HARMLESS_SHIFT = 0.01, 16, 1
 FIELDS = {n: fold([(4, 2, 1)] * n + [(4, 1, 1)] * 2).size for n in range(1, 6)}
 """The PatchGAN's field in px by `n_layers`."""
 LENGTHS_PER_FIELD, PAPERS_PATCH, GRID = 6, 256, 32
+BINS, EDGE, RARE, NARROW, MOSTLY = 64, 0.02, 1e-3, 4, 0.4
+"""Plateaus: bins; the largest difference between neighbours, as a share of the range; the share of the pixels without
+an edge that is no peak; the widest peak, in bins; the least share of pixels without an edge. Chosen on facade_windows
+(labels against photos) and on masks of DSB2018 stored as JPEG (against its images)."""
 SWAPPED = (
     "The sources look like labels and the targets like grey values: swapped? Give the images first and the labels "
     "second, or --source-kind classes if images are to be made of labels."
@@ -87,8 +92,17 @@ def check(
     if not unusable and not (config and config.source_kind == "classes"):
         swapped = kind == "intensity" and n_colours["target"] > FEW_COLOURS and guess_kind(some_sources) != "intensity"
         warnings += [SWAPPED] if swapped else _labels_in_disguise("source", some_sources, n_colours["source"])
+    disguised: list[str] = []
     if not unusable and kind == "intensity":
-        warnings += _labels_in_disguise("target", some_targets, n_colours["target"])
+        disguised = _labels_in_disguise("target", some_targets, n_colours["target"])
+        warnings += disguised
+    if not unusable and kind != "instances" and not disguised:
+        n = _n_plateaus(Windows(pairs.target, measured[::4]), targets.lowest, targets.highest)
+        if n and n_colours["target"] >= min(3 * n, FEW_COLOURS + 1):
+            warnings.append(
+                f"The targets look like labels stored as JPEG, or smoothed: nearly all pixels have one of {n} values "
+                "per channel, the others ring around them. Store a whole number for each label, as TIFF or PNG."
+            )
     if not unusable and targets.n_zero:
         meaning, said = (config.empty_frames, config.target_kind) if config else ("ask", kind)
         try:
@@ -277,6 +291,29 @@ def _n_colours(images: Sequence[NDArray[Any]]) -> int:
         if len(colours) > FEW_COLOURS:
             break
     return len(colours)
+
+
+def _n_plateaus(images: Sequence[NDArray[Any]], lowest: float, highest: float) -> int:
+    """How many values these images (C, Y, X) nearly consist of; 0 for images of many values.
+
+    Pixels without an edge beside them are counted in 64 bins from `lowest` to `highest`. Labels that a JPEG has made
+    ring, or that were smoothed, leave a few narrow peaks far apart; images of grey values leave a wide one.
+    """
+    flat = np.zeros((len(images[0]), BINS), int)
+    n_pixels = 0
+    for image in images:
+        scaled = (image.astype(np.float64) - lowest) / (highest - lowest)
+        edges = ndimage.maximum_filter(scaled, (1, 3, 3)) - ndimage.minimum_filter(scaled, (1, 3, 3))
+        flat += [
+            np.histogram(channel[edge <= EDGE], BINS, (0, 1))[0] for channel, edge in zip(scaled, edges, strict=True)
+        ]
+        n_pixels += image[0].size
+    found = []
+    for counts in flat:
+        peaks, n_peaks = ndimage.label(counts > RARE * counts.sum())
+        narrow = np.bincount(peaks)[1:].max(initial=0) <= NARROW
+        found.append(n_peaks if narrow and counts.sum() > MOSTLY * n_pixels else BINS)
+    return max(found) if 1 < max(found) <= FEW_COLOURS else 0
 
 
 def _labels_in_disguise(side: str, images: Sequence[NDArray[Any]], n_colours: int) -> list[str]:

@@ -108,7 +108,7 @@ class PairedFrames:
                 raise ValueError(
                     f"Source and target of {name} must show the same pixels; got {_size(a)} and {_size(b)}. "
                     "Crop or resample one of them, give the axes if they were read wrongly, or, where only one has "
-                    "planes, take them as channels (z)."
+                    "planes, take them as channels (--z channels)."
                 )
             for side, plan, first in (("source", a, self.source_plans[0]), ("target", b, self.target_plans[0])):
                 if plan.n_channels != first.n_channels:

@@ -150,7 +150,7 @@ def train(
     except BaseException:
         lock.release()
         raise
-    for remark in loop.split.remarks:
+    for remark in (*loop.split.remarks, *_small_patches(loop.model)):
         warnings.warn(remark, stacklevel=2)
     return loop.reports(lock)
 
@@ -419,6 +419,17 @@ def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> Non
                 f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Channels in further files come with "
                 "--validation-source-more and --validation-target-more."
             )
+
+
+def _small_patches(model: TrainedModel) -> list[str]:
+    """What to know where a patch is smaller than what one score sees."""
+    field = model.discriminator.fields[-1].size if model.discriminator else 0
+    if field <= model.config.patch_size:
+        return []
+    return [
+        f"Patches should be no smaller than the discriminator's field, {field} px, or every score sees their padding; "
+        f"they are {model.config.patch_size} px. Choose a larger --patch-size or fewer --discriminator.n-layers."
+    ]
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
