@@ -142,6 +142,69 @@ def test_evaluate_judges_any_tools_output(work, tmp_path, capsys) -> None:
     assert said["metrics"]["object_f1_iou50"]["value"] == 1
 
 
+def test_one_bad_pair_to_evaluate_does_not_stop_the_rest(work, tmp_path, capsys) -> None:
+    """The others are judged, the bad ones are named, exit 1; with --skip-bad exit 0; the only pair is bad: exit 2."""
+    for side in ("sources", "targets"):
+        (tmp_path / side).mkdir()
+        for path in (work / side).iterdir():
+            (tmp_path / side / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "sources" / "cell 1.tif").write_bytes(b"II*")
+    tifffile.imwrite(tmp_path / "targets" / "cell 2.tif", np.zeros((20, 20), np.uint16))
+    tifffile.imwrite(tmp_path / "targets" / "cell 3.tif", np.zeros((96, 128, 3), np.uint8))
+    sides = [tmp_path / "sources", tmp_path / "targets"]
+    words = ["evaluate", work / "run", *sides, "--out", tmp_path / "e"]
+    code, out, _ = run(capsys, *words, "--json")
+    failures = {event["file"]: event["text"] for event in events(out) if event["event"] == "failure"}
+    assert (code, sorted(failures)) == (1, ["cell 1", "cell 2", "cell 3"])
+    for name, sentence in (("1", "a readable TIFF"), ("2", "must show the same pixels"), ("3", "must have 1 channel;")):
+        assert sentence in failures[f"cell {name}"]
+    said = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert ([row["name"] for row in said["files"]], said["failed"]) == (["cell 0"], ["cell 1", "cell 2", "cell 3"])
+    assert run(capsys, *words, "--overwrite", "--skip-bad")[0] == 0
+    code, _, err = run(capsys, "evaluate", work / "run", *[side / "cell 2.tif" for side in sides], "--out", tmp_path)
+    assert (code, "must show the same pixels" in err) == (2, True)
+    (sides[0] / "cell 0.tif").write_bytes(b"II*")
+    code, _, err = run(capsys, *words, "--overwrite")
+    assert (code, "At least one pair must fit; none of 4 does" in err) == (2, True)
+
+
+def test_figures_name_channels_and_explain_baselines(tmp_path, capsys) -> None:
+    """Several stains: the figures of each beside those of all; what a baseline is, in a sentence."""
+    source = blobs()[0]
+    stains = np.stack([source, source // 2])
+    tifffile.imwrite(tmp_path / "a.tif", source)
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "MAP2"]}}
+    tifffile.imwrite(tmp_path / "b.ome.tif", stains, photometric="minisblack", metadata=metadata)
+    pair = [tmp_path / "a.tif", tmp_path / "b.ome.tif"]
+    assert run(capsys, "train", *pair, "--out", tmp_path / "run", *SMALL_FLAGS)[0] == 0
+    text = run(capsys, "evaluate", tmp_path / "run", *pair, "--out", tmp_path / "e")[1]
+    said = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    predicted = core.load_model(tmp_path / "run" / "model.safetensors", "cpu").predict(source, "YX").astype(float)
+    for i, name in enumerate(("DAPI", "MAP2")):
+        mae = abs(predicted[i] - stains[i]).mean()
+        assert said["channels"][i]["mae"]["value"] == pytest.approx(mae)
+        assert f"{name}  mae {mae:.3f}, psnr " in text
+    assert "constant and affine need no network and are fitted on these very pairs, which favours them" in text
+    card = run(capsys, "info", tmp_path / "run")[1]
+    assert "2 channels (DAPI, MAP2), uint16: grey values" in card
+
+
+def test_a_card_for_people(work, capsys) -> None:
+    """From what to what, trained how and on what, judged on which pairs, made by which version: a line each."""
+    card = run(capsys, "info", work / "run")[1]
+    said = dict(line.strip().split("  ", 1) for line in card.splitlines())
+    assert said["from"] == "1 channel, uint16"
+    assert said["to"] == "1 channel, int32: objects, one label each"
+    assert "reach 21 px; PatchGAN, field 16 px" in said["networks"]
+    assert " of 6 steps, 2 patches of 32 px each, learning rate 0.0002, L1 100, GAN 1, seed 0" in said["trained"]
+    assert said["pairs"] == f"4 of {work / 'sources'}"
+    assert said["split"] == "2 train, 1 validation, 1 calibration"
+    assert said["pixel size, µm"] == "not known"
+    assert said["on validation pairs"].startswith("dice ")
+    assert "napari-pix2pix " in said["versions"]
+    assert said["sha256"] == core.load_model(work / "run" / "model.safetensors", "cpu").hash()
+
+
 def test_info(work, capsys) -> None:
     """The machine's devices, or everything a model says of itself."""
     [machine] = events(run(capsys, "info", "--json")[1])

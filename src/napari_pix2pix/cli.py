@@ -121,6 +121,7 @@ def check(
         chosen = make_config(preset or "microscopy", config, changes)
 
     from napari_pix2pix import core
+    from napari_pix2pix.card import table
     from napari_pix2pix.files.pairing import open_stacks
 
     stacks = open_stacks(source, target, pairs or PairSettings())
@@ -131,9 +132,10 @@ def check(
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
     report["facts"]["pixel size, µm"] = " and ".join(dict.fromkeys(shown))
-    table = [f"{label:>19}  {text}" for label, text in report["facts"].items()]
     verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else "usable"
-    text = "\n".join([*table, *(f"warning: {sentence}" for sentence in report["warnings"]), verdict])
+    text = "\n".join(
+        [table(report["facts"].items()), *(f"warning: {sentence}" for sentence in report["warnings"]), verdict]
+    )
     yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
 
 
@@ -339,8 +341,10 @@ def evaluate(
         raise FileExistsError(f"An output must not exist yet; {path} does. Choose another --out or --overwrite.")
 
     from napari_pix2pix import core
+    from napari_pix2pix.card import figures_text
     from napari_pix2pix.core.atomic import written_beside
-    from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.core.evaluation import require_suited
+    from napari_pix2pix.files.pairing import open_stacks, taken_names
 
     assert source is not None
     said, loaded = pairs or PairSettings(), None
@@ -350,18 +354,22 @@ def evaluate(
         if "z" not in said.model_fields_set:
             said = said.model_copy(update={"z": loaded.source_view.pairs_z})
         yield from _told_of_halves(loaded, said.side_by_side)
-    stacks = open_stacks(source, target, said)
-    yield from _told(stacks)
+    # One bad pair among several does not stop the others.
+    stacks = open_stacks(source, target, said if said.annotated_frames else said.model_copy(update={"skip_bad": True}))
+    if not said.annotated_frames:  # which are counted over all pairs
+        stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
+    yield from _told(stacks, "warning" if said.skip_bad else "failure")
     if loaded is None:
         report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind, empty_frames=empty_frames)
     else:
         report = core.evaluate(loaded, stacks.frames(), None, empty_frames=empty_frames)
+    if stacks.files.skipped and not said.skip_bad:
+        report["failed"] = list(stacks.files.skipped)
     with written_beside(path) as beside:
         beside.write_text(json.dumps(report, indent=2, allow_nan=False), "utf8")
-    shown = "\n".join(f"{name:>18}  {_figure(figure)}" for name, figure in report["metrics"].items())
-    for name, baseline in report["baselines"].items():
-        shown += f"\n{name:>18}  " + ", ".join(f"{metric} {_figure(value)}" for metric, value in baseline.items())
-    yield {"event": "result", "metrics": str(path), **report, "text": f"{shown}\nFigures: {path}"}
+    names = taken_names(stacks.files.targets[0], said.target_channels)
+    text = f"{figures_text(report, names)}\nFigures: {path}"
+    yield {"event": "result", "metrics": str(path), **report, "text": text}
 
 
 @app.command
@@ -375,8 +383,10 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
         yield {"event": "result", "version": __version__, "devices": devices, "text": f"{__version__}\n{text}"}
         return
     loaded = _load(model, "cpu")
+    from napari_pix2pix.card import model_text
+
     content = {**loaded.content(), "sha256": loaded.hash()}
-    yield {"event": "result", **content, "text": json.dumps(content, indent=2)}
+    yield {"event": "result", **content, "text": model_text(loaded)}
 
 
 def _require_free(out: Path, overwrite: bool) -> None:
@@ -405,10 +415,10 @@ def _require_other_files(stacks: "PairedStacks", judges: "PairedStacks") -> None
             raise ValueError(f"Validation pairs must be other files than those that train; {said['path']} is in both.")
 
 
-def _told(stacks: "PairedStacks") -> Events:
-    """What the user should know about these pairs before any work."""
-    for sentence in stacks.files.skipped:
-        yield {"event": "warning", "text": sentence}
+def _told(stacks: "PairedStacks", left_out: str = "warning") -> Events:
+    """What the user should know about these pairs before any work; `left_out` is the event for pairs left out."""
+    for name, sentence in stacks.files.skipped.items():
+        yield {"event": left_out, "file": name, "text": sentence}
     first, *others = stacks.source_names
     for name, names in zip(stacks.files.names[1:], others, strict=True):
         if names != first and len(names) == len(first):
@@ -434,13 +444,6 @@ def _told_of_halves(model: Any, side: str | None) -> Events:
     if trained and side is None:
         text = f"Whole images are taken, but the model was trained on halves; --side-by-side {trained} halves them."
         yield {"event": "warning", "text": text}
-
-
-def _figure(figure: dict[str, float | None]) -> str:
-    if figure["value"] is None:
-        return "not known"
-    between = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
-    return f"{figure['value']:.3f}{between}"
 
 
 def _existing(path: Path, must: str) -> Path:
