@@ -619,9 +619,15 @@ def test_pixel_sizes_that_differ_are_warned_of(work, tmp_path, capsys) -> None:
     for name, image, size in (("a", blobs()[0], 0.5), ("b", blobs()[1], 0.25)):
         tifffile.imwrite(tmp_path / f"{name}.tif", image, ome=True, metadata={"axes": "YX", "PhysicalSizeX": size})
     pair = [tmp_path / "a.tif", tmp_path / "b.tif"]
-    sentence = "Pixel sizes of source and target differ: in a, 0.5 but 0.25 µm"
+    sentence = (
+        "Source and target must have the same pixel size, but in a the source has 0.5 µm and the target 0.25 µm: "
+        "resample one of them, or correct the file that says it wrongly."
+    )
     assert sentence in run(capsys, "check", *pair, "--patch-size", "64")[1]
     assert sentence in run(capsys, "train", *pair, "--out", tmp_path / "run", *FLAGS)[2]
+    assert sentence in run(capsys, "evaluate", tmp_path / "run", *pair, "--out", tmp_path / "e")[2]
+    same = run(capsys, "check", pair[0], pair[0], "--target-kind", "intensity", "--patch-size", "64")[1]
+    assert "pixel size" not in same.replace("pixel size, µm", "")
 
 
 def test_validation_pairs_must_be_others(work, tmp_path, capsys) -> None:

@@ -431,9 +431,12 @@ def _told(stacks: "PairedStacks", left_out: str = "warning") -> Events:
             yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}
     for name, source, target in zip(stacks.files.names, stacks.files.sources, stacks.files.targets, strict=True):
         a, b = source.pixel_size_um, target.pixel_size_um
-        if differing := [axis for axis in "YX" if axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01]:
-            both = " but ".join(" x ".join(f"{size[axis]:.4g}" for axis in differing) for size in (a, b))
-            text = f"Pixel sizes of source and target differ: in {name}, {both} µm. Check the files."
+        if any(axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01 for axis in "YX"):
+            ours, theirs = (" x ".join(f"{size[axis]:.4g}" for axis in "YX" if axis in size) for size in (a, b))
+            text = (
+                f"Source and target must have the same pixel size, but in {name} the source has {ours} µm and the "
+                f"target {theirs} µm: resample one of them, or correct the file that says it wrongly."
+            )
             yield {"event": "warning", "text": text}
             break
 

@@ -349,8 +349,7 @@ def test_the_command_tells_the_same_and_answers_by_its_exit_code(tmp_path, capsy
     code, out, err = run("source.tif", "target.tif")
     lines = out.splitlines()
     assert (code, err, lines[-1]) == (0, "", "usable")
-    sizes = "in source, 0.5 x 0.5 but 0.25 x 0.25 µm"
-    assert lines[-2] == f"warning: Pixel sizes of source and target differ: {sizes}. Check the files."
+    assert "in source the source has 0.5 x 0.5 µm and the target 0.25 x 0.25 µm: resample one" in lines[-2]
     code, out, _ = run("source.tif", "target.tif", "--json")
     [event] = [json.loads(line) for line in out.splitlines()]
     python = check(sources, labels, "TYX", names=["source"])
