@@ -142,6 +142,69 @@ def test_evaluate_judges_any_tools_output(work, tmp_path, capsys) -> None:
     assert said["metrics"]["object_f1_iou50"]["value"] == 1
 
 
+def test_one_bad_pair_to_evaluate_does_not_stop_the_rest(work, tmp_path, capsys) -> None:
+    """The others are judged, the bad ones are named, exit 1; with --skip-bad exit 0; the only pair is bad: exit 2."""
+    for side in ("sources", "targets"):
+        (tmp_path / side).mkdir()
+        for path in (work / side).iterdir():
+            (tmp_path / side / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "sources" / "cell 1.tif").write_bytes(b"II*")
+    tifffile.imwrite(tmp_path / "targets" / "cell 2.tif", np.zeros((20, 20), np.uint16))
+    tifffile.imwrite(tmp_path / "targets" / "cell 3.tif", np.zeros((96, 128, 3), np.uint8))
+    sides = [tmp_path / "sources", tmp_path / "targets"]
+    words = ["evaluate", work / "run", *sides, "--out", tmp_path / "e"]
+    code, out, _ = run(capsys, *words, "--json")
+    failures = {event["file"]: event["text"] for event in events(out) if event["event"] == "failure"}
+    assert (code, sorted(failures)) == (1, ["cell 1", "cell 2", "cell 3"])
+    for name, sentence in (("1", "a readable TIFF"), ("2", "must show the same pixels"), ("3", "must have 1 channel;")):
+        assert sentence in failures[f"cell {name}"]
+    said = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert ([row["name"] for row in said["files"]], said["failed"]) == (["cell 0"], ["cell 1", "cell 2", "cell 3"])
+    assert run(capsys, *words, "--overwrite", "--skip-bad")[0] == 0
+    code, _, err = run(capsys, "evaluate", work / "run", *[side / "cell 2.tif" for side in sides], "--out", tmp_path)
+    assert (code, "must show the same pixels" in err) == (2, True)
+    (sides[0] / "cell 0.tif").write_bytes(b"II*")
+    code, _, err = run(capsys, *words, "--overwrite")
+    assert (code, "At least one pair must fit; none of 4 does" in err) == (2, True)
+
+
+def test_figures_name_channels_and_explain_baselines(tmp_path, capsys) -> None:
+    """Several stains: the figures of each beside those of all; what a baseline is, in a sentence."""
+    source = blobs()[0]
+    stains = np.stack([source, source // 2])
+    tifffile.imwrite(tmp_path / "a.tif", source)
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "MAP2"]}}
+    tifffile.imwrite(tmp_path / "b.ome.tif", stains, photometric="minisblack", metadata=metadata)
+    pair = [tmp_path / "a.tif", tmp_path / "b.ome.tif"]
+    assert run(capsys, "train", *pair, "--out", tmp_path / "run", *SMALL_FLAGS)[0] == 0
+    text = run(capsys, "evaluate", tmp_path / "run", *pair, "--out", tmp_path / "e")[1]
+    said = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    predicted = core.load_model(tmp_path / "run" / "model.safetensors", "cpu").predict(source, "YX").astype(float)
+    for i, name in enumerate(("DAPI", "MAP2")):
+        mae = abs(predicted[i] - stains[i]).mean()
+        assert said["channels"][i]["mae"]["value"] == pytest.approx(mae)
+        assert f"{name}  mae {mae:.3f}, psnr " in text
+    assert "constant and affine need no network and are fitted on these very pairs, which favours them" in text
+    card = run(capsys, "info", tmp_path / "run")[1]
+    assert "2 channels (DAPI, MAP2), uint16: grey values" in card
+
+
+def test_a_card_for_people(work, capsys) -> None:
+    """From what to what, trained how and on what, judged on which pairs, made by which version: a line each."""
+    card = run(capsys, "info", work / "run")[1]
+    said = dict(line.strip().split("  ", 1) for line in card.splitlines())
+    assert said["from"] == "1 channel, uint16"
+    assert said["to"] == "1 channel, int32: objects, one label each"
+    assert "reach 21 px; PatchGAN, field 16 px" in said["networks"]
+    assert " of 6 steps, 2 patches of 32 px each, learning rate 0.0002, L1 100, GAN 1, seed 0" in said["trained"]
+    assert said["pairs"] == f"4 of {work / 'sources'}"
+    assert said["split"] == "2 train, 1 validation, 1 calibration"
+    assert said["pixel size, µm"] == "not known"
+    assert said["on validation pairs"].startswith("dice ")
+    assert "napari-pix2pix " in said["versions"]
+    assert said["sha256"] == core.load_model(work / "run" / "model.safetensors", "cpu").hash()
+
+
 def test_info(work, capsys) -> None:
     """The machine's devices, or everything a model says of itself."""
     [machine] = events(run(capsys, "info", "--json")[1])
@@ -227,6 +290,14 @@ def test_wrong_requests_are_told_in_one_sentence(work, tmp_path, capsys, command
     assert err.startswith("error: ")
     assert len(err.strip().splitlines()) == 1
     assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file()] == [p for p in before if p.is_file()]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"]])
+def test_help_names_what_every_command_takes(capsys, words) -> None:
+    """--json and --debug are found where one looks for them."""
+    text = run(capsys, *words)[1]
+    assert "--json" in text
+    assert "--debug" in text
 
 
 def test_debug_shows_where(capsys, tmp_path) -> None:
@@ -483,8 +554,32 @@ def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:
     words = ["train", tmp_path / "a.tif", tmp_path / "b.tif", "--out", tmp_path / "run", *FLAGS]
     code, _, err = run(capsys, *words)
     assert code == 2
-    assert "1 of 4 target frames have none, the first is a, frame 1. Choose --empty-frames empty or unlabelled" in err
+    question = "Frames without any label must be said to be empty or not labelled; 25% of the frames (1 of 4) have none"
+    sentence = f"{question}, the first is a, frame 1. Choose --empty-frames empty or unlabelled"
+    assert sentence in err
     assert run(capsys, *words, "--empty-frames", "unlabelled")[0] == 0
+
+    pair = words[1:3]
+    code, out, _ = run(capsys, "check", *pair)
+    assert (code, f"warning: {sentence}" in out) == (0, True)
+    code, out, _ = run(capsys, "check", *pair, "--patch-size", "64")
+    assert (code, sentence in out.splitlines()[-1]) == (1, True)
+    assert run(capsys, "check", *pair, "--patch-size", "64", "--empty-frames", "empty")[0] == 0
+
+    judges = ["--validation-source", tmp_path / "a.tif", "--validation-target", tmp_path / "b.tif"]
+    labelled = [tmp_path / "full a.tif", tmp_path / "full b.tif"]
+    for path, stack in zip(labelled, stacks, strict=True):
+        tifffile.imwrite(path, stack[2:], photometric="minisblack", metadata={"axes": "TYX"})
+    code, _, err = run(capsys, "train", *labelled, *judges, "--out", tmp_path / "judged", *FLAGS)
+    assert (code, sentence in err) == (2, True)
+    for first in ([tmp_path / "run", tmp_path / "a.tif"], ["--prediction", tmp_path / "b.tif"]):
+        words = ["evaluate", *first, tmp_path / "b.tif", "--out", tmp_path / "e", "--overwrite"]
+        code, _, err = run(capsys, *words)
+        assert (code, question in err) == (2, True)
+        for meaning, n in (("empty", 4), ("unlabelled", 3)):
+            assert run(capsys, *words, "--empty-frames", meaning)[0] == 0
+            said = json.loads((tmp_path / "e" / "metrics.json").read_text())
+            assert [row["name"][-1] for row in said["files"]] == [f"{i}" for i in range(4) if n == 4 or i != 1]
 
 
 def test_volumes_in_volumes_out(tmp_path, capsys) -> None:
@@ -524,9 +619,15 @@ def test_pixel_sizes_that_differ_are_warned_of(work, tmp_path, capsys) -> None:
     for name, image, size in (("a", blobs()[0], 0.5), ("b", blobs()[1], 0.25)):
         tifffile.imwrite(tmp_path / f"{name}.tif", image, ome=True, metadata={"axes": "YX", "PhysicalSizeX": size})
     pair = [tmp_path / "a.tif", tmp_path / "b.tif"]
-    sentence = "Pixel sizes of source and target differ: in a, 0.5 but 0.25 µm"
+    sentence = (
+        "Source and target must have the same pixel size, but in a the source has 0.5 µm and the target 0.25 µm: "
+        "resample one of them, or correct the file that says it wrongly."
+    )
     assert sentence in run(capsys, "check", *pair, "--patch-size", "64")[1]
     assert sentence in run(capsys, "train", *pair, "--out", tmp_path / "run", *FLAGS)[2]
+    assert sentence in run(capsys, "evaluate", tmp_path / "run", *pair, "--out", tmp_path / "e")[2]
+    same = run(capsys, "check", pair[0], pair[0], "--target-kind", "intensity", "--patch-size", "64")[1]
+    assert "pixel size" not in same.replace("pixel size, µm", "")
 
 
 def test_validation_pairs_must_be_others(work, tmp_path, capsys) -> None:

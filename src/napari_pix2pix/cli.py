@@ -16,7 +16,15 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from napari_pix2pix import __version__
-from napari_pix2pix.core.config import PRESETS, Config, PairSettings, in_one_sentence, make_config, read_json_object
+from napari_pix2pix.core.config import (
+    PRESETS,
+    Config,
+    EmptyFrames,
+    PairSettings,
+    in_one_sentence,
+    make_config,
+    read_json_object,
+)
 from napari_pix2pix.events import (
     DONE,
     FAILED,
@@ -71,6 +79,8 @@ TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, p
 app = App(
     "napari-pix2pix",
     help="Train, run and trust paired image-to-image models on microscopy.",
+    help_epilogue="Every command takes `--json` (progress and result as JSON lines, for scripts) and "
+    "`--debug` (where an error was raised).",
     version=__version__,
     exit_on_error=False,
     print_error=False,
@@ -112,13 +122,10 @@ def check(
         chosen = make_config(preset or "microscopy", config, changes)
 
     from napari_pix2pix import core
+    from napari_pix2pix.card import table
     from napari_pix2pix.files.pairing import open_stacks
 
-    said = pairs or PairSettings()
-    if said.z == "volume":
-        open_stacks(source, target, said).frames()  # refuses what train refuses
-        said = said.model_copy(update={"z": "frame"})  # what is measured is measured plane by plane
-    stacks = open_stacks(source, target, said)
+    stacks = open_stacks(source, target, pairs or PairSettings())
     files = stacks.files
     report = core.check(stacks.frames(), config=chosen)
     report["warnings"] += [event["text"] for event in _told(stacks)]
@@ -126,9 +133,10 @@ def check(
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
     report["facts"]["pixel size, µm"] = " and ".join(dict.fromkeys(shown))
-    table = [f"{label:>19}  {text}" for label, text in report["facts"].items()]
     verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else "usable"
-    text = "\n".join([*table, *(f"warning: {sentence}" for sentence in report["warnings"]), verdict])
+    text = "\n".join(
+        [table(report["facts"].items()), *(f"warning: {sentence}" for sentence in report["warnings"]), verdict]
+    )
     yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
 
 
@@ -366,6 +374,7 @@ def evaluate(
     target_kind: Annotated[
         Literal["auto", "intensity", "classes", "instances"], Parameter(help="With --prediction: what it shows.")
     ] = "auto",
+    empty_frames: Annotated[EmptyFrames, Parameter(help=Config.model_fields["empty_frames"].description)] = "ask",
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
@@ -383,8 +392,10 @@ def evaluate(
         raise FileExistsError(f"An output must not exist yet; {path} does. Choose another --out or --overwrite.")
 
     from napari_pix2pix import core
+    from napari_pix2pix.card import figures_text
     from napari_pix2pix.core.atomic import written_beside
-    from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.core.evaluation import require_suited
+    from napari_pix2pix.files.pairing import open_stacks, taken_names
 
     assert source is not None
     said, loaded = pairs or PairSettings(), None
@@ -394,18 +405,22 @@ def evaluate(
         if "z" not in said.model_fields_set:
             said = said.model_copy(update={"z": loaded.source_view.pairs_z})
         yield from _told_of_halves(loaded, said.side_by_side)
-    stacks = open_stacks(source, target, said)
-    yield from _told(stacks)
+    # One bad pair among several does not stop the others.
+    stacks = open_stacks(source, target, said if said.annotated_frames else said.model_copy(update={"skip_bad": True}))
+    if not said.annotated_frames:  # which are counted over all pairs
+        stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
+    yield from _told(stacks, "warning" if said.skip_bad else "failure")
     if loaded is None:
-        report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind)
+        report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind, empty_frames=empty_frames)
     else:
-        report = core.evaluate(loaded, stacks.frames(), None)
+        report = core.evaluate(loaded, stacks.frames(), None, empty_frames=empty_frames)
+    if stacks.files.skipped and not said.skip_bad:
+        report["failed"] = list(stacks.files.skipped)
     with written_beside(path) as beside:
         beside.write_text(json.dumps(report, indent=2, allow_nan=False), "utf8")
-    shown = "\n".join(f"{name:>18}  {_figure(figure)}" for name, figure in report["metrics"].items())
-    for name, baseline in report["baselines"].items():
-        shown += f"\n{name:>18}  " + ", ".join(f"{metric} {_figure(value)}" for metric, value in baseline.items())
-    yield {"event": "result", "metrics": str(path), **report, "text": f"{shown}\nFigures: {path}"}
+    names = taken_names(stacks.files.targets[0], said.target_channels)
+    text = f"{figures_text(report, names)}\nFigures: {path}"
+    yield {"event": "result", "metrics": str(path), **report, "text": text}
 
 
 @app.command
@@ -419,8 +434,10 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
         yield {"event": "result", "version": __version__, "devices": devices, "text": f"{__version__}\n{text}"}
         return
     loaded = _load(model, "cpu")
+    from napari_pix2pix.card import model_text
+
     content = {**loaded.content(), "sha256": loaded.hash()}
-    yield {"event": "result", **content, "text": json.dumps(content, indent=2)}
+    yield {"event": "result", **content, "text": model_text(loaded)}
 
 
 def _require_free(out: Path, overwrite: bool) -> None:
@@ -442,10 +459,10 @@ def _understood(stacks: "PairedStacks", plan: dict[str, Any]) -> str:
     return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
 
 
-def _told(stacks: "PairedStacks") -> Events:
-    """What the user should know about these pairs before any work."""
-    for sentence in stacks.files.skipped:
-        yield {"event": "warning", "text": sentence}
+def _told(stacks: "PairedStacks", left_out: str = "warning") -> Events:
+    """What the user should know about these pairs before any work; `left_out` is the event for pairs left out."""
+    for name, sentence in stacks.files.skipped.items():
+        yield {"event": left_out, "file": name, "text": sentence}
     first, *others = stacks.source_names
     for name, names in zip(stacks.files.names[1:], others, strict=True):
         if names != first and len(names) == len(first):
@@ -458,9 +475,12 @@ def _told(stacks: "PairedStacks") -> Events:
             yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}
     for name, source, target in zip(stacks.files.names, stacks.files.sources, stacks.files.targets, strict=True):
         a, b = source.pixel_size_um, target.pixel_size_um
-        if differing := [axis for axis in "YX" if axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01]:
-            both = " but ".join(" x ".join(f"{size[axis]:.4g}" for axis in differing) for size in (a, b))
-            text = f"Pixel sizes of source and target differ: in {name}, {both} µm. Check the files."
+        if any(axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01 for axis in "YX"):
+            ours, theirs = (" x ".join(f"{size[axis]:.4g}" for axis in "YX" if axis in size) for size in (a, b))
+            text = (
+                f"Source and target must have the same pixel size, but in {name} the source has {ours} µm and the "
+                f"target {theirs} µm: resample one of them, or correct the file that says it wrongly."
+            )
             yield {"event": "warning", "text": text}
             break
 
@@ -469,17 +489,8 @@ def _told_of_halves(model: Any, side: str | None) -> Events:
     """A warning where the model was trained on halves of images and whole ones are given."""
     trained = model.provenance.get("pairs", {}).get("train", {}).get("settings", {}).get("side_by_side")
     if trained and side is None:
-        text = (
-            f"Whole images are taken, while the model was trained on halves of them; --side-by-side {trained} halves."
-        )
+        text = f"Whole images are taken, but the model was trained on halves; --side-by-side {trained} halves them."
         yield {"event": "warning", "text": text}
-
-
-def _figure(figure: dict[str, float | None]) -> str:
-    if figure["value"] is None:
-        return "not known"
-    between = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
-    return f"{figure['value']:.3f}{between}"
 
 
 def _existing(path: Path, must: str) -> Path:

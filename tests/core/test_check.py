@@ -1,9 +1,13 @@
 """What is planted is found: shifts, lengths, damage; and what cannot be measured is called so."""
 
 import json
+import re
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import skimage
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +17,12 @@ from napari_pix2pix import core
 from napari_pix2pix.cli import main
 from napari_pix2pix.core.alignment import covariance_by_distance, decay_length, find_shift, phase_correlation
 from napari_pix2pix.core.check import FIELDS, check, suggest
+from napari_pix2pix.core.config import PairSettings
 from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.files.pairing import open_stacks
 from small import blobs, small_config
 
+DATA = Path(__file__).parents[3] / "shared" / "data"
 SHIFTS = [(0, 0), (1, 0), (3, -2), (-5, 4), (8, 8), (-8, 7)]
 
 
@@ -37,7 +44,7 @@ def test_planted_shifts_of_intensities_are_found(shift) -> None:
     target = np.exp(-3 * source / source.std() / 3) + np.random.default_rng(2).normal(0, 0.1, source.shape)
     found = check(moved(source, (0, 0)), moved(target, shift), "YX")["shift"]
     assert found["pixels"] == found["frames"]["pair 0"] == found["median"] == list(shift)
-    assert found["confidence"] > 2.5
+    assert found["confidence"] > 3
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
@@ -200,12 +207,14 @@ def disguised() -> list:
     flat = np.where(np.arange(3)[:, None, None] == 1, 7, sources)
     return [
         ("saturated", bright, labels, "The sources are saturated:"),
-        ("some empty", sources, empty, "33 % of the frames have no labels: empty, or not labelled?"),
+        ("some empty", sources, empty, "33% of the frames (1 of 3) have none, the first is pair 0, frame 1."),
         ("some constant", flat, labels, "1 of 3 sources are constant; one is that of pair 0, frame 1."),
         ("labels as float", sources, labels.astype(np.float32), "look like instances stored as float32"),
         ("classes as float", sources, binary.astype(float), "look like classes stored as float64"),
         ("labels as colours", sources, colours, "The targets hold 2 colours only: labels?"),
-        ("labels as source", binary, sources, "The sources hold 2 grey values only: labels?"),
+        ("labels as source", binary, binary * 2, "The sources hold 2 grey values only: labels?"),
+        ("classes first", binary, sources, "targets like grey values: swapped?"),
+        ("objects first", labels, sources, "targets like grey values: swapped?"),
         ("one image", sources[:1], labels[:1], "One image is no data set"),
     ]
 
@@ -219,6 +228,80 @@ def test_what_deserves_a_look_is_warned_of(sources, targets, sentence) -> None:
     report = check(sources, targets, axes)
     assert report["usable"]
     assert [sentence in text for text in report["warnings"]] == [True]
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("colours", [False, True])
+def test_labels_stored_as_jpeg_are_told(quality, colours) -> None:
+    """Values that ring around a few are labels; photographs, blobs and gradients are not."""
+    sources, labels = (side.repeat(4, axis=1).repeat(4, axis=2) for side in stack(4))
+    classes = (labels > 0) * 90 + (labels > 8) * 120
+    grey = classes.astype(np.uint8)
+    images = [np.stack([image, 255 - image, image // 2], axis=-1) if colours else image for image in grey]
+    ringing = np.stack([imagecodecs.jpeg_decode(imagecodecs.jpeg_encode(image, quality)) for image in images])
+    axes = "TYXS" if colours else "TYX"
+    sentence = "look like labels stored as JPEG, or smoothed: nearly all pixels have one of 3 values per channel"
+    found = check(sources, ringing, ("TYX", axes))["warnings"]
+    assert sum(sentence in text for text in found) == 1
+    photograph = skimage.data.immunohistochemistry()
+    for image in (photograph if colours else photograph[..., 1], *([] if colours else [sources[0], texture(1)])):
+        found = check(image[..., 0] if colours else image, image, ("YX", axes[1:]))["warnings"]
+        assert not any("JPEG" in text for text in found)
+    odd = np.where(labels > 8, 255, np.minimum(labels, 2))
+    assert not any("JPEG" in text for text in check(sources, odd, "TYX")["warnings"])
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
+def test_real_pairs_are_seen_as_they_are() -> None:
+    """Facades: JPEG labels, right, and no shift. Phase contrast against stains of thick tissue: no shift to be told."""
+    report = check(open_stacks(DATA / "facade_windows", None, PairSettings(side_by_side="left")).frames())
+    assert [text for text in report["warnings"] if "JPEG" in text]
+    report = check(open_stacks(DATA / "facade_windows", None, PairSettings(side_by_side="right")).frames())
+    assert not [text for text in report["warnings"] if "JPEG" in text]
+    sides = DATA / "isl" / "phase.ome.tif", DATA / "isl" / "fluorescence.ome.tif"
+    assert check(open_stacks(*sides, PairSettings(z="channels")).frames())["shift"]["pixels"] is None
+    stains = {name: DATA / "deepliif" / f"Bladder1_{name}.png" for name in ("ihc", "dapi")}
+    assert check(open_stacks(*stains.values(), PairSettings()).frames())["shift"]["pixels"] == [3, -11]
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_check_refuses_what_training_refuses(tmp_path) -> None:
+    """In the same words, with the same settings; and nothing else."""
+    sources, labels = stack()
+    holed = np.where(np.eye(96, 128) > 0, np.nan, sources.astype(float))
+    empty = np.where(np.arange(3)[:, None, None] == 1, 0, labels)
+    first = {"valid": [0]}
+    cases = [
+        (sources, empty, {}, {}, "have none, the first is pair 0, frame 1"),
+        (sources, empty, {}, {"empty_frames": "empty"}, None),
+        (sources, empty, {}, {"empty_frames": "unlabelled"}, None),
+        (sources, empty, {}, {"target_kind": "intensity"}, None),
+        (sources, empty, {"valid": [0, 2]}, {}, None),
+        # a plane without labels is no empty volume
+        (sources, empty, {"z": "volume"}, {"patch_depth": 2, "target_kind": "instances"}, None),
+        (np.where(np.arange(3)[:, None, None] == 2, holed, sources), labels, first, {}, None),
+        (holed, labels, {}, {}, "holds NaN or Inf"),
+        (
+            *stack(6),
+            {"valid": [5]},
+            {"calibration_share": 0, "validation_share": 0.2},
+            "all that is known fell to validation",
+        ),
+        (sources, labels, {}, {"patch_size": 128}, "as large as a patch, 128 x 128 px"),
+        (sources, labels, {}, {"source_kind": "classes"}, "at most 16 labels"),
+        (sources, sources, {}, {"target_kind": "classes"}, "at most 16 labels"),
+    ]
+    for i, (source, target, how, settings, sentence) in enumerate(cases):
+        axes = "ZYX" if "z" in how else "TYX"
+        pairs, config = core.PairedFrames(source, target, axes, **how), small_config(**settings)
+        report = check(pairs, config=config)
+        assert report["usable"] == (sentence is None), (i, report["unusable"])
+        if sentence is None:
+            core.train(pairs, config, out=tmp_path / str(i), device="cpu").close()
+        else:
+            assert sentence in " ".join(report["unusable"])
+            with pytest.raises(ValueError, match=re.escape(sentence)):
+                core.train(pairs, config, out=tmp_path / str(i), device="cpu")
 
 
 def test_sparse_ids_are_objects_like_others() -> None:
@@ -266,8 +349,7 @@ def test_the_command_tells_the_same_and_answers_by_its_exit_code(tmp_path, capsy
     code, out, err = run("source.tif", "target.tif")
     lines = out.splitlines()
     assert (code, err, lines[-1]) == (0, "", "usable")
-    sizes = "in source, 0.5 x 0.5 but 0.25 x 0.25 µm"
-    assert lines[-2] == f"warning: Pixel sizes of source and target differ: {sizes}. Check the files."
+    assert "in source the source has 0.5 x 0.5 µm and the target 0.25 x 0.25 µm: resample one" in lines[-2]
     code, out, _ = run("source.tif", "target.tif", "--json")
     [event] = [json.loads(line) for line in out.splitlines()]
     python = check(sources, labels, "TYX", names=["source"])

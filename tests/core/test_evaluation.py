@@ -64,6 +64,15 @@ def test_figures_and_baselines_see_only_what_is_known(tmp_path) -> None:
     assert found[0]["baselines"]["affine"]["mae"]["value"] == pytest.approx(0, abs=1e-6)
 
 
+def test_frames_of_which_nothing_is_known_are_not_judged() -> None:
+    """They have no row, no say in the data range, and are no perfect prediction."""
+    target = np.stack([blobs(seed=i)[1] for i in range(3)])
+    pairs = core.PairedFrames(np.zeros_like(target), target, "TYX", valid=[0, 2])
+    report = evaluate_prediction(pairs, None)
+    assert [row["name"] for row in report["files"]] == ["pair 0, frame 0", "pair 0, frame 2"]
+    assert report["metrics"]["dice"]["value"] == 0
+
+
 def test_every_class_counts_in_the_dice_of_classes() -> None:
     """A class taken for another is an error, though both are foreground."""
     target = np.array([[[1, 1, 2, 2, 0]]])

@@ -88,7 +88,7 @@ def test_planes_of_the_source_become_channels() -> None:
     assert len(pairs) == 5
     np.testing.assert_array_equal(pairs.source(2), volume[1:4])
     np.testing.assert_array_equal(pairs.target(2), volume[2:3])
-    with pytest.raises(ValueError, match=r"where only one has planes, take them as channels \(z\)"):
+    with pytest.raises(ValueError, match=r"where only one has planes, take them as channels \(--z channels\)"):
         PairedFrames(volume, flat, ("ZYX", "CYX"))
 
 

@@ -277,13 +277,24 @@ def test_nobody_learns_from_what_is_not_known(tmp_path) -> None:
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
+def test_patches_smaller_than_the_field_are_warned_of(tmp_path) -> None:
+    """With both numbers; without a discriminator there is no field."""
+    source, labels = blobs()
+    pairs, few = core.PairedFrames(source, labels, "YX"), {"validation_share": 0, "calibration_share": 0}
+    large = {"discriminator": {"n_layers": 3, "base_channels": 4}, **few}
+    with pytest.warns(UserWarning, match="the discriminator's field, 70 px, .* they are 32 px"):
+        core.train(pairs, small_config(**large), out=tmp_path / "a", device="cpu").close()
+    core.train(pairs, small_config(**large, gan_weight=0), out=tmp_path / "b", device="cpu").close()
+    core.train(pairs, small_config(**few), out=tmp_path / "c", device="cpu").close()
+
+
 def test_frames_without_labels_must_be_explained(tmp_path) -> None:
     """Are they empty or not labelled? Nothing is assumed: training asks, and does as it is told."""
     stacks = [np.stack(side) for side in zip(*(blobs(seed=i) for i in range(6)), strict=True)]
     stacks[1][2:4] = 0
     pairs = core.PairedFrames(*stacks, "TYX")
     quiet = {"validation_share": 0, "calibration_share": 0, "steps": 1}
-    with pytest.raises(ValueError, match="2 of 6 target frames have none, the first is pair 0, frame 2"):
+    with pytest.raises(ValueError, match="of the frames \\(2 of 6\\) have none, the first is pair 0, frame 2"):
         core.train(pairs, small_config(**quiet), out=tmp_path / "ask", device="cpu")
     for said, frames in (("empty", 6), ("unlabelled", 4)):
         run = tmp_path / said

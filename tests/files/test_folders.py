@@ -127,16 +127,19 @@ def test_one_bad_file_is_named_or_left_out(tmp_path) -> None:
         open_pairs(tmp_path / "a", tmp_path / "b")
     pairs = open_pairs(tmp_path / "a", tmp_path / "b", skip_bad=True)
     assert pairs.names == ("x", "z")
-    assert len(pairs.skipped) == 1
-    assert pairs.skipped[0].startswith("y is left out: An image must be a readable")
+    assert list(pairs.skipped) == ["y"]
+    assert pairs.skipped["y"].startswith("y is left out: An image must be a readable")
     path = tmp_path / "b" / "z.tif"
     tifffile.imwrite(path, np.random.default_rng(0).integers(0, 9, (8, 9), dtype=np.uint8), compression="zlib")
     damaged = bytearray(path.read_bytes())
     damaged[-3] ^= 1  # in the checksum of the pixels, which only reading them finds
     path.write_bytes(damaged)
     assert open_pairs(tmp_path / "a", tmp_path / "b", skip_bad=True).names == ("x",)
-    with pytest.raises(ValueError, match="At least one pair must be readable; none of 1 is"):
+    with pytest.raises(ValueError, match="An image must be a readable TIFF"):
         open_pairs(tmp_path / "a" / "y.tif", tmp_path / "b" / "y.tif", skip_bad=True)
+    (tmp_path / "a" / "x.tif").write_bytes(b"II*\0 no image")
+    with pytest.raises(ValueError, match="At least one pair must be readable; none of 3 is"):
+        open_pairs(tmp_path / "a", tmp_path / "b", skip_bad=True)
 
 
 def test_zarr_directories_are_images(tmp_path) -> None:

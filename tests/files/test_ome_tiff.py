@@ -92,7 +92,6 @@ def test_pages_lie_in_the_order_that_fiji_expects(tmp_path) -> None:
     assert pixels["TiffData"] == {"IFD": 0, "PlaneCount": 24}
 
 
-@pytest.mark.skipif(find_spec("ome_types") is None, reason="ome-types, which brings the OME schema, is not installed")
 @pytest.mark.parametrize("axes", ["YX", "TZCYX", "CYXS"])
 def test_ome_xml_is_valid(tmp_path, axes: str) -> None:
     """What is written obeys the OME schema of 2016-06."""

@@ -21,7 +21,7 @@ CORRELATED = 0.3
 
 EDGES, SMOOTHING, FLOOR = 2.0, 1.5, 1e-9
 """Widths in px of the edge filter and of the peak; the share of the largest amplitude below which there is no phase."""
-APART, CONFIDENT = 8, 2.5
+APART, CONFIDENT = 8, 3.0
 """How far from a peak its rivals lie, px; by what factor it must exceed them."""
 
 
@@ -55,10 +55,12 @@ def phase_correlation(source: NDArray[np.float64], target: NDArray[np.float64], 
 
 
 def find_shift(surface: NDArray[np.float64]) -> tuple[tuple[int, int] | None, float]:
-    """Where (Y, X) a `phase_correlation` peaks, and the confidence; None, not measurable, where that is below 2.5.
+    """Where (Y, X) a `phase_correlation` peaks, and the confidence; None, not measurable, where that is below 3.
 
     The confidence is the peak's height over that of the best rival more than 8 px away, both above the median: near 1
-    if the images have nothing to do with each other (at most 2.1 in 200 mismatched pairs of real images).
+    if the images have nothing to do with each other (at most 2.1 in 200 mismatched pairs of real images, 3.0 where
+    these are neighbouring sections), while planted shifts exceed 3 in 20 of 24 images of DSB2018, and 7 in all of DRIVE
+    and ISBI 2012.
     """
     middle = len(surface) // 2
     peak = divmod(int(surface.argmax()), len(surface))

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_pix2pix.core.alignment import Alignment
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.config import Config, DiscriminatorConfig
 from napari_pix2pix.core.encoding import fit_encoding, guess_kind
 from napari_pix2pix.core.networks.receptive_field import fold
-from napari_pix2pix.core.pairs import PairedFrames, StackAxes, Windows
+from napari_pix2pix.core.pairs import PairedFrames, StackAxes, Windows, settle_empty_frames
+from napari_pix2pix.core.split import split_pairs
 
 MOST_MEASURED = 64
 """Shift and correlation are measured on so many frames at most."""
@@ -22,6 +24,14 @@ SATURATED, FEW_COLOURS, HARMLESS_SHIFT = 0.01, 16, 1
 FIELDS = {n: fold([(4, 2, 1)] * n + [(4, 1, 1)] * 2).size for n in range(1, 6)}
 """The PatchGAN's field in px by `n_layers`."""
 LENGTHS_PER_FIELD, PAPERS_PATCH, GRID = 6, 256, 32
+BINS, EDGE, RARE, NARROW, MOSTLY = 64, 0.02, 1e-3, 4, 0.4
+"""Plateaus: bins; the largest difference between neighbours, as a share of the range; the share of the pixels without
+an edge that is no peak; the widest peak, in bins; the least share of pixels without an edge. Chosen on facade_windows
+(labels against photos) and on masks of DSB2018 stored as JPEG (against its images)."""
+SWAPPED = (
+    "The sources look like labels and the targets like grey values: swapped? Give the images first and the labels "
+    "second, or --source-kind classes if images are to be made of labels."
+)
 Figures = dict[str, Any]
 
 
@@ -43,7 +53,8 @@ def check(
     source, target, axes, names
         As in `PairedFrames`; or `source` is one, and the others are left out.
     config
-        Its kinds are believed and its `patch_size` must fit; None: both are found from the pairs.
+        Its kinds are believed, and what a training with it would refuse is unusable; None: kinds and patch size are
+        found from the pairs, and what a training would ask about is a warning.
 
     Returns
     -------
@@ -60,13 +71,15 @@ def check(
         If the stacks do not pair up.
     """
     pairs = source if isinstance(source, PairedFrames) else PairedFrames(source, target, axes, names=names)
+    trained, pairs = pairs, pairs.planes()  # what is measured is measured plane by plane
     regions = pairs.regions()
     chosen = np.unique(np.linspace(0, len(regions) - 1, MOST_MEASURED).round().astype(int))
     measured = [regions[i] for i in chosen]
     some_sources, some_targets = (Windows(read, measured) for read in (pairs.source, pairs.target))
 
     # Every frame, one after another
-    kind = config.target_kind if config and config.target_kind != "auto" else guess_kind(some_targets)
+    frames = some_targets if trained is pairs else Windows(trained.target, trained.regions())
+    kind = config.target_kind if config and config.target_kind != "auto" else guess_kind(frames)
     n_colours = {"source": _n_colours(some_sources), "target": _n_colours(some_targets)}
     sources = _Side("source", pairs.source_plans, is_labels=n_colours["source"] <= FEW_COLOURS)
     targets = _Side("target", pairs.target_plans, is_labels=kind != "intensity" or n_colours["target"] <= FEW_COLOURS)
@@ -77,12 +90,25 @@ def check(
     warnings = sources.warnings() + targets.warnings()
     about_target = targets.figures() | {"kind": kind}
     if not unusable and not (config and config.source_kind == "classes"):
-        warnings += _labels_in_disguise("source", some_sources, n_colours["source"])
+        swapped = kind == "intensity" and n_colours["target"] > FEW_COLOURS and guess_kind(some_sources) != "intensity"
+        warnings += [SWAPPED] if swapped else _labels_in_disguise("source", some_sources, n_colours["source"])
+    disguised: list[str] = []
     if not unusable and kind == "intensity":
-        warnings += _labels_in_disguise("target", some_targets, n_colours["target"])
-    if 0 < targets.n_empty < len(regions) and (config is None or config.empty_frames == "ask"):
-        share = _percent(targets.n_empty / len(regions))
-        warnings.append(f"{share} of the frames have no labels: empty, or not labelled? Say it with --empty-frames.")
+        disguised = _labels_in_disguise("target", some_targets, n_colours["target"])
+        warnings += disguised
+    if not unusable and kind != "instances" and not disguised:
+        n = _n_plateaus(Windows(pairs.target, measured[::4]), targets.lowest, targets.highest)
+        if n and n_colours["target"] >= min(3 * n, FEW_COLOURS + 1):
+            warnings.append(
+                f"The targets look like labels stored as JPEG, or smoothed: nearly all pixels have one of {n} values "
+                "per channel, the others ring around them. Store a whole number for each label, as TIFF or PNG."
+            )
+    if not unusable and targets.n_zero:
+        meaning, said = (config.empty_frames, config.target_kind) if config else ("ask", kind)
+        try:
+            trained = settle_empty_frames(trained, meaning, said)
+        except ValueError as error:
+            (unusable if config else warnings).append(str(error))
 
     # How targets lie against their sources
     lie = Alignment()
@@ -91,6 +117,10 @@ def check(
             encoding = fit_encoding(some_targets if kind == "intensity" else Windows(pairs.target, regions), kind)
             about_target["classes"] = list(encoding.classes)
             lie = Alignment.of(pairs, measured, encoding)
+            if config and config.source_kind == "classes":
+                fit_encoding(Windows(pairs.source, regions), "classes")
+            if config:
+                split_pairs(trained, config, 3 * (config.generator.grid - 1))
         except ValueError as error:
             unusable.append(str(error))
     shift, correlation = lie.shift(), lie.correlation()
@@ -159,6 +189,7 @@ class _Side:
     holed: list[str] = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
     n_frames: int = 0
+    n_zero: int = 0
     n_empty: int = 0
     n_labels: int = 0
     n_values: int = 0
@@ -175,6 +206,7 @@ class _Side:
             self.holed.append(name)
             return
         low, high = float(frame.min()), float(frame.max())
+        self.n_zero += low == high == 0
         if self.is_labels:
             self.n_empty += low == high == 0
             self.n_labels += int(np.count_nonzero(np.unique(frame)))
@@ -259,6 +291,29 @@ def _n_colours(images: Sequence[NDArray[Any]]) -> int:
         if len(colours) > FEW_COLOURS:
             break
     return len(colours)
+
+
+def _n_plateaus(images: Sequence[NDArray[Any]], lowest: float, highest: float) -> int:
+    """How many values these images (C, Y, X) nearly consist of; 0 for images of many values.
+
+    Pixels without an edge beside them are counted in 64 bins from `lowest` to `highest`. Labels that a JPEG has made
+    ring, or that were smoothed, leave a few narrow peaks far apart; images of grey values leave a wide one.
+    """
+    flat = np.zeros((len(images[0]), BINS), int)
+    n_pixels = 0
+    for image in images:
+        scaled = (image.astype(np.float64) - lowest) / (highest - lowest)
+        edges = ndimage.maximum_filter(scaled, (1, 3, 3)) - ndimage.minimum_filter(scaled, (1, 3, 3))
+        flat += [
+            np.histogram(channel[edge <= EDGE], BINS, (0, 1))[0] for channel, edge in zip(scaled, edges, strict=True)
+        ]
+        n_pixels += image[0].size
+    found = []
+    for counts in flat:
+        peaks, n_peaks = ndimage.label(counts > RARE * counts.sum())
+        narrow = np.bincount(peaks)[1:].max(initial=0) <= NARROW
+        found.append(n_peaks if narrow and counts.sum() > MOSTLY * n_pixels else BINS)
+    return max(found) if 1 < max(found) <= FEW_COLOURS else 0
 
 
 def _labels_in_disguise(side: str, images: Sequence[NDArray[Any]], n_colours: int) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Norm = Literal["batch", "batch-renorm", "instance", "none"]
 Objective = Literal["cross-entropy", "minimax", "least-squares", "hinge", "wgan-gp"]
+EmptyFrames = Literal["ask", "empty", "unlabelled"]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -109,7 +110,7 @@ class Config(Settings):
     """What the source is: grey values, or class labels, which become one channel each."""
     class_weights: Literal["equal", "rare"] = "equal"
     """For a target of classes: `rare` weighs each by one over its share of the pixels, at most ten times the mean."""
-    empty_frames: Literal["ask", "empty", "unlabelled"] = "ask"
+    empty_frames: EmptyFrames = "ask"
     """What frames without any label in a label target mean: nothing there, or nobody has labelled them."""
     source_normalization: NormalizationConfig = NormalizationConfig()
     """Of the source's grey values."""

@@ -11,9 +11,10 @@ from scipy import stats
 from skimage.filters import threshold_otsu
 from skimage.metrics import contingency_table, peak_signal_noise_ratio
 
+from napari_pix2pix.core.config import EmptyFrames
 from napari_pix2pix.core.encoding import Kind, guess_kind
-from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.pairs import PairedFrames, Region, StackAxes
+from napari_pix2pix.core.model import TrainedModel, counted
+from napari_pix2pix.core.pairs import PairedFrames, Region, StackAxes, Windows, settle_empty_frames
 
 KindOfPairs = Literal["test", "validation", "calibration", "train"]
 Axes = str | tuple[StackAxes, StackAxes] | None
@@ -115,43 +116,60 @@ def evaluate(
     axes: Axes = None,
     *,
     names: Sequence[str] | None = None,
+    empty_frames: EmptyFrames = "ask",
     kind_of_pairs: KindOfPairs = "test",
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Figures of the model's predictions for `source` against `target`; parameters as in `PairedFrames`.
 
+    Frames of which nothing is known are left out. `empty_frames` says what frames without any label in a label target
+    mean, as in `Config`.
+
     Returns
     -------
     dict
         ``kind_of_pairs``, ``n`` (frames), ``metrics`` (each ``value``, ``low``, ``high``), ``baselines`` (by name,
-        each with the same metrics; fitted on these very pairs, which favours them) and ``files`` (a row per frame).
+        each with the same metrics; fitted on these very pairs, which favours them) and ``files`` (a row per frame);
+        for intensities of several channels also ``channels``, the metrics of each.
 
     Raises
     ------
     ValueError
-        If the stacks do not pair up or do not fit the model.
+        If the stacks do not pair up or do not fit the model, or nobody says what frames without labels mean.
     """
     if isinstance(source, PairedFrames):
         pairs = source
     else:
         pairs = PairedFrames(source, target, axes, names=names, z=model.source_view.pairs_z)
-    plan = pairs.target_plans[0]
-    if plan.n_channels != model.target_encoding.n_channels:
-        raise ValueError(
-            f"A target for this model must have {model.target_encoding.n_channels} channels; got {plan.n_channels} "
-            f"({plan.axes}, {plan.shape})."
-        )
-
-    def predictions() -> Iterable[NDArray[Any]]:
-        for stack, axes_plan, names in zip(pairs.sources, pairs.source_plans, pairs.source_names, strict=True):
-            channels = axes_plan.channels or model.source_view.numbers(names)
-            for _, prediction in model.predict_frames(stack, axes_plan.axes, channels=channels):
-                yield prediction
+    require_suited(model, pairs)
 
     encoding = model.target_encoding
+    pairs = settle_empty_frames(pairs, empty_frames, encoding.kind)
+
+    def predictions() -> Iterable[NDArray[Any]]:
+        for i, (stack, plan) in enumerate(zip(pairs.sources, pairs.source_plans, strict=True)):
+            for _, prediction in model.predict_frames(stack, plan.axes, channels=_channels(model, pairs, i)):
+                yield prediction
+
     report = _report(predictions(), pairs, encoding.kind, kind_of_pairs, on_frame, encoding.classes)
     report["baselines"] = _baselines(pairs, model.target_encoding.kind)
     return report
+
+
+def require_suited(model: TrainedModel, pairs: PairedFrames) -> None:
+    """Raise a ValueError if the sources or targets of these pairs have other channels than the model's."""
+    expected = model.target_encoding.n_channels
+    for i, (stack, target) in enumerate(zip(pairs.sources, pairs.target_plans, strict=True)):
+        model.prediction_plan(stack, pairs.source_plans[i].axes, _channels(model, pairs, i))
+        if target.n_channels != expected:
+            raise ValueError(
+                f"A target for this model must have {counted(expected)}; got {target.n_channels} ({target.axes}, "
+                f"{target.shape})."
+            )
+
+
+def _channels(model: TrainedModel, pairs: PairedFrames, i: int) -> Sequence[int]:
+    return pairs.source_plans[i].channels or model.source_view.numbers(pairs.source_names[i])
 
 
 def evaluate_prediction(
@@ -161,11 +179,13 @@ def evaluate_prediction(
     *,
     kind: Kind | Literal["auto"] = "auto",
     names: Sequence[str] | None = None,
+    empty_frames: EmptyFrames = "ask",
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Figures of any tool's `prediction` against `target`, in the form of `evaluate`."""
     pairs = prediction if isinstance(prediction, PairedFrames) else PairedFrames(prediction, target, axes, names=names)
-    found = guess_kind([pairs.target(i) for i in range(len(pairs))]) if kind == "auto" else kind
+    found = guess_kind(Windows(pairs.target, pairs.regions())) if kind == "auto" else kind
+    pairs = settle_empty_frames(pairs, empty_frames, found)
     return _report((pairs.source(i) for i in range(len(pairs))), pairs, found, "test", on_frame)
 
 
@@ -177,25 +197,36 @@ def _report(
     on_frame: Callable[[int, int], None] | None,
     classes: Sequence[int] = (),
 ) -> dict[str, Any]:
-    data_range = _data_range(pairs) if kind == "intensity" else 0.0
+    ends = _ends(pairs) if kind == "intensity" else np.zeros((2, 1))
+    data_range = float(ends[1].max() - ends[0].min())
     if kind == "classes" and not classes:
-        classes = sorted({int(value) for i in range(len(pairs)) for value in np.unique(pairs.target(i))})
-    files = []
+        classes = sorted({int(value) for i in _frames(pairs) for value in np.unique(pairs.target(i))})
+    files, known = [], set(_frames(pairs))
+    by_channel: list[list[dict[str, float | None]]] = [[] for _ in ends[0]] if len(ends[0]) > 1 else []
     for i, prediction in enumerate(predictions):
+        if i not in known:
+            continue
         figures = measure(prediction, pairs.target(i), kind, data_range, pairs.known(i), classes)
         if any(np.isnan(value) for value in figures.values()):
             warnings.warn(f"The prediction of {pairs.name(i)} holds NaN or Inf; it has no figures.", stacklevel=3)
-        shown = {name: value if np.isfinite(value) else None for name, value in figures.items()}
-        files.append({"name": pairs.name(i), **shown})
+        files.append({"name": pairs.name(i), **_finite(figures)})
+        for channel, rows in enumerate(by_channel):
+            one, true = prediction[channel : channel + 1], pairs.target(i)[channel : channel + 1]
+            rows.append(_finite(measure(one, true, kind, float(np.ptp(ends[:, channel])), pairs.known(i))))
         if on_frame is not None:
-            on_frame(i + 1, len(pairs))
-    return {
+            on_frame(len(files), len(known))
+    report: dict[str, Any] = {
         "kind_of_pairs": kind_of_pairs,
         "n": len(files),
         "metrics": summarize(files),
         "baselines": {},
         "files": files,
     }
+    return report | ({"channels": [summarize(rows) for rows in by_channel]} if by_channel else {})
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if np.isfinite(value) else None for name, value in figures.items()}
 
 
 def summarize(files: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
@@ -203,15 +234,21 @@ def summarize(files: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | No
     return {name: interval([row[name] for row in files]) for name in files[0] if name != "name"}
 
 
-def _data_range(pairs: PairedFrames) -> float:
-    """Largest minus smallest target value, over all frames."""
-    ends = [(float(t.min()), float(t.max())) for t in (pairs.target(i) for i in range(len(pairs)))]
-    return max(high for _, high in ends) - min(low for low, _ in ends)
+def _frames(pairs: PairedFrames) -> list[int]:
+    """Those of which something is known."""
+    return [region.frame for region in pairs.regions()]
+
+
+def _ends(pairs: PairedFrames) -> NDArray[np.float64]:
+    """The smallest and the largest target value of each channel, (2, C), over all frames."""
+    values = (pairs.target(i).astype(np.float64).reshape(pairs.target_plans[0].n_channels, -1) for i in _frames(pairs))
+    ends = np.array([(frame.min(axis=1), frame.max(axis=1)) for frame in values])
+    return np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)])
 
 
 def _baselines(pairs: PairedFrames, kind: Kind) -> dict[str, Any]:
     """What needs no network: a constant and the best affine map of the source, or Otsu's threshold of it."""
-    frames = range(len(pairs))
+    frames = _frames(pairs)
     known = [pairs.known(i) for i in frames]
     sources = [pairs.source(i).astype(float).mean(axis=0) for i in frames]
     targets = [pairs.target(i) for i in frames]
@@ -228,7 +265,8 @@ def _baselines(pairs: PairedFrames, kind: Kind) -> dict[str, Any]:
     true = np.concatenate([target.mean(axis=0)[k] for target, k in zip(targets, known, strict=True)])
     slope, offset = np.polyfit(seen, true, 1) if np.ptp(seen) else (0.0, true.mean())
     maps = {"constant": (0.0, float(np.median(true))), "affine": (float(slope), float(offset))}
-    data_range = _data_range(pairs)
+    ends = _ends(pairs)
+    data_range = float(ends[1].max() - ends[0].min())
     return {
         name: summarize(
             [

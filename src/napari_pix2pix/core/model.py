@@ -402,13 +402,14 @@ class TrainedModel:
         if plan.n_channels != expected:
             few = ", add those in further files (--source-more)," if plan.n_channels < expected else ""
             raise ValueError(
-                f"A source for this model must have {_count(expected)}; got {plan.n_channels} "
+                f"A source for this model must have {counted(expected)}; got {plan.n_channels} "
                 f"({plan.axes}, {plan.shape}). Choose channels (--source-channels){few} or give the axes."
             )
         return plan
 
 
-def _count(channels: int) -> str:
+def counted(channels: int) -> str:
+    """1 channel, 2 channels."""
     return f"{channels} channel" + ("s" if channels > 1 else "")
 
 

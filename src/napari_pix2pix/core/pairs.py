@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
+from napari_pix2pix.core.config import EmptyFrames
+from napari_pix2pix.core.encoding import Kind, guess_kind
 
 Channels = Sequence[int] | Sequence[Sequence[int]] | None
 StackAxes = str | Sequence[str | None] | None
@@ -106,7 +108,7 @@ class PairedFrames:
                 raise ValueError(
                     f"Source and target of {name} must show the same pixels; got {_size(a)} and {_size(b)}. "
                     "Crop or resample one of them, give the axes if they were read wrongly, or, where only one has "
-                    "planes, take them as channels (z)."
+                    "planes, take them as channels (--z channels)."
                 )
             for side, plan, first in (("source", a, self.source_plans[0]), ("target", b, self.target_plans[0])):
                 if plan.n_channels != first.n_channels:
@@ -198,6 +200,26 @@ class PairedFrames:
         other._annotated = set(range(len(self)) if self._annotated is None else self._annotated) - frames
         return other
 
+    def planes(self) -> "PairedFrames":
+        """The same pairs plane by plane, where frames are volumes; else these pairs."""
+        if self.source_plans[0].z != "volume":
+            return self
+        other = copy.copy(self)
+        other.source_plans, other.target_plans = (
+            [replace(plan, z="frame") for plan in plans] for plans in (self.source_plans, self.target_plans)
+        )
+        other.places = [(i, frame) for i, plan in enumerate(other.source_plans) for frame in range(plan.n_frames)]
+        if self._masks is not None:
+            other._masks = [(mask, replace(plan, z="frame")) for mask, plan in self._masks]
+        if self._annotated is not None:
+            volumes = {place: number for number, place in enumerate(self.places)}
+            other._annotated = {
+                number
+                for number, (i, frame) in enumerate(other.places)
+                if volumes[i, frame // other.source_plans[i].length("Z")] in self._annotated
+            }
+        return other
+
     def regions(self) -> tuple[Region, ...]:
         """Every frame with something known, whole."""
         frames = [i for i in range(len(self)) if self.known_everywhere or self.known(i).any()]
@@ -207,25 +229,24 @@ class PairedFrames:
 
     def require_patches(self, size: int, grid: int) -> None:
         """Raise a ValueError that names the first frame smaller than a patch of `size`, a multiple of `grid`."""
-        for frame in range(len(self)):
-            y, x = self.frame_shape(frame)[-2:]
+        for region in self.regions():
+            y, x = region.shape[-2:]
             if min(y, x) < size:
+                fitting = min(y, x) // grid * grid
                 raise ValueError(
-                    f"Images must be at least as large as a patch, {size} x {size} px; {self.name(frame)} is {y} x {x}."
-                    f" Choose --patch-size {fitting}."
-                    if (fitting := min(y, x) // grid * grid)
-                    else " Leave it out."
+                    f"Images must be at least as large as a patch, {size} x {size} px; {self.name(region.frame)} is "
+                    f"{y} x {x}. " + (f"Choose --patch-size {fitting}." if fitting else "Leave it out.")
                 )
 
     def require_trainable(self) -> None:
         """Read everything once; raise a ValueError for NaN or Inf, or if all sources or all targets are constant."""
         varies = {"source": False, "target": False}
-        for frame in range(len(self)):
+        for region in self.regions():
             for side, read in (("source", self.source), ("target", self.target)):
-                values = read(frame)
+                values = read(region.frame)
                 if values.dtype.kind == "f" and not np.isfinite(values).all():
                     raise ValueError(
-                        f"Pairs to train on must be finite; the {side} of {self.name(frame)} holds NaN or Inf. "
+                        f"Pairs to train on must be finite; the {side} of {self.name(region.frame)} holds NaN or Inf. "
                         "Replace these pixels or leave the pair out."
                     )
                 varies[side] |= bool((values != values.flat[0]).any())
@@ -234,6 +255,35 @@ class PairedFrames:
                 raise ValueError(
                     f"At least one {side} must vary; every {side} is constant. Check that these are the right files."
                 )
+
+
+def settle_empty_frames(
+    pairs: PairedFrames, meaning: EmptyFrames, kind: Kind | Literal["auto"] = "auto"
+) -> PairedFrames:
+    """The pairs, with frames of a label target that hold no label being empty or not known, as `meaning` says.
+
+    Where all frames are so, or the target's `kind` is intensity, there is nothing to say.
+
+    Raises
+    ------
+    ValueError
+        If there are such frames and `meaning` is ``ask``.
+    """
+    if meaning == "empty" or pairs.target_plans[0].n_channels > 1:
+        return pairs
+    frames = [region.frame for region in pairs.regions()]
+    empty = [frame for frame in frames if not pairs.target(frame).any()]
+    if not empty or len(empty) == len(frames):
+        return pairs
+    if (guess_kind(Windows(pairs.target, pairs.regions())) if kind == "auto" else kind) == "intensity":
+        return pairs
+    if meaning == "ask":
+        raise ValueError(
+            f"Frames without any label must be said to be empty or not labelled; {len(empty) / len(frames):.0%} of the "
+            f"frames ({len(empty)} of {len(frames)}) have none, the first is {pairs.name(empty[0])}. Choose "
+            "--empty-frames empty or unlabelled."
+        )
+    return pairs.without(set(empty))
 
 
 def _plans(stacks: Sequence[Any], axes: StackAxes, channels: Channels) -> list[AxesPlan]:

@@ -20,12 +20,11 @@ from torch import Tensor
 import napari_pix2pix
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
-from napari_pix2pix.core.encoding import guess_kind
 from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, set_up
 from napari_pix2pix.core.model import SourceView, TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
-from napari_pix2pix.core.pairs import PairedFrames, Region, Windows
+from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.patches import STATISTICS, MixedPatches, PairedPatches, Patches
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.signs import discriminator_too_strong, generator_collapsed
@@ -159,7 +158,7 @@ def train(
     except BaseException:
         lock.release()
         raise
-    for remark in loop.split.remarks:
+    for remark in (*loop.split.remarks, *_small_patches(loop.model)):
         warnings.warn(remark, stacklevel=2)
     return loop.reports(lock)
 
@@ -201,7 +200,7 @@ class _Loop:
         config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
         pairs.require_patches(config.patch_size, config.generator.grid)
         pairs.require_trainable()
-        pairs = _settle_empty_frames(pairs, config)
+        pairs = settle_empty_frames(pairs, config.empty_frames, config.target_kind)
 
         if config.objective == "wgan-gp" and config.discriminator.norm in ("batch", "batch-renorm"):
             warnings.warn(
@@ -215,7 +214,7 @@ class _Loop:
             reach = max(networks(config, 1, 1, spatial_dims)[0].reach)
         if validation is not None:
             _require_same_channels(pairs, validation)
-            validation = _settle_empty_frames(validation, config)
+            validation = settle_empty_frames(validation, config.empty_frames, config.target_kind)
             split = split_pairs(pairs, config.model_copy(update={"validation_share": 0.0}), reach)
             judged, judged_regions = validation, validation.regions()
         else:
@@ -453,29 +452,15 @@ def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> Non
             )
 
 
-def _settle_empty_frames(pairs: PairedFrames, config: Config) -> PairedFrames:
-    """The pairs, frames without any label being empty or not known, as the settings say.
-
-    Raises
-    ------
-    ValueError
-        If a label target has such frames and the settings do not say what they mean.
-    """
-    if config.empty_frames == "empty" or pairs.target_plans[0].n_channels > 1:
-        return pairs
-    frames = range(len(pairs))
-    empty = {i for i in frames if not pairs.target(i).any() and pairs.known(i).any()}
-    if not empty or len(empty) == len(pairs):
-        return pairs
-    targets = Windows(pairs.target, pairs.regions())
-    if (config.target_kind if config.target_kind != "auto" else guess_kind(targets)) == "intensity":
-        return pairs
-    if config.empty_frames == "ask":
-        raise ValueError(
-            f"Frames without any label must be said to be empty or not labelled; {len(empty)} of {len(pairs)} target "
-            f"frames have none, the first is {pairs.name(min(empty))}. Choose --empty-frames empty or unlabelled."
-        )
-    return pairs.without(empty)
+def _small_patches(model: TrainedModel) -> list[str]:
+    """What to know where a patch is smaller than what one score sees."""
+    field = model.discriminator.fields[-1].size if model.discriminator else 0
+    if field <= model.config.patch_size:
+        return []
+    return [
+        f"Patches should be no smaller than the discriminator's field, {field} px, or every score sees their padding; "
+        f"they are {model.config.patch_size} px. Choose a larger --patch-size or fewer --discriminator.n-layers."
+    ]
 
 
 def _middle(side: slice, length: int) -> slice:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_image, join_stacks, open_stack, stem
@@ -46,13 +46,13 @@ class PairedFiles:
     sources, targets
         One per pair, too.
     skipped
-        One sentence for each pair that was left out because a file of it cannot be read.
+        By name a sentence for each pair that was left out.
     """
 
     names: tuple[str, ...]
     sources: tuple[Stack, ...]
     targets: tuple[Stack, ...]
-    skipped: tuple[str, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def open_pairs(
@@ -101,7 +101,7 @@ def open_pairs(
         raise ValueError("A source must have a target, unless both are side by side in one image (--side-by-side).")
     else:
         named = named_pairs(source, source if target is None else target, pair_by)
-    pairs, skipped = {}, []
+    pairs, skipped = {}, {}
     further = [further_paths(paths, list(named)) for paths in more]
     for name, (a, b) in named.items():
         try:
@@ -109,18 +109,20 @@ def open_pairs(
                 open_joined(a, further[0][name], source_axes, halves[0]),
                 open_joined(b, further[1][name], target_axes, halves[1]),
             )
-            if skip_bad:
+            if skip_bad and len(named) > 1:
                 for stack in pair:
                     _read_through(stack)
             pairs[name] = pair
         except (ValueError, OSError) as error:
-            if not skip_bad:
+            if not skip_bad or len(named) == 1:
                 raise
-            skipped.append(f"{name} is left out: {error}")
+            skipped[name] = f"{name} is left out: {error}"
     if not pairs:
-        raise ValueError(f"At least one pair must be readable; none of {len(skipped)} is. {skipped[0]}")
+        raise ValueError(
+            f"At least one pair must be readable; none of {len(skipped)} is. {next(iter(skipped.values()))}"
+        )
     sources, targets = zip(*pairs.values(), strict=True)
-    return PairedFiles(tuple(pairs), sources, targets, tuple(skipped))
+    return PairedFiles(tuple(pairs), sources, targets, skipped)
 
 
 def halved(side: str | None) -> tuple[str | None, str | None]:

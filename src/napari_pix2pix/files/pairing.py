@@ -1,9 +1,10 @@
 """How the pairs in files are meant: channels, planes, what is known, what belongs together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_pix2pix.core.config import PairSettings, validated
 from napari_pix2pix.files.folders import PairedFiles, list_images, open_pairs
@@ -12,6 +13,8 @@ from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256, 
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.pairs import PairedFrames
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class PairedStacks:
     masks: tuple[Stack, ...] = ()
     groups: tuple[str, ...] = ()
 
-    def frames(self) -> "PairedFrames":
-        """The same pairs for the core.
+    def frames(self, *, hashed: bool = True) -> "PairedFrames":
+        """The same pairs for the core, with the hashes of their files, for which these are read.
 
         Raises
         ------
@@ -56,8 +59,37 @@ class PairedStacks:
             ),
             z=said.z,
             source_names=self.source_names,
-            hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)],
+            hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)] if hashed else None,
         )
+
+    def sifted(self, require: Callable[["PairedFrames"], None]) -> "PairedStacks":
+        """Those pairs that are such and that `require` does not refuse; the others join `files.skipped`.
+
+        Raises
+        ------
+        ValueError
+            If no pair is left.
+        """
+        names, skipped, kept = self.files.names, dict(self.files.skipped), []
+        for i, name in enumerate(names):
+            try:
+                require(self._only([i]).frames(hashed=False))
+                kept.append(i)
+            except ValueError as error:
+                if len(names) + len(skipped) == 1:
+                    raise
+                skipped[name] = f"{name} is left out: {error}"
+        if not kept:
+            raise ValueError(f"At least one pair must fit; none of {len(skipped)} does. {next(iter(skipped.values()))}")
+        return self._only(kept, skipped)
+
+    def _only(self, kept: list[int], skipped: dict[str, str] | None = None) -> "PairedStacks":
+        def only(side: tuple[T, ...]) -> tuple[T, ...]:
+            return tuple(side[i] for i in kept) if side else ()
+
+        files = self.files
+        left = PairedFiles(only(files.names), only(files.sources), only(files.targets), skipped or {})
+        return PairedStacks(left, self.settings, only(self.masks), only(self.groups))
 
     @cached_property
     def _identities(self) -> list[list[dict[str, Any]]]:
