@@ -13,6 +13,7 @@ from napari_pix2pix.core.alignment import Alignment
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.config import Config, DiscriminatorConfig
 from napari_pix2pix.core.encoding import fit_encoding, guess_kind
+from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.networks.receptive_field import fold
 from napari_pix2pix.core.pairs import PairedFrames, StackAxes, Windows, settle_empty_frames
 from napari_pix2pix.core.split import split_pairs
@@ -120,7 +121,7 @@ def check(
             if config and config.source_kind == "classes":
                 fit_encoding(Windows(pairs.source, regions), "classes")
             if config:
-                split_pairs(trained, config, 3 * (config.generator.grid - 1))
+                split_pairs(trained, config, reach(config))
         except ValueError as error:
             unusable.append(str(error))
     shift, correlation = lie.shift(), lie.correlation()

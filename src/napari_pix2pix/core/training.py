@@ -21,7 +21,7 @@ import napari_pix2pix
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, judge
-from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, set_up
+from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
 from napari_pix2pix.core.model import SourceView, TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
@@ -210,15 +210,14 @@ class _Loop:
             )
 
         # Who trains, who judges.
-        with torch.device("meta"):
-            reach = max(networks(config, 1, 1, spatial_dims)[0].reach)
+        gap = reach(config, spatial_dims)
         if validation is not None:
             _require_same_channels(pairs, validation)
             validation = settle_empty_frames(validation, config.empty_frames, config.target_kind)
-            split = split_pairs(pairs, config.model_copy(update={"validation_share": 0.0}), reach)
+            split = split_pairs(pairs, config.model_copy(update={"validation_share": 0.0}), gap)
             judged, judged_regions = validation, validation.regions()
         else:
-            split = split_pairs(pairs, config, reach)
+            split = split_pairs(pairs, config, gap)
             judged, judged_regions = pairs, split.validation
 
         source_encoding, target_encoding = start.encode(pairs, split)

@@ -152,6 +152,12 @@ def networks(
     return generator, PatchGAN(source_channels, image_channels, config.discriminator, spatial_dims)
 
 
+def reach(config: Config, spatial_dims: int = 2) -> int:
+    """How far a pixel of the source influences the generator's image along its longest way, in pixels."""
+    with torch.device("meta"):
+        return max(networks(config, 1, 1, spatial_dims)[0].reach)
+
+
 class Average(AveragedModel):
     """A copy whose weights follow those of a generator, each step keeping `decay` of what they were."""
 
