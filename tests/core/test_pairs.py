@@ -105,3 +105,17 @@ def test_channels_may_lie_differently_in_each_stack() -> None:
     stack = np.arange(2 * 8 * 9).reshape(2, 8, 9)
     pairs = PairedFrames([stack, stack[::-1]], [stack[0]] * 2, ("CYX", "YX"), channels=([[1], [0]], None))
     np.testing.assert_array_equal(pairs.source(0), pairs.source(1))
+
+
+def test_volumes_plane_by_plane() -> None:
+    """The same pixels, known in the same places: by mask, and by annotated volumes."""
+    source = np.arange(2 * 3 * 8 * 9).reshape(2, 3, 8, 9)
+    mask = source % 5 == 0
+    for valid, expected in ((mask, mask), ([1], np.arange(2)[:, None, None, None] == np.ones(source.shape))):
+        volumes = PairedFrames(source, -source, "TZYX", z="volume", valid=valid)
+        planes = volumes.planes()
+        assert (len(volumes), len(planes), planes.planes()) == (2, 6, planes)
+        for i in range(6):
+            np.testing.assert_array_equal(planes.source(i)[0], source[divmod(i, 3)])
+            np.testing.assert_array_equal(planes.known(i), expected[divmod(i, 3)])
+            np.testing.assert_array_equal(planes.known(i), volumes.known(i // 3)[i % 3])
