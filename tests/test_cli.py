@@ -114,7 +114,7 @@ def test_json_tells_progress_and_result(work, tmp_path, capsys) -> None:
     found = events(out)
     assert code == 0
     assert (found[-1]["event"], found[-1]["model"]) == ("result", f"{tmp_path}/run/model.safetensors")
-    assert f"validation dice {found[-1]['figures']['dice']:.3f}" in found[-1]["text"]
+    assert f"validation  dice {found[-1]['figures']['dice']:.3f}" in found[-1]["text"]
     progress = [event for event in found if event["event"] == "progress"]
     assert (progress[-1]["done"], progress[-1]["total"]) == (6, 6)
     assert {"l1", "generator", "discriminator"} == progress[-1]["losses"].keys()

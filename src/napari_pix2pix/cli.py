@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,6 +28,7 @@ from napari_pix2pix.core.config import (
 from napari_pix2pix.events import (
     DONE,
     FAILED,
+    REQUEST_ERRORS,
     WRONG_REQUEST,
     Event,
     Events,
@@ -38,21 +39,10 @@ from napari_pix2pix.events import (
     until_stopped,
     warnings_as_events,
 )
+from napari_pix2pix.remarks import told, told_of_halves, understood
 
 if TYPE_CHECKING:
-    from napari_pix2pix.files.pairing import PairedStacks
     from napari_pix2pix.files.training_stacks import TrainingStacks
-
-REQUEST_ERRORS = (
-    CycloptsError,
-    ValueError,
-    FileNotFoundError,
-    FileExistsError,
-    PermissionError,
-    NotADirectoryError,
-    IsADirectoryError,
-)
-"""What is wrong with the request (exit 2); any other error is a failure of the work (exit 1)."""
 
 
 class ConfigFlags(Config):
@@ -128,7 +118,7 @@ def check(
     stacks = open_stacks(source, target, pairs or PairSettings())
     files = stacks.files
     report = core.check(stacks.frames(), config=chosen)
-    report["warnings"] += [event["text"] for event in _told(stacks)]
+    report["warnings"] += [event["text"] for event in told(stacks)]
     sizes = [(a.pixel_size_um, b.pixel_size_um) for a, b in zip(files.sources, files.targets, strict=True)]
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
@@ -203,7 +193,7 @@ def train(
             reopen(initial.provenance["pairs"]["train"]) if initial and with_old_pairs else None,
         )
         stacks.require_apart()
-        yield from _told(stacks.train)
+        yield from told(stacks.train)
 
     from napari_pix2pix import core
 
@@ -219,7 +209,7 @@ def train(
         device=device,
         provenance=stacks.provenance(),
     )
-    yield {"event": "note", "text": _understood(stacks.train, read_json_object(out / "config.json"))}
+    yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
     yield _trained(out / "model.safetensors", stacks, initial, device)
 
@@ -280,12 +270,13 @@ def predict(
     """Predict the target of each source."""
     from napari_pix2pix.files.folders import further_paths, list_images, named_as
     from napari_pix2pix.files.results import maps_path, predict_file
+    from napari_pix2pix.jobs import do_each, plan_outputs
 
     names = {path: named_as(given)(path) for given in source for path in list_images(given)}
     more = further_paths(source_more, list(names.values()))
     loaded = _load(model, device)
-    yield from _told_of_halves(loaded, side_by_side)
-    jobs = _outputs(list(names), out, overwrite)
+    yield from told_of_halves(loaded, side_by_side)
+    jobs = plan_outputs(list(names), out, overwrite)
     kept = [maps_path(result) for _, result in jobs if keep_maps and maps_path(result).exists()]
     if kept and not overwrite:
         raise FileExistsError(f"An output must not exist yet; {kept[0]} does. Choose another --out or --overwrite.")
@@ -306,7 +297,7 @@ def predict(
             keep_maps=keep_maps,
         )
 
-    yield from _each(jobs, work, "predictions")
+    yield from do_each(jobs, work, "predictions")
 
 
 @app.command
@@ -331,6 +322,7 @@ def score(
     """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
     from napari_pix2pix.files.folders import further_paths, halved, named_pairs
     from napari_pix2pix.files.results import score_file
+    from napari_pix2pix.jobs import do_each, plan_outputs
 
     if image is None and (side_by_side is None) == (pair_by is None):
         raise ValueError(
@@ -341,8 +333,8 @@ def score(
     more = further_paths(source_more, list(pairs))
     given = {image_path: (source_path, more[name]) for name, (source_path, image_path) in pairs.items()}
     loaded = _load(model, device)
-    yield from _told_of_halves(loaded, side_by_side)
-    jobs = _outputs(list(given), out, overwrite)
+    yield from told_of_halves(loaded, side_by_side)
+    jobs = plan_outputs(list(given), out, overwrite)
 
     def work(path: Path, result: Path) -> Iterator[Event]:
         source_path, others = given[path]
@@ -359,7 +351,7 @@ def score(
             halves=halves,
         )
 
-    yield from _each(jobs, work, "patch scores")
+    yield from do_each(jobs, work, "patch scores")
 
 
 @app.command
@@ -404,12 +396,12 @@ def evaluate(
         loaded = _load(model, device)
         if "z" not in said.model_fields_set:
             said = said.model_copy(update={"z": loaded.source_view.pairs_z})
-        yield from _told_of_halves(loaded, said.side_by_side)
+        yield from told_of_halves(loaded, said.side_by_side)
     # One bad pair among several does not stop the others.
     stacks = open_stacks(source, target, said if said.annotated_frames else said.model_copy(update={"skip_bad": True}))
     if not said.annotated_frames:  # which are counted over all pairs
         stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
-    yield from _told(stacks, "warning" if said.skip_bad else "failure")
+    yield from told(stacks, "warning" if said.skip_bad else "failure")
     if loaded is None:
         report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind, empty_frames=empty_frames)
     else:
@@ -446,53 +438,6 @@ def _require_free(out: Path, overwrite: bool) -> None:
     RunFolder(out).require_free(overwrite)
 
 
-def _understood(stacks: "PairedStacks", plan: dict[str, Any]) -> str:
-    """How the pairs were read, in a sentence, so that a wrong guess is seen."""
-    sides = [
-        f"{name}s {', '.join(sorted({f'{stack.axes} {stack.array.dtype}' for stack in side}))}"
-        for name, side in (("source", stacks.files.sources), ("target", stacks.files.targets))
-    ]
-    repeated = {stack.plan.n_channels for stack in stacks.files.sources} == {1, 3}
-    grey = " (grey ones repeated in each colour)" if repeated and not stacks.settings.source_channels else ""
-    split = plan["provenance"]["split"]
-    kinds = ", ".join(f"{split[kind]} {kind}" for kind in ("train", "validation", "calibration"))
-    return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
-
-
-def _told(stacks: "PairedStacks", left_out: str = "warning") -> Events:
-    """What the user should know about these pairs before any work; `left_out` is the event for pairs left out."""
-    for name, sentence in stacks.files.skipped.items():
-        yield {"event": left_out, "file": name, "text": sentence}
-    first, *others = stacks.source_names
-    for name, names in zip(stacks.files.names[1:], others, strict=True):
-        if names != first and len(names) == len(first):
-            called = f"{', '.join(names)} in {name} but {', '.join(first)} in {stacks.files.names[0]}"
-            text = f"The channels of the sources are called {called}; they are taken by number. Give --source-channels."
-            yield {"event": "warning", "text": text}
-            break
-    for name, stack in zip(stacks.files.names, stacks.files.targets, strict=True):
-        if stack.is_prediction:
-            yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}
-    for name, source, target in zip(stacks.files.names, stacks.files.sources, stacks.files.targets, strict=True):
-        a, b = source.pixel_size_um, target.pixel_size_um
-        if any(axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01 for axis in "YX"):
-            ours, theirs = (" x ".join(f"{size[axis]:.4g}" for axis in "YX" if axis in size) for size in (a, b))
-            text = (
-                f"Source and target must have the same pixel size, but in {name} the source has {ours} µm and the "
-                f"target {theirs} µm: resample one of them, or correct the file that says it wrongly."
-            )
-            yield {"event": "warning", "text": text}
-            break
-
-
-def _told_of_halves(model: Any, side: str | None) -> Events:
-    """A warning where the model was trained on halves of images and whole ones are given."""
-    trained = model.provenance.get("pairs", {}).get("train", {}).get("settings", {}).get("side_by_side")
-    if trained and side is None:
-        text = f"Whole images are taken, but the model was trained on halves; --side-by-side {trained} halves them."
-        yield {"event": "warning", "text": text}
-
-
 def _existing(path: Path, must: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{must}; there is none at {path}. Check the path.")
@@ -514,64 +459,6 @@ def _load(path: Path, device: str) -> Any:
         _models.clear()
         _models[key] = loaded
     return _models[key]
-
-
-def _outputs(inputs: list[Path], out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
-    """Each input with the file to write; checked before any work."""
-    from napari_pix2pix.files.stacks import PICTURES, TIFF, ZARR, stem
-
-    if out.name.lower().endswith(PICTURES):
-        raise ValueError(f"Results are written as TIFF or OME-Zarr; got {out}. End it in .tif or .zarr.")
-    if out.name.lower().endswith((*TIFF, *ZARR)):
-        if len(inputs) > 1:
-            raise ValueError(f"Several images must go to a folder; got the file {out} for {len(inputs)}.")
-        jobs = [(inputs[0], out)]
-    else:
-        jobs = [(path, out / f"{stem(path)}.tif") for path in inputs]
-    seen: dict[Path, Path] = {}
-    for path, result in jobs:
-        if result.resolve() in {given.resolve() for given in inputs}:
-            raise ValueError(f"An output must not replace an input; {result} would. Choose another --out.")
-        if result in seen:
-            raise ValueError(
-                f"File names without extension must differ; {seen[result]} and {path} would both be {result}."
-            )
-        if result.exists() and not overwrite:
-            raise FileExistsError(f"An output must not exist yet; {result} does. Choose another --out or --overwrite.")
-        seen[result] = path
-    _writable(jobs[0][1].parent)
-    return jobs
-
-
-def _writable(folder: Path) -> None:
-    """Raise a sentence if nothing can be written in `folder`, which is made if need be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PermissionError(
-            f"The output's folder must be writable; {folder} cannot be made ({error.strerror})."
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"The output's folder must be writable; {folder} is not. Choose another --out.")
-
-
-def _each(jobs: list[tuple[Path, Path]], work: Callable[[Path, Path], Iterable[Event]], what: str) -> Events:
-    """Do every job; a bad file among several is named and the others are done."""
-    failures = []
-    for done, (path, result) in enumerate(jobs):
-        try:
-            for event in work(path, result):
-                yield {**event, "done": done + event["done"], "total": len(jobs)} if "done" in event else event
-        except (*REQUEST_ERRORS, OSError, RuntimeError) as error:
-            if len(jobs) == 1:
-                raise
-            failures.append(str(path))
-            yield {"event": "failure", "file": str(path), "text": f"{path}: {error}"}
-        yield {"event": "progress", "unit": "files", "done": done + 1, "total": len(jobs)}
-    written = [str(result) for path, result in jobs if str(path) not in failures]
-    where = written[0] if len(written) == 1 else f"{len(written)} files in {jobs[0][1].parent}"
-    text = f"{what.capitalize()}: {where}" + (f"; {len(failures)} failed" if failures else "")
-    yield {"event": "result", "written": written, "failed": failures, "text": text}
 
 
 @app.command
@@ -616,7 +503,7 @@ def run_command(
     except Exception as error:  # the outermost door: whatever failed becomes one sentence
         if debug:
             traceback.print_exc()
-        code = WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) else FAILED
+        code = WRONG_REQUEST if isinstance(error, (CycloptsError, *REQUEST_ERRORS)) else FAILED
         return draw(iter([{"event": "error", "code": code, "text": _sentence(error)}]))
 
 

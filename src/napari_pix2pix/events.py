@@ -22,6 +22,15 @@ Event = dict[str, Any]
 Events = Generator[Event, None, None]
 DONE, FAILED, WRONG_REQUEST = 0, 1, 2
 """Exit codes."""
+REQUEST_ERRORS = (
+    ValueError,
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
+"""What is wrong with a request (exit 2); any other error is a failure of the work (exit 1)."""
 PROGRESS_PER_S = 10
 
 
