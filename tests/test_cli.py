@@ -729,5 +729,10 @@ def test_a_model_is_trained_further(work, tmp_path, capsys) -> None:
     code, _, error = run(capsys, *new, "--out", tmp_path / "c", "--with-old-pairs")
     assert (code, "must be unchanged" in error) == (2, True)
     code, out, _ = run(capsys, *new, "--out", tmp_path / "c", "--steps", "2")
-    assert (code, "nothing is compared" in out) == (0, True)
+    assert (code, "Not compared with the model before: The pairs of an earlier training" in out) == (0, True)
     changed.write_bytes(before)
+    both = ["train", work / "sources", work / "targets", "--from", work / "run", "--device", "cpu", "--steps", "2"]
+    code, out, _ = run(capsys, *both, "--out", tmp_path / "d", "--seed", "1")
+    assert (code, "some of its validation pairs trained the new one" in out) == (0, True)
+    code, out, _ = run(capsys, *both, "--out", tmp_path / "e")
+    assert (code, "On the validation pairs of the model before" in out) == (0, True)

@@ -233,7 +233,7 @@ def _trained(path: Path, stacks: "TrainingStacks", initial: Any, device: str) ->
         try:
             kind, before, after = figures_of_old(initial.to(device), model)
         except (ValueError, FileNotFoundError) as error:
-            lines.append(f"The pairs that judged the model before cannot be read, so nothing is compared: {error}")
+            lines.append(f"Not compared with the model before: {error}")
         else:
             if kind:
                 lines.append(f"On the {kind} pairs of the model before: {_listed(before)} -> {_listed(after)}")

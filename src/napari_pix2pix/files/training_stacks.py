@@ -68,7 +68,7 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> tuple[str, dict[
     Raises
     ------
     FileNotFoundError, ValueError
-        If the files of these pairs are not there, or are no longer what they were.
+        If the files of these pairs are not there, are no longer what they were, or some of them trained `new`.
     """
     from napari_pix2pix.core.evaluation import judge
     from napari_pix2pix.core.split import windows_of
@@ -78,10 +78,33 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> tuple[str, dict[
         if said.get(kind):
             pairs = reopen(said[kind]).frames()
             regions = pairs.regions()
+            seen = bool(
+                {file["sha256"] for file in said[kind]["sources"]} & {place[0] for place in _places(new, "train")}
+            )
         elif kind == "validation" and any(row["kind"] == kind for row in rows) and said.get("train"):
             pairs = reopen(said["train"]).frames()
             regions = windows_of(pairs, rows, kind)
+            seen = any(_overlap(a, b) for a in _places(old, kind) for b in _places(new, "train"))
         else:
             continue
+        if seen:
+            raise ValueError(f"some of its {kind} pairs trained the new one.")
         return kind, *(judge(model, pairs, regions).figures for model in (old, new))  # type: ignore[return-value]
     return "", {}, {}
+
+
+Place = tuple[str, int, int, int, int, int]
+"""The hash of a source, a frame of it, and where the window starts and stops along Y and X."""
+
+
+def _places(model: "TrainedModel", kind: str) -> list[Place]:
+    """Which windows of which files were of this kind in the training of `model`."""
+    said = (model.provenance.get("pairs") or {}).get("train") or {"names": [], "sources": []}
+    hashes = dict(zip(said["names"], (file["sha256"] for file in said["sources"]), strict=True))
+    sides = ("y_start", "y_stop", "x_start", "x_stop")
+    rows = [row for row in model.provenance.get("regions", []) if row["kind"] == kind and row["name"] in hashes]
+    return [(hashes[row["name"]], row["frame"], *(row[side] for side in sides)) for row in rows]
+
+
+def _overlap(a: Place, b: Place) -> bool:
+    return a[:2] == b[:2] and a[2] < b[3] and b[2] < a[3] and a[4] < b[5] and b[4] < a[5]
