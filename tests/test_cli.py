@@ -706,23 +706,35 @@ def test_a_model_is_trained_further(work, tmp_path, capsys) -> None:
     for side, image in zip(("new", "truth"), blobs(seed=9), strict=True):
         tifffile.imwrite(tmp_path / f"{side}.tif", image)
     new = ["train", tmp_path / "new.tif", tmp_path / "truth.tif", "--from", work / "run", "--device", "cpu"]
-    test = ["--test-source", work / "sources" / "cell 0.tif", "--test-target", work / "targets" / "cell 0.tif"]
+    for side, image in zip(("unseen", "unseen truth"), blobs(seed=10), strict=True):
+        tifffile.imwrite(tmp_path / f"{side}.tif", image)
+    test = ["--test-source", tmp_path / "unseen.tif", "--test-target", tmp_path / "unseen truth.tif"]
     code, out, error = run(capsys, *new, "--out", tmp_path / "a", "--with-old-pairs", "--json")
     assert (code, error) == (0, "")
     result = events(out)[-1]
-    assert result["old_pairs_before"].keys() == result["old_pairs_after"].keys() == {"dice", "object_f1_iou50"}
+    assert result["compared"]["before"].keys() == result["compared"]["after"].keys() == {"dice", "object_f1_iou50"}
     assert "On the validation pairs of the model before: dice" in result["text"]
     assert json.loads((tmp_path / "a" / "config.json").read_text())["config"]["batch_size"] == 2  # the model's own
     code, out, _ = run(capsys, *new, "--out", tmp_path / "b", *test, "--steps", "2")
     assert code == 0
     assert "test  dice" in out
     figures = core.load_model(tmp_path / "b" / "model.safetensors", "cpu").provenance["figures"]
-    said = core.evaluate(core.load_model(tmp_path / "b" / "model.safetensors", "cpu"), *blobs(seed=0), "YX")
+    said = core.evaluate(core.load_model(tmp_path / "b" / "model.safetensors", "cpu"), *blobs(seed=10), "YX")
     assert figures["test"]["dice"] == pytest.approx(said["metrics"]["dice"]["value"])
-    code, _, error = run(capsys, *new, "--out", tmp_path / "c", "--with-old-pairs", *test)
-    assert (code, "Test pairs must be other files than those that train" in error) == (2, True)
+    [trained, *_] = [
+        r["name"]
+        for r in core.load_model(work / "run" / "model.safetensors", "cpu").provenance["regions"]
+        if r["kind"] == "train"
+    ]
+    seen = [work / side / f"{trained}.tif" for side in ("sources", "targets")]
+    code, _, error = run(capsys, *new, "--out", tmp_path / "c", "--test-source", seen[0], "--test-target", seen[1])
+    assert (code, "must be other files than those that trained the model to start from" in error) == (2, True)
     code, _, error = run(capsys, *new, "--out", tmp_path / "c", "--preset", "fast")
     assert (code, "must keep its networks" in error) == (2, True)
+    code, out, _ = run(capsys, "train", "--resume", tmp_path / "a")
+    assert (code, "On the validation pairs of the model before: dice" in out) == (0, True)
+    code, _, error = run(capsys, "train", "--resume", tmp_path / "a", "--with-old-pairs")
+    assert (code, "must keep its pairs and settings" in error) == (2, True)
     changed = work / "sources" / "cell 1.tif"
     before = changed.read_bytes()
     tifffile.imwrite(changed, blobs(seed=5)[0])

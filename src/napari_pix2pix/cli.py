@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
@@ -40,9 +40,6 @@ from napari_pix2pix.events import (
     warnings_as_events,
 )
 from napari_pix2pix.remarks import told, told_of_halves, understood
-
-if TYPE_CHECKING:
-    from napari_pix2pix.files.training_stacks import TrainingStacks
 
 
 class ConfigFlags(Config):
@@ -142,7 +139,8 @@ def train(
         Parameter(name="--from", help="A model to start from; flags change its settings."),
     ] = None,
     with_old_pairs: Annotated[
-        bool, Parameter(negative="", help="With --from: every second patch is of the pairs that trained that model.")
+        bool,
+        Parameter(negative="", help="With --from: every second patch is of what taught that model."),
     ] = False,
     preset: Annotated[
         str | None, Parameter(help=f"Settings to start from: {', '.join(PRESETS)}. Default: microscopy.")
@@ -156,43 +154,42 @@ def train(
     validation_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
     test_source: Annotated[Path | None, Parameter(help="Pairs to judge the finished model by.")] = None,
     test_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
+    test_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
+    test_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Train a model on pairs of images."""
-    from napari_pix2pix.files.pairing import open_stacks, reopen
-    from napari_pix2pix.files.training_stacks import TrainingStacks
+    from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.files.training_stacks import Sides, TrainingStacks
 
+    judges = {
+        "validation": (validation_source, validation_target, validation_source_more, validation_target_more),
+        "test": (test_source, test_target, test_source_more, test_target_more),
+    }
     initial = _load(from_model, "cpu") if from_model else None
     if resume is not None:
-        if source or target or out or config or settings or pairs or validation_source or test_source or initial:
-            raise ValueError("A resumed run must keep its pairs and settings; give --resume RUN alone.")
+        others = (source, target, out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
+        if any(others) or any(map(any, judges.values())):
+            raise ValueError("A resumed run must keep its pairs and settings; give --resume RUN, and perhaps --device.")
         run = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
-        chosen, out, stacks = None, resume, TrainingStacks.again(run["provenance"]["pairs"])
+        chosen, out, said = None, resume, run["provenance"]["pairs"]
+        stacks = TrainingStacks.again(said)
+        if origin := said.get("initial"):
+            initial = _load(Path(origin["path"]), "cpu") if Path(origin["path"]).exists() else None
     else:
         if source is None or out is None:
             raise ValueError("A training must have a source, a target and --out RUN. See train --help.")
-        pairs = pairs or PairSettings()
-        for kind, a, b in (("validation", validation_source, validation_target), ("test", test_source, test_target)):
-            if (a is None) != (b is None) and not (a and pairs.side_by_side):
-                raise ValueError(f"Pairs must have both sides: give --{kind}-source and --{kind}-target.")
-        if with_old_pairs and initial is None:
-            raise ValueError("Old pairs must be those of a model; give --from MODEL, or leave --with-old-pairs out.")
         changes = settings.model_dump(exclude_unset=True) if settings else {}
         kept = initial.config.model_dump(mode="json") if initial and preset is None else None
         chosen = make_config(preset or "microscopy", config, changes, kept)
         _require_free(out, overwrite)
-        more: dict[str, Any] = {"source_more": validation_source_more, "target_more": validation_target_more}
-        others = pairs.model_copy(update={"valid": None, "annotated_frames": (), "groups": None})
-        stacks = TrainingStacks(
-            open_stacks(source, target, pairs),
-            open_stacks(validation_source, validation_target, others.model_copy(update=more))
-            if validation_source
-            else None,
-            open_stacks(test_source, test_target, others) if test_source else None,
-            reopen(initial.provenance["pairs"]["train"]) if initial and with_old_pairs else None,
-        )
-        stacks.require_apart()
+        if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
+            raise ValueError(f"Pairs must have both sides: give --{wrong[0]}-source and --{wrong[0]}-target.")
+        sides = {kind: Sides(*paths) if paths[0] else None for kind, paths in judges.items()}  # type: ignore[arg-type]
+        trained = open_stacks(source, target, pairs or PairSettings())
+        stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs)
+        origin = {"path": str(from_model.resolve()), "sha256": initial.hash()} if initial and from_model else None
         yield from told(stacks.train)
 
     from napari_pix2pix import core
@@ -202,43 +199,43 @@ def train(
         chosen,
         out=out,
         validation=stacks.validation.frames() if stacks.validation else None,
-        initial=initial,
+        test=stacks.test.frames() if stacks.test else None,
+        initial=None if resume else initial,
         old_pairs=stacks.old.frames() if stacks.old else None,
         resume=resume is not None,
         overwrite=overwrite,
         device=device,
-        provenance=stacks.provenance(),
+        provenance={**stacks.provenance(), "initial": origin},
     )
     yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
-    yield _trained(out / "model.safetensors", stacks, initial, device)
+    yield _trained(out / "model.safetensors", initial, device)
 
 
-def _trained(path: Path, stacks: "TrainingStacks", initial: Any, device: str) -> Event:
-    """What came of a training; figures on test pairs are added to the model."""
-    from napari_pix2pix.core.evaluation import judge
+def _trained(path: Path, initial: Any, device: str) -> Event:
+    """What came of a training; beside figures of the model it started from, which are kept in the new one."""
     from napari_pix2pix.files.training_stacks import figures_of_old
 
     model = _load(path, device)
-    told = model.provenance
-    if stacks.test is not None and "test" not in told["figures"]:
-        tested = stacks.test.frames()
-        told["figures"]["test"] = judge(model, tested, tested.regions()).figures
-        model.save(path)
-    lines = [f"Model: {path} (step {told['step']})"]
-    lines += [f"{kind:>12}  {_listed(figures)}" for kind, figures in told["figures"].items()]
-    result = {"event": "result", "model": str(path), "figures": told["figures"].get("validation", {})}
-    result["test"] = told["figures"].get("test", {})
-    if initial is not None:
+    figures, lines = model.provenance["figures"], []
+    if initial is not None and "compared" not in model.provenance:
         try:
-            kind, before, after = figures_of_old(initial.to(device), model)
+            model.provenance["compared"] = figures_of_old(initial.to(device), model)
+            model.save(path)
         except (ValueError, FileNotFoundError) as error:
             lines.append(f"Not compared with the model before: {error}")
-        else:
-            if kind:
-                lines.append(f"On the {kind} pairs of the model before: {_listed(before)} -> {_listed(after)}")
-                result |= {"old_pairs_before": before, "old_pairs_after": after}
-    return result | {"text": "\n".join(lines)}
+    if compared := model.provenance.get("compared"):
+        both = " -> ".join(_listed(compared[when]) for when in ("before", "after"))
+        lines.append(f"On the {compared['kind']} pairs of the model before: {both}")
+    kinds = [f"{kind:>12}  {_listed(some)}" for kind, some in figures.items()]
+    return {
+        "event": "result",
+        "model": str(path),
+        "figures": figures.get("validation", {}),
+        "test": figures.get("test", {}),
+        "compared": compared or {},
+        "text": "\n".join([f"Model: {path} (step {model.provenance['step']})", *kinds, *lines]),
+    }
 
 
 def _listed(figures: dict[str, float]) -> str:

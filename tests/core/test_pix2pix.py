@@ -8,13 +8,14 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
+from napari_pix2pix.core.training import FABRIC_PRECISION
 from small import small_config
 
 
 def method(**changes) -> Pix2Pix:
     torch.manual_seed(0)
-    config = small_config(precision="float32", **changes)
-    fabric = Fabric(accelerator="cpu", devices=1)
+    config = small_config(**{"precision": "float32"} | changes)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=FABRIC_PRECISION[config.precision])
     fabric.launch()
     return set_up(config, fabric, *networks(config, 1, 1))
 
@@ -60,9 +61,10 @@ def test_a_step_is_the_papers_written_out() -> None:
 
 
 @pytest.mark.parametrize("objective", ["minimax", "least-squares", "hinge", "wgan-gp"])
-def test_every_objective_teaches_both_networks(objective: str) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_objective_teaches_both_networks(objective: str, precision: str) -> None:
     """A step with each objective, squared error and clipping changes both networks, and stays finite."""
-    ours = method(objective=objective, l2_weight=10, clip_gradients=1.0)
+    ours = method(objective=objective, l2_weight=10, clip_gradients=1.0, precision=precision)
     before = weights(ours.generator), weights(ours.discriminator)
     losses = ours.step(*pair())
     assert {"discriminator", "generator", "l1", "l2"} == losses.keys()

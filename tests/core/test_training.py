@@ -9,6 +9,7 @@ import torch
 
 from napari_pix2pix import core
 from napari_pix2pix.core.encoding import fit_encoding
+from napari_pix2pix.core.methods.pix2pix import Pix2Pix
 from napari_pix2pix.core.patches import PairedPatches
 from napari_pix2pix.core.tensor_files import read_tensors
 from small import blobs, small_config
@@ -188,6 +189,24 @@ def test_the_models_weights_may_be_an_average(tmp_path) -> None:
     assert not torch.equal(found[name], third)
 
 
+def test_weights_that_are_not_finite_are_never_kept(tmp_path, monkeypatch) -> None:
+    """However finite the losses and figures still look."""
+
+    def poisoned(method, source, target, known=None):
+        losses = step(method, source, target, known)
+        next(iter(method.generator.parameters())).data.fill_(float("nan"))
+        return losses
+
+    step = Pix2Pix.step
+    run = core.train(PAIRS, small_config(**QUIET), out=tmp_path, device="cpu")
+    next(run)
+    monkeypatch.setattr(Pix2Pix, "step", poisoned)
+    with pytest.raises(RuntimeError, match="weights nan"):
+        list(run)
+    kept = core.load_model(tmp_path / "model.safetensors", "cpu").tensors()
+    assert all(torch.isfinite(tensor).all() for tensor in kept.values())
+
+
 def test_training_ends_when_nothing_improves(tmp_path) -> None:
     """After `patience` validations without a better model it ends, and is finished: to resume it does nothing more."""
     images = [blobs(seed=i)[0] for i in range(3)]
@@ -199,6 +218,12 @@ def test_training_ends_when_nothing_improves(tmp_path) -> None:
     assert int(np.argmin(figures)) == len(figures) - 3
     reports = list(core.train(pairs, out=tmp_path, validation=judges, resume=True, device="cpu"))
     assert [report.step for report in reports] == [last.step]
+    for report in core.train(pairs, config, out=tmp_path / "parts", validation=judges, device="cpu"):
+        if report.step == last.step - 3:  # between the validations that end it
+            break
+    *_, again = core.train(pairs, out=tmp_path / "parts", validation=judges, resume=True, device="cpu")
+    assert again.step == last.step
+    assert (tmp_path / "parts" / "history.csv").read_bytes() == (tmp_path / "history.csv").read_bytes()
 
 
 def test_a_resumed_run_computes_with_as_many_threads(tmp_path) -> None:
@@ -230,12 +255,45 @@ def test_a_training_starts_from_a_model(tmp_path) -> None:
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(new.tensors()[name], weight, atol=1e-6, rtol=0)
     other = small_config(generator={"levels": 2, "base_channels": 8})
-    with pytest.raises(ValueError, match=r"must keep its networks; generator\.levels is 3 in the model, got 2"):
+    with pytest.raises(ValueError, match=r"generator\.levels is 3 in the model, got 2"):
         core.train(PAIRS, other, out=tmp_path / "other", initial=old, device="cpu")
     rgb = core.PairedFrames(np.stack([blobs(seed=i)[0] for i in range(3)], -1), blobs()[1], ("YXS", "YX"))
-    with pytest.raises(ValueError, match="must have the channels of the model to start from; its sources have 1"):
+    with pytest.raises(ValueError, match=r"channels and planes of the model to start from, 1 source .* got 3"):
         core.train(rgb, small_config(), out=tmp_path / "rgb", initial=old, device="cpu")
+    with pytest.raises(ValueError, match="target_kind is auto in the model, got intensity"):
+        core.train(PAIRS, small_config(target_kind="intensity"), out=tmp_path / "kind", initial=old, device="cpu")
+    far = core.PairedFrames(blobs()[0] + 20_000, blobs()[1], "YX")
+    with pytest.warns(UserWarning, match="100% of the new sources lie above the range that the model was trained on"):
+        core.train(far, small_config(**QUIET), out=tmp_path / "far", initial=old, device="cpu").close()
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*they train again and judge nothing", "ignore:No room for")
+def test_what_trained_a_model_never_judges_the_next(tmp_path) -> None:
+    """A split of a training that starts from a model leaves what trained that model, or one before it, in train."""
+    stacks = [np.stack(side) for side in zip(*(blobs(seed=i) for i in range(8)), strict=True)]
+    pairs = core.PairedFrames(list(stacks[0]), list(stacks[1]), "YX", hashes=[(f"s{i}", f"t{i}") for i in range(8)])
+    before, initial = set(), None
+    for seed in range(3):
+        config = small_config(steps=1, seed=seed)
+        run = core.train(pairs, config, out=tmp_path / str(seed), initial=initial, device="cpu")
+        *_, report = run
+        rows = report.model.provenance["regions"]
+        judges = {row["source_sha256"] for row in rows if row["kind"] != "train"}
+        assert judges or seed
+        assert not judges & before
+        before |= {row["source_sha256"] for row in rows if row["kind"] == "train"}
+        initial = report.model
+
+
+def test_validation_pairs_whose_channels_are_swapped_are_refused(tmp_path) -> None:
+    """Names tell it, where there are some."""
+    two = np.stack([blobs(seed=i)[0] for i in range(2)])
+    make = [
+        core.PairedFrames(two, blobs()[1], ("CYX", "YX"), source_names=[names]) for names in (("a", "b"), ("b", "a"))
+    ]
+    with pytest.raises(ValueError, match="in their order; got a, b and b, a"):
+        core.train(make[0], small_config(), out=tmp_path / "run", validation=make[1], device="cpu")
 
 
 def test_old_pairs_are_those_that_trained(tmp_path) -> None:

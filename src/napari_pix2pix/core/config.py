@@ -249,7 +249,8 @@ class PairSettings(Settings):
     ignore_label: int | None = None
     """A value of the target that means: not known."""
     annotated_frames: tuple[int, ...] = ()
-    """The frames that are annotated, counted from 0 over all pairs; default: all."""
+    """The frames that are annotated, counted from 0 over all pairs that train; default: all. Validation and test pairs
+    of their own are taken as annotated."""
     skip_bad: bool = False
     """Leave out files that cannot be read, and name them, instead of stopping."""
 

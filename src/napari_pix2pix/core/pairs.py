@@ -238,20 +238,20 @@ class PairedFrames:
                     f"{y} x {x}. " + (f"Choose --patch-size {fitting}." if fitting else "Leave it out.")
                 )
 
-    def require_trainable(self) -> None:
-        """Read everything once; raise a ValueError for NaN or Inf, or if all sources or all targets are constant."""
+    def require_finite(self, *, varying: bool = False) -> None:
+        """Read everything once; raise a ValueError for NaN or Inf, or, where sides must vary, if one never does."""
         varies = {"source": False, "target": False}
         for region in self.regions():
             for side, read in (("source", self.source), ("target", self.target)):
                 values = read(region.frame)
                 if values.dtype.kind == "f" and not np.isfinite(values).all():
                     raise ValueError(
-                        f"Pairs to train on must be finite; the {side} of {self.name(region.frame)} holds NaN or Inf. "
+                        f"Pairs must be finite; the {side} of {self.name(region.frame)} holds NaN or Inf. "
                         "Replace these pixels or leave the pair out."
                     )
                 varies[side] |= bool((values != values.flat[0]).any())
         for side, found in varies.items():
-            if not found:
+            if varying and not found:
                 raise ValueError(
                     f"At least one {side} must vary; every {side} is constant. Check that these are the right files."
                 )

@@ -97,10 +97,14 @@ class PairedPatches:
 
     def _encode(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
         source = self.source_encoding.encode(self.pairs.source(frame, window))
-        target = self.target_encoding.encode(self.pairs.target(frame, window))
+        known = self.pairs.known(frame, window)
+        labels = self.pairs.target(frame, window)
+        if self.target_encoding.classes and not known.any():  # whatever the file holds, it is no class
+            labels = np.full_like(labels, self.target_encoding.classes[0])
+        target = self.target_encoding.encode(labels)
         if self.pairs.known_everywhere:
             return source, target
-        return source, target, self.pairs.known(frame, window)[None].astype(np.float32)
+        return source, target, known[None].astype(np.float32)
 
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Patches:
         """The patches of this step, of the shape `shape`; only those with these `numbers`, if given."""
@@ -198,6 +202,14 @@ class MixedPatches:
 
     new: PairedPatches
     old: PairedPatches
+
+    def __post_init__(self) -> None:
+        if self.new.shape != self.old.shape:
+            depths = self.new.shape[0], self.old.shape[0]
+            raise ValueError(
+                f"New and old volumes must give patches of the same depth; got {depths[0]} and {depths[1]} planes. "
+                f"Choose --patch-depth {min(depths)}."
+            )
 
     @property
     def pairs(self) -> PairedFrames:

@@ -1,6 +1,6 @@
 """Who trains, who chooses the best model, who calibrates: parts of the pairs that never meet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,31 @@ class Split:
                 )
                 names = {"name": pairs.names[stack], "group": pairs.groups[stack]}
                 yield {"kind": kind, **names, "frame": frame, **window, **files}
+
+
+def overlaps(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two rows of `Split.rows` show the same pixels of the same file; without hashes nothing is known to."""
+    same = all(a.get(key) is not None and a.get(key) == b.get(key) for key in ("source_sha256", "frame"))
+    return same and all(
+        a[f"{axis}_start"] < b[f"{axis}_stop"] and b[f"{axis}_start"] < a[f"{axis}_stop"] for axis in "yx"
+    )
+
+
+def without_seen(split: Split, pairs: PairedFrames, seen: Sequence[dict[str, Any]]) -> Split:
+    """The split with what was `seen` in an earlier training (rows) moved to train, where it can do no harm."""
+    rows = list(split.rows(pairs))
+    regions = (*split.train, *split.validation, *split.calibration)
+    parts: dict[str, list[Region]] = {"train": [], "validation": [], "calibration": []}
+    moved = 0
+    for row, region in zip(rows, regions, strict=True):
+        leaked = row["kind"] != "train" and any(overlaps(row, other) for other in seen)
+        parts["train" if leaked else row["kind"]].append(region)
+        moved += leaked
+    if not moved:
+        return split
+    remark = f"{moved} of the pairs set aside had trained the model to start from; they train again and judge nothing."
+    train, validation, calibration = (tuple(part) for part in parts.values())
+    return Split(train, validation, calibration, (*split.remarks, remark))
 
 
 def windows_of(pairs: PairedFrames, rows: Iterable[dict[str, Any]], kind: str) -> tuple[Region, ...]:

@@ -1,17 +1,32 @@
 """Where a training starts: anew, from another model, or where an earlier run stopped."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 from torch import nn
 
 from napari_pix2pix.core.config import Config, validated
 from napari_pix2pix.core.encoding import Encoding, fit_encoding, guess_kind
-from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.model import OUTSIDE, TrainedModel
 from napari_pix2pix.core.pairs import PairedFrames, Windows
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.split import Split
+
+AS_TRAINED = (
+    "generator",
+    "discriminator",
+    "source_kind",
+    "target_kind",
+    "source_normalization",
+    "target_normalization",
+    "class_weights",
+)
+"""Settings that a training which starts from a model cannot change."""
+LOOKED_AT = 16
+"""Frames whose grey values are held against what the model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +42,9 @@ class Start:
     model
         Whose weights to start with; None: random ones.
     old_regions
-        What trained that model: rows as of `Split.rows`.
+        How the pairs of that model's training were divided: rows as of `Split.rows`.
+    seen
+        What trained that model, and those it was made from: likewise.
     machine
         On what an earlier run computed: ``device``, ``threads``, ``precision``. Another number of threads would change
         the sums.
@@ -37,6 +54,7 @@ class Start:
     encodings: tuple[Encoding, Encoding] | None = None
     model: TrainedModel | None = None
     old_regions: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[dict[str, Any]] = field(default_factory=list)
     machine: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -46,19 +64,30 @@ class Start:
         Raises
         ------
         ValueError
-            If the settings want other networks than the model's.
+            If the settings want other networks, or other encodings, than the model's.
         """
         config = config or model.config
-        for name in ("generator", "discriminator"):
-            ours, theirs = (getattr(some, name).model_dump() for some in (config, model.config))
-            for key in ours:
-                if ours[key] != theirs[key]:
-                    raise ValueError(
-                        f"A training that starts from a model must keep its networks; {name}.{key} is {theirs[key]} in "
-                        f"the model, got {ours[key]}. Leave it out."
-                    )
+        kept = {name: getattr(config, name) for name in AS_TRAINED}
+        if config.target_kind in ("auto", model.target_encoding.kind):
+            kept["target_kind"] = model.config.target_kind
+        if model.discriminator is None:
+            del kept["discriminator"]
+        for name, ours in kept.items():
+            theirs = getattr(model.config, name)
+            if ours != theirs:
+                if isinstance(ours, BaseModel):
+                    fields = ours.model_dump(), theirs.model_dump()
+                    key = next(key for key in fields[0] if fields[0][key] != fields[1][key])
+                    name, ours, theirs = f"{name}.{key}", fields[0][key], fields[1][key]
+                raise ValueError(
+                    "A training that starts from a model must keep its networks and how it reads images; "
+                    f"{name} is {theirs} in the model, got {ours}. Leave it out."
+                )
+        config = config.model_copy(update={"target_kind": model.target_encoding.kind})
+        regions = model.provenance.get("regions", [])
+        seen = [row for row in regions if row["kind"] == "train"] + model.provenance.get("seen", [])
         encodings = model.source_encoding, model.target_encoding
-        return cls(config, encodings, model, model.provenance.get("regions", []))
+        return cls(config, encodings, model, regions, seen)
 
     @classmethod
     def again(cls, run: RunFolder) -> "Start":
@@ -69,6 +98,7 @@ class Start:
             validated(Config, plan["config"]),
             (validated(Encoding, plan["source_encoding"]), validated(Encoding, plan["target_encoding"])),
             old_regions=told.get("old_regions", []),
+            seen=told.get("seen", []),
             machine={name: told[name] for name in ("device", "threads", "precision")},
         )
 
@@ -102,17 +132,21 @@ class Start:
         if self.model is None:
             return
         source, target = self.model.source_encoding, self.model.target_encoding
-        volumes = self.model.source_view.z == "volume"
-        for side, encoding, plan in (
-            ("source", source, pairs.source_plans[0]),
-            ("target", target, pairs.target_plans[0]),
-        ):
-            if plan.n_channels != encoding.n_channels or (len(plan.spatial) == 3) != volumes:
-                raise ValueError(
-                    f"Pairs must have the channels of the model to start from; its {side}s have {encoding.n_channels} "
-                    f"({'volumes' if volumes else 'planes'}), got {plan.n_channels} ({plan.axes}). Choose channels or "
-                    "--z as it was trained, or train anew."
-                )
+        view, plan = self.model.source_view, pairs.source_plans[0]
+        channels = plan.n_channels, pairs.target_plans[0].n_channels, plan.z
+        if channels != (source.n_channels, target.n_channels, view.z):
+            raise ValueError(
+                f"Pairs must have the channels and planes of the model to start from, {source.n_channels} source and "
+                f"{target.n_channels} target channels, z {view.z}; got {channels[0]}, {channels[1]} and {plan.z}. "
+                "Choose channels and --z as it was trained, or train anew."
+            )
+        if view.names and any(names and names != view.names for names in pairs.source_names):
+            names = next(names for names in pairs.source_names if names and names != view.names)
+            raise ValueError(
+                f"Sources must have the channels of the model to start from, {', '.join(view.names)}, in this order; "
+                f"got {', '.join(names)}. Name them with --source-channels."
+            )
+        self._look_at_ranges(pairs, source, target)
         for side, encoding, read in (("source", source, pairs.source), ("target", target, pairs.target)):
             if encoding.kind == "classes":
                 seen = {int(value) for image in Windows(read, pairs.regions()) for value in np.unique(image)}
@@ -120,6 +154,29 @@ class Start:
                     raise ValueError(
                         f"A {side} must hold the labels of the model to start from, {list(encoding.classes)}; got "
                         f"{unknown[:5]} too. Relabel it, or train anew."
+                    )
+
+    def _look_at_ranges(self, pairs: PairedFrames, source: Encoding, target: Encoding) -> None:
+        """Warn of grey values far from what the model was trained on; refuse targets that its dtype cannot hold."""
+        some = pairs.regions()[:: max(1, len(pairs.regions()) // LOOKED_AT)]
+        for side, encoding, read in (("sources", source, pairs.source), ("targets", target, pairs.target)):
+            normalization = encoding.normalization
+            if normalization is None or normalization.each_image is not None:
+                continue
+            images = [image.reshape(len(image), -1) for image in Windows(read, some)]
+            if side == "targets" and not np.can_cast(images[0].dtype, encoding.dtype):
+                raise ValueError(
+                    f"Targets must fit the grey values of the model to start from, {encoding.dtype}; got "
+                    f"{images[0].dtype}. Convert them, or train anew."
+                )
+            for channel, below, above in normalization.outside(np.concatenate(images, axis=1)):
+                share, where = max((below, "below"), (above, "above"))
+                if share > OUTSIDE:
+                    span = f"{normalization.low[channel]:.6g} to {normalization.high[channel]:.6g}"
+                    warnings.warn(
+                        f"{share:.0%} of the new {side} lie {where} the range that the model was trained on, {span}, "
+                        "which it keeps; better train anew.",
+                        stacklevel=2,
                     )
 
     def load(self, generator: nn.Module, discriminator: nn.Module | None) -> None:

@@ -28,7 +28,7 @@ from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.patches import STATISTICS, MixedPatches, PairedPatches, Patches
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.signs import discriminator_too_strong, generator_collapsed
-from napari_pix2pix.core.split import Split, split_pairs, windows_of
+from napari_pix2pix.core.split import Split, split_pairs, windows_of, without_seen
 from napari_pix2pix.core.start import Start
 from napari_pix2pix.core.tensor_files import under, write_tensors
 
@@ -92,6 +92,7 @@ def train(
     *,
     out: Path | str,
     validation: PairedFrames | None = None,
+    test: PairedFrames | None = None,
     initial: TrainedModel | None = None,
     old_pairs: PairedFrames | None = None,
     resume: bool = False,
@@ -113,6 +114,8 @@ def train(
         The run folder; `model.safetensors` in it is the result.
     validation
         Pairs that choose the best model.
+    test
+        Pairs that neither train nor choose: the finished model's figures on them are kept in it.
     initial
         A model to start from: its weights, and how it reads sources and targets. A resumed run needs it no more.
     old_pairs
@@ -142,7 +145,8 @@ def train(
     else:
         start = Start.with_model(initial, config) if initial else Start(config or Config())
         run.require_free(overwrite)
-    loop = _Loop.prepare(pairs, validation, old_pairs, start, pick_device(device), provenance or {}, run)
+    judges = validation, test
+    loop = _Loop.prepare(pairs, judges, old_pairs, start, pick_device(device), provenance or {}, run)
     lock = run.lock()
     try:
         if resume:
@@ -171,6 +175,7 @@ class _Loop:
     patches: PairedPatches | MixedPatches
     judged: PairedFrames
     judged_regions: tuple[Region, ...]
+    test: PairedFrames | None
     split: Split
     model: TrainedModel
     method: Pix2Pix
@@ -189,7 +194,7 @@ class _Loop:
     def prepare(
         cls,
         pairs: PairedFrames,
-        validation: PairedFrames | None,
+        judges: tuple[PairedFrames | None, PairedFrames | None],
         old_pairs: PairedFrames | None,
         start: Start,
         device: torch.device,
@@ -198,8 +203,9 @@ class _Loop:
     ) -> "_Loop":
         """Check the pairs, resolve the settings against them, make the networks."""
         config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
+        validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config) for judge_pairs in judges)
         pairs.require_patches(config.patch_size, config.generator.grid)
-        pairs.require_trainable()
+        pairs.require_finite(varying=True)
         pairs = settle_empty_frames(pairs, config.empty_frames, config.target_kind)
 
         if config.objective == "wgan-gp" and config.discriminator.norm in ("batch", "batch-renorm"):
@@ -212,13 +218,15 @@ class _Loop:
         # Who trains, who judges.
         gap = reach(config, spatial_dims)
         if validation is not None:
-            _require_same_channels(pairs, validation)
-            validation = settle_empty_frames(validation, config.empty_frames, config.target_kind)
             split = split_pairs(pairs, config.model_copy(update={"validation_share": 0.0}), gap)
-            judged, judged_regions = validation, validation.regions()
         else:
             split = split_pairs(pairs, config, gap)
-            judged, judged_regions = pairs, split.validation
+        split = without_seen(split, pairs, start.seen)
+        judged, judged_regions = (validation, validation.regions()) if validation else (pairs, split.validation)
+        if config.patience and not judged_regions:
+            warnings.warn(
+                "Without validation pairs nothing can be seen to improve: --patience does nothing.", stacklevel=3
+            )
 
         source_encoding, target_encoding = start.encode(pairs, split)
 
@@ -257,15 +265,17 @@ class _Loop:
             "versions": {"napari-pix2pix": napari_pix2pix.__version__, "torch": torch.__version__},
         }
         if start.old_regions:
-            model.provenance["old_regions"] = start.old_regions
+            model.provenance |= {"old_regions": start.old_regions, "seen": start.seen}
         encodings = source_encoding, target_encoding
         new = PairedPatches(pairs, split.train, config, *encodings)
         patches: PairedPatches | MixedPatches = new
         if old_pairs is not None:
             if not (old := windows_of(old_pairs, start.old_regions, "train")):
                 raise ValueError("Old pairs must be those that trained the model to start from; none of them did.")
+            _require_same_channels(pairs, old_pairs, "Old pairs")
+            old_pairs.require_patches(config.patch_size, config.generator.grid)
             patches = MixedPatches(new, PairedPatches(old_pairs, old, config, *encodings))
-        run_with = patches, judged, judged_regions, split, model, method, run
+        run_with = patches, judged, judged_regions, test, split, model, method, run
         return cls(config, *run_with, threads=told["threads"], average=average, last=config.steps)
 
     def plan(self) -> dict[str, Any]:
@@ -307,7 +317,7 @@ class _Loop:
                 yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
                 if self.step == self.last:
                     break
-            yield Report(self.step, self.last, losses, model=load_model(self.run.model, str(self.model.device)))
+            yield Report(self.step, self.last, losses, model=self._finished())
         except GeneratorExit:
             self.save()
             if self.best is None:
@@ -346,10 +356,11 @@ class _Loop:
 
     def _require_finite(self) -> None:
         """Stop before anything that is not finite is kept; the run folder holds a model, if need be the last saved."""
-        sums = {name: float(total) for name, total in self.sums.items()}
-        if all(map(math.isfinite, sums.values())):
+        values = {name: float(total) for name, total in self.sums.items()}
+        values["weights"] = float(sum(weight.detach().float().sum() for weight in self.method.generator.parameters()))
+        broken = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
+        if not broken:
             return
-        broken = ", ".join(f"{name} {value}" for name, value in sums.items() if not math.isfinite(value))
         step = self.step
         if self.best is None:
             self.restore(*self.run.checkpoint())
@@ -394,6 +405,14 @@ class _Loop:
             count = math.ceil(STATISTICS_PATCHES / self.config.batch_size)
             batches = (self.patches.batch(i, STATISTICS).source.to(self.model.device) for i in range(count))
             recompute_statistics(self.model.generator, batches)
+
+    def _finished(self) -> TrainedModel:
+        """The best model, with its figures on the test pairs."""
+        model = load_model(self.run.model, str(self.model.device))
+        if self.test is not None:
+            model.provenance["figures"]["test"] = judge(model, self.test, self.test.regions()).figures
+            model.save(self.run.model)
+        return model
 
     def _keep(self, figures: dict[str, dict[str, float]]) -> None:
         self.model.provenance |= {"step": self.step, "figures": figures}
@@ -440,15 +459,28 @@ class _Loop:
         self.method.restore(tensors, state.get("scaler", {}))
 
 
-def _require_same_channels(pairs: PairedFrames, validation: PairedFrames) -> None:
+def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config) -> PairedFrames:
+    """Pairs that choose or judge, checked as those that train are."""
+    _require_same_channels(pairs, judges, "Validation and test pairs")
+    judges.require_finite()
+    return settle_empty_frames(judges, config.empty_frames, config.target_kind)
+
+
+def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str) -> None:
     for side in ("source_plans", "target_plans"):
-        ours, theirs = (getattr(some, side)[0] for some in (pairs, validation))
-        if (ours.n_channels, ours.spatial) != (theirs.n_channels, theirs.spatial):
+        ours, theirs = (getattr(some, side)[0] for some in (pairs, others))
+        if (ours.n_channels, ours.spatial, ours.z) != (theirs.n_channels, theirs.spatial, theirs.z):
             raise ValueError(
-                f"Validation pairs must have the channels of the others; got {theirs.n_channels} "
-                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Channels in further files come with "
-                "--validation-source-more and --validation-target-more."
+                f"{what} must have the channels of the others; got {theirs.n_channels} "
+                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes})."
             )
+    named = {names for names in (*pairs.source_names, *others.source_names) if names}
+    if len(named) > 1 and len(set(pairs.source_names)) == 1:
+        listed = " and ".join(", ".join(names) for names in sorted(named))
+        raise ValueError(
+            f"{what} must have the source channels of the others in their order; got {listed}. Name them with "
+            "--source-channels."
+        )
 
 
 def _small_patches(model: TrainedModel) -> list[str]:

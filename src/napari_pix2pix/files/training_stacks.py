@@ -1,12 +1,23 @@
-"""All pairs that a training reads from files: those that train, choose, and judge, and those of an earlier training."""
+"""All pairs that a training reads from files: those that train, choose and judge, and those of an earlier training."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_pix2pix.files.pairing import PairedStacks, reopen
+from napari_pix2pix.files.pairing import PairedStacks, open_stacks, reopen
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.model import TrainedModel
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Where the pairs of one kind are: their sources, targets, and further channels of either."""
+
+    source: Path
+    target: Path | None
+    source_more: tuple[str, ...] = ()
+    target_more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,69 @@ class TrainingStacks:
     test: PairedStacks | None = None
     old: PairedStacks | None = None
 
+    @classmethod
+    def open(
+        cls,
+        train: PairedStacks,
+        validation: Sides | None,
+        test: Sides | None,
+        initial: "TrainedModel | None",
+        with_old: bool,
+    ) -> "TrainingStacks":
+        """The pairs in these places; validation and test pairs are read as those that train are.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be read so, or a file or group is in two kinds.
+        """
+        said, judges = train.settings, {}
+        for kind, sides in (("validation", validation), ("test", test)):
+            if sides is None:
+                continue
+            if (sides.target is None) != bool(said.side_by_side):
+                raise ValueError(f"Pairs must have both sides: give --{kind}-source and --{kind}-target.")
+            if said.valid and not Path(said.valid).is_dir():
+                raise ValueError(
+                    f"Where {kind} pairs are given, --valid must be a folder of masks for all pairs, by name; got the "
+                    f"file {said.valid}."
+                )
+            more = {"source_more": sides.source_more, "target_more": sides.target_more, "annotated_frames": ()}
+            judges[kind] = open_stacks(sides.source, sides.target, said.model_copy(update=more))
+        old = None
+        if with_old:
+            pairs = initial.provenance.get("pairs") if initial else None
+            if not pairs or not pairs.get("train"):
+                raise ValueError("Old pairs must be those of a model trained from files; give one with --from.")
+            old = reopen(pairs["train"])
+        stacks = cls(train, judges.get("validation"), judges.get("test"), old)
+        stacks._require_apart(initial)
+        return stacks
+
+    def _require_apart(self, initial: "TrainedModel | None") -> None:
+        """Raise a ValueError if a file or a group is of two kinds, or has trained the model to start from."""
+        rows = initial.provenance.get("seen", []) + initial.provenance.get("regions", []) if initial else []
+        seen = {row["source_sha256"] for row in rows if row["kind"] == "train" and "source_sha256" in row}
+        verbs = {"train": self.train, "choose the best model": self.validation, "give test figures": self.test}
+        taken: list[tuple[str, set[str], set[str]]] = []
+        for verb, stacks in verbs.items():
+            if stacks is None:
+                continue
+            paths = {said["sha256"]: said["path"] for said in stacks.provenance()["sources"]}
+            groups = set(stacks.groups)
+            for other, files, others in taken:
+                if both := files & paths.keys():
+                    raise ValueError(
+                        f"Pairs that {verb} must be other files than those that {other}; {paths[min(both)]} is in both."
+                    )
+                if both := others & groups:
+                    raise ValueError(
+                        f"Pairs that {verb} must be of other groups than those that {other}; {min(both)} is in both."
+                    )
+            taken.append((verb, set(paths), groups))
+            if verb == "train":
+                taken.append(("trained the model to start from", seen, set()))
+
     def provenance(self) -> dict[str, Any]:
         """Files, hashes and settings of each; `again` opens them."""
         stacks = {part.name: getattr(self, part.name) for part in fields(self)}
@@ -40,30 +114,18 @@ class TrainingStacks:
         FileNotFoundError
             If one is no longer there.
         ValueError
-            If one is no longer what it was.
+            If one is no longer what it was, or the training did not read files.
         """
-        return cls(**{name: reopen(said) for name, said in provenance.items() if said})
-
-    def require_apart(self) -> None:
-        """Raise a ValueError if a file that trains also chooses or judges."""
-        kinds = (("Validation", self.validation), ("Test", self.test))
-        for kind, stacks in kinds:
-            for other in (self.train, self.old, self.validation if kind == "Test" else None):
-                if stacks and other and other.settings.side_by_side == stacks.settings.side_by_side:
-                    seen = {said["sha256"] for side in ("sources", "targets") for said in other.provenance()[side]}
-                    for said in stacks.provenance()["sources"]:
-                        if said["sha256"] in seen:
-                            part = "train" if other is not self.validation else "choose the best model"
-                            raise ValueError(
-                                f"{kind} pairs must be other files than those that {part}; {said['path']} is in both."
-                            )
+        if not provenance.get("train"):
+            raise ValueError("A run to resume here must have read its pairs from files; resume this one from Python.")
+        said = {part.name: provenance.get(part.name) for part in fields(cls)}
+        return cls(**{name: reopen(part) for name, part in said.items() if part})
 
 
-def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> tuple[str, dict[str, float], dict[str, float]]:
-    """On the pairs that judged `old`: their kind, and the figures of `old` and of `new`.
+def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> dict[str, Any]:
+    """On the pairs that judged `old`: their ``kind``, and the figures ``before`` (of `old`) and ``after`` (of `new`).
 
-    The kind is ``test`` where the old training had such pairs, else ``validation``; empty, as are the figures, where it
-    had neither.
+    The kind is ``test`` where the old training had such pairs, else ``validation``; nothing where it had neither.
 
     Raises
     ------
@@ -71,40 +133,25 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> tuple[str, dict[
         If the files of these pairs are not there, are no longer what they were, or some of them trained `new`.
     """
     from napari_pix2pix.core.evaluation import judge
-    from napari_pix2pix.core.split import windows_of
+    from napari_pix2pix.core.pairs import settle_empty_frames
+    from napari_pix2pix.core.split import overlaps, windows_of
 
     said, rows = old.provenance.get("pairs") or {}, old.provenance.get("regions", [])
+    trained = [row for row in new.provenance["regions"] if row["kind"] == "train"]
     for kind in ("test", "validation"):
+        judging = [row for row in rows if row["kind"] == kind]
         if said.get(kind):
-            pairs = reopen(said[kind]).frames()
-            regions = pairs.regions()
-            seen = bool(
-                {file["sha256"] for file in said[kind]["sources"]} & {place[0] for place in _places(new, "train")}
-            )
-        elif kind == "validation" and any(row["kind"] == kind for row in rows) and said.get("train"):
-            pairs = reopen(said["train"]).frames()
-            regions = windows_of(pairs, rows, kind)
-            seen = any(_overlap(a, b) for a in _places(old, kind) for b in _places(new, "train"))
+            files = {file["sha256"] for file in said[kind]["sources"]}
+            seen = any(row.get("source_sha256") in files for row in trained)
+        elif judging and said.get("train"):
+            seen = any(overlaps(one, other) for one in judging for other in trained)
         else:
             continue
         if seen:
             raise ValueError(f"some of its {kind} pairs trained the new one.")
-        return kind, *(judge(model, pairs, regions).figures for model in (old, new))  # type: ignore[return-value]
-    return "", {}, {}
-
-
-Place = tuple[str, int, int, int, int, int]
-"""The hash of a source, a frame of it, and where the window starts and stops along Y and X."""
-
-
-def _places(model: "TrainedModel", kind: str) -> list[Place]:
-    """Which windows of which files were of this kind in the training of `model`."""
-    said = (model.provenance.get("pairs") or {}).get("train") or {"names": [], "sources": []}
-    hashes = dict(zip(said["names"], (file["sha256"] for file in said["sources"]), strict=True))
-    sides = ("y_start", "y_stop", "x_start", "x_stop")
-    rows = [row for row in model.provenance.get("regions", []) if row["kind"] == kind and row["name"] in hashes]
-    return [(hashes[row["name"]], row["frame"], *(row[side] for side in sides)) for row in rows]
-
-
-def _overlap(a: Place, b: Place) -> bool:
-    return a[:2] == b[:2] and a[2] < b[3] and b[2] < a[3] and a[4] < b[5] and b[4] < a[5]
+        pairs = reopen(said[kind] or said["train"]).frames()
+        pairs = settle_empty_frames(pairs, old.config.empty_frames, old.target_encoding.kind)
+        regions = pairs.regions() if said.get(kind) else windows_of(pairs, judging, kind)
+        before, after = (judge(model, pairs, regions).figures for model in (old, new))
+        return {"kind": kind, "before": before, "after": after}
+    return {}

@@ -81,7 +81,8 @@ class Pix2Pix:
     def _gradient_penalty(self, source: Tensor, target: Tensor, fake: Tensor) -> Tensor:
         share = torch.rand(len(target), *(1,) * (target.ndim - 1), device=target.device)
         assert self.discriminator is not None
-        return gradient_penalty(partial(self.discriminator, source), target, fake, share)
+        unwrapped: Any = self.discriminator.module  # Fabric's wrapper allows no second backward pass; so in float32
+        return gradient_penalty(partial(unwrapped, source), target, fake, share)
 
     def set_learning_rate(self, step: int) -> None:
         """Set the rate of the step that follows `step` steps, by the schedule."""
