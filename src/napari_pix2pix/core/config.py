@@ -271,8 +271,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "discriminator": {"base_channels": 32},
         "batch_size": 4,
         "patch_size": 128,
-        "steps": 2_000,
-        "validate_every": 250,
+        "foreground_share": 0.5,
+        "schedule": "linear-decay",
+        "steps": 4_000,
+        "validate_every": 500,
     },
 }
 
