@@ -329,6 +329,24 @@ def test_one_bad_image_to_score_does_not_stop_the_rest(work, tmp_path, capsys) -
     assert (code, len(events(out)[-1]["written"]), events(out)[-1]["failed"]) == (1, 3, [str(images / "cell 1.tif")])
 
 
+@pytest.mark.parametrize("name", ["p.tif", "p.ome.zarr"])
+def test_draws_are_those_of_python_with_their_spread_beside(work, tmp_path, capsys, name: str) -> None:
+    """OUT is the mean and says of how many draws; OUT.spread holds how far they lie apart."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    words = ["predict", model, source, "--out", tmp_path / name, "--device", "cpu", "--draws", "3"]
+    assert run(capsys, *words)[0] == 0
+    [(_, prediction, spread)] = core.load_model(model, "cpu").predict_draws(tifffile.imread(source), "YX", draws=3)
+    beside = tmp_path / name.replace("p.", "p.spread.").replace(".ome", "")
+    np.testing.assert_array_equal(open_stack(tmp_path / name).array[...], prediction[0])
+    np.testing.assert_array_equal(open_stack(beside).array[...], spread[0])
+    assert spread.max() > 0
+    if name == "p.tif":
+        with tifffile.TiffFile(beside) as file:
+            assert '"mean_of_draws": 3' in tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Description"]
+        (tmp_path / name).unlink()
+        assert run(capsys, *words)[0] == 2  # the spread is there
+
+
 def test_kept_maps_decode_again(work, tmp_path, capsys) -> None:
     """The maps kept beside a prediction hold everything to make it again, or another one."""
     model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"

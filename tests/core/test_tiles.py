@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_pix2pix.core.config import GeneratorConfig
+from napari_pix2pix.core.networks.dropout import drawing
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
@@ -28,10 +29,12 @@ def generator(levels: int, kind: type[Generator] = UNet, **changes) -> Generator
     return network.eval()
 
 
-def predict(network: Generator, frame: np.ndarray, tile_size: int | None, overlap: int | None = None) -> np.ndarray:
+def predict(
+    network: Generator, frame: np.ndarray, tile_size: int | None, overlap: int | None = None, **drawn
+) -> np.ndarray:
     plan = plan_prediction(network, frame.shape[1:], tile_size, overlap)
-    result = np.full((2, *frame.shape[1:]), np.nan, np.float32)
-    for tile, values in predict_tiles(network, frame, plan, CPU):
+    result = np.full((4 if drawn else 2, *frame.shape[1:]), np.nan, np.float32)
+    for tile, values in predict_tiles(network, frame, plan, CPU, **drawn):
         result[(slice(None), *tile.keep)] = values
     return result
 
@@ -85,6 +88,36 @@ def test_tiled_equals_whole_for_resnets(architecture: str, height: int, width: i
     whole = predict(network, frame, None)
     np.testing.assert_allclose(predict(network, frame, tile_size), whole, rtol=0, atol=2e-4)
     assert np.isfinite(whole).all()
+
+
+@settings(max_examples=20)
+@given(
+    kind=st.sampled_from([UNet, ResNet]),
+    height=st.integers(1, 150),
+    width=st.integers(1, 150),
+    tile_size=st.integers(1, 100),
+    seed=st.integers(0, 2**33),
+)
+def test_draws_of_tiles_equal_those_of_the_whole(kind, height: int, width: int, tile_size: int, seed: int) -> None:
+    """Mean and spread over dropout draws do not depend on the tiles either: noise knows where it falls."""
+    network = generator(3, kind, architecture="unet" if kind is UNet else "resnet-6", base_channels=2)
+    tile_size = tile_size if kind is UNet else max(40, tile_size)  # its reach of 60 px makes small tiles slow
+    frame = np.random.default_rng(height * width).standard_normal((1, height, width)).astype(np.float32)
+    whole = predict(network, frame, None, draws=2, seed=seed)
+    np.testing.assert_allclose(predict(network, frame, tile_size, draws=2, seed=seed), whole, rtol=0, atol=2e-4)
+
+
+def test_draws_are_mean_and_deviation_of_separate_predictions() -> None:
+    """Computed as they come, they are what numpy computes from all draws together; another seed, other draws."""
+    network = generator(3)
+    frame = np.random.default_rng(0).standard_normal((1, 40, 56)).astype(np.float32)
+    separate = []
+    for draw in range(5):
+        with torch.inference_mode(), drawing(network, 7, draw, [(slice(0, 40), slice(0, 56))]):
+            separate.append(network(torch.from_numpy(frame)[None])[0].numpy())
+    expected = np.concatenate([np.mean(separate, axis=0), np.std(separate, axis=0, ddof=1)])
+    np.testing.assert_allclose(predict(network, frame, None, draws=5, seed=7), expected, atol=1e-5)
+    assert np.abs(predict(network, frame, None, draws=5, seed=8) - expected).max() > 0.1
 
 
 @pytest.mark.parametrize(("kind", "changes"), [(UNet, {}), (ResNet, {"architecture": "resnet-6"})])
