@@ -11,7 +11,7 @@ from napari_pix2pix.core.networks.dropout import drawing
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
-from napari_pix2pix.core.prediction import plan_prediction, predict_tiles
+from napari_pix2pix.core.prediction import Budget, plan_prediction, predict_tiles
 from napari_pix2pix.core.tiles import plan_tiles
 
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def predict(
     network: Generator, frame: np.ndarray, tile_size: int | None, overlap: int | None = None, **drawn
 ) -> np.ndarray:
     plan = plan_prediction(network, frame.shape[1:], tile_size, overlap)
-    result = np.full((4 if drawn else 2, *frame.shape[1:]), np.nan, np.float32)
+    result = np.full((4 if "draws" in drawn else 2, *frame.shape[1:]), np.nan, np.float32)
     for tile, values in predict_tiles(network, frame, plan, CPU, **drawn):
         result[(slice(None), *tile.keep)] = values
     return result
@@ -46,10 +46,13 @@ def predict(
     tile_size=st.none() | st.integers(4, 150),
 )
 def test_every_pixel_is_kept_once_and_sees_its_reach(shape, grid, reach, tile_size) -> None:
-    """Each pixel comes from exactly one tile, whose origin is on the grid and which sees the reach or the border."""
+    """Each pixel comes from exactly one tile, whose origin is on the grid and which sees the reach or the border.
+
+    Halves of tiles do so, too.
+    """
     plan = plan_tiles(tuple(shape), grid=grid, reach=reach, tile_size=tile_size)
     kept = np.zeros(shape, int)
-    for tile in plan.tiles:
+    for tile in [half for whole in plan.tiles for half in plan.halves(whole) or (whole,)]:
         kept[tile.keep] += 1
         for keep, read, end in zip(tile.keep, tile.read, plan.padded, strict=True):
             assert read.start % grid == 0
@@ -118,6 +121,79 @@ def test_draws_are_mean_and_deviation_of_separate_predictions() -> None:
     expected = np.concatenate([np.mean(separate, axis=0), np.std(separate, axis=0, ddof=1)])
     np.testing.assert_allclose(predict(network, frame, None, draws=5, seed=7), expected, atol=1e-5)
     assert np.abs(predict(network, frame, None, draws=5, seed=8) - expected).max() > 0.1
+
+
+def limit_memory(network: Generator, pixels: int, error: Exception) -> list[torch.Size]:
+    """Let the network raise `error` for larger batches; the shapes it has been asked for."""
+    asked, forward = [], network.forward
+
+    def limited(source: torch.Tensor) -> torch.Tensor:
+        asked.append(source.shape)
+        if source.numel() > pixels:
+            raise error
+        return forward(source)
+
+    network.forward = limited
+    return asked
+
+
+@pytest.mark.parametrize("tile_size", [16, 40])
+def test_predictions_do_not_depend_on_the_batch(tile_size: int) -> None:
+    """Tiles of one size go through the network together, and give what each gives by itself; draws, too."""
+    network = generator(3)
+    frame = np.random.default_rng(0).standard_normal((1, 200, 333)).astype(np.float32)
+    plan = plan_prediction(network, frame.shape[1:], tile_size)
+    found = {}
+    for batch in (1, 20_000, 2**20):
+        asked = limit_memory(network, 2**30, RuntimeError())
+        for drawn in ({}, {"draws": 2}):
+            found[batch, len(drawn)] = list(predict_tiles(network, frame, plan, CPU, budget=Budget(batch), **drawn))
+        assert max(shape[0] for shape in asked) > 1 or batch == 1
+    for (_, drawn), tiles in found.items():
+        assert [tile for tile, _ in tiles] == list(plan.tiles)
+        for (_, values), (_, alone) in zip(tiles, found[1, drawn], strict=True):
+            np.testing.assert_allclose(values, alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("error", "pixels"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 2500),
+        (MemoryError(), 10_000),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes."), 5_000),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."), 64 * 64),
+    ],
+)
+def test_out_of_memory_halves_what_is_computed_at_once(error: Exception, pixels: int) -> None:
+    """First the batch, then the tile; said once, remembered for the next frame, and the result is the same."""
+    network = generator(2)  # sees 9 px around
+    frame = np.random.default_rng(0).standard_normal((1, 150, 131)).astype(np.float32)
+    expected = {size: predict(network, frame, size) for size in (16, None)}
+    asked, budget = limit_memory(network, pixels, error), Budget()
+    with pytest.warns(UserWarning, match="Memory on cpu does not suffice for [0-9] x .* px at once; smaller") as said:
+        for size, whole in expected.items():
+            np.testing.assert_allclose(predict(network, frame, size, budget=budget), whole, rtol=0, atol=2e-4)
+    assert len(said) == 1
+    asked.clear()
+    predict(network, frame, None, budget=budget)
+    assert all(shape.numel() <= pixels for shape in asked)
+
+
+def test_memory_for_no_tile_at_all_is_told() -> None:
+    """Where even the smallest tile is too large, or the frame must not be cut; other errors are not memory's."""
+    frame = np.zeros((1, 40, 40), np.float32)
+    for norm, sentence in (
+        ("batch", "must suffice for a tile of"),
+        ("instance", "Predict with --norm-statistics trai"),
+    ):
+        network = generator(2, norm=norm)
+        limit_memory(network, 100, MemoryError())
+        with pytest.warns(UserWarning, match="Memory on cpu"), pytest.raises(MemoryError, match=sentence):
+            predict(network, frame, None)
+    network = generator(2)
+    limit_memory(network, 100, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        predict(network, frame, None)
 
 
 @pytest.mark.parametrize(("kind", "changes"), [(UNet, {}), (ResNet, {"architecture": "resnet-6"})])

@@ -23,7 +23,7 @@ from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
-from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.prediction import Budget, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 
 OUTSIDE = 0.1
@@ -288,11 +288,11 @@ class TrainedModel:
         draws: int | None = None,
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
         """Frame by frame its number, source and maps; with `draws` their mean and standard deviation."""
-        plan = self._checked(stack, axes, channels)
+        plan, budget = self._checked(stack, axes, channels), Budget()
         for frame in range(plan.n_frames):
             source = plan.take(stack, frame)
             self._warn_of_range(source)
-            yield frame, source, self._maps(source, tile_size, overlap, draws)
+            yield frame, source, self._maps(source, tile_size, overlap, draws, budget)
 
     def predict_frame(self, source: NDArray[Any]) -> NDArray[Any]:
         """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
@@ -337,6 +337,7 @@ class TrainedModel:
         tile_size: int | None = None,
         overlap: int | None = None,
         draws: int | None = None,
+        budget: Budget | None = None,
     ) -> NDArray[np.float32]:
         frame = np.where(_unknown(source), np.float32(-1), self.source_encoding.encode(source))
         looks_at_image = self.config.norm_statistics == "image" or self.config.generator.norm == "instance"
@@ -351,8 +352,8 @@ class TrainedModel:
             tile_size = ONE_PIECE
         tiles = plan_prediction(self.generator, frame.shape[1:], tile_size, overlap)
         maps = np.empty((self.target_encoding.n_maps * (2 if draws else 1), *frame.shape[1:]), np.float32)
-        seed = self.config.seed
-        for tile, values in predict_tiles(self.generator, frame, tiles, self.device, draws=draws, seed=seed):
+        named: dict[str, Any] = {"draws": draws, "seed": self.config.seed, "budget": budget}
+        for tile, values in predict_tiles(self.generator, frame, tiles, self.device, **named):
             maps[(slice(None), *tile.keep)] = values
         return maps
 

@@ -24,6 +24,11 @@ class Tile:
         """`keep`, counted from the start of `read`."""
         return tuple(slice(k.start - r.start, k.stop - r.start) for k, r in zip(self.keep, self.read, strict=True))
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what the network sees, in pixels per axis."""
+        return tuple(side.stop - side.start for side in self.read)
+
 
 @dataclass(frozen=True)
 class TilePlan:
@@ -35,6 +40,8 @@ class TilePlan:
         The frame, in pixels per axis.
     padded
         `shape`, rounded up to the network's grid.
+    grid
+        Of the network: what windows start and end on, in pixels per axis.
     tile_size, overlap
         Pixels per axis: the side of what each tile keeps, and what it sees beyond that on either side.
     tiles
@@ -43,9 +50,31 @@ class TilePlan:
 
     shape: tuple[int, ...]
     padded: tuple[int, ...]
+    grid: tuple[int, ...]
     tile_size: tuple[int, ...]
     overlap: tuple[int, ...]
     tiles: tuple[Tile, ...]
+
+    def halves(self, tile: Tile) -> tuple[Tile, ...]:
+        """Two tiles that keep what `tile` keeps, cut across its longest side; none if it is one step of the grid."""
+        steps = [-(-(k.stop - k.start) // g) for k, g in zip(tile.keep, self.grid, strict=True)]
+        axis = max((axis for axis, n in enumerate(steps) if n > 1), key=lambda i: tile.shape[i], default=None)
+        if axis is None:
+            return ()
+        whole = tile.keep[axis]
+        middle = whole.start + steps[axis] // 2 * self.grid[axis]
+        keeps = (slice(whole.start, middle), slice(middle, whole.stop))
+        reads = (_read(keep, self.overlap[axis], self.padded[axis], self.grid[axis]) for keep in keeps)
+        before, after = slice(None, axis), slice(axis + 1, None)
+        return tuple(
+            Tile((*tile.keep[before], keep, *tile.keep[after]), (*tile.read[before], read, *tile.read[after]))
+            for keep, read in zip(keeps, reads, strict=True)
+        )
+
+
+def _read(keep: slice, overlap: int, padded: int, grid: int) -> slice:
+    """What a tile sees along an axis of which it keeps `keep`."""
+    return slice(max(0, keep.start - overlap), min(padded, round_up(keep.stop, grid) + overlap))
 
 
 def round_up(value: int, grid: int) -> int:
@@ -99,10 +128,8 @@ def plan_tiles(
         end if size is None else min(round_up(size, g), end) for end, size, g in zip(padded, sizes, grids, strict=True)
     )
     per_axis: list[list[tuple[slice, slice]]] = []
-    for n, end, side, margin in zip(shape, padded, sides, margins, strict=True):
-        starts = range(0, n, side)
-        per_axis.append(
-            [(slice(a, min(a + side, n)), slice(max(0, a - margin), min(end, a + side + margin))) for a in starts]
-        )
+    for n, end, g, side, margin in zip(shape, padded, grids, sides, margins, strict=True):
+        keeps = [slice(a, min(a + side, n)) for a in range(0, n, side)]
+        per_axis.append([(keep, _read(keep, margin, end, g)) for keep in keeps])
     tiles = tuple(Tile(tuple(k for k, _ in tile), tuple(r for _, r in tile)) for tile in product(*per_axis))
-    return TilePlan(tuple(shape), padded, sides, margins, tiles)
+    return TilePlan(tuple(shape), padded, grids, sides, margins, tiles)
