@@ -11,10 +11,13 @@ from napari_pix2pix.core.networks.dropout import drawing
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
-from napari_pix2pix.core.prediction import Budget, plan_prediction, predict_tiles
+from napari_pix2pix.core.prediction import Budget, cheaper, plan_prediction, predict_tiles
 from napari_pix2pix.core.tiles import plan_tiles
 
 CPU = torch.device("cpu")
+
+
+UNETS = {levels: UNet(1, 1, GeneratorConfig(levels=levels, base_channels=1)) for levels in range(1, 6)}
 
 
 def generator(levels: int, kind: type[Generator] = UNet, **changes) -> Generator:
@@ -60,6 +63,23 @@ def test_every_pixel_is_kept_once_and_sees_its_reach(shape, grid, reach, tile_si
             assert read.start == 0 or read.start <= keep.start - reach
             assert read.stop == end or read.stop >= keep.stop + reach
     assert (kept == 1).all()
+
+
+@given(
+    height=st.integers(1, 3000), width=st.integers(1, 3000), tile_size=st.integers(16, 500), levels=st.integers(1, 5)
+)
+def test_dear_tiles_are_told_with_cheaper_ones(height: int, width: int, tile_size: int, levels: int) -> None:
+    """The cost is what is read over what is kept; where it exceeds 1.5, larger tiles cost less, or there is one."""
+    plan = plan_prediction(UNETS[levels], (height, width), tile_size)
+    read = np.zeros(plan.padded, int)
+    for tile in plan.tiles:
+        read[tile.read] += 1
+    assert plan.cost == read.sum() / (height * width)
+    larger = cheaper(UNETS[levels], plan)
+    assert (larger is None) == (plan.cost <= 1.5 or len(plan.tiles) == 1)
+    if larger:
+        assert larger.cost <= 1.5 or len(larger.tiles) == 1
+        assert larger.cost < plan.cost
 
 
 @settings(max_examples=40)

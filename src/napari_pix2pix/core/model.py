@@ -25,6 +25,7 @@ from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
 from napari_pix2pix.core.prediction import Budget, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
+from napari_pix2pix.core.tiles import TilePlan
 
 OUTSIDE = 0.1
 """The share of an image's pixels beyond the training range from which on a warning is given."""
@@ -230,6 +231,26 @@ class TrainedModel:
         """Axes and shape of the prediction for `stack`."""
         return self._checked(stack, axes, channels).like(self.target_encoding.n_channels, self.channel_axis)
 
+    def tile_plan(
+        self, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
+    ) -> TilePlan:
+        """The tiles in which `predict` computes a frame ([Z,] Y, X); `cost` says what their overlap costs.
+
+        Raises
+        ------
+        ValueError
+            If the norm cannot be tiled, or tile_size and overlap are impossible.
+        """
+        if self.config.norm_statistics == "image" or self.config.generator.norm == "instance":
+            if tile_size is not None:
+                raise ValueError(
+                    "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
+                    f"got tile_size {tile_size}. Leave it out, or train with --norm-statistics training and batch norm."
+                )
+        elif tile_size is None and max(frame_shape[-2:]) > ONE_PIECE:
+            tile_size = ONE_PIECE
+        return plan_prediction(self.generator, frame_shape, tile_size, overlap)
+
     def predict_frames(self, stack: Any, axes: str | None = None, **named: Any) -> Iterator[tuple[int, NDArray[Any]]]:
         """`predict`, frame by frame: the frame's number and its prediction (C, [Z,] Y, X)."""
         for frame, source, maps in self.predict_maps(stack, axes, **named):
@@ -340,17 +361,9 @@ class TrainedModel:
         budget: Budget | None = None,
     ) -> NDArray[np.float32]:
         frame = np.where(_unknown(source), np.float32(-1), self.source_encoding.encode(source))
-        looks_at_image = self.config.norm_statistics == "image" or self.config.generator.norm == "instance"
-        if tile_size is not None and looks_at_image:
-            raise ValueError(
-                "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
-                f"got tile_size {tile_size}. Leave it out, or train with --norm-statistics training and batch norm."
-            )
+        tiles = self.tile_plan(frame.shape[1:], tile_size, overlap)
         if self.config.norm_statistics == "image":
             return predict_by_image_statistics(self.generator, frame, self.device, self.config.seed, draws)
-        if tile_size is None and max(frame.shape[-2:]) > ONE_PIECE and not looks_at_image:
-            tile_size = ONE_PIECE
-        tiles = plan_prediction(self.generator, frame.shape[1:], tile_size, overlap)
         maps = np.empty((self.target_encoding.n_maps * (2 if draws else 1), *frame.shape[1:]), np.float32)
         named: dict[str, Any] = {"draws": draws, "seed": self.config.seed, "budget": budget}
         for tile, values in predict_tiles(self.generator, frame, tiles, self.device, **named):

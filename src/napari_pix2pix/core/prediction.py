@@ -18,6 +18,9 @@ from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.norms import image_statistics, looks_at_image
 from napari_pix2pix.core.tiles import Tile, TilePlan, plan_tiles
 
+DEAR = 1.5
+"""Tiles that read more pixels than this for each that they keep are worth a word."""
+
 
 def plan_prediction(
     generator: Generator, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
@@ -28,6 +31,17 @@ def plan_prediction(
     """
     sides = (None,) * (len(frame_shape) - 2) + (tile_size,) * 2
     return plan_tiles(frame_shape, grid=generator.grid, reach=generator.reach, tile_size=sides, overlap=overlap)
+
+
+def cheaper(generator: Generator, plan: TilePlan) -> TilePlan | None:
+    """Larger tiles for a plan whose overlap costs much: of the least side, times 2, 4 ..., that costs at most `DEAR`.
+
+    None where the plan itself costs no more, or is one piece.
+    """
+    larger = plan
+    while larger.cost > DEAR and len(larger.tiles) > 1:
+        larger = plan_prediction(generator, plan.shape, 2 * max(larger.tile_size[-2:]), max(plan.overlap))
+    return larger if larger != plan else None
 
 
 @dataclass

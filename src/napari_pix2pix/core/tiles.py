@@ -1,5 +1,6 @@
 """Which windows of a frame a network sees, and which pixels are kept from each: the geometry of exact tiling."""
 
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -54,6 +55,11 @@ class TilePlan:
     tile_size: tuple[int, ...]
     overlap: tuple[int, ...]
     tiles: tuple[Tile, ...]
+
+    @property
+    def cost(self) -> float:
+        """Pixels that the network sees, for each pixel that is kept."""
+        return sum(math.prod(tile.shape) for tile in self.tiles) / math.prod(self.shape)
 
     def halves(self, tile: Tile) -> tuple[Tile, ...]:
         """Two tiles that keep what `tile` keeps, cut across its longest side; none if it is one step of the grid."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_pix2pix import __version__
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.prediction import plan_prediction
+from napari_pix2pix.core.prediction import cheaper
 from napari_pix2pix.files.folders import open_joined
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
 from napari_pix2pix.files.stacks import (
@@ -56,13 +56,7 @@ def predict_file(
     stack = open_joined(source, more, axes, half)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
-    rounded = plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
-    for name, asked, used in (
-        ("tile_size", tile_size, max(rounded.tile_size)),
-        ("overlap", overlap, max(rounded.overlap)),
-    ):
-        if asked is not None and asked < used:
-            yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
+    yield from _told_of_tiles(model, plan.frame_shape, tile_size, overlap)
     encoding = model.target_encoding
     drawn = {"mean_of_draws": draws} if draws is not None else {}
     origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"), **drawn)
@@ -101,6 +95,28 @@ def predict_file(
         yield {"event": "maps", "path": str(maps_path(out))}
     if draws is not None:
         yield {"event": "spread", "path": str(spread_path(out))}
+
+
+def _told_of_tiles(
+    model: TrainedModel, frame_shape: tuple[int, ...], tile_size: int | None, overlap: int | None
+) -> Iterator[dict[str, Any]]:
+    """What was rounded, and what the tiles cost where that is much, in a sentence each."""
+    tiles = model.tile_plan(frame_shape, tile_size, overlap)
+    for name, asked, used in (
+        ("tile_size", tile_size, max(tiles.tile_size)),
+        ("overlap", overlap, max(tiles.overlap)),
+    ):
+        if asked is not None and asked < used:
+            yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
+    if larger := cheaper(model.generator, tiles):
+        side = max(larger.tile_size[-2:])
+        whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
+        text = (
+            f"Tiles of {max(tiles.tile_size[-2:])} px and their overlap of {max(tiles.overlap)} px read "
+            f"{tiles.cost:.1f} pixels for each they keep; --tile-size {side}{whole} reads {larger.cost:.1f}, and needs "
+            "more memory."
+        )
+        yield {"event": "note", "text": text}
 
 
 def _put(put: Callable[[NDArray[Any]], None], frame: NDArray[Any]) -> None:
