@@ -256,7 +256,9 @@ def predict(
     source_more: SourceMore = (),
     side_by_side: SideBySide = None,
     tile_size: TileSize = None,
-    overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
+    overlap: Annotated[
+        int | None, Parameter(help="Of tiles, px. Default: exact, no seams; less is faster, and blended.")
+    ] = None,
     draws: Annotated[
         int | None,
         Parameter(

@@ -1,5 +1,7 @@
 """Tiles cover a frame once, and give what the whole frame gives."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from napari_pix2pix.core.networks.dropout import drawing
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
-from napari_pix2pix.core.prediction import Budget, cheaper, plan_prediction, predict_tiles
+from napari_pix2pix.core.prediction import Findings, cheaper, plan_prediction, predict_tiles
 from napari_pix2pix.core.tiles import plan_tiles
 
 CPU = torch.device("cpu")
@@ -36,9 +38,9 @@ def predict(
     network: Generator, frame: np.ndarray, tile_size: int | None, overlap: int | None = None, **drawn
 ) -> np.ndarray:
     plan = plan_prediction(network, frame.shape[1:], tile_size, overlap)
-    result = np.full((4 if "draws" in drawn else 2, *frame.shape[1:]), np.nan, np.float32)
-    for tile, values in predict_tiles(network, frame, plan, CPU, **drawn):
-        result[(slice(None), *tile.keep)] = values
+    result = np.zeros((4 if "draws" in drawn else 2, *frame.shape[1:]), np.float32)
+    for window, values in predict_tiles(network, frame, plan, CPU, **drawn):
+        result[(slice(None), *window)] += values
     return result
 
 
@@ -167,10 +169,12 @@ def test_predictions_do_not_depend_on_the_batch(tile_size: int) -> None:
     for batch in (1, 20_000, 2**20):
         asked = limit_memory(network, 2**30, RuntimeError())
         for drawn in ({}, {"draws": 2}):
-            found[batch, len(drawn)] = list(predict_tiles(network, frame, plan, CPU, budget=Budget(batch), **drawn))
+            found[batch, len(drawn)] = list(
+                predict_tiles(network, frame, plan, CPU, findings=Findings(batch=batch), **drawn)
+            )
         assert max(shape[0] for shape in asked) > 1 or batch == 1
     for (_, drawn), tiles in found.items():
-        assert [tile for tile, _ in tiles] == list(plan.tiles)
+        assert [window for window, _ in tiles] == [tile.keep for tile in plan.tiles]
         for (_, values), (_, alone) in zip(tiles, found[1, drawn], strict=True):
             np.testing.assert_allclose(values, alone, rtol=0, atol=1e-6)
 
@@ -189,13 +193,13 @@ def test_out_of_memory_halves_what_is_computed_at_once(error: Exception, pixels:
     network = generator(2)  # sees 9 px around
     frame = np.random.default_rng(0).standard_normal((1, 150, 131)).astype(np.float32)
     expected = {size: predict(network, frame, size) for size in (16, None)}
-    asked, budget = limit_memory(network, pixels, error), Budget()
+    asked, findings = limit_memory(network, pixels, error), Findings()
     with pytest.warns(UserWarning, match="Memory on cpu does not suffice for [0-9] x .* px at once; smaller") as said:
         for size, whole in expected.items():
-            np.testing.assert_allclose(predict(network, frame, size, budget=budget), whole, rtol=0, atol=2e-4)
+            np.testing.assert_allclose(predict(network, frame, size, findings=findings), whole, rtol=0, atol=2e-4)
     assert len(said) == 1
     asked.clear()
-    predict(network, frame, None, budget=budget)
+    predict(network, frame, None, findings=findings)
     assert all(shape.numel() <= pixels for shape in asked)
 
 
@@ -221,7 +225,61 @@ def test_too_little_overlap_shows(kind: type[Generator], changes: dict) -> None:
     """With less overlap than the reach the tiles differ: the laws above can fail."""
     network = generator(3, kind, **changes)
     frame = np.random.default_rng(0).standard_normal((1, 96, 96)).astype(np.float32)
-    assert np.abs(predict(network, frame, 32, overlap=0) - predict(network, frame, None)).max() > 1e-2
+    with pytest.warns(UserWarning, match="Tiles overlap by 0 px, less than the .* px that exact ones need. Leave"):
+        tiled = predict(network, frame, 32, overlap=0)
+    assert np.abs(tiled - predict(network, frame, None)).max() > 1e-2
+
+
+@given(
+    shape=st.lists(st.integers(1, 120), min_size=1, max_size=2),
+    grid=st.sampled_from([1, 2, 8]),
+    reach=st.integers(0, 60),
+    tile_size=st.integers(4, 90),
+    overlap=st.none() | st.integers(0, 60),
+)
+def test_weights_sum_to_one(shape, grid, reach, tile_size, overlap) -> None:
+    """Whatever the tiles and their overlap, all weights of a pixel sum to one; halves weigh what their tile weighs."""
+    plan = plan_tiles(tuple(shape), grid=grid, reach=reach, tile_size=tile_size, overlap=overlap)
+    for tiles in (plan.tiles, [half for tile in plan.tiles for half in plan.halves(tile) or (tile,)]):
+        total = np.zeros(shape, np.float32)
+        for tile in tiles:
+            weight = math.prod(np.ix_(*plan.weights(tile)))
+            assert (weight >= 0).all()
+            assert (weight > 0).any()
+            total[plan.window(tile)] += weight
+        np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert plan.exact == (overlap is None or all(m >= reach for m in plan.overlap))
+
+
+def test_blended_tiles_fade_into_each_other_and_say_how_far_they_are_apart() -> None:
+    """Between both tiles' own predictions, half and half at the border; the seam told is the largest step there."""
+    network = generator(3)
+    frame = np.random.default_rng(0).standard_normal((1, 64, 96)).astype(np.float32)
+    with torch.inference_mode():
+        left, right = (network(torch.from_numpy(frame[None, ..., s]))[0].numpy() for s in np.s_[:56, 40:])
+    ours, theirs = left[..., 40:56], right[..., :16]
+    ramp = (np.arange(16) + 0.5) / 16
+    expected = np.concatenate([left[..., :40], ours * (1 - ramp) + theirs * ramp, right[..., 16:]], axis=-1)
+    seam = np.abs(ours - theirs)[..., 7:9].max() / 2
+    plan = plan_tiles((64, 96), grid=8, reach=21, tile_size=(None, 48), overlap=8)
+    found, findings = np.zeros((2, 64, 96), np.float32), Findings()
+    with pytest.warns(
+        UserWarning, match=f"Tiles overlap by 8 px, less than the 21 px .* up to {seam:.1%} of the range"
+    ):
+        for window, values in predict_tiles(network, frame, plan, CPU, findings=findings):
+            found[(slice(None), *window)] += values
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    list(predict_tiles(network, frame, plan, CPU, findings=findings))  # said once
+
+
+def test_a_plan_cut_for_memory_stays_exact_with_little_overlap() -> None:
+    """An overlap is of no account in one piece, and the exact one is taken where that has to be cut."""
+    network = generator(3)
+    frame = np.random.default_rng(0).standard_normal((1, 100, 90)).astype(np.float32)
+    whole = predict(network, frame, None, overlap=0)
+    limit_memory(network, 5000, MemoryError())
+    with pytest.warns(UserWarning, match="Memory on cpu"):
+        np.testing.assert_allclose(predict(network, frame, None, overlap=0), whole, rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize(("name", "value"), [("tile_size", 0), ("overlap", -1)])

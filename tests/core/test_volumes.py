@@ -65,10 +65,10 @@ def test_a_volume_in_tiles_is_the_volume_whole(config: dict, shape: tuple[int, .
     network.eval()
     frame = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
     for drawn in ({}, {"draws": 2}):
-        whole, tiled = (np.full((1 + len(drawn), *shape), np.nan, np.float32) for _ in range(2))
+        whole, tiled = (np.zeros((1 + len(drawn), *shape), np.float32) for _ in range(2))
         for result, side in ((whole, None), (tiled, tile_size)):
-            for tile, values in predict_tiles(network, frame, plan_prediction(network, shape, side), CPU, **drawn):
-                result[(slice(None), *tile.keep)] = values
+            for window, values in predict_tiles(network, frame, plan_prediction(network, shape, side), CPU, **drawn):
+                result[(slice(None), *window)] += values
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=2e-4)
         assert np.isfinite(whole).all()
 

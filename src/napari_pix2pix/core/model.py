@@ -23,7 +23,7 @@ from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
-from napari_pix2pix.core.prediction import Budget, plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.tiles import TilePlan
 
@@ -202,7 +202,8 @@ class TrainedModel:
         tile_size
             Side of what each tile keeps, in pixels. None: one piece up to 2048 px, else 2048.
         overlap
-            Of tiles, in pixels. None: exact - the prediction does not depend on the tiling.
+            Of tiles, in pixels. None: exact - the prediction does not depend on the tiling. Less is faster: tiles are
+            blended, and a warning says how far they are apart.
         draws
             The mean over so many predictions with dropout left on, at least 2; None: one, without. `predict_draws`
             gives their spread, too.
@@ -309,11 +310,11 @@ class TrainedModel:
         draws: int | None = None,
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
         """Frame by frame its number, source and maps; with `draws` their mean and standard deviation."""
-        plan, budget = self._checked(stack, axes, channels), Budget()
+        plan, findings = self._checked(stack, axes, channels), Findings()
         for frame in range(plan.n_frames):
             source = plan.take(stack, frame)
             self._warn_of_range(source)
-            yield frame, source, self._maps(source, tile_size, overlap, draws, budget)
+            yield frame, source, self._maps(source, tile_size, overlap, draws, findings)
 
     def predict_frame(self, source: NDArray[Any]) -> NDArray[Any]:
         """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
@@ -358,16 +359,16 @@ class TrainedModel:
         tile_size: int | None = None,
         overlap: int | None = None,
         draws: int | None = None,
-        budget: Budget | None = None,
+        findings: Findings | None = None,
     ) -> NDArray[np.float32]:
         frame = np.where(_unknown(source), np.float32(-1), self.source_encoding.encode(source))
         tiles = self.tile_plan(frame.shape[1:], tile_size, overlap)
         if self.config.norm_statistics == "image":
             return predict_by_image_statistics(self.generator, frame, self.device, self.config.seed, draws)
-        maps = np.empty((self.target_encoding.n_maps * (2 if draws else 1), *frame.shape[1:]), np.float32)
-        named: dict[str, Any] = {"draws": draws, "seed": self.config.seed, "budget": budget}
-        for tile, values in predict_tiles(self.generator, frame, tiles, self.device, **named):
-            maps[(slice(None), *tile.keep)] = values
+        maps = np.zeros((self.target_encoding.n_maps * (2 if draws else 1), *frame.shape[1:]), np.float32)
+        named: dict[str, Any] = {"draws": draws, "seed": self.config.seed, "findings": findings}
+        for window, values in predict_tiles(self.generator, frame, tiles, self.device, **named):
+            maps[(slice(None), *window)] += values
         return maps
 
     def _warn_of_range(self, source: NDArray[Any]) -> None:

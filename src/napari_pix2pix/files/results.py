@@ -13,6 +13,7 @@ from napari_pix2pix import __version__
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.prediction import cheaper
+from napari_pix2pix.core.tiles import TilePlan
 from napari_pix2pix.files.folders import open_joined
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
 from napari_pix2pix.files.stacks import (
@@ -56,10 +57,12 @@ def predict_file(
     stack = open_joined(source, more, axes, half)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
-    yield from _told_of_tiles(model, plan.frame_shape, tile_size, overlap)
+    tiles = model.tile_plan(plan.frame_shape, tile_size, overlap)
+    yield from _told_of_tiles(model, tiles, tile_size, overlap)
     encoding = model.target_encoding
-    drawn = {"mean_of_draws": draws} if draws is not None else {}
-    origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"), **drawn)
+    how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
+    how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
+    origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"), **how)
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     called = tuple((name or "target") + PREDICTED for name in names)
@@ -98,13 +101,12 @@ def predict_file(
 
 
 def _told_of_tiles(
-    model: TrainedModel, frame_shape: tuple[int, ...], tile_size: int | None, overlap: int | None
+    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None
 ) -> Iterator[dict[str, Any]]:
     """What was rounded, and what the tiles cost where that is much, in a sentence each."""
-    tiles = model.tile_plan(frame_shape, tile_size, overlap)
     for name, asked, used in (
         ("tile_size", tile_size, max(tiles.tile_size)),
-        ("overlap", overlap, max(tiles.overlap)),
+        ("overlap", overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
     ):
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
@@ -112,7 +114,7 @@ def _told_of_tiles(
         side = max(larger.tile_size[-2:])
         whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
         text = (
-            f"Tiles of {max(tiles.tile_size[-2:])} px and their overlap of {max(tiles.overlap)} px read "
+            f"Tiles of {max(tiles.tile_size[-2:])} px and their overlap of {min(tiles.overlap[-2:])} px read "
             f"{tiles.cost:.1f} pixels for each they keep; --tile-size {side}{whole} reads {larger.cost:.1f}, and needs "
             "more memory."
         )
