@@ -332,6 +332,23 @@ def test_one_bad_image_to_score_does_not_stop_the_rest(work, tmp_path, capsys) -
     assert (code, len(events(out)[-1]["written"]), events(out)[-1]["failed"]) == (1, 3, [str(images / "cell 1.tif")])
 
 
+def test_tiles_of_a_model_that_looks_at_the_image_are_those_of_the_training(work, tmp_path, capsys) -> None:
+    """--norm-statistics training allows tiles and is recorded, with the hash of the model's file."""
+    source, model = work / "sources" / "cell 0.tif", core.load_model(work / "run" / "model.safetensors", "cpu")
+    expected = model.predict(tifffile.imread(source), "YX", tile_size=40)
+    path = tmp_path / "model.safetensors"
+    model.with_norm_statistics("image").save(path)
+    words = ["predict", path, source, "--out", tmp_path / "p.tif", "--device", "cpu", "--tile-size", "40"]
+    code, _, err = run(capsys, *words)
+    assert (code, "predict with --norm-statistics training" in err) == (2, True)
+    assert run(capsys, *words, "--norm-statistics", "training")[0] == 0
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "p.tif"), expected)
+    with tifffile.TiffFile(tmp_path / "p.tif") as file:
+        said = json.loads(tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Description"])
+    assert said["norm_statistics"] == "training"
+    assert said["model_sha256"] == core.load_model(path, "cpu").hash()
+
+
 @pytest.mark.parametrize("name", ["p.tif", "p.ome.zarr"])
 def test_draws_are_those_of_python_with_their_spread_beside(work, tmp_path, capsys, name: str) -> None:
     """OUT is the mean and says of how many draws; OUT.spread holds how far they lie apart."""

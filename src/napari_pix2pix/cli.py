@@ -259,6 +259,10 @@ def predict(
     overlap: Annotated[
         int | None, Parameter(help="Of tiles, px. Default: exact, no seams; less is faster, and blended.")
     ] = None,
+    norm_statistics: Annotated[
+        Literal["training", "image"] | None,
+        Parameter(help="Of batch norm, instead of what the model was trained for; those of the training allow tiles."),
+    ] = None,
     draws: Annotated[
         int | None,
         Parameter(
@@ -305,6 +309,7 @@ def predict(
             min_size=min_size,
             keep_maps=keep_maps,
             draws=draws,
+            norm_statistics=norm_statistics,
         )
 
     yield from do_each(jobs, work, "predictions")

@@ -179,6 +179,13 @@ class TrainedModel:
 
     # Use
 
+    def with_norm_statistics(self, norm_statistics: Literal["training", "image"]) -> "TrainedModel":
+        """The same networks, predicting with the batch norm's statistics of the training or of each image.
+
+        A model that was trained to look at the image can so be run in exact tiles; expect another prediction.
+        """
+        return replace(self, config=self.config.model_copy(update={"norm_statistics": norm_statistics}))
+
     def predict(
         self,
         stack: Any,
@@ -244,9 +251,11 @@ class TrainedModel:
         """
         if self.config.norm_statistics == "image" or self.config.generator.norm == "instance":
             if tile_size is not None:
+                instance = self.config.generator.norm == "instance"
                 raise ValueError(
                     "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
-                    f"got tile_size {tile_size}. Leave it out, or train with --norm-statistics training and batch norm."
+                    f"got tile_size {tile_size}. Leave it out, or "
+                    + ("train with batch norm." if instance else "predict with --norm-statistics training.")
                 )
         elif tile_size is None and max(frame_shape[-2:]) > ONE_PIECE:
             tile_size = ONE_PIECE

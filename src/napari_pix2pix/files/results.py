@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ def predict_file(
     min_size: int | None = None,
     keep_maps: bool = False,
     draws: int | None = None,
+    norm_statistics: Literal["training", "image"] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
 
@@ -53,14 +54,17 @@ def predict_file(
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     With `draws` the prediction is the mean over so many dropout draws, and their spread goes to `spread_path`.
+    `norm_statistics` are used instead of those that the model was trained to be used with.
     """
     stack = open_joined(source, more, axes, half)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
-    tiles = model.tile_plan(plan.frame_shape, tile_size, overlap)
+    used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
+    tiles = used.tile_plan(plan.frame_shape, tile_size, overlap)
     yield from _told_of_tiles(model, tiles, tile_size, overlap)
     encoding = model.target_encoding
     how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
+    how |= {"norm_statistics": norm_statistics} if norm_statistics is not None else {}
     how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
     origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"), **how)
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
@@ -83,9 +87,9 @@ def predict_file(
                 stack_writer(spread_path(out), plan, "float32", channel_names=spread_names, **said)
             )
         found: Iterator[Any] = (
-            model.draw_maps(stack.array, stack.axes, draws=draws, **tiling)
+            used.draw_maps(stack.array, stack.axes, draws=draws, **tiling)
             if draws is not None
-            else model.predict_maps(stack.array, stack.axes, **tiling)
+            else used.predict_maps(stack.array, stack.axes, **tiling)
         )
         for frame, values, maps, *spread in found:
             _put(put, model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size))
