@@ -320,6 +320,20 @@ def test_tile_sizes_off_the_grid_are_rounded_and_said(work, tmp_path, capsys) ->
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "whole.tif"), tifffile.imread(tmp_path / "tiled.tif"))
 
 
+def test_too_little_overlap_is_told_and_recorded(work, tmp_path, capsys) -> None:
+    """A seam to expect is a warning, and the file says by how much its tiles were blended."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    words = ["--device", "cpu", "--tile-size", "40", "--overlap", "8", "--json"]
+    code, out, _ = run(capsys, "predict", model, source, "--out", tmp_path / "p.tif", *words)
+    [warned] = (event["text"] for event in events(out) if event["event"] == "warning")
+    assert code == 0
+    assert "Tiles overlap by 8 px, less than the 21 px" in warned
+    assert "of the range" in warned
+    with tifffile.TiffFile(tmp_path / "p.tif") as file:
+        said = json.loads(tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Description"])
+    assert said["blended_overlap"] == [8, 8]
+
+
 def test_one_bad_image_to_score_does_not_stop_the_rest(work, tmp_path, capsys) -> None:
     """In score, too, the others are done, the bad one is named, exit 1."""
     images = tmp_path / "images"
