@@ -34,7 +34,7 @@ from napari_pix2pix.core.evaluation import dice
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.networks.norms import image_statistics, recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames
-from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.training import train
 from napari_pix2pix.files.pairing import open_stacks
 
@@ -80,9 +80,9 @@ def mismatch(model: TrainedModel, source: np.ndarray, mode: str) -> float:
 
     def maps(tile_size: int | None) -> np.ndarray:
         plan = plan_prediction(model.generator, frame.shape[1:], tile_size)
-        found = np.empty((1, *frame.shape[1:]), np.float32)
-        for tile, values in predict_tiles(model.generator, frame, plan, model.device):
-            found[(slice(None), *tile.keep)] = values
+        found = np.zeros((1, *frame.shape[1:]), np.float32)
+        for window, values in predict_tiles(model.generator, frame, plan, model.device, findings=Findings(batch=1)):
+            found[(slice(None), *window)] += values
         return found
 
     if mode == "frozen":

@@ -313,8 +313,25 @@ def test_tile_sizes_off_the_grid_are_rounded_and_said(work, tmp_path, capsys) ->
     for name, flags in (("whole", []), ("tiled", ["--tile-size", "33"])):
         code, out, _ = run(capsys, "predict", model, source, "--out", tmp_path / f"{name}.tif", "--json", *flags)
         assert code == 0
-    assert "tile_size 33 rounded up to 40" in next(e["text"] for e in events(out) if e["event"] == "note")
+    rounded, dear = (event["text"] for event in events(out) if event["event"] == "note")
+    assert "tile_size 33 rounded up to 40" in rounded
+    # 96 x 128 px in tiles of 40 that see 24 px more: 64 + 80 + 40 rows and 64 + 88 + 72 + 32 columns are read.
+    assert "read 3.8 pixels for each they keep; --tile-size 128, the frame in one piece, reads 1.0" in dear
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "whole.tif"), tifffile.imread(tmp_path / "tiled.tif"))
+
+
+def test_too_little_overlap_is_told_and_recorded(work, tmp_path, capsys) -> None:
+    """A seam to expect is a warning, and the file says by how much its tiles were blended."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    words = ["--device", "cpu", "--tile-size", "40", "--overlap", "8", "--json"]
+    code, out, _ = run(capsys, "predict", model, source, "--out", tmp_path / "p.tif", *words)
+    [warned] = (event["text"] for event in events(out) if event["event"] == "warning")
+    assert code == 0
+    assert "Tiles overlap by 8 px, less than the 21 px" in warned
+    assert "of the range" in warned
+    with tifffile.TiffFile(tmp_path / "p.tif") as file:
+        said = json.loads(tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Description"])
+    assert said["blended_overlap"] == [8, 8]
 
 
 def test_one_bad_image_to_score_does_not_stop_the_rest(work, tmp_path, capsys) -> None:
@@ -327,6 +344,41 @@ def test_one_bad_image_to_score_does_not_stop_the_rest(work, tmp_path, capsys) -
     model = work / "run" / "model.safetensors"
     code, out, _ = run(capsys, "score", model, work / "sources", images, "--out", tmp_path / "out", "--json")
     assert (code, len(events(out)[-1]["written"]), events(out)[-1]["failed"]) == (1, 3, [str(images / "cell 1.tif")])
+
+
+def test_tiles_of_a_model_that_looks_at_the_image_are_those_of_the_training(work, tmp_path, capsys) -> None:
+    """--norm-statistics training allows tiles and is recorded, with the hash of the model's file."""
+    source, model = work / "sources" / "cell 0.tif", core.load_model(work / "run" / "model.safetensors", "cpu")
+    expected = model.predict(tifffile.imread(source), "YX", tile_size=40)
+    path = tmp_path / "model.safetensors"
+    model.with_norm_statistics("image").save(path)
+    words = ["predict", path, source, "--out", tmp_path / "p.tif", "--device", "cpu", "--tile-size", "40"]
+    code, _, err = run(capsys, *words)
+    assert (code, "predict with --norm-statistics training" in err) == (2, True)
+    assert run(capsys, *words, "--norm-statistics", "training")[0] == 0
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "p.tif"), expected)
+    with tifffile.TiffFile(tmp_path / "p.tif") as file:
+        said = json.loads(tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Description"])
+    assert said["norm_statistics"] == "training"
+    assert said["model_sha256"] == core.load_model(path, "cpu").hash()
+
+
+@pytest.mark.parametrize("name", ["p.tif", "p.ome.zarr"])
+def test_draws_are_those_of_python_with_their_spread_beside(work, tmp_path, capsys, name: str) -> None:
+    """OUT is the mean and says of how many draws; OUT.spread holds how far they lie apart."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    words = ["predict", model, source, "--out", tmp_path / name, "--device", "cpu", "--draws", "3"]
+    assert run(capsys, *words)[0] == 0
+    [(_, prediction, spread)] = core.load_model(model, "cpu").predict_draws(tifffile.imread(source), "YX", draws=3)
+    beside = tmp_path / name.replace("p.", "p.spread.").replace(".ome", "")
+    np.testing.assert_array_equal(open_stack(tmp_path / name).array[...], prediction[0])
+    np.testing.assert_array_equal(open_stack(beside).array[...], spread[0])
+    assert spread.max() > 0
+    if name == "p.tif":
+        with tifffile.TiffFile(beside) as file:
+            assert '"mean_of_draws": 3' in tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Description"]
+        (tmp_path / name).unlink()
+        assert run(capsys, *words)[0] == 2  # the spread is there
 
 
 def test_kept_maps_decode_again(work, tmp_path, capsys) -> None:

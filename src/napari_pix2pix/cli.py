@@ -253,7 +253,19 @@ def predict(
     source_more: SourceMore = (),
     side_by_side: SideBySide = None,
     tile_size: TileSize = None,
-    overlap: Annotated[int | None, Parameter(help="Of tiles, px. Default: exact, no seams.")] = None,
+    overlap: Annotated[
+        int | None, Parameter(help="Of tiles, px. Default: exact, no seams; less is faster, and blended.")
+    ] = None,
+    norm_statistics: Annotated[
+        Literal["training", "image"] | None,
+        Parameter(help="Of batch norm, instead of what the model was trained for; those of the training allow tiles."),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        Parameter(
+            help="The mean over so many dropout draws; their standard deviation goes to OUT.spread.tif or .zarr."
+        ),
+    ] = None,
     seed_threshold: Annotated[
         float | None, Parameter(help="Instances: an object starts where the depth exceeds this share. Default: 0.5.")
     ] = None,
@@ -266,7 +278,7 @@ def predict(
 ) -> Events:
     """Predict the target of each source."""
     from napari_pix2pix.files.folders import further_paths, list_images, named_as
-    from napari_pix2pix.files.results import maps_path, predict_file
+    from napari_pix2pix.files.results import maps_path, predict_file, spread_path
     from napari_pix2pix.jobs import do_each, plan_outputs
 
     names = {path: named_as(given)(path) for given in source for path in list_images(given)}
@@ -274,9 +286,10 @@ def predict(
     loaded = _load(model, device)
     yield from told_of_halves(loaded, side_by_side)
     jobs = plan_outputs(list(names), out, overwrite)
-    kept = [maps_path(result) for _, result in jobs if keep_maps and maps_path(result).exists()]
-    if kept and not overwrite:
-        raise FileExistsError(f"An output must not exist yet; {kept[0]} does. Choose another --out or --overwrite.")
+    beside = [where for where, wanted in ((maps_path, keep_maps), (spread_path, draws is not None)) if wanted]
+    there = [where(result) for _, result in jobs for where in beside if where(result).exists()]
+    if there and not overwrite:
+        raise FileExistsError(f"An output must not exist yet; {there[0]} does. Choose another --out or --overwrite.")
 
     def work(path: Path, result: Path) -> Iterator[Event]:
         return predict_file(
@@ -292,6 +305,8 @@ def predict(
             seed_threshold=seed_threshold,
             min_size=min_size,
             keep_maps=keep_maps,
+            draws=draws,
+            norm_statistics=norm_statistics,
         )
 
     yield from do_each(jobs, work, "predictions")

@@ -52,7 +52,7 @@ def do_each(jobs: list[tuple[Path, Path]], work: Callable[[Path, Path], Iterable
         try:
             for event in work(path, result):
                 yield {**event, "done": done + event["done"], "total": len(jobs)} if "done" in event else event
-        except (*REQUEST_ERRORS, OSError, RuntimeError) as error:
+        except (*REQUEST_ERRORS, OSError, RuntimeError, MemoryError) as error:
             if len(jobs) == 1:
                 raise
             failures.append(str(path))

@@ -161,8 +161,66 @@ def test_norms_that_look_at_the_image_refuse_tiles() -> None:
     """Statistics of each image run in one piece, repeatably, and say so when asked for tiles."""
     model = new_model(SOURCE[None], SOURCE[None], "intensity", norm_statistics="image")
     np.testing.assert_array_equal(model.predict(SOURCE, "YX"), model.predict(SOURCE, "YX"))
-    with pytest.raises(ValueError, match="must run in one piece, since tiles would show seams; got tile_size 32"):
+    said = "must run in one piece, since tiles would show seams; got tile_size 32. Leave it out, or"
+    with pytest.raises(ValueError, match=f"{said} predict with --norm-statistics training"):
         model.predict(SOURCE, "YX", tile_size=32)
+    frozen = model.with_norm_statistics("training")
+    tiled, whole = (frozen.predict(SOURCE, "YX", tile_size=size).astype(int) for size in (32, None))
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1)  # whole grey values: the last digit may round otherwise
+    assert model.config.norm_statistics == "image"
+    instance = new_model(SOURCE[None], SOURCE[None], generator={"levels": 3, "base_channels": 8, "norm": "instance"})
+    with pytest.raises(ValueError, match=f"{said} train with batch norm"):
+        instance.predict(SOURCE, "YX", tile_size=32)
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes", "instances"])
+def test_draws_are_repeatable_and_their_spread_in_the_words_of_the_target(kind: str) -> None:
+    """The same seed, the same draws; their spread in grey values, of labels as a share of the encoded range."""
+    target = {"intensity": SOURCE, "classes": (LABELS > 0).astype(np.uint8), "instances": LABELS}[kind]
+    model = new_model(SOURCE[None], target[None], kind)
+    [(_, prediction, spread)] = model.predict_draws(SOURCE, "YX", draws=3)
+    np.testing.assert_array_equal(model.predict(SOURCE, "YX", draws=3), prediction[0])
+    tiled = next(model.predict_draws(SOURCE, "YX", draws=3, tile_size=40))[2]
+    np.testing.assert_allclose(tiled, spread, rtol=0, atol=1e-3 * spread.max())
+    [(_, source, maps, deviation)] = model.draw_maps(SOURCE, "YX", draws=3)
+    np.testing.assert_array_equal(model.decode(maps, source), prediction)
+    assert (spread.shape, spread.dtype) == ((1, *SOURCE.shape), np.float32)
+    if kind == "intensity":
+        ends = model.target_encoding.normalization
+        expected = deviation * (ends.high[0] - ends.low[0]) / 1.8
+    else:
+        expected = deviation.mean(axis=0, keepdims=True) / 1.8
+    np.testing.assert_allclose(spread, expected, rtol=1e-5)
+    other = new_model(SOURCE[None], target[None], kind, seed=1)
+    assert not np.array_equal(next(other.predict_draws(SOURCE, "YX", draws=3))[2], spread)
+
+
+def test_draws_of_norms_that_look_at_the_image() -> None:
+    """As the paper tests, noise comes from torch; it is repeatable all the same, and the network is as before."""
+    model = new_model(SOURCE[None], SOURCE[None], "intensity", norm_statistics="image")
+    before = model.predict(SOURCE, "YX")
+    first, second = (next(model.predict_draws(SOURCE, "YX", draws=3)) for _ in range(2))
+    np.testing.assert_array_equal(first[1], second[1])
+    np.testing.assert_array_equal(first[2], second[2])
+    assert first[2].max() > 0
+    np.testing.assert_array_equal(model.predict(SOURCE, "YX"), before)
+
+
+def test_draws_that_cannot_be_are_told() -> None:
+    """One draw has no spread, and a generator without dropout no draws; where the source is NaN, so is the spread."""
+    model = new_model(SOURCE[None], SOURCE[None], "intensity")
+    with pytest.raises(ValueError, match="draws must be at least 2; got 1"):
+        model.predict(SOURCE, "YX", draws=1)
+    with pytest.raises(ValueError, match="draws must be at least 2; got 0"):
+        model.predict(SOURCE, "YX", draws=0)
+    source = SOURCE.astype(np.float32)
+    source[3, 4] = np.nan
+    with pytest.warns(UserWarning, match="1 pixels of the source are NaN"):
+        [(_, _, spread)] = model.predict_draws(source, "YX", draws=2)
+    np.testing.assert_array_equal(np.argwhere(np.isnan(spread[0])), [[3, 4]])
+    generator = {"levels": 3, "base_channels": 8, "dropout": 0}
+    with pytest.raises(ValueError, match="A generator must have dropout for predictions to differ; this one has none"):
+        new_model(SOURCE[None], SOURCE[None], generator=generator).predict(SOURCE, "YX", draws=2)
 
 
 def test_objects_can_be_decoded_again_without_the_network() -> None:

@@ -38,6 +38,12 @@ def describe_device(name: str) -> str:
     return "Apple GPU" if name == "mps" else f"{torch.get_num_threads()} threads"
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that the memory of a device, or of the machine, did not suffice."""
+    told = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in told)
+
+
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """`precision`, with ``auto`` resolved to bfloat16 where the device computes with it, else float32.
 

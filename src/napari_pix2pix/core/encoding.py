@@ -102,6 +102,17 @@ class Encoding(BaseModel):
             return found[None]
         return _decode_instances(maps, self.seed_threshold, self.min_size)[None]
 
+    def decode_spread(self, spread: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How far apart predictions are, float32, from the standard deviation (n_maps, [Z,] Y, X) of their maps.
+
+        Of intensities (C, [Z,] Y, X) in grey values; of labels (1, [Z,] Y, X), the mean over the maps as a share of
+        the encoded range.
+        """
+        if self.normalization is not None:
+            return self.normalization.invert_spread(spread)
+        share: NDArray[np.float32] = spread.mean(axis=0, keepdims=True) / np.float32(2 * LIMIT)
+        return share
+
 
 def _encode_instances(labels: NDArray[Any]) -> NDArray[np.float32]:
     ids, dense = np.unique(labels, return_inverse=True)

@@ -19,11 +19,13 @@ from napari_pix2pix.core.config import Config, validated
 from napari_pix2pix.core.devices import pick_device
 from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
-from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
+from napari_pix2pix.core.tiles import TilePlan
 
 OUTSIDE = 0.1
 """The share of an image's pixels beyond the training range from which on a warning is given."""
@@ -177,6 +179,13 @@ class TrainedModel:
 
     # Use
 
+    def with_norm_statistics(self, norm_statistics: Literal["training", "image"]) -> "TrainedModel":
+        """The same networks, predicting with the batch norm's statistics of the training or of each image.
+
+        A model that was trained to look at the image can so be run in exact tiles; expect another prediction.
+        """
+        return replace(self, config=self.config.model_copy(update={"norm_statistics": norm_statistics}))
+
     def predict(
         self,
         stack: Any,
@@ -185,6 +194,7 @@ class TrainedModel:
         channels: Sequence[int] = (),
         tile_size: int | None = None,
         overlap: int | None = None,
+        draws: int | None = None,
     ) -> NDArray[Any]:
         """The prediction for each frame of `stack`, in the target's grey values or labels.
 
@@ -199,7 +209,11 @@ class TrainedModel:
         tile_size
             Side of what each tile keeps, in pixels. None: one piece up to 2048 px, else 2048.
         overlap
-            Of tiles, in pixels. None: exact - the prediction does not depend on the tiling.
+            Of tiles, in pixels. None: exact - the prediction does not depend on the tiling. Less is faster: tiles are
+            blended, and a warning says how far they are apart.
+        draws
+            The mean over so many predictions with dropout left on, at least 2; None: one, without. `predict_draws`
+            gives their spread, too.
 
         Returns
         -------
@@ -209,10 +223,12 @@ class TrainedModel:
         Raises
         ------
         ValueError
-            If the stack has other channels than the model's sources, or the norm cannot be tiled.
+            If the stack has other channels than the model's sources, the norm cannot be tiled, or the generator has no
+            dropout to draw from.
         """
         result, prediction = self.prediction_plan(stack, axes, channels), None
-        for frame, values in self.predict_frames(stack, axes, channels=channels, tile_size=tile_size, overlap=overlap):
+        tiling = {"tile_size": tile_size, "overlap": overlap}
+        for frame, values in self.predict_frames(stack, axes, channels=channels, draws=draws, **tiling):
             if prediction is None:
                 prediction = np.empty(result.shape, values.dtype)
             result.put(prediction, frame, values)
@@ -223,12 +239,76 @@ class TrainedModel:
         """Axes and shape of the prediction for `stack`."""
         return self._checked(stack, axes, channels).like(self.target_encoding.n_channels, self.channel_axis)
 
+    def tile_plan(
+        self, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
+    ) -> TilePlan:
+        """The tiles in which `predict` computes a frame ([Z,] Y, X); `cost` says what their overlap costs.
+
+        Raises
+        ------
+        ValueError
+            If the norm cannot be tiled, or tile_size and overlap are impossible.
+        """
+        if self.config.norm_statistics == "image" or self.config.generator.norm == "instance":
+            if tile_size is not None:
+                instance = self.config.generator.norm == "instance"
+                raise ValueError(
+                    "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
+                    f"got tile_size {tile_size}. Leave it out, or "
+                    + ("train with batch norm." if instance else "predict with --norm-statistics training.")
+                )
+        elif tile_size is None and max(frame_shape[-2:]) > ONE_PIECE:
+            tile_size = ONE_PIECE
+        return plan_prediction(self.generator, frame_shape, tile_size, overlap)
+
     def predict_frames(self, stack: Any, axes: str | None = None, **named: Any) -> Iterator[tuple[int, NDArray[Any]]]:
         """`predict`, frame by frame: the frame's number and its prediction (C, [Z,] Y, X)."""
         for frame, source, maps in self.predict_maps(stack, axes, **named):
             yield frame, self.decode(maps, source)
 
+    def predict_draws(
+        self, stack: Any, axes: str | None = None, *, draws: int, **named: Any
+    ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
+        """`predict` with `draws`, frame by frame: its number, its prediction and their spread.
+
+        The spread is the standard deviation over the draws at each pixel: in grey values (C, [Z,] Y, X) for
+        intensities; for labels (1, [Z,] Y, X), the mean over the maps as a share of their range. NaN where the source
+        is NaN or Inf. The noise comes from the training's seed, the draw and the absolute position: the same in every
+        frame, whatever the tiles.
+        """
+        for frame, source, maps, spread in self.draw_maps(stack, axes, draws=draws, **named):
+            yield frame, self.decode(maps, source), self.decode_spread(spread, source)
+
     def predict_maps(
+        self, stack: Any, axes: str | None = None, *, draws: int | None = None, **named: Any
+    ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
+        """Frame by frame its number, its source (C, [Z,] Y, X) and the encoded maps (n_maps, [Z,] Y, X) in [-1, 1].
+
+        `decode` makes the prediction of them; for instances again with other thresholds, without the network.
+        """
+        if draws is not None:
+            yield from (
+                (frame, source, maps) for frame, source, maps, _ in self.draw_maps(stack, axes, draws=draws, **named)
+            )
+        else:
+            yield from self._encoded(stack, axes, **named)
+
+    def draw_maps(
+        self, stack: Any, axes: str | None = None, *, draws: int, **named: Any
+    ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32], NDArray[np.float32]]]:
+        """As `predict_maps`, the mean over `draws`, and their standard deviation (n_maps, [Z,] Y, X), float32."""
+        if draws < 2:
+            raise ValueError(f"draws must be at least 2; got {draws}. Leave it out for one prediction, dropout off.")
+        if not has_dropout(self.generator):
+            raise ValueError(
+                f"A generator must have dropout for predictions to differ; this one has none, so {draws} draws would "
+                "be the same. Leave draws out, or train with generator.dropout above 0."
+            )
+        n_maps = self.target_encoding.n_maps
+        for frame, source, maps in self._encoded(stack, axes, draws=draws, **named):
+            yield frame, source, maps[:n_maps], maps[n_maps:]
+
+    def _encoded(
         self,
         stack: Any,
         axes: str | None = None,
@@ -236,16 +316,14 @@ class TrainedModel:
         channels: Sequence[int] = (),
         tile_size: int | None = None,
         overlap: int | None = None,
+        draws: int | None = None,
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
-        """Frame by frame its number, its source (C, [Z,] Y, X) and the encoded maps (n_maps, [Z,] Y, X) in [-1, 1].
-
-        `decode` makes the prediction of them; for instances again with other thresholds, without the network.
-        """
-        plan = self._checked(stack, axes, channels)
+        """Frame by frame its number, source and maps; with `draws` their mean and standard deviation."""
+        plan, findings = self._checked(stack, axes, channels), Findings()
         for frame in range(plan.n_frames):
             source = plan.take(stack, frame)
             self._warn_of_range(source)
-            yield frame, source, self._maps(source, tile_size, overlap)
+            yield frame, source, self._maps(source, tile_size, overlap, draws, findings)
 
     def predict_frame(self, source: NDArray[Any]) -> NDArray[Any]:
         """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
@@ -280,24 +358,26 @@ class TrainedModel:
             prediction[:, pixels] = marked
         return prediction
 
+    def decode_spread(self, spread: NDArray[np.float32], source: NDArray[Any]) -> NDArray[np.float32]:
+        """The spread of a prediction, as in `predict_draws`, from the standard deviation of its maps."""
+        return np.where(_unknown(source).any(axis=0), np.float32(np.nan), self.target_encoding.decode_spread(spread))
+
     def _maps(
-        self, source: NDArray[Any], tile_size: int | None = None, overlap: int | None = None
+        self,
+        source: NDArray[Any],
+        tile_size: int | None = None,
+        overlap: int | None = None,
+        draws: int | None = None,
+        findings: Findings | None = None,
     ) -> NDArray[np.float32]:
         frame = np.where(_unknown(source), np.float32(-1), self.source_encoding.encode(source))
-        looks_at_image = self.config.norm_statistics == "image" or self.config.generator.norm == "instance"
-        if tile_size is not None and looks_at_image:
-            raise ValueError(
-                "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
-                f"got tile_size {tile_size}. Leave it out, or train with --norm-statistics training and batch norm."
-            )
+        tiles = self.tile_plan(frame.shape[1:], tile_size, overlap)
         if self.config.norm_statistics == "image":
-            return predict_by_image_statistics(self.generator, frame, self.device, self.config.seed)
-        if tile_size is None and max(frame.shape[-2:]) > ONE_PIECE and not looks_at_image:
-            tile_size = ONE_PIECE
-        tiles = plan_prediction(self.generator, frame.shape[1:], tile_size, overlap)
-        maps = np.empty((self.target_encoding.n_maps, *frame.shape[1:]), np.float32)
-        for tile, values in predict_tiles(self.generator, frame, tiles, self.device):
-            maps[(slice(None), *tile.keep)] = values
+            return predict_by_image_statistics(self.generator, frame, self.device, self.config.seed, draws)
+        maps = np.zeros((self.target_encoding.n_maps * (2 if draws else 1), *frame.shape[1:]), np.float32)
+        named: dict[str, Any] = {"draws": draws, "seed": self.config.seed, "findings": findings}
+        for window, values in predict_tiles(self.generator, frame, tiles, self.device, **named):
+            maps[(slice(None), *window)] += values
         return maps
 
     def _warn_of_range(self, source: NDArray[Any]) -> None:

@@ -70,6 +70,10 @@ class Normalization(BaseModel):
             values = np.clip(np.rint(values), limits.min, limits.max)
         return values.astype(dtype)
 
+    def invert_spread(self, spread: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A standard deviation (C, [Z,] Y, X) of what `invert` takes, in grey values, float32."""
+        return (spread * self._line(spread)[1]).astype(np.float32)
+
     def outside(self, frame: NDArray[Any]) -> Iterator[tuple[int, float, float]]:
         """For each channel of `frame` its number and the shares of its pixels below and above the fitted range."""
         for channel, (values, low, high) in enumerate(zip(frame, self.low, self.high, strict=True)):

@@ -1,7 +1,11 @@
-"""Which windows of a frame a network sees, and which pixels are kept from each: the geometry of exact tiling."""
+"""Which windows of a frame a network sees, and what each counts where in the result: the geometry of tiling."""
 
+import math
 from dataclasses import dataclass
 from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -11,7 +15,7 @@ class Tile:
     Parameters
     ----------
     keep
-        The pixels of the frame that come from this tile, per axis.
+        The pixels of the frame that come from this tile, per axis; in a blended plan, where it counts most.
     read
         The pixels that the network sees: `keep`, the overlap, and the padding beyond the frame's end.
     """
@@ -19,10 +23,14 @@ class Tile:
     keep: tuple[slice, ...]
     read: tuple[slice, ...]
 
+    def inside(self, window: tuple[slice, ...]) -> tuple[slice, ...]:
+        """`window` of the frame, counted from the start of `read`."""
+        return tuple(slice(w.start - r.start, w.stop - r.start) for w, r in zip(window, self.read, strict=True))
+
     @property
-    def inside(self) -> tuple[slice, ...]:
-        """`keep`, counted from the start of `read`."""
-        return tuple(slice(k.start - r.start, k.stop - r.start) for k, r in zip(self.keep, self.read, strict=True))
+    def shape(self) -> tuple[int, ...]:
+        """Of what the network sees, in pixels per axis."""
+        return tuple(side.stop - side.start for side in self.read)
 
 
 @dataclass(frozen=True)
@@ -35,17 +43,83 @@ class TilePlan:
         The frame, in pixels per axis.
     padded
         `shape`, rounded up to the network's grid.
+    grid
+        Of the network: what windows start and end on, in pixels per axis.
+    reach
+        How far a pixel of the source can influence the result, likewise.
     tile_size, overlap
         Pixels per axis: the side of what each tile keeps, and what it sees beyond that on either side.
     tiles
-        They cover the frame; no two keep the same pixel.
+        They cover the frame; no two keep the same pixel. Add what each gives, times its `weights`, in its `window`.
     """
 
     shape: tuple[int, ...]
     padded: tuple[int, ...]
+    grid: tuple[int, ...]
+    reach: tuple[int, ...]
     tile_size: tuple[int, ...]
     overlap: tuple[int, ...]
     tiles: tuple[Tile, ...]
+
+    @property
+    def cost(self) -> float:
+        """Pixels that the network sees, for each pixel that is kept."""
+        return sum(math.prod(tile.shape) for tile in self.tiles) / math.prod(self.shape)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the tiles give what the whole frame gives."""
+        return all(overlap >= reach for overlap, reach in zip(self.overlap, self.reach, strict=True))
+
+    @property
+    def blend(self) -> tuple[int, ...]:
+        """How far tiles reach beyond what they keep to fade into their neighbours, per axis; 0 in an exact plan."""
+        return (0,) * len(self.shape) if self.exact else self.overlap
+
+    def window(self, tile: Tile) -> tuple[slice, ...]:
+        """The pixels of the frame to which `tile` adds: what it keeps and, blended, its overlap with others."""
+        sides = zip(tile.keep, self.shape, self.blend, strict=True)
+        return tuple(slice(max(0, keep.start - m), min(n, keep.stop + m)) for keep, n, m in sides)
+
+    def weights(self, tile: Tile) -> tuple[NDArray[np.float32], ...]:
+        """What `tile` counts along each axis of its `window`; a pixel counts the product, and all tiles together one.
+
+        Across the border of two tiles the weight moves linearly from one to the other, over the overlap on both sides.
+        A tile's weight is what has moved to it at its first border and not yet from it at its second, so that weights
+        sum to one also where tiles are smaller than their overlap.
+        """
+        ramps = []
+        for keep, window, n, m in zip(tile.keep, self.window(tile), self.shape, self.blend, strict=True):
+            centres = np.arange(window.start, window.stop, dtype=np.float32) + np.float32(0.5)
+            begun, ended = (
+                (np.clip((centres - border) / (2 * m) + 0.5, 0, 1) if m else centres > border)
+                if 0 < border < n
+                else np.full(len(centres), border == 0)
+                for border in (keep.start, keep.stop)
+            )
+            ramps.append(begun.astype(np.float32) - ended.astype(np.float32))
+        return tuple(ramps)
+
+    def halves(self, tile: Tile) -> tuple[Tile, ...]:
+        """Two tiles that keep what `tile` keeps, cut across its longest side; none if it is one step of the grid."""
+        steps = [-(-(k.stop - k.start) // g) for k, g in zip(tile.keep, self.grid, strict=True)]
+        axis = max((axis for axis, n in enumerate(steps) if n > 1), key=lambda i: tile.shape[i], default=None)
+        if axis is None:
+            return ()
+        whole = tile.keep[axis]
+        middle = whole.start + steps[axis] // 2 * self.grid[axis]
+        keeps = (slice(whole.start, middle), slice(middle, whole.stop))
+        reads = (_read(keep, self.overlap[axis], self.padded[axis], self.grid[axis]) for keep in keeps)
+        before, after = slice(None, axis), slice(axis + 1, None)
+        return tuple(
+            Tile((*tile.keep[before], keep, *tile.keep[after]), (*tile.read[before], read, *tile.read[after]))
+            for keep, read in zip(keeps, reads, strict=True)
+        )
+
+
+def _read(keep: slice, overlap: int, padded: int, grid: int) -> slice:
+    """What a tile sees along an axis of which it keeps `keep`."""
+    return slice(max(0, keep.start - overlap), min(padded, round_up(keep.stop, grid) + overlap))
 
 
 def round_up(value: int, grid: int) -> int:
@@ -64,10 +138,10 @@ def plan_tiles(
     tile_size: int | tuple[int | None, ...] | None = None,
     overlap: int | None = None,
 ) -> TilePlan:
-    """A plan whose tiles, computed one by one, give what the whole frame gives.
+    """A plan whose tiles, computed one by one, give what the whole frame gives; or, with less overlap, one that blends.
 
-    That holds because every tile starts on a multiple of `grid` and sees `overlap` >= `reach` pixels more on every
-    side that is not the frame's own border.
+    The former holds because every tile starts on a multiple of `grid` and sees `overlap` >= `reach` pixels more on
+    every side that is not the frame's own border.
 
     Parameters
     ----------
@@ -80,7 +154,7 @@ def plan_tiles(
     tile_size
         Side of what each tile keeps, in pixels, rounded up to the grid; likewise. None: the axis in one piece.
     overlap
-        Pixels on every side, rounded up to the grid. None: `reach`.
+        Pixels on every side, rounded up to the grid. None: `reach`. Less is faster, and not exact: tiles are blended.
 
     Raises
     ------
@@ -93,16 +167,18 @@ def plan_tiles(
         raise ValueError(f"tile_size must be at least 1 pixel; got {tile_size}. Leave it out for one piece.")
     if overlap is not None and overlap < 0:
         raise ValueError(f"overlap must be at least 0 pixels; got {overlap}. Leave it out for the exact one, {reach}.")
-    margins = tuple(round_up(r if overlap is None else overlap, g) for r, g in zip(reaches, grids, strict=True))
     padded = tuple(round_up(n, g) for n, g in zip(shape, grids, strict=True))
     sides = tuple(
         end if size is None else min(round_up(size, g), end) for end, size, g in zip(padded, sizes, grids, strict=True)
     )
+    # An axis in one piece keeps the exact overlap: it may have to be cut after all, see `TilePlan.halves`.
+    margins = tuple(
+        round_up(r if overlap is None else overlap if side < end else max(r, overlap), g)
+        for r, g, side, end in zip(reaches, grids, sides, padded, strict=True)
+    )
     per_axis: list[list[tuple[slice, slice]]] = []
-    for n, end, side, margin in zip(shape, padded, sides, margins, strict=True):
-        starts = range(0, n, side)
-        per_axis.append(
-            [(slice(a, min(a + side, n)), slice(max(0, a - margin), min(end, a + side + margin))) for a in starts]
-        )
+    for n, end, g, side, margin in zip(shape, padded, grids, sides, margins, strict=True):
+        keeps = [slice(a, min(a + side, n)) for a in range(0, n, side)]
+        per_axis.append([(keep, _read(keep, margin, end, g)) for keep in keeps])
     tiles = tuple(Tile(tuple(k for k, _ in tile), tuple(r for _, r in tile)) for tile in product(*per_axis))
-    return TilePlan(tuple(shape), padded, sides, margins, tiles)
+    return TilePlan(tuple(shape), padded, grids, reaches, sides, margins, tiles)

@@ -399,12 +399,14 @@ class _Loop:
         return figures
 
     def _settle(self) -> None:
-        """Ready the generator for prediction, with the statistics of its present weights."""
+        """Ready the generator for prediction, with the statistics of its present weights.
+
+        Also where each image's own are used: a frame too large for one piece is predicted with those of the training.
+        """
         self.model.generator.eval()
-        if self.config.norm_statistics == "training":
-            count = math.ceil(STATISTICS_PATCHES / self.config.batch_size)
-            batches = (self.patches.batch(i, STATISTICS).source.to(self.model.device) for i in range(count))
-            recompute_statistics(self.model.generator, batches)
+        count = math.ceil(STATISTICS_PATCHES / self.config.batch_size)
+        batches = (self.patches.batch(i, STATISTICS).source.to(self.model.device) for i in range(count))
+        recompute_statistics(self.model.generator, batches)
 
     def _finished(self) -> TrainedModel:
         """The best model, with its figures on the test pairs."""

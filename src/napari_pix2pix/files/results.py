@@ -1,10 +1,10 @@
 """A model applied to files: predictions and patch scores as TIFF, with pixel size and where they came from."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,21 @@ from numpy.typing import NDArray
 from napari_pix2pix import __version__
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.prediction import plan_prediction
+from napari_pix2pix.core.prediction import cheaper
+from napari_pix2pix.core.tiles import TilePlan
 from napari_pix2pix.files.folders import open_joined
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
-from napari_pix2pix.files.stacks import PREDICTED, Stack, open_stack, sha256, stack_writer, standard, stem, write_stack
+from napari_pix2pix.files.stacks import (
+    PREDICTED,
+    ZARR,
+    Stack,
+    open_stack,
+    sha256,
+    stack_writer,
+    standard,
+    stem,
+    write_stack,
+)
 
 
 def predict_file(
@@ -32,6 +43,8 @@ def predict_file(
     seed_threshold: float | None = None,
     min_size: int | None = None,
     keep_maps: bool = False,
+    draws: int | None = None,
+    norm_statistics: Literal["training", "image"] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
 
@@ -40,58 +53,92 @@ def predict_file(
     or right, where each image holds source and target.
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
+    With `draws` the prediction is the mean over so many dropout draws, and their spread goes to `spread_path`.
+    `norm_statistics` are used instead of those that the model was trained to be used with.
     """
     stack = open_joined(source, more, axes, half)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
-    rounded = plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
-    for name, asked, used in (
-        ("tile_size", tile_size, max(rounded.tile_size)),
-        ("overlap", overlap, max(rounded.overlap)),
-    ):
-        if asked is not None and asked < used:
-            yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
+    used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
+    tiles = used.tile_plan(plan.frame_shape, tile_size, overlap)
+    yield from _told_of_tiles(model, tiles, tile_size, overlap)
     encoding = model.target_encoding
-    origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"))
+    how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
+    how |= {"norm_statistics": norm_statistics} if norm_statistics is not None else {}
+    how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
+    origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"), **how)
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
+    called = tuple((name or "target") + PREDICTED for name in names)
+    said = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
+    tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap}
     with ExitStack() as files:
         put = files.enter_context(
-            stack_writer(
-                out,
-                plan,
-                encoding.dtype_decoded,
-                pixel_size_um=stack.pixel_size_um,
-                channel_names=tuple((name or "target") + PREDICTED for name in names),
-                description=json.dumps(origin, sort_keys=True),
-                labels=encoding.is_labels,
-            )
+            stack_writer(out, plan, encoding.dtype_decoded, channel_names=called, labels=encoding.is_labels, **said)
         )
-        put_maps = None
+        put_maps = put_spread = None
         if keep_maps:
-            maps_plan = plan.like(encoding.n_maps, "C")
-            named = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
-            put_maps = files.enter_context(stack_writer(maps_path(out), maps_plan, "float32", **named))
-        tiling = {"tile_size": tile_size, "overlap": overlap}
-        for frame, values, maps in model.predict_maps(stack.array, stack.axes, channels=channels, **tiling):
-            for plane in _planes(model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size)):
-                put(plane)
+            put_maps = files.enter_context(
+                stack_writer(maps_path(out), plan.like(encoding.n_maps, "C"), "float32", **said)
+            )
+        if draws is not None:
+            spread_names = tuple(f"spread of {name}" for name in called)
+            put_spread = files.enter_context(
+                stack_writer(spread_path(out), plan, "float32", channel_names=spread_names, **said)
+            )
+        found: Iterator[Any] = (
+            used.draw_maps(stack.array, stack.axes, draws=draws, **tiling)
+            if draws is not None
+            else used.predict_maps(stack.array, stack.axes, **tiling)
+        )
+        for frame, values, maps, *spread in found:
+            _put(put, model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size))
             if put_maps is not None:
-                for plane in _planes(maps):
-                    put_maps(plane)
+                _put(put_maps, maps)
+            if put_spread is not None:
+                _put(put_spread, model.decode_spread(spread[0], values))
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
     if keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
+    if draws is not None:
+        yield {"event": "spread", "path": str(spread_path(out))}
 
 
-def _planes(frame: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The planes (C, Y, X) of a frame (C, [Z,] Y, X)."""
-    yield from [frame] if frame.ndim == 3 else np.moveaxis(frame, 1, 0)
+def _told_of_tiles(
+    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None
+) -> Iterator[dict[str, Any]]:
+    """What was rounded, and what the tiles cost where that is much, in a sentence each."""
+    for name, asked, used in (
+        ("tile_size", tile_size, max(tiles.tile_size)),
+        ("overlap", overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
+    ):
+        if asked is not None and asked < used:
+            yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
+    if larger := cheaper(model.generator, tiles):
+        side = max(larger.tile_size[-2:])
+        whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
+        text = (
+            f"Tiles of {max(tiles.tile_size[-2:])} px and their overlap of {min(tiles.overlap[-2:])} px read "
+            f"{tiles.cost:.1f} pixels for each they keep; --tile-size {side}{whole} reads {larger.cost:.1f}, and needs "
+            "more memory."
+        )
+        yield {"event": "note", "text": text}
+
+
+def _put(put: Callable[[NDArray[Any]], None], frame: NDArray[Any]) -> None:
+    """Pass a frame (C, [Z,] Y, X) on, plane by plane (C, Y, X)."""
+    for plane in [frame] if frame.ndim == 3 else np.moveaxis(frame, 1, 0):
+        put(plane)
 
 
 def maps_path(out: Path) -> Path:
     """Where the encoded maps of the prediction `out` are kept."""
     return out.with_name(f"{stem(out)}.maps.tif")
+
+
+def spread_path(out: Path) -> Path:
+    """Where the spread over the draws of the prediction `out` goes: a file of the same kind."""
+    return out.with_name(f"{stem(out)}.spread{'.zarr' if out.name.lower().endswith(ZARR) else '.tif'}")
 
 
 def score_file(

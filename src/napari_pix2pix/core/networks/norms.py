@@ -11,6 +11,7 @@ from napari_pix2pix.core.config import Norm
 
 CONVOLUTIONS = nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d | nn.ConvTranspose3d
 BATCH_NORMS = nn.BatchNorm2d | nn.BatchNorm3d
+INSTANCE_NORMS = nn.InstanceNorm2d | nn.InstanceNorm3d
 PLAIN_BATCHES, FULL_BATCHES = 100, 600
 """BatchRenorm is plain batch norm for the first, then corrects more and more up to the second."""
 LARGEST_SCALE, LARGEST_SHIFT = 3.0, 5.0
@@ -94,6 +95,14 @@ def initialize(network: nn.Module, norm: Norm) -> None:
             nn.init.normal_(module.weight, 1.0, 0.02)
         if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
             nn.init.zeros_(bias)
+
+
+def looks_at_image(network: nn.Module) -> bool:
+    """Whether the network, as it is, takes statistics of what it sees: then tiles do not give what the whole gives."""
+    return any(
+        isinstance(module, INSTANCE_NORMS) or (isinstance(module, BATCH_NORMS | BatchRenorm) and module.training)
+        for module in network.modules()
+    )
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_pix2pix.core.config import GeneratorConfig
+from napari_pix2pix.core.networks.dropout import Dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.layers import convolution, up_convolution
 from napari_pix2pix.core.networks.norms import initialize, norm_layer
@@ -23,7 +24,7 @@ class ResidualBlock(nn.Module):
             convolution(spatial_dims, width, width, bias=bias, kernel=3, mirror=True),
             norm_layer(config.norm, width, spatial_dims),
             nn.ReLU(),
-            nn.Dropout(config.dropout) if config.dropout else nn.Identity(),
+            Dropout(config.dropout) if config.dropout else nn.Identity(),
             convolution(spatial_dims, width, width, bias=bias, kernel=3, mirror=True),
             norm_layer(config.norm, width, spatial_dims),
         )

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_pix2pix.core.config import GeneratorConfig
+from napari_pix2pix.core.networks.dropout import Dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.layers import convolution, up_convolution
 from napari_pix2pix.core.networks.norms import initialize, norm_layer
@@ -54,7 +55,7 @@ class UNet(Generator):
                     nn.ReLU(),
                     up_convolution(spatial_dims, before, width, z_stride=z_strides[level], bias=norm == "none"),
                     norm_layer(norm, width, spatial_dims),
-                    nn.Dropout(dropout) if dropout else nn.Identity(),
+                    Dropout(dropout) if dropout else nn.Identity(),
                 )
             )
 
