@@ -141,7 +141,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:No room for")
+@pytest.mark.filterwarnings("ignore:No room for", "ignore:Patches should be no smaller")
 @pytest.mark.parametrize(
     ("kind", "named"),
     [("intensity", "planes kept"), ("instances", "U-Net that halves"), ("intensity", "ResNet that halves")],

@@ -62,7 +62,7 @@ def test_pairs_reopen_only_unchanged(tmp_path) -> None:
     said = open_stacks(tmp_path / "a", tmp_path / "b", PairSettings()).provenance()
     assert reopen(said).files.names == ("x",)
     fill(tmp_path / "b", ["x.tif"], 7)
-    with pytest.raises(ValueError, match=r"must find its pairs unchanged; .*x\.tif has changed"):
+    with pytest.raises(ValueError, match=r"earlier training must be unchanged; .*x\.tif has changed"):
         reopen(said)
 
 
