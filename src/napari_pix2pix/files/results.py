@@ -1,6 +1,8 @@
 """A model applied to files: predictions and patch scores as TIFF, with pixel size and where they came from."""
 
 import json
+import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,16 +34,21 @@ def predict_file(
     seed_threshold: float | None = None,
     min_size: int | None = None,
     keep_maps: bool = False,
+    model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
+
+    At the end comes a ``row`` with the range of the source's grey values and the share outside the training range.
 
     The channels of the files `more` are appended to the source's; the `wanted` channels, by name or number, are taken,
     or those of the training: by their names where the file has these, else by their numbers. `half` of the source, left
     or right, where each image holds source and target.
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
+    `model_sha256` is the model's hash, where it is known already.
     """
     stack = open_joined(source, more, axes, half)
+    _warn_of_pixel_size(model, stack)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     rounded = plan_prediction(model.generator, plan.frame_shape, tile_size, overlap)
@@ -52,7 +59,14 @@ def predict_file(
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
     encoding = model.target_encoding
-    origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"))
+    changes = {"tile_size": tile_size, "overlap": overlap, "seed_threshold": seed_threshold, "min_size": min_size}
+    origin = _origin(
+        model,
+        model_sha256,
+        source=stack,
+        encoding=encoding.model_dump(mode="json"),
+        settings={name: value for name, value in changes.items() if value is not None},
+    )
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     with ExitStack() as files:
@@ -72,8 +86,10 @@ def predict_file(
             maps_plan = plan.like(encoding.n_maps, "C")
             named = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
             put_maps = files.enter_context(stack_writer(maps_path(out), maps_plan, "float32", **named))
+        seen = _SourceRange(model)
         tiling = {"tile_size": tile_size, "overlap": overlap}
         for frame, values, maps in model.predict_maps(stack.array, stack.axes, channels=channels, **tiling):
+            seen.add(values)
             for plane in _planes(model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size)):
                 put(plane)
             if put_maps is not None:
@@ -82,6 +98,34 @@ def predict_file(
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
     if keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
+    yield {"event": "row", "row": seen.row()}
+
+
+class _SourceRange:
+    """The range of a source's grey values over all its frames, and how much lies outside the training range."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        known = model.source_encoding.normalization
+        self._normalization = known if known and known.each_image is None else None
+        self._low, self._high = math.inf, -math.inf
+        self._outside: list[list[float]] = []
+
+    def add(self, frame: NDArray[Any]) -> None:
+        """Count a frame (C, [Z,] Y, X)."""
+        if (known := frame[np.isfinite(frame)]).size:
+            self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+        if self._normalization:
+            self._outside.append([below + above for _, below, above in self._normalization.outside(frame)])
+
+    def row(self) -> dict[str, float | None]:
+        """Lowest and highest value, and the share of pixels outside, of the channel where it is largest."""
+        known = self._low <= self._high
+        outside = float(np.mean(self._outside, axis=0).max()) if self._outside else None
+        return {
+            "input_low": self._low if known else None,
+            "input_high": self._high if known else None,
+            "outside_training_range": outside,
+        }
 
 
 def _planes(frame: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -106,12 +150,15 @@ def score_file(
     more: Sequence[Path] = (),
     wanted: tuple[str, ...] = (),
     halves: tuple[str | None, str | None] = (None, None),
+    model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
 
-    `more` and `wanted` as in `predict_file`; `halves` of source and image to take.
+    At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any.
+    `more`, `wanted` and `model_sha256` as in `predict_file`; `halves` of source and image to take.
     """
     given = open_joined(source, more, source_axes, halves[0])
+    _warn_of_pixel_size(model, given)
     judged = open_stack(image, image_axes, halves[1])
     channels = _channels(model, given, wanted)
     axes = given.axes, judged.axes
@@ -132,20 +179,42 @@ def score_file(
         (plan.take(scored.scores, frame) for frame in range(standard(plan).n_frames)),
         pixel_size_um=sizes,
         channel_names=(f"patch score ({scored.kind})",),
-        description=json.dumps(_origin(model, source=given, image=judged, patch_scores=geometry), sort_keys=True),
+        description=json.dumps(
+            _origin(model, model_sha256, source=given, image=judged, patch_scores=geometry), sort_keys=True
+        ),
     )
     yield {"event": "placed", "path": str(out), **geometry}
+    inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
+    yield {"event": "row", "row": {"mean": float(inside.mean()), "lowest": float(inside.min())}}
 
 
 def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
     return channel_numbers(source, wanted) or model.source_view.numbers(taken_names(source, ()))
 
 
-def _origin(model: TrainedModel, **more: Any) -> dict[str, Any]:
+def _warn_of_pixel_size(model: TrainedModel, source: Stack) -> None:
+    trained = ((model.provenance.get("pairs") or {}).get("train") or {}).get("pixel_size_um") or {}
+    axes = [axis for axis in ("ZYX" if model.source_view.z == "volume" else "YX") if axis in trained]
+    if any(axis in source.pixel_size_um and abs(source.pixel_size_um[axis] / trained[axis] - 1) > 0.1 for axis in axes):
+        ours, theirs = (
+            " x ".join(f"{size[axis]:.4g}" for axis in axes if axis in size) for size in (source.pixel_size_um, trained)
+        )
+        warnings.warn(
+            f"The pixel size of a source is {ours} µm, that of the training was {theirs} µm; expect a poor result. "
+            "Resample the source, or correct the file if it says it wrongly.",
+            stacklevel=2,
+        )
+
+
+def _origin(model: TrainedModel, model_sha256: str | None, **more: Any) -> dict[str, Any]:
     """Where a result came from."""
     files = {name: _file(stack) for name, stack in more.items() if isinstance(stack, Stack)}
     rest = {name: value for name, value in more.items() if not isinstance(value, Stack)}
-    origin = {"napari_pix2pix": __version__, "model_sha256": model.hash(), "predicted": "image" not in files}
+    origin = {
+        "napari_pix2pix": __version__,
+        "model_sha256": model_sha256 or model.hash(),
+        "predicted": "image" not in files,
+    }
     return {**origin, **files, **rest}
 
 
