@@ -5,12 +5,14 @@ import errno
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path, PurePath
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,7 +116,7 @@ def test_other_models_or_settings_need_overwrite(inputs, other) -> None:
 def test_a_strangers_file_is_not_replaced(inputs) -> None:
     (inputs.parent / "out").mkdir()
     (inputs.parent / "out" / "b.tif").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"b.tif does"):
+    with pytest.raises(FileExistsError, match=r"b\.tif does"):
         Copying(inputs).run()
     assert Copying(inputs).run(shard="1/4")[0] == ["1/x.tif"]  # which is not about b
     assert (inputs.parent / "out" / "b.tif").read_text() == "mine"
@@ -136,6 +138,29 @@ def test_a_changed_input_needs_overwrite(inputs) -> None:
     (inputs / "a.tif").write_text("changed")
     assert copying.run(overwrite=True)[0] == ["a.tif"]
     assert (out / "a.tif").read_text() == "changed"
+
+
+def test_a_record_that_cannot_be_read_is_none(inputs) -> None:
+    """After a power failure: its result is a stranger's."""
+    copying, out = Copying(inputs), inputs.parent / "out"
+    copying.run()
+    (out / ".napari-pix2pix" / "b.tif.json").write_bytes(b"")
+    with pytest.raises(FileExistsError, match=r"b\.tif does"):
+        copying.run()
+    assert copying.run(overwrite=True)[0] == ["b.tif"]
+
+
+def test_tables_keep_to_their_results(inputs) -> None:
+    """Scores that fail to replace predictions leave these in their table, and theirs out of it."""
+    copying, out = Copying(inputs), inputs.parent / "out"
+    copying.run()
+    (inputs / "a.tif").write_text("changed")
+    jobs = plan_outputs([(PurePath(place), [inputs / place]) for place in ("a.tif", "b.tif")], out)
+    Records(out, "scores", MADE_WITH).fail(jobs[0], "no discriminator")
+    Records(out, "scores", MADE_WITH).write_tables()
+    assert not (out / "scores.csv").exists()
+    Records(out, "predictions", MADE_WITH).write_tables()
+    assert (len(rows(out / "predictions.csv")), len(rows(out / "failures.csv"))) == (4, 1)
 
 
 def test_failures_come_and_go(inputs) -> None:
@@ -394,6 +419,7 @@ raise SystemExit(main())
 """The command, which kills itself while it writes one of its images."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="bash and SIGKILL")
 def test_the_slurm_array_of_the_docs(run_folder, plates, tmp_path) -> None:
     """Its shards as processes, one killed in the middle, and all again: byte for byte a plain run's results."""
@@ -431,3 +457,17 @@ def test_the_slurm_array_of_the_docs(run_folder, plates, tmp_path) -> None:
         assert main(["predict", "runs/nuclei", "plates", "--out", "plain"]) == 0
     assert len(contents(out)) == 8
     assert contents(out) == contents(tmp_path / "plain")
+
+
+def test_the_snakemake_rule_of_the_docs(run_folder, plates, tmp_path, monkeypatch) -> None:
+    """Its command, for every shard, does all files."""
+    monkeypatch.chdir(tmp_path)
+    [rule] = re.findall(r"^```snakemake\n(.*?)^```", DOCS, re.DOTALL | re.MULTILINE)
+    [command] = re.findall(r'"(napari-pix2pix .*)"', rule)
+    given = {"model": run_folder / "model.safetensors", "images": plates}
+    assert all(f"{name}=" in rule for name in given)
+    for shard in (1, 2, 3, 4):
+        wildcards = SimpleNamespace(shard=shard, shards=4)
+        _, *words = shlex.split(command.format(input=SimpleNamespace(**given), wildcards=wildcards))
+        assert main(words) == 0
+    assert len(rows(tmp_path / "predicted" / "predictions.csv")) == 3

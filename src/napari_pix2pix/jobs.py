@@ -99,11 +99,8 @@ def _do_all(jobs: list[Job], work: Work, table: str, records: Records | None, ov
                     else:
                         done = len(jobs) - len(left) - 1
                         for event in _do(job, work, records, overwrite):
-                            yield (
-                                {**event, "done": done + event["done"], "total": len(jobs)}
-                                if "done" in event
-                                else event
-                            )
+                            share = {"done": done + event["done"], "total": len(jobs)} if "done" in event else {}
+                            yield event | share
                         written.append(str(job.results[0]))
                 except (*REQUEST_ERRORS, OSError, RuntimeError) as error:
                     if alone or _is_full(error):

@@ -18,8 +18,8 @@ FOLDER = ".napari-pix2pix"
 LEASE_S = 30.0
 """After how long without a sign of life a claim of another machine is void; on the same machine a dead process's is at
 once."""
-LOOK_S = 1.0
-"""How long to wait, each time, for a job that another process has claimed."""
+GLANCE_S, LOOK_S = 0.002, 1.0
+"""How long to wait for a job that another process has claimed, when it is met first, and again."""
 
 Row = dict[str, Any]
 WORST_FIRST: dict[str, Callable[[Row], float]] = {
@@ -34,8 +34,8 @@ class Records:
 
     A record says what a result is made with: the hashes of model and inputs, and the settings. It has a row once the
     result is done, a failure where that failed, and neither while a process is at it, or was killed. Claims are files
-    that only one process can create; a claim that a killed process left becomes void. If a process loses its claim
-    while it is held up, both do the same work and write the same result.
+    that only one process can create; a claim that a killed process left becomes void. A process that is held up for
+    long loses its claim, too, and another does its work; a result is whole, and the same, whoever wrote it last.
 
     Parameters
     ----------
@@ -61,7 +61,8 @@ class Records:
         asked_before = path in self._leases  # a lease must be watched for a while before it is void
         lease = self._leases.setdefault(path, SoftFileLease(path, lease_duration=LEASE_S))
         try:
-            lease.acquire(timeout=LOOK_S if asked_before else 0)
+            wait_s = LOOK_S if asked_before else GLANCE_S  # a dead process's claim is taken at the second try
+            lease.acquire(timeout=wait_s, poll_interval=wait_s / 4)
         except Timeout:
             yield False
             return
@@ -107,7 +108,8 @@ class Records:
         if record and "row" not in record:
             for path in job.results:
                 remove_leftovers(path)
-        self._write(job, {"made_with": self.made_with, "inputs": [sha256(path) for path in job.inputs]})
+        made_of = {"made_with": self.made_with, "inputs": [sha256(path) for path in job.inputs]}
+        self._write(job, {"table": self.table} | made_of)
 
     def finish(self, job: Job, row: Row) -> None:
         """Say that the result is done, with what its table tells."""
@@ -125,9 +127,9 @@ class Records:
         if not self._folder.is_dir():
             return
         with SoftFileLease(self._folder / "tables.claim", lease_duration=LEASE_S):
-            records = [json.loads(path.read_text("utf8")) for path in self._folder.rglob("*.json") if _is_record(path)]
+            records = [_load(path) for path in self._folder.rglob("*.json") if _is_record(path)]
             worst = WORST_FIRST[self.table]
-            rows = [record["row"] for record in records if record["table"] == self.table and "row" in record]
+            rows = [record["row"] for record in records if record.get("table") == self.table and "row" in record]
             rows = [row for row in rows if (self.out / row["output"]).exists()]
             failures = [record["failure"] for record in records if "failure" in record]
             _write_csv(self.out / f"{self.table}.csv", sorted(rows, key=lambda row: (worst(row), row["name"])))
@@ -143,14 +145,19 @@ class Records:
 
     def _read(self, job: Job) -> dict[str, Any]:
         """The record; empty if there is none."""
-        try:
-            return dict(json.loads(self._path(job, "json").read_text("utf8")))
-        except FileNotFoundError:
-            return {}
+        return _load(self._path(job, "json"))
 
     def _write(self, job: Job, record: dict[str, Any]) -> None:
         with written_beside(self._path(job, "json")) as beside:
-            beside.write_text(json.dumps(record | {"table": self.table}, indent=1), "utf8")
+            beside.write_text(json.dumps(record, indent=1), "utf8")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The record; empty if there is none, or none that can be read, as after a power failure."""
+    try:
+        return dict(json.loads(path.read_text("utf8")))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _is_record(path: Path) -> bool:

@@ -65,6 +65,7 @@ def predict_file(
         model_sha256,
         source=stack,
         encoding=encoding.model_dump(mode="json"),
+        channels=list(channels),
         settings={name: value for name, value in changes.items() if value is not None},
     )
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
@@ -180,7 +181,8 @@ def score_file(
         pixel_size_um=sizes,
         channel_names=(f"patch score ({scored.kind})",),
         description=json.dumps(
-            _origin(model, model_sha256, source=given, image=judged, patch_scores=geometry), sort_keys=True
+            _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry),
+            sort_keys=True,
         ),
     )
     yield {"event": "placed", "path": str(out), **geometry}
@@ -219,7 +221,7 @@ def _origin(model: TrainedModel, model_sha256: str | None, **more: Any) -> dict[
 
 
 def _file(stack: Stack) -> dict[str, Any]:
-    """Its name and hash; those of the further files of its channels as `more`."""
-    said: dict[str, Any] = {"name": stack.path.name, "sha256": sha256(stack.path)}
+    """Its name, hash and axes; those of the further files of its channels as `more`."""
+    said: dict[str, Any] = {"name": stack.path.name, "sha256": sha256(stack.path), "axes": stack.axes}
     said |= {"half": stack.half} if stack.half else {}
     return said | ({"more": [_file(part) for part in stack.parts[1:]]} if stack.parts else {})
