@@ -256,6 +256,7 @@ def bad_requests() -> list:
         ("wrong channels", swap(predict, "{source}", "{rgb}"), "must have 1 channel; got 3"),
         ("existing output", swap(predict, "{new}/p.tif", "{narrow}"), "An output must not exist yet"),
         ("output is input", swap(predict, "{new}/p.tif", "{source}"), "An output must not replace an input"),
+        ("wrong shard", [*predict, "--shard", "5/4"], "A shard must be its number and how many there are"),
         ("unwritable output", swap(predict, "{new}/p.tif", "/proc/nowhere/p.tif"), "folder must be writable"),
         ("no such command", ["tain"], "Unknown command"),
     ]

@@ -21,6 +21,7 @@ import tifffile
 from napari_pix2pix import core
 from napari_pix2pix.cli import main
 from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.events import draw_text
 from napari_pix2pix.files.outputs import plan_outputs
 from napari_pix2pix.files.records import Records
 from napari_pix2pix.jobs import do_each
@@ -400,6 +401,20 @@ def test_a_full_disk_stops_in_order(run_folder, plates, tmp_path, monkeypatch, c
         assert main([*words[:2], str(plates / "p1" / "x.tif"), "--out", str(tmp_path / "p.tif")]) == 1
     assert "The disk must have room" in capsys.readouterr().err
     assert not list(tmp_path.glob("*p*.tif"))
+
+
+def test_speed_and_time_left_are_shown(capsys) -> None:
+    """Beside the bar."""
+
+    def events():
+        for done in range(1, 6):
+            time.sleep(0.11)
+            yield {"event": "progress", "unit": "files", "done": done, "total": 5}
+
+    draw_text(events())
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    speed, left = re.search(r"5/5 +([0-9.]+) files/s +(\S+)", last).groups()
+    assert (1 < float(speed) < 10, left) == (True, "0:00:00")
 
 
 SHIM = """\
