@@ -52,7 +52,9 @@ def test_readme_python_block_runs(beside_a_demo) -> None:
     assert (names["labels"] == names["model"].predict(names["unseen"], "YX")).all()
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/benchmarks.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/benchmarks.md", "docs/many_files.md"]
+)
 def test_docs_links_lead_somewhere(page: str) -> None:
     """Every relative link and picture of a page exists."""
     text = (ROOT / page).read_text("utf8")

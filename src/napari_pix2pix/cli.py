@@ -61,6 +61,9 @@ SideBySide = Annotated[
 ]
 SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]
+Shard = Annotated[
+    str | None, Parameter(help="3/40: every 40th of the files from the third on, for jobs that share a folder.")
+]
 TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
 
 app = App(
@@ -247,7 +250,7 @@ def predict(
     model: Annotated[Path, Parameter(help="A model.safetensors.")],
     source: Annotated[list[str], Parameter(help="Files, folders or patterns.")],
     *,
-    out: Annotated[Path, Parameter(help="A .tif or .zarr for one source, else a folder.")],
+    out: Annotated[Path, Parameter(help="A .tif or .zarr for one source, else a folder; what is done there is kept.")],
     source_axes: Axes = None,
     source_channels: SourceChannels = (),
     source_more: SourceMore = (),
@@ -273,43 +276,44 @@ def predict(
     keep_maps: Annotated[
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,
+    shard: Shard = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
-    """Predict the target of each source."""
-    from napari_pix2pix.files.folders import further_paths, list_images, named_as
+    """Predict the target of each source; a folder with its subfolders."""
+    from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
+    from napari_pix2pix.files.outputs import Job, plan_outputs
     from napari_pix2pix.files.results import maps_path, predict_file, spread_path
-    from napari_pix2pix.jobs import do_each, plan_outputs
+    from napari_pix2pix.jobs import do_each
 
-    names = {path: named_as(given)(path) for given in source for path in list_images(given)}
-    more = further_paths(source_more, list(names.values()))
+    given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out])}
+    names = {path: named_as(root)(path) for path, root in given.items()}
+    more = further_paths(source_more, list(names.values()), tree=True)
+    inputs = [(place_below(root, path), (path, *more[names[path]])) for path, root in given.items()]
+    beside = [named for named, wanted in ((maps_path, keep_maps), (spread_path, draws is not None)) if wanted]
+    jobs = plan_outputs(inputs, out, beside)
     loaded = _load(model, device)
     yield from told_of_halves(loaded, side_by_side)
-    jobs = plan_outputs(list(names), out, overwrite)
-    beside = [where for where, wanted in ((maps_path, keep_maps), (spread_path, draws is not None)) if wanted]
-    there = [where(result) for _, result in jobs for where in beside if where(result).exists()]
-    if there and not overwrite:
-        raise FileExistsError(f"An output must not exist yet; {there[0]} does. Choose another --out or --overwrite.")
+    settings: dict[str, Any] = {
+        "axes": source_axes,
+        "wanted": source_channels,
+        "half": side_by_side,
+        "tile_size": tile_size,
+        "overlap": overlap,
+        "seed_threshold": seed_threshold,
+        "min_size": min_size,
+        "keep_maps": keep_maps,
+        "draws": draws,
+        "norm_statistics": norm_statistics,
+    }
+    made_with = {"model_sha256": loaded.hash(), **settings}
 
-    def work(path: Path, result: Path) -> Iterator[Event]:
-        return predict_file(
-            loaded,
-            path,
-            result,
-            source_axes,
-            more=more[names[path]],
-            wanted=source_channels,
-            half=side_by_side,
-            tile_size=tile_size,
-            overlap=overlap,
-            seed_threshold=seed_threshold,
-            min_size=min_size,
-            keep_maps=keep_maps,
-            draws=draws,
-            norm_statistics=norm_statistics,
-        )
+    def work(job: Job) -> Iterator[Event]:
+        path, *others = job.inputs
+        known = {"more": others, "model_sha256": made_with["model_sha256"]}
+        return predict_file(loaded, path, job.results[0], **settings, **known)
 
-    yield from do_each(jobs, work, "predictions")
+    yield from do_each(jobs, work, "predictions", out, made_with, shard=shard, overwrite=overwrite)
 
 
 @app.command
@@ -320,7 +324,7 @@ def score(
         Path | None, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")
     ] = None,
     *,
-    out: Annotated[Path, Parameter(help="A .tif or .zarr for one image, else a folder.")],
+    out: Annotated[Path, Parameter(help="A .tif or .zarr for one image, else a folder; what is done there is kept.")],
     source_axes: Axes = None,
     source_channels: SourceChannels = (),
     source_more: SourceMore = (),
@@ -328,42 +332,44 @@ def score(
     pair_by: Annotated[tuple[str, str] | None, Parameter(help=PairSettings.model_fields["pair_by"].description)] = None,
     image_axes: Axes = None,
     tile_size: TileSize = None,
+    shard: Shard = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
-    from napari_pix2pix.files.folders import further_paths, halved, named_pairs
+    from napari_pix2pix.files.folders import further_paths, halved, named_pairs, place_below
+    from napari_pix2pix.files.outputs import Job, plan_outputs
     from napari_pix2pix.files.results import score_file
-    from napari_pix2pix.jobs import do_each, plan_outputs
+    from napari_pix2pix.jobs import do_each
 
     if image is None and (side_by_side is None) == (pair_by is None):
         raise ValueError(
             "A source must have an IMAGE to score, unless it holds both (--side-by-side) or names tell (--pair-by)."
         )
     halves = (side_by_side, None) if image else halved(side_by_side)
-    pairs = named_pairs(source, image or source, pair_by)
-    more = further_paths(source_more, list(pairs))
-    given = {image_path: (source_path, more[name]) for name, (source_path, image_path) in pairs.items()}
+    pairs = named_pairs(source, image or source, pair_by, tree=True, leave_out=[out])
+    more = further_paths(source_more, list(pairs), tree=True)
+    inputs = [
+        (place_below(image or source, judged), (judged, given, *more[name])) for name, (given, judged) in pairs.items()
+    ]
+    jobs = plan_outputs(inputs, out)
     loaded = _load(model, device)
     yield from told_of_halves(loaded, side_by_side)
-    jobs = plan_outputs(list(given), out, overwrite)
+    settings: dict[str, Any] = {
+        "source_axes": source_axes,
+        "image_axes": image_axes,
+        "wanted": source_channels,
+        "halves": halves,
+        "tile_size": tile_size,
+    }
+    made_with = {"model_sha256": loaded.hash(), **settings}
 
-    def work(path: Path, result: Path) -> Iterator[Event]:
-        source_path, others = given[path]
-        return score_file(
-            loaded,
-            source_path,
-            path,
-            result,
-            source_axes,
-            image_axes,
-            tile_size,
-            more=others,
-            wanted=source_channels,
-            halves=halves,
-        )
+    def work(job: Job) -> Iterator[Event]:
+        judged, given, *others = job.inputs
+        known = {"more": others, "model_sha256": made_with["model_sha256"]}
+        return score_file(loaded, given, judged, job.results[0], **settings, **known)
 
-    yield from do_each(jobs, work, "patch scores")
+    yield from do_each(jobs, work, "scores", out, made_with, shard=shard, overwrite=overwrite)
 
 
 @app.command

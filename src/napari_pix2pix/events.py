@@ -1,7 +1,8 @@
 """What commands say while they work, drawn for people or as JSON lines.
 
 An event is a JSON object with a key ``event``: ``progress`` (done, total, unit …), ``preview`` (path), ``placed``
-(geometry), ``note`` and ``warning`` (text), ``failure`` (file, text), ``stopped`` (text), ``error`` (code, text),
+(geometry), ``row`` (row: a result's figures for its table), ``note`` and ``warning`` (text), ``failure`` (file, text),
+``stopped`` (text), ``error`` (code, text),
 ``result`` (figures and paths; text for people).
 """
 
@@ -143,12 +144,28 @@ def draw_json(events: Iterator[Event], write: Callable[[Event], None] | None = N
 def draw_text(events: Iterator[Event]) -> int:
     """A progress bar and notes on standard error, results on standard output; the exit code."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
+    from rich.text import Text
+
+    class SpeedColumn(ProgressColumn):
+        """Steps or files a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.3g} {task.description}/s" if task.speed else "")
 
     notes, code = Console(stderr=True, soft_wrap=True, highlight=False), DONE
     tasks: dict[str, Any] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, TextColumn("{task.fields[figures]}"), console=notes)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), SpeedColumn(Column(no_wrap=True)))
+    bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=notes)
     marks = {"warning": "warning: ", "error": "error: ", "failure": "failed: "}
     try:
         for event in _paced(events):

@@ -6,7 +6,7 @@ import tifffile
 
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.config import PairSettings
-from napari_pix2pix.files.folders import list_images, open_pairs
+from napari_pix2pix.files.folders import further_paths, list_images, named_pairs, open_pairs, place_below
 from napari_pix2pix.files.pairing import open_stacks, reopen
 from napari_pix2pix.files.stacks import write_stack
 
@@ -62,7 +62,7 @@ def test_pairs_reopen_only_unchanged(tmp_path) -> None:
     said = open_stacks(tmp_path / "a", tmp_path / "b", PairSettings()).provenance()
     assert reopen(said).files.names == ("x",)
     fill(tmp_path / "b", ["x.tif"], 7)
-    with pytest.raises(ValueError, match=r"earlier training must be unchanged; .*x\.tif has changed"):
+    with pytest.raises(ValueError, match=r"must be unchanged; .*x\.tif has changed"):
         reopen(said)
 
 
@@ -156,3 +156,36 @@ def test_zarr_directories_are_images(tmp_path) -> None:
     write_stack(tmp_path / "b" / "1.zarr", plan, "uint8", [np.ones((1, 8, 9))])
     with pytest.raises(ValueError, match=r"1\.zarr has changed"):
         reopen(said)
+
+
+def test_a_tree_of_images(tmp_path) -> None:
+    """Images in subfolders count where asked for: not hidden ones, what is left out, parts of a Zarr, nor loops."""
+    fill(tmp_path, ["a.tif"])
+    for folder in ("b", "b/c", ".hidden", "out"):
+        fill(tmp_path / folder, ["x.tif"])
+    plan = AxesPlan("YX", (8, 9))
+    write_stack(tmp_path / "b" / "d.zarr", plan, np.uint8, [np.zeros((1, 8, 9), np.uint8)])
+    (tmp_path / "b" / "round").symlink_to(tmp_path / "b")
+    (tmp_path / "linked").symlink_to(tmp_path / "b" / "c")
+    found = list_images(tmp_path, tree=True, leave_out=[tmp_path / "b" / ".." / "out"])
+    places = [place_below(tmp_path, path).as_posix() for path in found]
+    assert places == ["a.tif", "b/c/x.tif", "b/d.zarr", "b/x.tif", "linked/x.tif"]
+    assert list_images(tmp_path) == [tmp_path / "a.tif"]
+    assert place_below(f"{tmp_path}/*.tif", tmp_path / "a.tif").as_posix() == "a.tif"
+
+
+def test_pairs_in_trees(tmp_path) -> None:
+    """Files of one name in two subfolders are two pairs, with further channels each; lone subfolders are left out."""
+    fill(tmp_path / "a", ["x.tif"])
+    for folder in ("a/1", "a/2", "a/only", "b", "b/1", "b/2", "more", "more/1", "more/2"):
+        fill(tmp_path / folder, ["x.tif"])
+    pairs = named_pairs(tmp_path / "a", tmp_path / "b", tree=True)
+    assert {name: [path.relative_to(tmp_path).as_posix() for path in pair] for name, pair in pairs.items()} == {
+        name: [f"a/{name}.tif", f"b/{name}.tif"] for name in ("1/x", "2/x", "x")
+    }
+    more = further_paths([f"{tmp_path}/more"], list(pairs), tree=True)
+    assert more == {name: [tmp_path / "more" / f"{name}.tif"] for name in pairs}
+    assert list(named_pairs(tmp_path / "a", tmp_path / "b")) == ["x"]
+    (tmp_path / "b" / "2" / "x.tif").rename(tmp_path / "b" / "2" / "y.tif")
+    with pytest.raises(ValueError, match="2/x has no target"):
+        named_pairs(tmp_path / "a", tmp_path / "b", tree=True)

@@ -1,5 +1,7 @@
 """Files that are either the old one or the new one, never half of one."""
 
+import glob
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     beside = Path(name)
     try:
@@ -31,3 +33,16 @@ def written_beside(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes killed while they wrote `path` have left beside it; none may be writing it now."""
+    random = "[a-z0-9_]" * 8  # as tempfile names files
+    for left in path.parent.glob(f"{glob.escape(_prefix(path))}{random}{glob.escape(path.suffix)}"):
+        left.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    """How names beside `path` begin; short, and no other file's."""
+    stem = path.stem
+    return f".{stem if len(stem) <= 40 else stem[:31] + '~' + hashlib.sha256(stem.encode()).hexdigest()[:8]}-"

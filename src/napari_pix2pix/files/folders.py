@@ -1,17 +1,26 @@
 """Which files a path means, and which of them belong together."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_image, join_stacks, open_stack, stem
 
 
-def list_images(path: Path | str) -> list[Path]:
+def list_images(path: Path | str, *, tree: bool = False, leave_out: Sequence[Path] = ()) -> list[Path]:
     """The images that `path` means: itself, those in the folder, or those that the glob pattern matches.
 
     An OME-Zarr directory is one image.
+
+    Parameters
+    ----------
+    path
+        A file, a folder or a pattern.
+    tree
+        Whether images in a folder's subfolders are meant, too. Hidden ones never are.
+    leave_out
+        Subfolders that are not.
 
     Raises
     ------
@@ -22,7 +31,8 @@ def list_images(path: Path | str) -> list[Path]:
     if is_image(path) or path.is_file():
         found = [path]
     elif path.is_dir():
-        found = [p for p in path.iterdir() if is_image(p) and not p.name.startswith(".")]
+        closed = frozenset(other.resolve() for other in (path, *leave_out))
+        found = list(_in_folder(path, closed, tree))
     elif any(sign in path.name for sign in "*?["):
         found = [p for p in path.parent.glob(path.name) if p.is_file() or is_image(p)]
     else:
@@ -33,6 +43,22 @@ def list_images(path: Path | str) -> list[Path]:
             "Check the path."
         )
     return sorted(found)
+
+
+def _in_folder(folder: Path, closed: frozenset[Path], tree: bool) -> Iterator[Path]:
+    """Its images; with `tree` also those in its subfolders, which are not entered if they are `closed`."""
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if is_image(path):
+            yield path
+        elif tree and path.is_dir() and (real := path.resolve()) not in closed:
+            yield from _in_folder(path, closed | {real}, tree)  # a link to a folder around it would never end
+
+
+def place_below(given: Path | str, path: Path) -> PurePath:
+    """Where the image `path` lies below `given`, which means it; its name, if `given` is no folder."""
+    return path.relative_to(given) if Path(given) in path.parents else PurePath(path.name)
 
 
 @dataclass(frozen=True)
@@ -156,14 +182,29 @@ def pair_paths(
 
 
 def named_pairs(
-    source: Path | str, target: Path | str, pair_by: tuple[str, str] | None = None
+    source: Path | str,
+    target: Path | str,
+    pair_by: tuple[str, str] | None = None,
+    *,
+    tree: bool = False,
+    leave_out: Sequence[Path] = (),
 ) -> dict[str, tuple[Path, Path]]:
-    """The pairs of `pair_paths` by their names."""
-    sources, targets = list_images(source), list_images(target)
+    """The pairs of `pair_paths` by their names.
+
+    With `tree` those in subfolders, too, named ``subfolder/name``; subfolders that only one side has are left out, as
+    are those in `leave_out`.
+    """
+    closed = (*leave_out, Path(source), Path(target))
+    sources, targets = (list_images(path, tree=tree, leave_out=closed) for path in (source, target))
     if pair_by is None and len(sources) == len(targets) == 1:
         return {stem(sources[0]): (sources[0], targets[0])}
     readers = (stem, stem) if pair_by is None else (_pattern(pair_by[0]), _pattern(pair_by[1]))
-    a, b = _by_name(sources, readers[0]), _by_name(targets, readers[1])
+    a, b = (
+        _by_name(files, _placed(given, reader))
+        for files, given, reader in zip((sources, targets), (source, target), readers, strict=True)
+    )
+    shared = {PurePath(name).parent for name in a} & {PurePath(name).parent for name in b}
+    a, b = ({name: path for name, path in side.items() if PurePath(name).parent in shared} for side in (a, b))
     if not a.keys() & b.keys():
         how = "the same file names without extension" if pair_by is None else f"names like {' and '.join(pair_by)}"
         raise ValueError(
@@ -186,11 +227,11 @@ def open_joined(path: Path, more: Sequence[Path], axes: str | None = None, half:
     return join_stacks(parts)
 
 
-def further_paths(more: Sequence[str], names: Sequence[str]) -> dict[str, list[Path]]:
+def further_paths(more: Sequence[str], names: Sequence[str], *, tree: bool = False) -> dict[str, list[Path]]:
     """For each of these names its file in each of the files, folders or patterns `more`.
 
     The name of a file is its own, without extension; in a pattern with one star, what that stands for. A single file
-    for a single name needs no name.
+    for a single name needs no name. With `tree` those in subfolders count, too, named ``subfolder/name``.
 
     Raises
     ------
@@ -202,7 +243,7 @@ def further_paths(more: Sequence[str], names: Sequence[str]) -> dict[str, list[P
     found: dict[str, list[Path]] = {name: [] for name in names}
     names = list(found)
     for path in more:
-        files = list_images(path)
+        files = list_images(path, tree=tree)
         by_name = _by_name(files, named_as(path))
         if len(files) == len(names) == 1:
             by_name = {names[0]: files[0]}
@@ -217,10 +258,13 @@ def further_paths(more: Sequence[str], names: Sequence[str]) -> dict[str, list[P
 
 
 def named_as(path: Path | str) -> Callable[[Path], str]:
-    """A function that names the images that `path` means: what its star stands for, else as the files are called."""
+    """A function that names the images that `path` means: what its star stands for, else as the files are called.
+
+    Below a folder, the subfolder is part of the name: ``subfolder/name``.
+    """
     pattern = Path(path).name
     if pattern.count("*") != 1 or any(sign in pattern for sign in "?["):
-        return stem
+        return lambda file: place_below(path, file).with_name(stem(file)).as_posix()
     before, after = pattern.split("*")
 
     def name_of(file: Path) -> str:
@@ -228,6 +272,16 @@ def named_as(path: Path | str) -> Callable[[Path], str]:
         return stem(Path(name)) if name.lower().endswith(SUFFIXES) else name
 
     return name_of
+
+
+def _placed(given: Path | str, name_of: Callable[[Path], str | None]) -> Callable[[Path], str | None]:
+    """`name_of` with the subfolder of `given` that a file lies in before it."""
+
+    def placed(file: Path) -> str | None:
+        name = name_of(file)
+        return None if name is None else (place_below(given, file).parent / name).as_posix()
+
+    return placed
 
 
 def _read_through(stack: Stack) -> None:

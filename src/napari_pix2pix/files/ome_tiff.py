@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 import tifffile
@@ -87,6 +88,8 @@ def write_tiff(
         big = 1.4 * np.prod(plan.shape, dtype=float) * dtype.itemsize > BIG_ABOVE
         with tifffile.TiffWriter(beside, bigtiff=big, ome=True) as file:
             metadata = {"axes": axes} | _ome_words(plan, pixel_size_um, channel_names, description)
+            if description:  # it says how the file was made: made again, it is the same to the byte
+                metadata["UUID"] = str(uuid5(NAMESPACE_OID, f"{description}{shape}{dtype}{channel_names}"))
             file.write(pieces, shape=shape, subifds=len(levels), metadata=metadata, **how)
             next(pieces, None)  # raises if there are more frames than needed
             for (y, x), waiting in levels:

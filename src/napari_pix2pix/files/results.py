@@ -1,6 +1,8 @@
 """A model applied to files: predictions and patch scores as TIFF, with pixel size and where they came from."""
 
 import json
+import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,8 +47,11 @@ def predict_file(
     keep_maps: bool = False,
     draws: int | None = None,
     norm_statistics: Literal["training", "image"] | None = None,
+    model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
+
+    At the end comes a ``row`` with the range of the source's grey values and the share outside the training range.
 
     The channels of the files `more` are appended to the source's; the `wanted` channels, by name or number, are taken,
     or those of the training: by their names where the file has these, else by their numbers. `half` of the source, left
@@ -55,8 +60,10 @@ def predict_file(
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     With `draws` the prediction is the mean over so many dropout draws, and their spread goes to `spread_path`.
     `norm_statistics` are used instead of those that the model was trained to be used with.
+    `model_sha256` is the model's hash, where it is known already.
     """
     stack = open_joined(source, more, axes, half)
+    _warn_of_pixel_size(model, stack)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
@@ -66,7 +73,16 @@ def predict_file(
     how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
     how |= {"norm_statistics": norm_statistics} if norm_statistics is not None else {}
     how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
-    origin = _origin(model, source=stack, encoding=encoding.model_dump(mode="json"), **how)
+    changes = {"tile_size": tile_size, "overlap": overlap, "seed_threshold": seed_threshold, "min_size": min_size}
+    origin = _origin(
+        model,
+        model_sha256,
+        source=stack,
+        encoding=encoding.model_dump(mode="json"),
+        channels=list(channels),
+        settings={name: value for name, value in changes.items() if value is not None},
+        **how,
+    )
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     called = tuple((name or "target") + PREDICTED for name in names)
@@ -91,7 +107,9 @@ def predict_file(
             if draws is not None
             else used.predict_maps(stack.array, stack.axes, **tiling)
         )
+        seen = _SourceRange(model)
         for frame, values, maps, *spread in found:
+            seen.add(values)
             _put(put, model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size))
             if put_maps is not None:
                 _put(put_maps, maps)
@@ -102,6 +120,34 @@ def predict_file(
         yield {"event": "maps", "path": str(maps_path(out))}
     if draws is not None:
         yield {"event": "spread", "path": str(spread_path(out))}
+    yield {"event": "row", "row": seen.row()}
+
+
+class _SourceRange:
+    """The range of a source's grey values over all its frames, and how much lies outside the training range."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        known = model.source_encoding.normalization
+        self._normalization = known if known and known.each_image is None else None
+        self._low, self._high = math.inf, -math.inf
+        self._outside: list[list[float]] = []
+
+    def add(self, frame: NDArray[Any]) -> None:
+        """Count a frame (C, [Z,] Y, X)."""
+        if (known := frame[np.isfinite(frame)]).size:
+            self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+        if self._normalization:
+            self._outside.append([below + above for _, below, above in self._normalization.outside(frame)])
+
+    def row(self) -> dict[str, float | None]:
+        """Lowest and highest value, and the share of pixels outside, of the channel where it is largest."""
+        known = self._low <= self._high
+        outside = float(np.mean(self._outside, axis=0).max()) if self._outside else None
+        return {
+            "input_low": self._low if known else None,
+            "input_high": self._high if known else None,
+            "outside_training_range": outside,
+        }
 
 
 def _told_of_tiles(
@@ -153,12 +199,15 @@ def score_file(
     more: Sequence[Path] = (),
     wanted: tuple[str, ...] = (),
     halves: tuple[str | None, str | None] = (None, None),
+    model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
 
-    `more` and `wanted` as in `predict_file`; `halves` of source and image to take.
+    At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any.
+    `more`, `wanted` and `model_sha256` as in `predict_file`; `halves` of source and image to take.
     """
     given = open_joined(source, more, source_axes, halves[0])
+    _warn_of_pixel_size(model, given)
     judged = open_stack(image, image_axes, halves[1])
     channels = _channels(model, given, wanted)
     axes = given.axes, judged.axes
@@ -179,25 +228,48 @@ def score_file(
         (plan.take(scored.scores, frame) for frame in range(standard(plan).n_frames)),
         pixel_size_um=sizes,
         channel_names=(f"patch score ({scored.kind})",),
-        description=json.dumps(_origin(model, source=given, image=judged, patch_scores=geometry), sort_keys=True),
+        description=json.dumps(
+            _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry),
+            sort_keys=True,
+        ),
     )
     yield {"event": "placed", "path": str(out), **geometry}
+    inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
+    yield {"event": "row", "row": {"mean": float(inside.mean()), "lowest": float(inside.min())}}
 
 
 def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
     return channel_numbers(source, wanted) or model.source_view.numbers(taken_names(source, ()))
 
 
-def _origin(model: TrainedModel, **more: Any) -> dict[str, Any]:
+def _warn_of_pixel_size(model: TrainedModel, source: Stack) -> None:
+    trained = ((model.provenance.get("pairs") or {}).get("train") or {}).get("pixel_size_um") or {}
+    axes = [axis for axis in ("ZYX" if model.source_view.z == "volume" else "YX") if axis in trained]
+    if any(axis in source.pixel_size_um and abs(source.pixel_size_um[axis] / trained[axis] - 1) > 0.1 for axis in axes):
+        ours, theirs = (
+            " x ".join(f"{size[axis]:.4g}" for axis in axes if axis in size) for size in (source.pixel_size_um, trained)
+        )
+        warnings.warn(
+            f"The pixel size of a source is {ours} µm, that of the training was {theirs} µm; expect a poor result. "
+            "Resample the source, or correct the file if it says it wrongly.",
+            stacklevel=2,
+        )
+
+
+def _origin(model: TrainedModel, model_sha256: str | None, **more: Any) -> dict[str, Any]:
     """Where a result came from."""
     files = {name: _file(stack) for name, stack in more.items() if isinstance(stack, Stack)}
     rest = {name: value for name, value in more.items() if not isinstance(value, Stack)}
-    origin = {"napari_pix2pix": __version__, "model_sha256": model.hash(), "predicted": "image" not in files}
+    origin = {
+        "napari_pix2pix": __version__,
+        "model_sha256": model_sha256 or model.hash(),
+        "predicted": "image" not in files,
+    }
     return {**origin, **files, **rest}
 
 
 def _file(stack: Stack) -> dict[str, Any]:
-    """Its name and hash; those of the further files of its channels as `more`."""
-    said: dict[str, Any] = {"name": stack.path.name, "sha256": sha256(stack.path)}
+    """Its name, hash and axes; those of the further files of its channels as `more`."""
+    said: dict[str, Any] = {"name": stack.path.name, "sha256": sha256(stack.path), "axes": stack.axes}
     said |= {"half": stack.half} if stack.half else {}
     return said | ({"more": [_file(part) for part in stack.parts[1:]]} if stack.parts else {})
