@@ -29,7 +29,7 @@ def test_nothing_is_replaced(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"must differ; .*x\.png and .*x\.tif would both be"):
         planned(["b/x.png", "b/x.tif"], tmp_path / "out")
     with pytest.raises(ValueError, match=r"must differ; .*a\.more\.tif and .*a\.tif would both be"):
-        planned(["a.more.tif", "a.tif"], tmp_path / "out", beside=lambda result: result.with_name("a.more.tif"))
+        planned(["a.more.tif", "a.tif"], tmp_path / "out", beside=[lambda result: result.with_name("a.more.tif")])
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 20])

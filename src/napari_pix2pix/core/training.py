@@ -474,7 +474,8 @@ def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str)
         if (ours.n_channels, ours.spatial, ours.z) != (theirs.n_channels, theirs.spatial, theirs.z):
             raise ValueError(
                 f"{what} must have the channels of the others; got {theirs.n_channels} "
-                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes})."
+                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Choose others; channels in further "
+                "files are added with --validation-source-more and the like."
             )
     named = {names for names in (*pairs.source_names, *others.source_names) if names}
     if len(named) > 1 and len(set(pairs.source_names)) == 1:
