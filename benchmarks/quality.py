@@ -40,8 +40,8 @@ Pairs = tuple[core.PairedFrames, core.PairedFrames, dict[str, Any]]
 SHOWN = ("dice", "object_f1_iou50", "mae", "psnr")
 METHODS: dict[str, dict[str, Any]] = {
     "pix2pix": {},
-    "l1": {"gan_weight": 0.0},
-    "cross-entropy": {"gan_weight": 0.0, "l1_weight": 1.0},
+    "l1": {"gan_weight": 0.0, "l2_weight": 0.0},
+    "cross-entropy": {"gan_weight": 0.0, "l1_weight": 1.0, "l2_weight": 0.0},
 }
 
 
@@ -49,7 +49,7 @@ def dsb2018(data: Path) -> Pairs:
     """479 images to train on, 57 to test on: nuclei, one id each, in four kinds of light and stain."""
     folders = [data / "dsb2018" / part for part in ("train", "validation")]
     parts = [open_stacks(folder / "image", folder / "label", PairSettings()) for folder in folders]
-    settings = {"target_kind": "instances", "empty_frames": "empty", "intensity_jitter": 0.2}
+    settings = {"target_kind": "instances", "empty_frames": "empty"}
     return parts[0].frames(), parts[1].frames(), settings
 
 

@@ -272,9 +272,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 4,
         "patch_size": 128,
         "foreground_share": 0.5,
+        "l2_weight": 100.0,
         "schedule": "linear-decay",
-        "steps": 4_000,
-        "validate_every": 500,
+        "steps": 3_000,
+        "validate_every": 375,
     },
 }
 
