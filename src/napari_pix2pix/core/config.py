@@ -274,8 +274,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "foreground_share": 0.5,
         "l2_weight": 100.0,
         "schedule": "linear-decay",
-        "steps": 3_000,
-        "validate_every": 375,
+        "steps": 5_000,
+        "validate_every": 500,
     },
 }
 
