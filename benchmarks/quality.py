@@ -49,7 +49,7 @@ def dsb2018(data: Path) -> Pairs:
     """479 images to train on, 57 to test on: nuclei, one id each, in four kinds of light and stain."""
     folders = [data / "dsb2018" / part for part in ("train", "validation")]
     parts = [open_stacks(folder / "image", folder / "label", PairSettings()) for folder in folders]
-    settings = {"target_kind": "instances", "empty_frames": "empty"}
+    settings = {"target_kind": "instances", "empty_frames": "empty", "intensity_jitter": 0.2}
     return parts[0].frames(), parts[1].frames(), settings
 
 
