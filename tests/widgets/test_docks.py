@@ -45,6 +45,20 @@ def opened(viewer, dock_class):
     return dock
 
 
+def test_only_what_is_known_is_learned_from(viewer) -> None:
+    """A shape drawn on the target becomes the mask of the command; until one is chosen, everything is known."""
+    dock = opened(viewer, TrainDock)
+    assert "--valid" not in dock.request().prepare(lambda: False)
+    viewer.add_shapes([[[20, 30], [60, 90]]], shape_type="rectangle", name="known here", **PLACE)
+    assert dock.known.value is None
+    dock.known.value = viewer.layers["known here"]
+    words = dock.request().prepare(lambda: False)
+    mask = open_stack(words[words.index("--valid") + 1]).array[...]
+    assert mask.shape == viewer.layers["nuclei"].data.shape
+    assert (mask[21:60, 31:90] == 1).all()
+    assert int(mask.sum()) == pytest.approx(40 * 60, rel=0.1)
+
+
 def training(viewer, until, **changes):
     """A train dock in the middle of its work."""
     dock = opened(viewer, TrainDock)

@@ -3,10 +3,10 @@
 import dask.array
 import numpy as np
 import pytest
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 
 from napari_pix2pix.files.stacks import open_stack
-from napari_pix2pix.widgets.layers import Stopped, file_of, layer_axes, read_as
+from napari_pix2pix.widgets.layers import Stopped, file_of, known_file, layer_axes, read_as
 from widgets.conftest import write_image
 
 RANDOM = np.random.default_rng(0)
@@ -76,3 +76,31 @@ def test_writing_can_be_stopped(tmp_path) -> None:
     with pytest.raises(Stopped):
         file_of(Image(np.zeros((50, 9, 11))), tmp_path / "a.ome.tif", lambda: True)
     assert not list(tmp_path.glob("*.tif"))
+
+
+PLACED = {"scale": (0.5, 2.0), "translate": (3, -4)}
+SQUARE = np.array([[1, 2], [1, 6], [5, 6], [5, 2]])
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_a_region_is_known_where_it_was_drawn(stack: bool, tmp_path) -> None:
+    """Labels that are not 0, or what lies in a shape, on every plane of the target; the same file either way."""
+    shape = (3, 9, 11) if stack else (9, 11)
+    target = Image(RANDOM.random(shape), **{name: ((1, *value) if stack else value) for name, value in PLACED.items()})
+    shapes = Shapes([SQUARE], shape_type="rectangle", **PLACED)
+    expected = np.zeros((9, 11), bool)
+    expected[1:6, 2:7] = True
+    for layer in (shapes, Labels(expected.astype(int) * 7, **PLACED)):
+        mask = open_stack(known_file(layer, target, tmp_path / f"{layer.name}.ome.tif")).array[...]
+        assert np.array_equal(mask, np.broadcast_to(expected, shape))
+
+
+@pytest.mark.parametrize("where", [{}, {"scale": (0.5, 2.0)}])
+def test_a_region_beside_its_image_is_refused(where, tmp_path) -> None:
+    """Another scale or place would mark other pixels than were meant."""
+    target = Image(RANDOM.random((9, 11)), **PLACED)
+    with pytest.raises(ValueError, match="must lie on the pixels of its target image, 9 x 11; 'Shapes' has another"):
+        known_file(Shapes([SQUARE], **where), target, tmp_path / "known.tif")
+    with pytest.raises(ValueError, match="has another size"):
+        known_file(Labels(np.ones((9, 12), int), **PLACED), target, tmp_path / "known.tif")
+    assert not list(tmp_path.iterdir())

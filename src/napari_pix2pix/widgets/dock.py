@@ -92,9 +92,9 @@ class Dock(QWidget):
         name.setToolTip(tooltip)
         self.form.addRow(name, field)
 
-    def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer) -> LayerChoice:
-        """A list of the viewer's images and labels that follows them; `prefer` picks the one to begin with."""
-        choice = LayerChoice(self.viewer, prefer)
+    def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer, **which: Any) -> LayerChoice:
+        """A list of the viewer's layers that follows them; `prefer` and `which` as for `LayerChoice`."""
+        choice = LayerChoice(self.viewer, prefer, **which)
         self._choices.append(choice)
         self.add_row(label, choice.native, tooltip)
         return choice

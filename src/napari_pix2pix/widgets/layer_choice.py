@@ -9,11 +9,12 @@ from qtpy.QtWidgets import QWidget
 
 from napari_pix2pix.widgets.placing import MADE_HERE
 
+Kinds = tuple[type[Layer], ...]
 Prefer = Callable[[list[Layer]], Layer | None]
 
 
 class LayerChoice:
-    """One of the viewer's Image and Labels layers.
+    """One of the viewer's layers.
 
     Parameters
     ----------
@@ -21,11 +22,16 @@ class LayerChoice:
         Whose layers are offered.
     prefer
         Picks the layer to begin with; asked again when layers come and go, until the user has chosen.
+    kinds
+        Of the layers offered.
+    none
+        What stands for no layer, which can then be chosen, too.
     """
 
-    def __init__(self, viewer: Any, prefer: Prefer) -> None:
-        self._viewer, self._prefer, self._chosen = viewer, prefer, False
-        self._combo = ComboBox(choices=lambda _: offered(viewer))
+    def __init__(self, viewer: Any, prefer: Prefer, kinds: Kinds = (Image, Labels), none: str = "") -> None:
+        self._viewer, self._prefer, self._kinds, self._chosen = viewer, prefer, kinds, False
+        nothing: list[tuple[str, Layer | None]] = [(none, None)] if none else []
+        self._combo = ComboBox(choices=lambda _: nothing + [(layer.name, layer) for layer in offered(viewer, kinds)])
         self.native: QWidget = self._combo.native
         self.changed = self._combo.changed
         self.native.activated.connect(self._choose)
@@ -45,7 +51,7 @@ class LayerChoice:
         """Offer the layers that there are now."""
         before = self.value
         self._combo.reset_choices()
-        layers = offered(self._viewer)
+        layers = offered(self._viewer, self._kinds)
         self._chosen = self._chosen and before in layers
         wanted = before if self._chosen else self._prefer(layers)
         if wanted is not None:
@@ -55,9 +61,9 @@ class LayerChoice:
         self._chosen = True
 
 
-def offered(viewer: Any) -> list[Layer]:
-    """The viewer's images and labels, the undermost first."""
-    return [layer for layer in viewer.layers if isinstance(layer, Image | Labels)]
+def offered(viewer: Any, kinds: Kinds) -> list[Layer]:
+    """The viewer's layers of these kinds, the undermost first."""
+    return [layer for layer in viewer.layers if isinstance(layer, kinds)]
 
 
 def made_here(layer: Layer) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.axes import AxesPlan
@@ -105,6 +105,34 @@ def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: Fals
         channel_names=(layer.name,) if plan.n_channels == 1 else (),
     )
     return LayerFile(path, open_stack(path).axes)  # axes of length 1 are left out
+
+
+def known_file(layer: Labels | Shapes, target: Layer, path: Path) -> Path:
+    """`path`, to which the region that the layer marks is written, 1 = known, on the pixels of `target`.
+
+    A layer with fewer axes counts for every plane and time point.
+
+    Raises
+    ------
+    ValueError
+        If the layer does not lie on the target's pixels.
+    """
+    axes = "".join(axis for axis in layer_axes(target) if axis not in "CS")
+    shape = tuple(n for n, axis in zip(pixels(target).shape, layer_axes(target), strict=True) if axis in axes)
+    ends = np.zeros(layer.ndim), np.ones(layer.ndim)
+    placed, expected = (
+        np.array([one.data_to_world(np.pad(end, (one.ndim - layer.ndim, 0)))[-layer.ndim :] for end in ends])
+        for one in (layer, target)
+    )
+    marked = layer.to_labels(labels_shape=shape[-layer.ndim :]) if isinstance(layer, Shapes) else pixels(layer)
+    if layer.ndim > len(shape) or marked.shape != shape[-layer.ndim :] or not np.allclose(placed, expected):
+        raise ValueError(
+            f"A known region must lie on the pixels of its target image, {' x '.join(map(str, shape))}; {layer.name!r} "
+            "has another size, scale or place. Draw it on a layer made from that image."
+        )
+    plan, mask = AxesPlan(axes, shape), np.broadcast_to(np.asarray(marked) != 0, shape)
+    write_stack(path, plan, np.uint8, (plan.take(mask, i).astype(np.uint8) for i in range(plan.n_frames)))
+    return path
 
 
 def _own_file(layer: Layer, plan: AxesPlan) -> Stack | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import napari.viewer
+from napari.layers import Labels, Shapes
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QScrollArea, QSpinBox
 from superqt import QCollapsible
 
@@ -15,7 +16,7 @@ from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
 from napari_pix2pix.widgets.dock import Dock, Request
 from napari_pix2pix.widgets.flags import changed_flags, losses_and_figures, time_left
 from napari_pix2pix.widgets.layer_choice import first_image, first_target
-from napari_pix2pix.widgets.layers import file_of
+from napari_pix2pix.widgets.layers import file_of, known_file
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.preview import PreviewLayer
 from napari_pix2pix.widgets.settings_form import SettingsForm
@@ -52,6 +53,13 @@ class TrainDock(Dock):
             "Target image", "The layer to learn to predict, of the same size: grey values or labels", first_target
         )
         self.target.changed.connect(self._follow_target)
+        self.known = self.add_layer_choice(
+            "Known",
+            "Where the target image is known: labels (not 0) or shapes drawn on it. Nothing else is learned from",
+            lambda _: None,
+            kinds=(Labels, Shapes),
+            none="everywhere",
+        )
         self.name = QLineEdit()
         self.name.textEdited.connect(self._name_edited)
         self.add_row("Name", self.name, "Of the model; a folder of this name holds the run")
@@ -135,6 +143,7 @@ class TrainDock(Dock):
     def request(self) -> Request:
         """``train SOURCE TARGET --out RUN``."""
         source, target, device = self.source.value, self.target.value, self.device.value()
+        known = self.known.value
         if source is None or target is None:
             raise ValueError("There must be a source and a target image; open two layers of the same size first.")
         if source is target:
@@ -152,9 +161,10 @@ class TrainDock(Dock):
             remember_model(run / "model.safetensors")  # listed as soon as it is there, even if napari is closed before
             axes = ["--source-axes", files[0].axes, "--target-axes", files[1].axes]
             paths = [file.path for file in files]
-            return ["train", *paths, "--out", run, "--preset", preset, *flags, *axes, "--device", device]
+            mask = ["--valid", known_file(known, target, run / "data" / "known.ome.tif")] if known is not None else []
+            return ["train", *paths, "--out", run, "--preset", preset, *flags, *axes, *mask, "--device", device]
 
-        return Request(prepare, (source, target))
+        return Request(prepare, (source, target) if known is None else (source, target, known))
 
     def run(self) -> None:
         """Begin; errors are told."""
