@@ -18,7 +18,7 @@ UNDECIDED: dict[Objective, float] = {
 """The discriminator's loss while it cannot tell fakes from targets; that of wgan-gp has no bounds."""
 STRONG = 0.03
 """A discriminator whose loss is below this share of that has nothing left to teach."""
-ROWS = 20
+ROWS = 50
 """Of the history: how long it must be so."""
 FLAT = 0.01
 """A prediction that varies less than this share of its target is a constant."""
@@ -31,8 +31,8 @@ def discriminator_too_strong(history: Sequence[dict[str, Any]], objective: Objec
         return None
     return (
         "The discriminator tells every fake from its target, and the generator learns little from it any more. If the "
-        "predictions look wrong: lower --discriminator-weight, choose --discriminator.n-layers 1 or 2, or train with "
-        "--gan-weight 0."
+        "predictions look wrong: choose a smaller discriminator (--discriminator.n-layers 1 or 2), or train with "
+        "--gan-weight 0. Its patch scores will say little."
     )
 
 
