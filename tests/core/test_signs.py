@@ -13,7 +13,7 @@ def test_a_discriminator_that_always_knows_is_told(objective) -> None:
     assert "tells every fake from its target" in discriminator_too_strong(strong, objective)
     assert discriminator_too_strong(fair, objective) is None
     assert discriminator_too_strong(strong[1:], objective) is None
-    assert discriminator_too_strong(strong[1:] + fair[:1] * 5, objective) is None
+    assert discriminator_too_strong(strong[1:] + fair[:1] * 10, objective) is None
 
 
 def test_a_loss_without_bounds_and_no_discriminator_say_nothing() -> None:
