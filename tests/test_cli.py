@@ -801,3 +801,30 @@ def test_a_model_is_trained_further(work, tmp_path, capsys) -> None:
     assert (code, "some of its validation pairs trained the new one" in out) == (0, True)
     code, out, _ = run(capsys, *both, "--out", tmp_path / "e")
     assert (code, "On the validation pairs of the model before" in out) == (0, True)
+
+
+def test_pairs_that_judge_pass_the_doors_of_those_that_train(work, tmp_path, capsys) -> None:
+    """Masks of both in one folder, groups of their own, channels in files of their own: else one sentence."""
+    for i in range(3):
+        source, target = blobs(seed=20 + i)
+        for side, image in (("s", source), ("t", target), ("m", np.ones_like(target)), ("more", source)):
+            (tmp_path / side).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / side / f"slide1_{i}.tif", image)
+    train = ["train", tmp_path / "s" / "slide1_0.tif", tmp_path / "t" / "slide1_0.tif", *FLAGS]
+    judge = ["--validation-source", tmp_path / "s/slide1_1.tif", "--validation-target", tmp_path / "t/slide1_1.tif"]
+    code, _, error = run(capsys, *train, *judge, "--out", tmp_path / "a", "--valid", tmp_path / "m" / "slide1_0.tif")
+    assert (code, "--valid must be a folder of masks for all pairs" in error) == (2, True)
+    code, _, error = run(capsys, *train, *judge, "--out", tmp_path / "a", "--groups", "(slide.)")
+    assert (code, "must be of other groups than those that train; slide1 is in both" in error) == (2, True)
+    code, _, error = run(capsys, *train, "--out", tmp_path / "a", "--with-old-pairs")
+    assert (code, "Old pairs must be those of a model trained from files" in error) == (2, True)
+    more = ["--source-more", tmp_path / "more" / "slide1_0.tif"]
+    test = ["--test-source", tmp_path / "s/slide1_2.tif", "--test-target", tmp_path / "t/slide1_2.tif"]
+    code, _, error = run(capsys, *train, *more, *test, "--out", tmp_path / "a")
+    assert (code, "must have the channels of the others; got 1" in error) == (2, True)
+    assert not (tmp_path / "a").exists()
+    test += ["--test-source-more", tmp_path / "more/slide1_2.tif"]
+    code, out, _ = run(capsys, *train, *more, *test, "--out", tmp_path / "a", "--valid", tmp_path / "m")
+    assert (code, "test  dice" in out) == (0, True)
+    said = json.loads((tmp_path / "a" / "config.json").read_text())["provenance"]["pairs"]["test"]
+    assert said["sources"][0]["more"][0]["path"].endswith("slide1_2.tif")

@@ -9,8 +9,10 @@ from scipy import ndimage
 from napari_pix2pix.core import patches as patches_module
 from napari_pix2pix.core.encoding import Kind, fit_encoding
 from napari_pix2pix.core.pairs import PairedFrames, Region
-from napari_pix2pix.core.patches import STATISTICS, PairedPatches
+from napari_pix2pix.core.patches import STATISTICS, MixedPatches, PairedPatches
 from small import small_config
+
+RANDOM = np.random.default_rng(0)
 
 
 def patches_of(
@@ -233,3 +235,38 @@ def test_intensity_jitter_is_a_gain_and_an_offset_of_each_source_channel() -> No
     pairs = PairedFrames(labels, stack, ("TYX", "TCYX"))
     plain, jittered = (patches_of(pairs, source_kind="classes", intensity_jitter=share) for share in (0, 0.2))
     assert torch.equal(plain.batch(0).source, jittered.batch(0).source)
+
+
+def test_new_and_old_patches_take_turns() -> None:
+    """Counted over all steps every second patch is old, whatever the batch size; what is known goes with it."""
+    new, old = (PairedFrames(np.full((40, 40), value), np.eye(40), "YX") for value in (0, 1))
+    masked = PairedFrames(np.ones((40, 40)), np.eye(40), "YX", valid=np.eye(40))
+    encodings = fit_encoding([np.arange(2)[None, None]], "intensity"), fit_encoding([np.eye(40)[None]], "intensity")
+    for count in (1, 3, 4):
+        config = small_config(batch_size=count)
+        mixed = MixedPatches(*(PairedPatches(pairs, pairs.regions(), config, *encodings) for pairs in (new, old)))
+        found = torch.cat([mixed.batch(step).source[:, 0, 0, 0] for step in range(4)])
+        assert len(found) == 4 * count
+        assert (found > 0).sum() == (found < 0).sum()
+    parts = (PairedPatches(pairs, pairs.regions(), config, *encodings) for pairs in (new, masked))
+    batch = MixedPatches(*parts).batch(0)
+    assert [bool(part.all()) for part in batch.known] == [True, True, False, False]
+
+
+def test_old_volumes_of_another_depth_are_refused() -> None:
+    """A batch has one depth; the sentence names the one that fits both."""
+    volumes = [PairedFrames(*RANDOM.random((2, depth, 40, 40)), "ZYX", z="volume") for depth in (8, 4)]
+    with pytest.raises(ValueError, match=r"got 8 and 4 planes\. Choose --patch-depth 4"):
+        MixedPatches(*(patches_of(pairs) for pairs in volumes))
+
+
+def test_what_a_class_image_holds_where_nothing_is_known_is_no_class(monkeypatch) -> None:
+    """A window of a frame too large to be kept, in which only the ignored value lies."""
+    labels = np.full((64, 64), 255, np.uint8)
+    labels[:8, :8] = np.eye(8)
+    pairs = PairedFrames(RANDOM.random((64, 64)), labels, "YX", ignore=255)
+    known = np.where(labels == 255, 0, labels)
+    encodings = fit_encoding([RANDOM.random((1, 9, 9))], "intensity"), fit_encoding([known[None]], "classes")
+    monkeypatch.setattr(patches_module, "CACHE_BYTES", 100)
+    patches = PairedPatches(pairs, pairs.regions(), small_config(), *encodings)
+    assert all(torch.isfinite(patches.batch(step).target).all() for step in range(5))
