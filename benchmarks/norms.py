@@ -71,7 +71,8 @@ def errors(model: TrainedModel, test: PairedFrames, mode: str) -> tuple[float, f
         else:
             prediction = model.predict_frame(source)
         rows.append((np.abs(prediction / 255 - target / 255).mean(), dice(prediction > 127, target > 127)))
-    return tuple(float(np.mean(column)) for column in zip(*rows, strict=True))  # type: ignore[return-value]
+    error, dices = zip(*rows, strict=True)
+    return float(np.mean(error)), float(np.mean(dices))
 
 
 def mismatch(model: TrainedModel, source: np.ndarray, mode: str) -> float:

@@ -17,6 +17,8 @@ import ensure_display
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
+END_S = 8.0
+"""The docks promise that their child has ended 5 s after the last of them; a busy machine takes longer."""
 GRACE_S = 3.0
 """After an error zarr's other reads of a slice end on threads of their own; what is open after this is left open."""
 
@@ -74,7 +76,7 @@ def _nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     yield
 
     children = [child for child in process.children() if child not in children_before and not _is_helper(child)]
-    _, left = psutil.wait_procs(children, timeout=3)
+    _, left = psutil.wait_procs(children, timeout=END_S)
     named = [" ".join(_command(child)) or str(child) for child in left]
     for child in left:
         child.kill()

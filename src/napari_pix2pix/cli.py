@@ -189,7 +189,7 @@ def train(
         _require_free(out, overwrite)
         if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
             raise ValueError(f"Pairs must have both sides: give --{wrong[0]}-source and --{wrong[0]}-target.")
-        sides = {kind: Sides(*paths) if paths[0] else None for kind, paths in judges.items()}  # type: ignore[arg-type]
+        sides = {kind: Sides(paths[0], *paths[1:]) if paths[0] else None for kind, paths in judges.items()}
         trained = open_stacks(source, target, pairs or PairSettings())
         stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs)
         origin = {"path": str(from_model.resolve()), "sha256": initial.hash()} if initial and from_model else None

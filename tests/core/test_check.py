@@ -18,6 +18,7 @@ from napari_pix2pix.cli import main
 from napari_pix2pix.core.alignment import covariance_by_distance, decay_length, find_shift, phase_correlation
 from napari_pix2pix.core.check import FIELDS, check, suggest
 from napari_pix2pix.core.config import PairSettings
+from napari_pix2pix.core.encoding import labels_in_disguise
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.files.pairing import open_stacks
 from small import blobs, small_config
@@ -201,6 +202,7 @@ def disguised() -> list:
     """(what, sources, targets, a part of the warning)."""
     sources, labels = stack()
     binary = (labels > 0).astype(np.uint8)
+    own = np.stack([labels % 256, labels * 37 % 256, labels * 11 % 256], axis=-1).astype(np.uint8)
     colours = np.stack([binary * 255, binary * 90, binary * 0], axis=-1)
     bright = np.where(sources > 1500, 1500, sources)
     empty = np.where(np.arange(3)[:, None, None] == 1, 0, labels)
@@ -212,6 +214,8 @@ def disguised() -> list:
         ("labels as float", sources, labels.astype(np.float32), "look like instances stored as float32"),
         ("classes as float", sources, binary.astype(float), "look like classes stored as float64"),
         ("labels as colours", sources, colours, "The targets hold 2 colours only: labels?"),
+        ("a colour each", sources, own, "look like instances, each in a colour of its own"),
+        ("grey as colours", sources, labels.astype(np.uint8)[..., None].repeat(3, -1), "each in a colour of its own"),
         ("labels as source", binary, binary * 2, "The sources hold 2 grey values only: labels?"),
         ("classes first", binary, sources, "targets like grey values: swapped?"),
         ("objects first", labels, sources, "targets like grey values: swapped?"),
@@ -228,6 +232,13 @@ def test_what_deserves_a_look_is_warned_of(sources, targets, sentence) -> None:
     report = check(sources, targets, axes)
     assert report["usable"]
     assert [sentence in text for text in report["warnings"]] == [True]
+
+
+def test_photographs_are_no_labels() -> None:
+    """Not even small ones, in which hardly two pixels have the same colour, nor dark ones of few colours."""
+    photograph = skimage.data.immunohistochemistry()
+    for image in (photograph, photograph[:40, :40], photograph // 16, photograph[..., :1].repeat(3, -1) // 8):
+        assert labels_in_disguise([np.moveaxis(image, -1, 0)]) is None
 
 
 @pytest.mark.parametrize("quality", [50, 75, 95])

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from napari_pix2pix import core
 from napari_pix2pix.core.encoding import fit_encoding
 from napari_pix2pix.core.methods.pix2pix import networks
-from napari_pix2pix.core.model import SourceView, TrainedModel
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.source_view import SourceView
 from small import blobs, small_config
 
 

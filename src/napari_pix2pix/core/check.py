@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_pix2pix.core.alignment import Alignment
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.config import Config, DiscriminatorConfig
-from napari_pix2pix.core.encoding import fit_encoding, guess_kind
+from napari_pix2pix.core.encoding import fit_encoding, guess_kind, labels_in_disguise
 from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.networks.receptive_field import fold
 from napari_pix2pix.core.pairs import PairedFrames, StackAxes, Windows, settle_empty_frames
@@ -326,10 +326,8 @@ def _labels_in_disguise(side: str, images: Sequence[NDArray[Any]], n_colours: in
         ]
     if n_colours <= FEW_COLOURS and side == "source":
         return [f"The sources hold {n_colours} grey values only: labels? Then give --source-kind classes."]
-    if side == "target" and len(first) == 1 and all((image == np.rint(image)).all() for image in images):
-        kind = guess_kind(image.astype(np.int64) for image in images)
-        if kind != "intensity":
-            return [f"The targets look like {kind} stored as {first.dtype}: labels? Then give --target-kind {kind}."]
+    if side == "target" and (sentence := labels_in_disguise(images)):
+        return [sentence]
     return []
 
 

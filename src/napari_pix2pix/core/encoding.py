@@ -17,6 +17,8 @@ Kind = Literal["intensity", "classes", "instances"]
 LIMIT = 0.9
 """Encoded targets lie in [-0.9, 0.9], which tanh can reach."""
 MOST_CLASSES = 16
+MOST_COLOURS = 0.01
+"""A colour image with more colours for each pixel is none of labels."""
 HEAVIEST = 10.0
 """No class weighs more than this; all classes together weigh as much as without weights."""
 
@@ -167,6 +169,29 @@ def guess_kind(targets: Iterable[NDArray[Any]]) -> Kind:
     if n_labels and n_single >= 0.9 * n_labels:
         return "instances"
     return "classes" if len(values) <= MOST_CLASSES else "intensity"
+
+
+def labels_in_disguise(targets: Sequence[NDArray[Any]]) -> str | None:
+    """What to do where targets (C, [Z,] Y, X) taken for intensities look like labels stored as float or as colours."""
+    first = targets[0]
+    if len(first) == 1:
+        if any((image != np.rint(image)).any() for image in targets):
+            return None
+        kind = guess_kind(image.astype(np.int64) for image in targets)
+        return (
+            None
+            if kind == "intensity"
+            else f"The targets look like {kind} stored as {first.dtype}: labels? Then give --target-kind {kind}."
+        )
+    if len(first) == 3 and first.dtype == np.uint8:
+        colours = [np.tensordot([2**16, 2**8, 1], image.astype(np.int64), 1)[None] for image in targets]
+        few = all(np.unique(image).size <= image.size * MOST_COLOURS for image in colours)
+        if few and guess_kind(colours) == "instances":
+            return (
+                "The targets look like instances, each in a colour of its own: labels? Then store a whole number for "
+                "each, in one channel."
+            )
+    return None
 
 
 def fit_encoding(

@@ -12,9 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from napari_pix2pix.core.axes import AxesPlan, ZMode
+from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.config import Config, validated
 from napari_pix2pix.core.devices import pick_device
 from napari_pix2pix.core.encoding import Encoding
@@ -24,6 +23,7 @@ from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
 from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.source_view import SourceView
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.tiles import TilePlan
 
@@ -31,68 +31,6 @@ OUTSIDE = 0.1
 """The share of an image's pixels beyond the training range from which on a warning is given."""
 ONE_PIECE = 2048
 """A frame up to this side runs in one piece unless a tile size is asked for; larger ones in tiles of this size."""
-
-
-class SourceView(BaseModel):
-    """How frames are taken from a source.
-
-    Parameters
-    ----------
-    channels
-        The numbers of the channels taken in training; empty: all.
-    of_channels
-        Out of how many.
-    colours
-        Whether they were the colours of an RGB image.
-    z
-        How planes are taken.
-    names
-        What the channels taken were called; empty where the files did not say, or not all the same.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    channels: tuple[int, ...] = ()
-    of_channels: int = 1
-    colours: bool = False
-    z: ZMode = "frame"
-    names: tuple[str, ...] = ()
-
-    @property
-    def pairs_z(self) -> Literal["frame", "channels", "volume"]:
-        """How pairs for this model take their planes, as in `PairedFrames`."""
-        return "frame" if self.z == "frame" else "volume" if self.z == "volume" else "channels"
-
-    @classmethod
-    def of(cls, plan: AxesPlan, names: Sequence[tuple[str, ...]] = ((),)) -> "SourceView":
-        """The view that `plan` takes; `names` are those of the channels taken, for each training source."""
-        repeated = len(set(plan.channels)) < len(plan.channels)  # a grey image among colour images
-        total = plan.length("C") * plan.length("S")
-        return cls(
-            channels=() if repeated else plan.channels,
-            of_channels=total,
-            colours=repeated or plan.channel_axis == "S",
-            z=plan.z,
-            names=names[0] if len(set(names)) == 1 and all(names[0]) else (),
-        )
-
-    def numbers(self, names: Sequence[str]) -> tuple[int, ...]:
-        """The numbers of the model's channels in a source whose channels have these names.
-
-        Empty where names do not tell: channels are then taken by number, with a warning where names contradict.
-        """
-        if self.names and all(names.count(name) == 1 for name in self.names):
-            return tuple(names.index(name) for name in self.names)
-        taken = [names[i] for i in self.channels] if self.channels and len(names) == self.of_channels else list(names)
-        if len(taken) == len(self.names) and any(
-            name and name != own for name, own in zip(taken, self.names, strict=True)
-        ):
-            warnings.warn(
-                f"The model was trained on channels called {', '.join(self.names)}; they are taken by number from this "
-                f"source, where they are called {', '.join(taken)}. Choose them (--source-channels) if that is wrong.",
-                stacklevel=3,
-            )
-        return ()
 
 
 @dataclass

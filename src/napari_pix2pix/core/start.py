@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from napari_pix2pix.core.config import Config, validated
-from napari_pix2pix.core.encoding import Encoding, fit_encoding, guess_kind
+from napari_pix2pix.core.encoding import Encoding, fit_encoding, guess_kind, labels_in_disguise
 from napari_pix2pix.core.model import OUTSIDE, TrainedModel
 from napari_pix2pix.core.pairs import PairedFrames, Windows
 from napari_pix2pix.core.run_folder import RunFolder
@@ -26,7 +26,7 @@ AS_TRAINED = (
 )
 """Settings that a training which starts from a model cannot change."""
 LOOKED_AT = 16
-"""Frames whose grey values are held against what the model was trained on."""
+"""Frames whose grey values are looked at, to warn of what is odd."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,10 @@ class Start:
         every_class = Windows(pairs.source, pairs.regions()) if config.source_kind == "classes" else sources
         kind = guess_kind(targets) if config.target_kind == "auto" else config.target_kind
         taught = pairs.regions() if kind == "classes" else split.train  # every class has a channel
+        if kind == "intensity" and config.target_kind == "auto":
+            some = split.train[:: max(1, len(split.train) // LOOKED_AT)]
+            if sentence := labels_in_disguise(Windows(pairs.target, some)):
+                warnings.warn(sentence, stacklevel=2)
         return (
             fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0),
             fit_encoding(

@@ -22,12 +22,13 @@ from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
-from napari_pix2pix.core.model import SourceView, TrainedModel, load_model
+from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.patches import STATISTICS, MixedPatches, PairedPatches, Patches
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.signs import discriminator_too_strong, generator_collapsed
+from napari_pix2pix.core.source_view import SourceView
 from napari_pix2pix.core.split import Split, split_pairs, windows_of, without_seen
 from napari_pix2pix.core.start import Start
 from napari_pix2pix.core.tensor_files import under, write_tensors

@@ -140,8 +140,10 @@ def open_pairs(
                     _read_through(stack)
             pairs[name] = pair
         except (ValueError, OSError) as error:
-            if not skip_bad or len(named) == 1:
+            if len(named) == 1:
                 raise
+            if not skip_bad:
+                raise ValueError(f"{error} Or use the other pairs: --skip-bad.") from error
             skipped[name] = f"{name} is left out: {error}"
     if not pairs:
         raise ValueError(
