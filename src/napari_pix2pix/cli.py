@@ -190,10 +190,11 @@ def train(
         if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
             raise ValueError(f"Pairs must have both sides: give --{wrong[0]}-source and --{wrong[0]}-target.")
         sides = {kind: Sides(paths[0], *paths[1:]) if paths[0] else None for kind, paths in judges.items()}
-        trained = open_stacks(source, target, pairs or PairSettings())
+        trained = open_stacks(source, target, pairs or PairSettings()).without_bad()
         stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs)
         origin = {"path": str(from_model.resolve()), "sha256": initial.hash()} if initial and from_model else None
-        yield from told(stacks.train)
+        for some in filter(None, (stacks.train, stacks.validation, stacks.test)):
+            yield from told(some)
 
     from napari_pix2pix import core
 

@@ -252,7 +252,7 @@ class PairSettings(Settings):
     """The frames that are annotated, counted from 0 over all pairs that train; default: all. Validation and test pairs
     of their own are taken as annotated."""
     skip_bad: bool = False
-    """Leave out files that cannot be read, and name them, instead of stopping."""
+    """Leave out pairs that cannot be read, differ in size or hold NaN, and name them, instead of stopping."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {

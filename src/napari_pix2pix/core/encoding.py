@@ -200,7 +200,6 @@ def fit_encoding(
     normalization: NormalizationConfig | None = None,
     *,
     limit: float = LIMIT,
-    rare_classes_weigh: bool = False,
     known: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Encoding:
     """The encoding of these training images (C, [Z,] Y, X), its kind guessed if ``auto``.
@@ -244,9 +243,11 @@ def fit_encoding(
                 f"Images of classes must have at most {MOST_CLASSES} labels; got more. "
                 "Choose the kind instances or intensity."
             )
-    weights: tuple[float, ...] = ()
-    if rare_classes_weigh:
-        shares = np.array([counts[value] for value in sorted(counts)]) / sum(counts.values())
-        weights = tuple(np.minimum(1 / (len(shares) * shares), HEAVIEST).tolist())
     dtype = common_dtype(dtypes, min(counts), max(counts))
-    return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)), weights=weights)
+    return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)))
+
+
+def rare_weights(images: Iterable[NDArray[Any]], classes: Sequence[int]) -> tuple[float, ...]:
+    """What an error on a pixel of each class weighs, if one over its share of these pixels: at most `HEAVIEST`."""
+    counts = np.sum([[np.count_nonzero(image == value) for value in classes] for image in images], axis=0)
+    return tuple((1 / np.maximum(len(classes) * counts / counts.sum(), 1 / HEAVIEST)).tolist())
