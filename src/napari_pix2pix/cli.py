@@ -273,7 +273,9 @@ def predict(
     seed_threshold: Annotated[
         float | None, Parameter(help="Instances: an object starts where the depth exceeds this share. Default: 0.5.")
     ] = None,
-    min_size: Annotated[int | None, Parameter(help="Instances: smaller objects are dropped, px. Default: 10.")] = None,
+    min_size: Annotated[
+        int | None, Parameter(help="Instances: smaller objects are dropped, px. Default: the model's.")
+    ] = None,
     keep_maps: Annotated[
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,

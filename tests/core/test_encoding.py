@@ -110,3 +110,18 @@ def test_what_is_not_known_does_not_count() -> None:
     known = labels[0] < 7
     assert fit_encoding([labels], "classes", known=[known]).classes == (0, 1)
     assert fit_encoding([labels * 30], "intensity", known=[known]).normalization.high == (30.0,)
+
+
+def test_the_smallest_object_is_learned() -> None:
+    """What is smaller than nearly all objects that train is dropped; small ones that are usual stay."""
+    labels = np.zeros((1, 200, 200), np.uint16)
+    for i in range(100):
+        y, x = divmod(i, 10)
+        labels[0, 20 * y : 20 * y + 3, 20 * x : 20 * x + 3] = i + 1
+    encoding = fit_encoding([labels], "instances")
+    assert encoding.min_size == 9
+    maps = encoding.encode(labels)
+    maps[:, :3, :3] = -0.9
+    maps[:, 1, 1] = 0.9
+    assert encoding.decode(maps).max() == 99
+    assert fit_encoding([labels * 0], "instances").min_size == 10

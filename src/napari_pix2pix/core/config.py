@@ -274,8 +274,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "foreground_share": 0.5,
         "l2_weight": 100.0,
         "schedule": "linear-decay",
-        "steps": 5_000,
-        "validate_every": 500,
+        "steps": 6_400,
+        "validate_every": 800,
     },
 }
 

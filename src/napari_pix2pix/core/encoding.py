@@ -19,6 +19,8 @@ LIMIT = 0.9
 MOST_CLASSES = 16
 MOST_COLOURS = 0.01
 """A colour image with more colours for each pixel is none of labels."""
+SMALLEST = 0.01
+"""This share of the objects that train may be smaller than the smallest that is predicted; too few do not tell."""
 HEAVIEST = 10.0
 """No class weighs more than this; all classes together weigh as much as without weights."""
 
@@ -44,7 +46,8 @@ class Encoding(BaseModel):
     seed_threshold
         Instances: a region where the predicted distance exceeds this share starts an object.
     min_size
-        Instances: smaller objects are dropped, in pixels.
+        Instances: smaller objects are dropped, in pixels; where a hundred objects or more train, one in a hundred of
+        them is smaller.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -231,7 +234,11 @@ def fit_encoding(
     if any(image.min() < 0 for image in images):
         raise ValueError(f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them.")
     if kind == "instances":
-        return Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))
+        found = Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))
+        sizes = np.concatenate([np.unique(values[values > 0], return_counts=True)[1] for values in pixels()])
+        if len(sizes) < 1 / SMALLEST:
+            return found
+        return found.model_copy(update={"min_size": int(np.quantile(sizes, SMALLEST, method="lower"))})
     counts: dict[int, int] = {}
     dtypes = set()
     for values in pixels():
