@@ -56,6 +56,25 @@ def test_killed_at_random_moments_equals_never_interrupted(tmp_path, more: str) 
     assert not list((tmp_path / "killed").glob(".checkpoint*"))
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("launcher", [[], ["torch.distributed.run", "--nproc-per-node", "2", "-m"]])
+def test_two_processes_train_what_one_trains(tmp_path, launcher: list[str]) -> None:
+    """With the batch, its statistics and its dropout shared, the weights are those of one process but for rounding."""
+    for name, image in zip(("source", "target"), blobs((160, 200)), strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image)
+    flags = " ".join(SMALL_FLAGS).replace("--batch-size 2", "--batch-size 4 --precision float32").split()
+    train = ["napari_pix2pix", "train", "source.tif", "target.tif", *flags]
+    for name, before, more in (("one", [], []), ("two", launcher, ["--devices", "2"])):
+        words = [sys.executable, "-m", *before, *train, "--out", name, *more]
+        done = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("No room for calibration pairs") == 1  # the first process speaks for all
+    one, two = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.timeout(900)
 def test_the_demo_beats_its_baselines(tmp_path) -> None:
     """One command trains, predicts, scores and judges, and is better than what a grey value alone can tell."""

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -160,6 +161,8 @@ def train(
     test_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
     test_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
     device: Device = "auto",
+    devices: Annotated[int, Parameter(help="Train on so many devices at once, which share each batch.")] = 1,
+    num_nodes: Annotated[int, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
     overwrite: Overwrite = False,
 ) -> Events:
     """Train a model on pairs of images."""
@@ -197,6 +200,7 @@ def train(
             yield from told(some)
 
     from napari_pix2pix import core
+    from napari_pix2pix.core.processes import number
 
     reports = core.train(
         stacks.train.frames(),
@@ -209,8 +213,13 @@ def train(
         resume=resume is not None,
         overwrite=overwrite,
         device=device,
+        devices=devices,
+        num_nodes=num_nodes,
         provenance={**stacks.provenance(), "initial": origin},
     )
+    if number() > 0:  # the first process speaks for all
+        deque(reports, maxlen=0)
+        sys.exit(DONE)
     yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
     yield _trained(out / "model.safetensors", initial, device)

@@ -464,3 +464,18 @@ def test_classes_are_weighed_by_what_trains(tmp_path) -> None:
     assert 0 < len(trained) < 8
     share = target[trained].mean()
     np.testing.assert_allclose(last.model.target_encoding.weights, (0.5 / (1 - share), 0.5 / share))
+
+
+@pytest.mark.parametrize(
+    ("changes", "devices", "sentence"),
+    [
+        ({"batch_size": 3}, 2, "3 patches are not by 2"),
+        ({"generator": {"levels": 3, "base_channels": 8, "norm": "batch-renorm"}}, 2, "batch-renorm sees that of one"),
+        ({}, 0, "at least 1; got 0 and 1"),
+    ],
+)
+def test_what_processes_cannot_share_is_told(tmp_path, changes, devices, sentence) -> None:
+    """Before any process is started, and without leaving a run."""
+    with pytest.raises(ValueError, match=sentence):
+        core.train(PAIRS, small_config(**changes), out=tmp_path / "run", device="cpu", devices=devices)
+    assert not (tmp_path / "run").exists()

@@ -46,8 +46,8 @@ class Start:
     seen
         What trained that model, and those it was made from: likewise.
     machine
-        On what an earlier run computed: ``device``, ``threads``, ``precision``. Another number of threads would change
-        the sums.
+        On what an earlier run computed: ``device``, ``threads``, ``precision``, ``processes``. Another number of
+        threads or processes would change the sums.
     """
 
     config: Config
@@ -99,7 +99,7 @@ class Start:
             (validated(Encoding, plan["source_encoding"]), validated(Encoding, plan["target_encoding"])),
             old_regions=told.get("old_regions", []),
             seen=told.get("seen", []),
-            machine={name: told[name] for name in ("device", "threads", "precision")},
+            machine={name: told[name] for name in ("device", "threads", "precision", "processes") if name in told},
         )
 
     def encode(self, pairs: PairedFrames, split: Split) -> tuple[Encoding, Encoding]:
