@@ -1,18 +1,17 @@
 """The best, the median and the worst images of an evaluation, predicted once more so that none had to be kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.evaluation import HEADLINES
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.pairs import PairedFrames, Region
 from napari_pix2pix.core.patch_scores import PatchScores
 
-RANKED_BY = {"object_f1_iou50": True, "dice": True, "mae": False}
-"""The figures that rank images, the first that there is, and whether higher is better."""
 MOST = 7
 """Examples: enough to see the worst, few enough to look at."""
 Place = Literal["worst", "median", "best"]
@@ -50,19 +49,10 @@ class Example:
     why_no_scores: str = ""
 
 
-def ranked(files: Sequence[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
-    """The figure that ranks images, and their rows from the worst to the best; rows without that figure are left out.
-
-    Raises
-    ------
-    ValueError
-        If there is no such figure.
-    """
-    for name, higher_is_better in RANKED_BY.items():
-        if files and name in files[0]:
-            rows = [row for row in files if row[name] is not None]
-            return name, sorted(rows, key=lambda row: row[name] if higher_is_better else -row[name])
-    raise ValueError(f"Images must have one of {', '.join(RANKED_BY)} to be ranked; got none of them.")
+def ranked(report: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """The figure that ranks images, and the rows of ``files`` that have it, from the worst to the best."""
+    name = HEADLINES[report["kind"]]
+    return name, [row for row in report["files"] if row[name] is not None]
 
 
 def choose(n: int, most: int = MOST) -> dict[int, Place]:
@@ -87,7 +77,6 @@ def examples(
     report: dict[str, Any],
     pairs: PairedFrames,
     model: TrainedModel | None = None,
-    regions: Sequence[Region] | None = None,
     most: int = MOST,
 ) -> Iterator[Example]:
     """The worst, median and best images of `report`, what `evaluate` found for `pairs`; one after another.
@@ -100,13 +89,11 @@ def examples(
         Sources and targets; without a model, predictions and targets.
     model
         What predicts; None: the sources of `pairs` are the predictions.
-    regions
-        Of the pairs, those that were evaluated; None: all.
     most
         How many.
     """
-    _, rows = ranked(report["files"])
-    by_name = {pairs.name(region.frame): region for region in (regions or pairs.regions())}
+    _, rows = ranked(report)
+    by_name = {pairs.name(region.frame): region for region in pairs.regions()}
     for index, place in choose(len(rows), most).items():
         region = by_name[rows[index]["name"]]
         frame, window = region.frame, region.window

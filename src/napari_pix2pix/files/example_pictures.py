@@ -28,7 +28,7 @@ PALETTE = np.array(
     np.uint8,
 )
 PALETTE = np.concatenate([PALETTE, PALETTE * 0.6, [(255, 255, 255)]]).astype(np.uint8)
-RIGHT, MISSING, INVENTED, CONFUSED = (110, 110, 110), (213, 94, 0), (86, 180, 233), (240, 228, 66)
+RIGHT, BORDER, MISSING, INVENTED, CONFUSED = (120, 120, 120), (70, 70, 70), (213, 94, 0), (86, 180, 233), (240, 228, 66)
 STAINS = np.array([(1, 0, 1), (0, 1, 0), (0, 0.4, 1)])
 """Magenta, green and blue for channels that are no colours."""
 
@@ -267,17 +267,33 @@ def label_colours(labels: NDArray[Any], kind: Kind, classes: Sequence[int]) -> I
     return pixels
 
 
+def _shared(
+    prediction: NDArray[Any], target: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.intp], NDArray[Any], NDArray[np.intp]]:
+    """Pixels that predicted (rows) and true labels (columns) share; then the labels and their places, of either."""
+    ids, found = np.unique(prediction, return_inverse=True)
+    names, true = np.unique(target, return_inverse=True)
+    counts = np.bincount(found.ravel() * len(names) + true.ravel(), minlength=len(ids) * len(names))
+    return counts.reshape(len(ids), len(names)), ids, found, names, true
+
+
 def named_alike(prediction: NDArray[Any], target: NDArray[Any]) -> NDArray[np.int64]:
     """The predicted objects (Y, X), each with the id of the target's object that it covers most, so that both match."""
-    ids, dense = np.unique(prediction, return_inverse=True)
-    names, true = np.unique(target, return_inverse=True)
-    shared = np.zeros((len(ids), len(names)), np.int64)
-    np.add.at(shared, (dense.ravel(), true.ravel()), 1)
+    shared, ids, found, names, _ = _shared(prediction, target)
     shared[:, names == 0] = 0
-    best = np.where(shared.any(axis=1), names[shared.argmax(axis=1)], ids)
+    best = np.where(shared.any(axis=1), names[shared.argmax(axis=1)], ids).astype(np.int64)
     best[ids == 0] = 0
-    renamed: NDArray[np.int64] = best[dense].reshape(prediction.shape).astype(np.int64)
+    renamed: NDArray[np.int64] = best[found].reshape(prediction.shape)
     return renamed
+
+
+def _matched(prediction: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where predicted, and where true objects (Y, X) have a match of the other side: an IoU above one half."""
+    shared, ids, found, names, true = _shared(prediction, target)
+    union = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0) - shared
+    matches = (shared > 0.5 * union) & np.logical_and.outer(ids != 0, names != 0)
+    a, b = matches.any(axis=1)[found], matches.any(axis=0)[true]
+    return a.reshape(prediction.shape), b.reshape(target.shape)
 
 
 def label_errors(found: Cut, kind: Kind, classes: Sequence[int]) -> Image:
@@ -287,9 +303,15 @@ def label_errors(found: Cut, kind: Kind, classes: Sequence[int]) -> Image:
     background = classes[0] if kind == "classes" and len(classes) else 0
     present, true = prediction != background, target != background
     pixels = np.zeros((*target.shape, 3), np.uint8)
-    pixels[present & true] = RIGHT
     if kind == "classes":
+        pixels[present & true] = RIGHT
         pixels[present & true & (prediction != target)] = CONFUSED
+    else:
+        matched = _matched(np.where(example.known, prediction, 0), np.where(example.known, target, 0))
+        pixels[(present & matched[0]) | (true & matched[1])] = BORDER
+        pixels[present & true & matched[0] & matched[1]] = RIGHT
+        present, true = present & ~matched[0], true & ~matched[1]
+        pixels[present & true] = CONFUSED
     pixels[true & ~present] = MISSING
     pixels[present & ~true] = INVENTED
     return _hidden(pixels, example.known)
@@ -298,7 +320,10 @@ def label_errors(found: Cut, kind: Kind, classes: Sequence[int]) -> Image:
 def error_legend(kind: Kind, classes: Sequence[int]) -> list[tuple[str, str]]:
     """Colour and meaning of each colour in a label error picture."""
     named = [(RIGHT, "right"), (MISSING, "missing"), (INVENTED, "invented")]
-    if kind == "classes" and len(classes) > 2:
+    if kind == "instances":
+        named[0] = RIGHT, "an object that matches (IoU above 0.5)"
+        named += [(BORDER, "its border differs"), (CONFUSED, "objects that overlap, but do not match")]
+    elif len(classes) > 2:
         named.append((CONFUSED, "another class"))
     return [(css(colour), name) for colour, name in named]
 

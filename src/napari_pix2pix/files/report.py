@@ -1,6 +1,7 @@
 """An evaluation as one HTML file that opens from disk in any browser and asks no network for anything."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 
 from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.encoding import Kind
-from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER
+from napari_pix2pix.core.evaluation import HEADLINES, HIGHER_IS_BETTER
 from napari_pix2pix.core.examples import Example, choose, ranked
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.files import example_pictures as pictures
@@ -25,13 +26,29 @@ MOST_ROWS = 300
 TITLES = {
     "mae": ("mean absolute error", "grey values; 0 is perfect"),
     "rmse": ("root mean squared error", "grey values; 0 is perfect"),
-    "psnr": ("peak signal-to-noise ratio", "dB; higher is better"),
+    "nrmse": ("normalised RMSE", "as a share of the range; 0 is perfect"),
+    "psnr": ("peak signal-to-noise ratio", "dB; higher is better, blur is rewarded"),
     "pearson": ("Pearson correlation", "of pixels; 1 is perfect"),
+    "spearman": ("Spearman correlation", "of the ranks of pixels; 1 is perfect"),
+    "ssim": ("SSIM", "1 is perfect; misleads where images are mostly dark"),
     "dice": ("Dice", "share of overlap; 1 is perfect"),
     "iou": ("IoU", "overlap over union; 1 is perfect"),
+    "pixel_accuracy": ("pixel accuracy", "share of pixels that are right"),
+    "class_accuracy": ("class accuracy", "mean over classes of the share that is found"),
+    "class_iou": ("class IoU", "mean over all classes"),
     "object_f1_iou50": ("object F1 at IoU 0.5", "objects found that overlap by more than half; 1 is perfect"),
+    "object_ap_iou50": ("object average precision at IoU 0.5", "matches among all objects, found or true; 1 is perfect"),
+    "merges": ("merges", "true objects taken together, per image"),
+    "splits": ("splits", "true objects taken apart, per image"),
+    "adapted_rand_error": ("adapted Rand error", "0 is perfect"),
+    "variation_of_information": ("variation of information", "0 is perfect"),
 }
 """By the name of a figure: its name for people, and what it means."""
+PLOTTED = ("mae", "psnr", "pearson", "dice", "iou", "pixel_accuracy", "object_f1_iou50", "object_ap_iou50")
+"""Figures that are drawn beside the baselines'."""
+OVER_IOU = re.compile(r"object_(\w+)_iou(\d+)")
+OBJECTS = {"f1": "F1", "ap": "average precision", "precision": "precision", "recall": "recall"}
+FOREGROUND = "_foreground"
 PAIRS = {
     "test": "test pairs: they neither trained the model nor chose it, so their figures may be quoted",
     "validation": "validation pairs: they chose which weights were kept, so their figures flatter the model a little; "
@@ -54,8 +71,6 @@ class Content:
         The exact command that wrote it.
     report
         What `evaluate` found; None: there were no pairs to judge by.
-    kind
-        Of the target.
     model
         What was judged; None: any tool's predictions.
     examples
@@ -75,7 +90,6 @@ class Content:
     title: str
     command: str
     report: dict[str, Any] | None = None
-    kind: Kind = "intensity"
     model: TrainedModel | None = None
     examples: Iterable[Example] = ()
     card: Sequence[tuple[str, str]] = ()
@@ -141,16 +155,12 @@ def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
     if report is not None:
         yield "Figures", _figures(content, report)
         yield "Images", _examples(content, report)
+        yield "Kinds of error", _errors(report, _channels(content, report))
+        yield "Objects", _objects(report, _channels(content, report))
         yield "All images", _all_images(report)
     if content.history:
-        yield "Training", tag(
-            "figure",
-            Html(figures.training_curves(content.history)),
-            tag("figcaption", "Losses, and figures of the validation pairs, over the steps of the training."),
-            class_="drawn",
-            role="img",
-            aria_label="Curves of the losses and of the validation figures over the steps.",
-        )
+        said = "Losses, and figures of the validation pairs, over the steps of the training."
+        yield "Training", _drawn(figures.training_curves(content.history), said)
     if content.card:
         yield "Model", table(["", ""], [list(line) for line in content.card], "The model's card", "card")
     if model is not None:
@@ -173,7 +183,7 @@ def _summary(content: Content) -> Html:
     n, seen = report["n"], bool(report.get("seen"))
     sentences: list[Html | str] = []
     if seen:
-        text = "The model has seen some of these images in training: figures in red say nothing about new images."
+        text = "The model has seen some of these images: the figures in red do not say how it does on new ones."
         sentences.append(tag("strong", text, class_="seen"))
     judged = f"{n} image{'s' * (n != 1)}"
     if content.model is None:
@@ -183,13 +193,16 @@ def _summary(content: Content) -> Html:
     if n == 1:
         sentences.append(f"One image: {ALONE}, and has no interval.")
     sentences += _verdicts(report)
-    name, rows = ranked(report["files"])
+    name, rows = ranked(report)
     if len(rows) > 1:
         sentences.append(
-            f"The worst image is {rows[0]['name']} ({_name(name)} {number(rows[0][name])}), the best "
-            f"{rows[-1]['name']} ({number(rows[-1][name])}): look at them below before you trust a mean."
+            f"The worst image is {rows[0]['name']} ({number(rows[0][name])}), the best {rows[-1]['name']} "
+            f"({number(rows[-1][name])}): look at them below before you trust a mean."
         )
-    sentences += content.remarks
+    names = _channels(content, report)
+    for channel, called in zip(report.get("objects", ()), names, strict=False):
+        sentences.append((f"{called}: " if len(names) > 1 else "") + channel["sentence"])
+    sentences += [*report.get("remarks", ()), *content.remarks]
     if content.skipped:
         sentences.append(f"{len(content.skipped)} pair{'s were' if len(content.skipped) > 1 else ' was'} left out:")
     return tag(
@@ -201,52 +214,96 @@ def _summary(content: Content) -> Html:
 
 
 def _verdicts(report: dict[str, Any]) -> list[str]:
-    """What the figure that ranks images is on average, and whether a baseline comes near."""
-    name, _ = ranked(report["files"])
-    metrics, baselines = report["metrics"], report["baselines"]
-    sentences = []
-    if metrics[name]["value"] is not None:
-        title, meaning = TITLES.get(name, (name, ""))
-        mean = "On average, " if report["n"] > 1 else ""
-        interval = f" (95 % interval {_range(metrics[name])})" if metrics[name]["low"] is not None else ""
-        said = f"{mean}{title} is {number(metrics[name]['value'])}{interval}: {meaning}."
-        sentences.append(said[0].upper() + said[1:])
-    shared = next(
-        (key for key in HIGHER_IS_BETTER if key in metrics and any(key in found for found in baselines.values())), None
-    )
-    if shared is None or metrics[shared]["value"] is None:
-        return sentences
-    sign = 1 if HIGHER_IS_BETTER[shared] else -1
+    """What the headline is on average, and whether a baseline comes near."""
+    name = HEADLINES[report["kind"]]
+    ours, sign = report["metrics"][name], 1 if HIGHER_IS_BETTER[name] else -1
+    if ours["value"] is None:
+        return []
+    title, meaning = TITLES[name]
+    mean = "on average, " if report["n"] > 1 else ""
+    interval = f" (95 % interval {_range(ours)})" if ours["low"] is not None else ""
+    said = f"{mean}{title} is {number(ours['value'])}{interval}: {meaning}."
+    sentences = [said[0].upper() + said[1:]]
     rivals = {
-        who: found[shared]
-        for who, found in baselines.items()
-        if shared in found and found[shared]["value"] is not None
+        who: found[name] for who, found in report["baselines"].items() if found.get(name, {}).get("value") is not None
     }
     if not rivals:
         return sentences
     who = max(rivals, key=lambda rival: sign * rivals[rival]["value"])
-    ours, theirs = metrics[shared], rivals[who]
+    theirs = rivals[who]
     near, far = ("low", "high") if sign > 0 else ("high", "low")
     if sign * (ours["value"] - theirs["value"]) <= 0:
-        verdict = "is no worse than the model: this training was not worth it yet"
+        verdict = "no worse than that: this training was not worth it yet"
     elif ours[near] is None or theirs[far] is None:
-        verdict = "is worse than the model; whether by chance, one image cannot tell"
+        verdict = "worse; whether by chance, one image cannot tell"
     elif sign * (ours[near] - theirs[far]) > 0:
-        verdict = "is clearly worse than the model: the intervals do not overlap"
+        verdict = "clearly worse: the intervals do not overlap"
     else:
-        verdict = "is worse than the model, but the intervals overlap"
-    sentences.append(
-        f"The best baseline, {who}, reaches {_name(shared)} {number(theirs['value'])} where the model reaches "
-        f"{number(ours['value'])}; it {verdict}."
-    )
-    return sentences
+        verdict = "worse, but the intervals overlap"
+    return [*sentences, f"The best baseline, {who}, reaches {number(theirs['value'])}, {verdict}."]
 
 
 def _figures(content: Content, report: dict[str, Any]) -> Html:
-    seen = bool(report.get("seen"))
-    metrics, baselines = report["metrics"], report["baselines"]
+    seen, several = bool(report.get("seen")), report["n"] > 1
+    metrics, baselines, ceiling = report["metrics"], report["baselines"], report.get("ceiling", {})
     columns = {"predictions" if content.model is None else "model": metrics, **baselines}
-    names = list(dict.fromkeys(name for found in columns.values() for name in found))
+    beside = columns | ({"ceiling": ceiling["metrics"]} if ceiling.get("n") else {})
+    over = report.get("intervals", {"over": "images"})["over"]
+    caption = (
+        f"Means over {report['n']} {report['kind_of_pairs']} images, with 95 % bootstrap intervals over {over}"
+        if several
+        else f"Figures {ALONE}"
+    )
+    names = [name for name in dict.fromkeys(name for found in columns.values() for name in found)]
+    headlines = [name for name in names if name in TITLES]
+    further = [name for name in names if name not in TITLES and not OVER_IOU.fullmatch(name)]
+    parts = [_metrics(headlines, beside, caption, seen)]
+    notes = []
+    if baselines:
+        notes.append(
+            f"{' and '.join(baselines)} need no network and are fitted on these very pairs, which favours them: a model "
+            "worth its training is clearly better."
+        )
+    if "ceiling" in beside:
+        notes.append(
+            "The ceiling is the target image itself, moved only as far as it lies off the prediction: no model can be "
+            f"expected to do better on pairs that are registered like these (measured on {ceiling['n']} images)."
+        )
+    if ranges := report.get("ranges"):
+        notes.append(
+            f"PSNR and NRMSE are taken against a range of {number(ranges['data_range'])} grey values; SSIM with windows "
+            f"of {ranges['ssim_window']} px. Foreground is what exceeds "
+            f"{', '.join(number(level) for level in ranges['foreground_above'])} (Otsu)."
+        )
+    parts += [tag("p", note, class_="soft") for note in notes]
+    shared = {name: _name(name) for name in PLOTTED if any(name in found for found in baselines.values())}
+    if shared:
+        parts.append(
+            _drawn(
+                figures.beside_baselines(beside, shared),
+                "The model beside what needs no network" + ("; lines are 95 % intervals." if several else "."),
+            )
+        )
+    for title, part in (("channel", report.get("channels")), ("class", report.get("classes"))):
+        if part:
+            parts.append(_by_part(title, part, content, seen))
+    if confusion := report.get("confusion"):
+        parts.append(_confusion(confusion, seen))
+    if by_iou := _over_iou(metrics):
+        said = "How many objects match depends on how exactly they must; bands are 95 % intervals."
+        parts.append(_drawn(figures.over_thresholds({OBJECTS.get(k, k): found for k, found in by_iou.items()}), said))
+        rows: list[list[str | None]] = [
+            [OBJECTS.get(name, name), *map(_cell, found.values())] for name, found in by_iou.items()
+        ]
+        head = ["", *(f"IoU {iou / 100:g}" for iou in next(iter(by_iou.values())))]
+        parts.append(table(head, rows, "Objects by the IoU above which they match", _marked("figures", seen)))
+    if further:
+        found = _metrics(further, columns, caption, seen)
+        parts.append(tag("details", tag("summary", "Further figures"), found))
+    return joined(*parts)
+
+
+def _metrics(names: Sequence[str], columns: Mapping[str, Any], caption: str, seen: bool) -> Html:
     rows: list[list[str | None]] = [
         [
             joined(_name(name), tag("div", TITLES[name][1], class_="soft") if name in TITLES else None),
@@ -254,64 +311,141 @@ def _figures(content: Content, report: dict[str, Any]) -> Html:
         ]
         for name in names
     ]
-    several = report["n"] > 1
-    caption = f"Means over {report['n']} {report['kind_of_pairs']} images, with 95 % bootstrap intervals over them"
-    parts = [table(["", *columns], rows, caption if several else f"Figures {ALONE}", _marked("figures", seen))]
-    if baselines:
+    return table(["", *columns], rows, caption, _marked("figures", seen))
+
+
+def _over_iou(metrics: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
+    """Figures of objects by name and IoU in percent."""
+    found: dict[str, dict[int, Any]] = {}
+    for name, figure in metrics.items():
+        if match := OVER_IOU.fullmatch(name):
+            found.setdefault(match[1], {})[int(match[2])] = figure
+    return found
+
+
+def _confusion(confusion: Mapping[str, Any], seen: bool) -> Html:
+    """Which class was taken for which, as shares of the pixels of each true class."""
+    labels, counts = [str(label) for label in confusion["labels"]], confusion["counts"]
+    rows: list[list[str | None]] = []
+    for label, row in zip(labels, counts, strict=True):
+        total = sum(row)
+        shares = [f"{count / total:.1%}" if total else "–" for count in row]
+        rows.append([f"class {label}", *shares, f"{total:,}"])
+    head = ["is \\ predicted as", *(f"class {label}" for label in labels), "pixels"]
+    return table(head, rows, "Confusion: what the pixels of each true class were predicted as", _marked("figures", seen))
+
+
+def _errors(report: dict[str, Any], names: Sequence[str]) -> Html | None:
+    errors = report.get("errors")
+    if not errors:
+        return None
+    rows: list[list[str | None]] = []
+    for channel, name in zip(errors["soft"] or (), names, strict=False):
+        half, per_um = channel["half"], channel["half_per_um"]
+        if half is None:
+            said = "no: at every frequency at least half the power of the truth is there"
+        else:
+            um = f", {1 / per_um:.3g} µm" if per_um else ""
+            said = (
+                f"details finer than {1 / half:.3g} px{um} have less than half their power (from {half:.3g} cycles/px on)"
+            )
+        rows.append(["soft" + (f" · {name}" if len(names) > 1 else ""), said])
+    displaced = errors["displaced"]
+    if displaced["length"] is not None:
+        um = f", {displaced['length_um']:.3g} µm" if displaced["length_um"] else ""
+        y, x = displaced["pixels"]
+        said = (
+            f"{displaced['length']:.2g} px{um} (median of {displaced['n']} images where it could be measured; down "
+            f"{y:+.2g}, right {x:+.2g})"
+        )
+    else:
+        said = "could not be measured"
+    rows.append(["displaced", said])
+    for kind, of in (("invented", "predicted"), ("missing", "true")):
+        found = errors[kind]
+        density = f", {number(found['per_mm2'])} per mm²" if found["per_mm2"] is not None else ""
+        share = f" ({found['share']:.0%})" if found["share"] is not None else ""
+        rows.append([kind, f"{found['objects']} of {found['of']} {of} objects{share}{density}"])
+    parts = [table(["", ""], rows, "Errors of different kinds, apart from each other", _marked("card", bool(report.get("seen"))))]
+    if spectra := report.get("spectra"):
         parts.append(
-            tag(
-                "p",
-                f"{' and '.join(baselines)} need no network and are fitted on these very pairs, which favours them: a "
-                "model worth its training is clearly better.",
-                class_="soft",
+            _drawn(
+                figures.spectra(spectra[: pictures.MOST_CHANNELS], names),
+                "Power by spatial frequency, of the prediction and of the target image, and their ratio: blur shows as "
+                "a ratio that falls, invented detail or noise as one above 1. Figures like MAE and PSNR reward blur.",
             )
         )
-    shared = {
-        name: _name(name) for name in metrics if name in TITLES and any(name in found for found in baselines.values())
-    }
-    if shared:
+    return joined(*parts)
+
+
+def _objects(report: dict[str, Any], names: Sequence[str]) -> Html | None:
+    channels = report.get("objects")
+    if not channels:
+        return None
+    seen = bool(report.get("seen"))
+    rows: dict[str, list[str | None]] = {}
+
+    def put(title: str, cell: str | None) -> None:
+        rows.setdefault(title, [title]).append(cell)
+
+    for channel in channels:
+        counts, measured, positive = channel["counts"], channel["intensity"], channel["positive"]
+        for key, title in (("number", "objects per image"), ("area", "mean area, px")):
+            put(f"{title}, predicted", _cell(counts[key]))
+            put(f"{title}, true", _cell(counts[key + "_target"]))
+        put("objects measured", str(measured["n"]) if measured else "too few")
+        put("mean grey value, predicted", number(measured["mean_prediction"]) if measured else None)
+        put("mean grey value, true", number(measured["mean"]) if measured else None)
+        for key, title in (("slope", "slope"), ("bias", "bias"), ("pearson", "Pearson correlation")):
+            put(title, _cell(measured[key]) if measured else None)
+        for end, title in enumerate(("lower limit of agreement", "upper limit of agreement")):
+            put(title, _cell(measured["limits"][end]) if measured else None)
+        put("positive, predicted", _cell(positive["prediction"]) if positive else None)
+        put("positive, true", _cell(positive["target"]) if positive else None)
+    stained = report.get("stain")
+    head = [f"density of {stained['name']}"] if stained else [*names[: len(channels)]]
+    parts = [table(["", *head], list(rows.values()), "What one counts: objects, and their mean grey values", _marked("figures", seen))]
+    parts += [tag("p", channel["sentence"]) for channel in channels]
+    drawable = [
+        (channel, name) for channel, name in zip(channels, head, strict=False) if channel["points"] and channel["intensity"]
+    ][: pictures.MOST_CHANNELS]
+    if drawable:
         parts.append(
-            tag(
-                "figure",
-                Html(figures.beside_baselines(columns, shared)),
-                tag("figcaption", "The model beside what needs no network; lines are 95 % intervals."),
-                class_="drawn",
-                role="img",
-                aria_label="The figures of the table as dots with intervals.",
+            _drawn(
+                figures.agreement(*zip(*drawable, strict=True)),
+                "Each dot is an object: its predicted over its true mean grey value, and their difference over their "
+                "mean (Bland and Altman, 1986).",
             )
         )
-    for title, part in (("channel", report.get("channels")), ("class", report.get("classes"))):
-        if part:
-            parts.append(_by_part(title, part, content, seen))
+    if stained:
+        caption = f"The mask of {stained['name']} (density above {number(stained['level'])})"
+        parts.append(_metrics(list(stained["metrics"]), {"": stained["metrics"]}, caption, seen))
     return joined(*parts)
 
 
 def _by_part(title: str, found: Any, content: Content, seen: bool) -> Html:
-    """A table with a column for each channel or class."""
+    """A table with a column for each channel, or for each class by its label."""
     if isinstance(found, Mapping):
-        named = {str(name): part for name, part in found.items()}
+        named = [(f"class {label}", part) for label, part in found.items()]
     else:
-        channels = content.channels if title == "channel" else ()
-        named = {
-            channels[i] if i < len(channels) and channels[i] else f"{title} {i}": part for i, part in enumerate(found)
-        }
-    names = list(dict.fromkeys(name for part in named.values() for name in part))
-    rows: list[list[str | None]] = [
-        [_name(name), *(_cell(part.get(name)) for part in named.values())] for name in names
-    ]
-    return table(["", *named], rows, f"Each {title} by itself", _marked("figures", seen))
+        assert content.report is not None
+        named = list(zip(_channels(content, content.report), found, strict=True))
+    names = [name for name in dict.fromkeys(name for _, part in named for name in part) if not name.endswith(FOREGROUND)]
+    rows: list[list[str | None]] = [[_name(name), *(_cell(part.get(name)) for _, part in named)] for name in names]
+    return table(["", *(called for called, _ in named)], rows, f"Each {title} by itself", _marked("figures", seen))
 
 
 def _examples(content: Content, report: dict[str, Any]) -> Html | None:
-    cuts = [pictures.cut(example, content.kind) for example in content.examples]
+    kind: Kind = report["kind"]
+    cuts = [pictures.cut(example, kind) for example in content.examples]
     if not cuts:
         return None
-    name, rows = ranked(report["files"])
-    model = content.model
-    classes = model.target_encoding.classes if model else report.get("class_values", ())
+    name, rows = ranked(report)
+    model, names = content.model, _channels(content, report)
+    classes = report["confusion"]["labels"] if "confusion" in report else ()
     colours = (
         model is not None and model.source_view.colours,
-        content.kind == "intensity" and len(cuts[0].ends[0]) == 3 and (model is None or model.channel_axis == "S"),
+        kind == "intensity" and len(names) == 3 and (model is None or model.channel_axis == "S"),
     )
     # One scale for the errors and one for the scores of all examples.
     spans = [(cut.ends[1] - cut.ends[0]) / 4 for cut in cuts]
@@ -325,15 +459,8 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
     parts: list[Html] = []
     if len(rows) > 1:
         marked = {place: said for place, said in choose(len(rows)).items()}
-        parts.append(
-            tag(
-                "figure",
-                Html(figures.over_images([row[name] for row in rows], marked, _name(name))),
-                class_="drawn",
-                role="img",
-                aria_label=f"{_name(name)} of every image, from the worst to the best.",
-            )
-        )
+        drawing = figures.over_images([row[name] for row in rows], marked, _name(name))
+        parts.append(_drawn(drawing, f"{_name(name)} of every image, from the worst to the best."))
     parts.append(
         tag(
             "p",
@@ -342,7 +469,7 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
             class_="soft",
         )
     )
-    legends = [*_legends(content.kind, classes, colours[1], error_ends, content.channels)]
+    legends = [*_legends(kind, classes, colours[1], error_ends)]
     if scored:
         low, high = (number(end) for end in score_ends)
         text = f"patch scores from {low} (looks made up) to {high} (looks real): not whether the content is right; "
@@ -351,7 +478,7 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
     ranks = {row["name"]: place for place, row in enumerate(rows, 1)}
     for cut in cuts:
         place = f"{cut.example.place} · {ranks[cut.example.figures['name']]} of {len(rows)}" if len(rows) > 1 else None
-        drawn = pictures.panels_of(cut, content.kind, classes, error_ends, score_ends, colours, _called(content, cut))
+        drawn = pictures.panels_of(cut, kind, classes, error_ends, score_ends, colours, names)
         parts.append(_example(cut, drawn, name, place, content))
     return joined(*parts)
 
@@ -413,14 +540,8 @@ def _example(
     )
 
 
-def _called(content: Content, cut: pictures.Cut) -> list[str]:
-    """What the target's channels are called; their numbers, where the files do not say."""
-    names = content.channels
-    return [names[i] if i < len(names) and names[i] else f"channel {i}" for i in range(len(cut.ends[0]))]
-
-
 def _legends(
-    kind: Kind, classes: Sequence[int], colours: bool, error_ends: Sequence[float], channels: Sequence[str]
+    kind: Kind, classes: Sequence[int], colours: bool, error_ends: Sequence[float]
 ) -> list[Html]:
     if kind == "intensity":
         ends = [sum(error_ends) / len(error_ends)] if colours else error_ends[: pictures.MOST_CHANNELS]
@@ -439,18 +560,23 @@ def _bar(colour_map: str, text: str) -> Html:
 
 def _all_images(report: dict[str, Any]) -> Html:
     rows = report["files"]
-    _, best_last = ranked(rows)
-    unknown = [row for row in rows if not any(row is other for other in best_last)]
-    shown = [*best_last, *unknown][:MOST_ROWS]
-    names = [name for name, value in rows[0].items() if name != "name" and not isinstance(value, dict | list)]
+    shown, seen = rows[:MOST_ROWS], bool(report.get("seen"))
+    names = [name for name in rows[0] if name in TITLES or name in ("invented", "missing")]
+    grouped = any(row.get("group", row["name"]) != row["name"] for row in rows)
+    head = ["image", *(["group"] if grouped else []), *(["seen as"] if seen else []), *map(_name, names)]
     cells: list[list[str | None]] = [
-        [row["name"], *(value if isinstance(value := row.get(name), str) else number(value) for name in names)]
+        [
+            row["name"],
+            *([row["group"]] if grouped else []),
+            *([row.get("seen", "no")] if seen else []),
+            *(number(row[name]) for name in names),
+        ]
         for row in shown
     ]
     caption = "The figures of each image, the worst first"
     if len(rows) > len(shown):
         caption += f"; the first {len(shown)} of {len(rows)}, all of them are in metrics.csv"
-    found = table(["image", *(_name(name) for name in names)], cells, caption, _marked("figures", bool(report.get("seen"))))
+    found = table(head, cells, caption, _marked("figures", seen))
     return tag("details", tag("summary", f"{len(rows)} image{'s' * (len(rows) > 1)}"), found, open="" if len(rows) <= 20 else None)
 
 
@@ -467,6 +593,18 @@ def _provenance(content: Content) -> Html:
 
 
 # Small pieces
+
+
+def _drawn(svg: str, caption: str) -> Html:
+    """A figure and what it shows."""
+    return tag("figure", tag("div", Html(svg), role="img", aria_label=caption), tag("figcaption", caption), class_="drawn")
+
+
+def _channels(content: Content, report: dict[str, Any]) -> list[str]:
+    """What the target's channels are called; their numbers, where the files do not say."""
+    names = content.channels
+    count = len(report.get("spectra", ())) or 1
+    return [names[i] if i < len(names) and names[i] else f"channel {i}" for i in range(count)]
 
 
 def number(value: Any) -> str:

@@ -62,7 +62,7 @@ def panels(n: int, height: float = 2.6, columns: int = 3, width: float = 10.0) -
     with matplotlib.rc_context(STYLE):
         columns = min(n, columns)
         rows = -(-n // columns)
-        figure = Figure(figsize=(max(5.0, width * columns / 3), height * rows))
+        figure = Figure(figsize=(max(5.0, width * min(columns, 3) / 3), height * rows))
         axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
         for unused in axes[n:]:
             unused.remove()
@@ -102,6 +102,72 @@ def over_images(values: Sequence[float], marked: dict[int, str], title: str) -> 
     return drawn(figure)
 
 
+def over_thresholds(figures: dict[str, dict[int, dict[str, Any]]]) -> str:
+    """Each of `figures` over the IoU in percent from which on objects match, with its interval."""
+    figure, (panel,) = panels(1, height=2.8, width=18.0)
+    for colour, (name, found) in zip(LINES, figures.items(), strict=False):
+        known = {iou / 100: one for iou, one in found.items() if one["value"] is not None}
+        panel.plot(list(known), [one["value"] for one in known.values()], "o-", color=colour, label=name, markersize=4)
+        sure = {iou: one for iou, one in known.items() if one["low"] is not None}
+        ends = [[one[end] for one in sure.values()] for end in ("low", "high")]
+        panel.fill_between(list(sure), *ends, color=colour, alpha=0.15, linewidth=0)
+    panel.set_xlabel("IoU above which objects match")
+    panel.set_ylim(-0.02, 1.02)
+    _legend(panel)
+    return drawn(figure)
+
+
+def spectra(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Power of prediction and target over the frequency, above their ratio, for each channel."""
+    figure, axes = panels(2 * len(channels), columns=len(channels), height=2.2)
+    for channel, name, power, ratio in zip(channels, names, axes, axes[len(channels) :], strict=False):
+        there = [i for i, value in enumerate(channel["target"]) if value > 0]
+        frequency = [channel["frequency"][i] for i in there]
+        for side, colour in (("target", OTHER), ("prediction", MODEL)):
+            power.plot(frequency, [max(channel[side][i], 1e-12) for i in there], color=colour, label=side)
+        power.set_yscale("log")
+        power.yaxis.set_minor_formatter(NullFormatter())
+        power.yaxis.set_major_formatter("{x:.0e}")
+        power.set_title(name)
+        ratio.plot(frequency, [channel["ratio"][i] for i in there], color=MODEL)
+        ratio.axhline(1, color=OTHER, linewidth=1)
+        ratio.axhline(0.5, color=WORST, linewidth=1, linestyle=":")
+        if channel["half"] is not None:
+            ratio.axvline(channel["half"], color=WORST, linewidth=1, label="falls below one half")
+            _legend(ratio)
+        ratio.set_ylim(0, min(max(1.5, *(channel["ratio"][i] for i in there)), 3))
+        ratio.set_xlabel("frequency, cycles/px")
+    axes[0].set_ylabel("power")
+    axes[len(channels)].set_ylabel("prediction / target")
+    _legend(axes[0])
+    return drawn(figure)
+
+
+def agreement(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """For each channel the mean grey value of each object, predicted over true; below, Bland and Altman's plot."""
+    figure, axes = panels(2 * len(channels), columns=len(channels), height=2.8)
+    for channel, name, plain, differences in zip(channels, names, axes, axes[len(channels) :], strict=False):
+        true, found = zip(*channel["points"], strict=True)
+        ends = min(true), max(true)
+        plain.plot(true, found, ".", color=MODEL, markersize=3, alpha=0.6)
+        plain.plot(ends, ends, color=OTHER, linewidth=1, label="perfect")
+        plain.set_title(name)
+        plain.set_xlabel("true mean of an object")
+        means = [(a + b) / 2 for a, b in channel["points"]]
+        differences.plot(means, [b - a for a, b in channel["points"]], ".", color=MODEL, markersize=3, alpha=0.6)
+        found = channel["intensity"]
+        differences.axhline(0, color=OTHER, linewidth=1)
+        differences.axhline(found["bias"]["value"], color=WORST, linewidth=1.2, label="bias")
+        for limit in found["limits"]:
+            differences.axhline(limit["value"], color=WORST, linewidth=1, linestyle=":", label="95 % limits")
+        differences.set_xlabel("mean of both")
+    axes[0].set_ylabel("predicted mean")
+    axes[len(channels)].set_ylabel("predicted - true")
+    _legend(axes[0])
+    _legend(axes[len(channels)])
+    return drawn(figure)
+
+
 def training_curves(history: Sequence[dict[str, float]]) -> str:
     """The losses, and the figures on validation pairs, over the steps."""
     names = [name for name in dict.fromkeys(name for row in history for name in row) if name != "step"]
@@ -126,5 +192,7 @@ def training_curves(history: Sequence[dict[str, float]]) -> str:
 
 
 def _legend(panel: Axes) -> None:
+    lines, names = panel.get_legend_handles_labels()
+    once = dict(zip(names, lines, strict=True))
     with matplotlib.rc_context(STYLE):
-        panel.legend(loc="best", fontsize="small")
+        panel.legend(once.values(), once.keys(), loc="best", fontsize="small")
