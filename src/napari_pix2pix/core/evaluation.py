@@ -284,8 +284,8 @@ class _Report:
         self.frames = Frames(pairs)
         if (objects is not None or stain is not None) and kind != "intensity":
             raise ValueError(
-                f"Objects and stains must be measured in grey values; the targets are {kind}, which are counted anyway. "
-                "Leave out --objects and --stain."
+                f"Objects and stains must be measured in grey values; the targets are {kind}, which are counted "
+                "anyway. Leave out --objects and --stain."
             )
         if kind == "classes":
             self.counts = self._count_classes(classes)

@@ -84,7 +84,9 @@ def seen_frames(pairs: PairedFrames, provenance: dict[str, Any]) -> dict[int, st
     """
     told = provenance.get("pairs") or {}
     rows = [row for row in (*provenance.get("regions", ()), *provenance.get("seen", ())) if row["kind"] in KINDS]
-    rows += [{"kind": "validation", **_files(source)} for source in (told.get("validation") or {}).get("sources", ())]
+    # Files that chose are not among the regions; those that trained were not always.
+    for kind in ("validation",) if "regions" in provenance else ("train", "validation"):
+        rows += [{"kind": kind, **_files(source)} for source in (told.get(kind) or {}).get("sources", ())]
     rows.sort(key=lambda row: KINDS.index(row["kind"]))
     by_file: dict[str, list[dict[str, Any]]] = {}
     for row in rows:

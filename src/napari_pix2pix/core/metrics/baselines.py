@@ -10,6 +10,7 @@ from skimage.measure import label as connected_components
 
 from napari_pix2pix.core.encoding import Kind
 from napari_pix2pix.core.metrics.frames import Frames
+from napari_pix2pix.core.metrics.intensities import as_stored
 
 Baseline = Callable[[NDArray[Any]], NDArray[Any]]
 """From a source (C, [Z,] Y, X) to a prediction."""
@@ -35,8 +36,11 @@ def fit_baselines(frames: Frames, kind: Kind, classes: Sequence[int]) -> dict[st
     if kind == "intensity":
         weights = _affine(frames)
 
+        dtype = frames[0].target.dtype
+
         def affine(source: NDArray[Any]) -> NDArray[Any]:
-            return np.tensordot(weights[:-1].T, source.astype(np.float64), 1) + _like(weights[-1], source)
+            values = np.tensordot(weights[:-1].T, source.astype(np.float64), 1) + _like(weights[-1], source)
+            return as_stored(values, dtype)
 
         return {"affine": affine}
 
@@ -72,7 +76,8 @@ def _bins(source: NDArray[Any]) -> NDArray[np.intp]:
     """The grey value of each pixel as a share of its image's range, in 256 bins."""
     grey = _grey(source)
     share = (grey - grey.min()) / (np.ptp(grey) or 1.0)
-    return np.rint(share * (BINS - 1)).astype(np.intp)
+    bins: NDArray[np.intp] = np.rint(share * (BINS - 1)).astype(np.intp)
+    return bins
 
 
 def _affine(frames: Frames) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_pix2pix.core.alignment import FARTHEST_SHIFT, MIDDLE, find_shift, phase_correlation
+from napari_pix2pix.core.metrics.intensities import as_stored
 
 SMALLEST = 10
 """Objects of fewer pixels are noise, and not counted."""
@@ -69,6 +70,7 @@ def moved(image: NDArray[Any], shift: tuple[float, float], *, labels: bool) -> t
     order = 0 if labels else 3
     values = image if labels else image.astype(np.float64)
     result = np.stack([ndimage.shift(channel, whole, order=order, mode="nearest") for channel in values])
+    result = result if labels else as_stored(result, image.dtype)
     sides = [np.arange(n) - d for n, d in zip(image.shape[-2:], shift, strict=True)]
     inside = [(side >= 0) & (side <= n - 1) for side, n in zip(sides, image.shape[-2:], strict=True)]
     return result, np.broadcast_to(np.logical_and.outer(*inside), image.shape[1:])
