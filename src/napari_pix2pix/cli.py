@@ -5,6 +5,7 @@ This module imports torch only inside commands, so that help answers at once.
 
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator
@@ -212,7 +213,15 @@ def train(
     )
     yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
-    yield _trained(out / "model.safetensors", initial, device)
+    result = _trained(out / "model.safetensors", initial, device)
+    try:
+        from napari_pix2pix.reports import write_training
+
+        result["report"] = str(write_training(out, _load(out, device), stacks, _command()))
+        result["text"] += f"\nReport: {result['report']}"
+    except Exception as error:  # whatever cannot be drawn, the model is there
+        yield {"event": "warning", "text": f"The model is saved; its report could not be written: {_sentence(error)}"}
+    yield result
 
 
 def _trained(path: Path, initial: Any, device: str) -> Event:
@@ -388,7 +397,7 @@ def evaluate(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
-    """Figures against the truth: metrics.json."""
+    """Figures against the truth: metrics.json, and report.html to look at."""
     if prediction is not None:
         # evaluate --prediction PATH TARGET: the one positional argument is the target.
         given = [path for path in (model, source, target) if path is not None]
@@ -397,15 +406,16 @@ def evaluate(
         source, target = prediction, given[0]
     elif model is None or source is None:
         raise ValueError("An evaluation must have MODEL SOURCE TARGET, or --prediction PATH TARGET.")
-    path = out / "metrics.json"
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"An output must not exist yet; {path} does. Choose another --out or --overwrite.")
+    path, page = out / "metrics.json", out / "report.html"
+    if not overwrite and (existing := next((p for p in (path, page) if p.exists()), None)):
+        raise FileExistsError(f"An output must not exist yet; {existing} does. Choose another --out or --overwrite.")
 
     from napari_pix2pix import core
     from napari_pix2pix.card import figures_text
     from napari_pix2pix.core.atomic import written_beside
     from napari_pix2pix.core.evaluation import require_suited
     from napari_pix2pix.files.pairing import open_stacks, taken_names
+    from napari_pix2pix.reports import write_evaluation
 
     assert source is not None
     said, loaded = pairs or PairSettings(), None
@@ -420,17 +430,19 @@ def evaluate(
     if not said.annotated_frames:  # which are counted over all pairs
         stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
     yield from told(stacks, "warning" if said.skip_bad else "failure")
+    frames = stacks.frames()
     if loaded is None:
-        report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind, empty_frames=empty_frames)
+        report = core.evaluate_prediction(frames, None, kind=target_kind, empty_frames=empty_frames)
     else:
-        report = core.evaluate(loaded, stacks.frames(), None, empty_frames=empty_frames)
+        report = core.evaluate(loaded, frames, None, empty_frames=empty_frames)
     if stacks.files.skipped and not said.skip_bad:
         report["failed"] = list(stacks.files.skipped)
     with written_beside(path) as beside:
         beside.write_text(json.dumps(report, indent=2, allow_nan=False), "utf8")
     names = taken_names(stacks.files.targets[0], said.target_channels)
-    text = f"{figures_text(report, names)}\nFigures: {path}"
-    yield {"event": "result", "metrics": str(path), **report, "text": text}
+    write_evaluation(page, report, frames, stacks, loaded, f"Evaluation of {model or prediction}", _command())
+    text = f"{figures_text(report, names)}\nFigures: {path}\nReport: {page}"
+    yield {"event": "result", "metrics": str(path), "report": str(page), **report, "text": text}
 
 
 @app.command
@@ -460,6 +472,15 @@ def _existing(path: Path, must: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{must}; there is none at {path}. Check the path.")
     return path
+
+
+_words: list[str] = []
+"""Of the command that runs."""
+
+
+def _command() -> str:
+    """The exact command that runs, for a shell."""
+    return shlex.join(["napari-pix2pix", *_words])
 
 
 _models: dict[tuple[Path, float, str], Any] = {}
@@ -507,6 +528,7 @@ def run_command(
     debug: bool = False,
 ) -> int:
     """One command; its events are drawn and its error told in one sentence. The exit code."""
+    _words[:] = words
     try:
         events = app(words)
         if not isinstance(events, Generator):  # help or version, already printed, or `serve` that has ended

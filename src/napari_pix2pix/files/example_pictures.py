@@ -1,4 +1,4 @@
-"""Examples of an evaluation as small pictures: source, target image, prediction, error and patch scores side by side."""
+"""Examples of an evaluation as small pictures: source, target image, prediction, error, patch scores."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -46,7 +46,8 @@ class Panel:
     @property
     def uri(self) -> str:
         """The picture as a PNG inside a ``data:`` address."""
-        return f"data:image/png;base64,{b64encode(imagecodecs.png_encode(np.ascontiguousarray(self.pixels), level=9)).decode()}"
+        png = imagecodecs.png_encode(np.ascontiguousarray(self.pixels), level=9)
+        return f"data:image/png;base64,{b64encode(png).decode()}"
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ def cut(example: Example, kind: Kind) -> Cut:
         )
     here = (slice(None), *window)
     ends = np.array([_ends(channel[known]) for channel in target]).T
-    scores = faded = None
-    if scored is not None:
-        scores, faded = (values[window] for values in _at_pixels(scored, shape, plane))
+    scores, faded = (None, None) if scored is None else _at_pixels(scored, shape, plane)
+    if scores is not None and faded is not None:
+        scores, faded = scores[window], faded[window]
     shown = Example(
         example.place,
         example.figures,
@@ -139,9 +140,7 @@ def _ends(values: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high) if high > low else float(low) + 1
 
 
-def _at_pixels(
-    scored: Any, shape: tuple[int, ...], plane: int | None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _at_pixels(scored: Any, shape: tuple[int, ...], plane: int | None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Scores on their grid as the score of each pixel (Y, X), and where it sees padding; nothing is interpolated."""
     scores, valid = scored.scores, scored.valid
     if plane is not None:
@@ -241,7 +240,9 @@ def _source_panel(source: Image, colours: bool) -> Panel:
         mixed = np.tensordot(source.astype(float), STAINS[: len(source)], (0, 0)).clip(0, 255).astype(np.uint8)
         return Panel("source", "its channels in magenta, green and blue", mixed)
     middle = len(source) // 2
-    return Panel(f"source, channel {middle} of {len(source)}", "one of the channels that the model sees", source[middle])
+    return Panel(
+        f"source, channel {middle} of {len(source)}", "one of the channels that the model sees", source[middle]
+    )
 
 
 def _score_panel(found: Cut, ends: tuple[float, float]) -> Panel:
@@ -348,6 +349,7 @@ def _hidden(pixels: Image, known: NDArray[np.bool_]) -> Image:
     """The picture, hatched grey where the target is not known."""
     if known.all():
         return pixels
-    stripes = np.indices(known.shape).sum(axis=0) // 4 % 2
-    hatch = (96 + 64 * stripes).astype(np.uint8)
-    return np.where(known if pixels.ndim == 2 else known[..., None], pixels, hatch if pixels.ndim == 2 else hatch[..., None])
+    hatch = (96 + 64 * (np.indices(known.shape).sum(axis=0) // 4 % 2)).astype(np.uint8)
+    if pixels.ndim == 3:
+        known, hatch = known[..., None], hatch[..., None]
+    return np.where(known, pixels, hatch)

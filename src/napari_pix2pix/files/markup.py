@@ -14,7 +14,9 @@ def tag(_name: str, *content: str | None, **attributes: str | None) -> Html:
     of content, out.
     """
     said = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items() if value is not None
+        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+        if value is not None
     )
     if _name in ("img", "meta", "br"):
         return Html(f"<{_name}{said}>")

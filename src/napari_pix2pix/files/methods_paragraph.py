@@ -44,7 +44,7 @@ SCHEDULES = {
 }
 KINDS = {
     "intensity": "Target grey values were {target} to [-0.9, 0.9] and predictions mapped back the same way.",
-    "classes": "Each of the {classes} target classes was one output channel; predictions take the class of the highest.",
+    "classes": "Each of the {classes} target classes was one output channel; predictions take the highest.",
     "instances": "Target objects were encoded as two channels, foreground and the relative depth inside each object; "
     "predicted objects were found from both by a seeded watershed.",
 }
@@ -176,12 +176,12 @@ def _figures(report: dict[str, Any]) -> list[str]:
 
 
 def _scaled(normalization: NormalizationConfig) -> str:
-    low, high = normalization.percentiles
+    low, high = normalization.percentiles if normalization.range is None else normalization.range
     range_ = {
         "percentiles": f"their percentiles {low:g} and {high:g}",
         "min-max": "their extremes",
         "mean-std": "three standard deviations on either side of their mean",
-        "fixed": "the values {0[0]:g} and {0[1]:g}".format(normalization.range or (0, 0)),
+        "fixed": f"the values {low:g} and {high:g}",
     }[normalization.method]
     over = "of each image" if normalization.statistics == "image" else "over the training images"
     return f"scaled linearly from {range_}{'' if normalization.method == 'fixed' else ' ' + over}"

@@ -37,7 +37,10 @@ TITLES = {
     "class_accuracy": ("class accuracy", "mean over classes of the share that is found"),
     "class_iou": ("class IoU", "mean over all classes"),
     "object_f1_iou50": ("object F1 at IoU 0.5", "objects found that overlap by more than half; 1 is perfect"),
-    "object_ap_iou50": ("object average precision at IoU 0.5", "matches among all objects, found or true; 1 is perfect"),
+    "object_ap_iou50": (
+        "object AP at IoU 0.5",
+        "average precision, matches among all objects, found or true; 1 is perfect",
+    ),
     "merges": ("merges", "true objects taken together, per image"),
     "splits": ("splits", "true objects taken apart, per image"),
     "adapted_rand_error": ("adapted Rand error", "0 is perfect"),
@@ -57,6 +60,7 @@ PAIRS = {
     "train": "training pairs: the model has learned them, so their figures say nothing about new images",
 }
 ALONE = "within one image; says nothing about another"
+"""Where all frames are from one image or group, as intervals over frames tell."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,9 @@ def write_report(path: Path, content: Content) -> None:
 
 def html(content: Content) -> str:
     """The page."""
-    style, script = (resources("napari_pix2pix.files").joinpath(f"report.{kind}").read_text("utf8") for kind in ("css", "js"))
+    style, script = (
+        resources("napari_pix2pix.files").joinpath(f"report.{kind}").read_text("utf8") for kind in ("css", "js")
+    )
     allowed = b64encode(sha256(script.encode()).digest()).decode()
     sections = {title: body for title, body in _sections(content) if body}
     ids = {title: title.lower().replace(" ", "-") for title in sections}
@@ -165,10 +171,13 @@ def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
         yield "Model", table(["", ""], [list(line) for line in content.card], "The model's card", "card")
     if model is not None:
         text, cited = methods(model, report)
-        yield "Methods", joined(
-            tag("p", "Facts from the model's config and provenance, ready to paste:", class_="soft"),
-            tag("p", text, class_="copy"),
-            tag("ul", *(tag("li", reference) for reference in cited)),
+        yield (
+            "Methods",
+            joined(
+                tag("p", "Facts from the model's config and provenance, ready to paste:", class_="soft"),
+                tag("p", text, class_="copy"),
+                tag("ul", *(tag("li", reference) for reference in cited)),
+            ),
         )
     yield "How it was made", _provenance(content)
 
@@ -191,7 +200,7 @@ def _summary(content: Content) -> Html:
     else:
         sentences.append(f"Judged: {judged}, {PAIRS[report['kind_of_pairs']]}.")
     if n == 1:
-        sentences.append(f"One image: {ALONE}, and has no interval.")
+        sentences.append("One image has no interval.")
     sentences += _verdicts(report)
     name, rows = ranked(report)
     if len(rows) > 1:
@@ -248,21 +257,19 @@ def _figures(content: Content, report: dict[str, Any]) -> Html:
     metrics, baselines, ceiling = report["metrics"], report["baselines"], report.get("ceiling", {})
     columns = {"predictions" if content.model is None else "model": metrics, **baselines}
     beside = columns | ({"ceiling": ceiling["metrics"]} if ceiling.get("n") else {})
-    over = report.get("intervals", {"over": "images"})["over"]
-    caption = (
-        f"Means over {report['n']} {report['kind_of_pairs']} images, with 95 % bootstrap intervals over {over}"
-        if several
-        else f"Figures {ALONE}"
-    )
-    names = [name for name in dict.fromkeys(name for found in columns.values() for name in found)]
+    over = report["intervals"]["over"]
+    caption = f"Means over {report['n']} {report['kind_of_pairs']} images, with 95 % bootstrap intervals over {over}"
+    if over == "frames":
+        caption = f"{caption}, {ALONE}" if several else f"Of one {report['kind_of_pairs']} image: {ALONE}"
+    names = list(dict.fromkeys(name for found in columns.values() for name in found))
     headlines = [name for name in names if name in TITLES]
     further = [name for name in names if name not in TITLES and not OVER_IOU.fullmatch(name)]
     parts = [_metrics(headlines, beside, caption, seen)]
     notes = []
     if baselines:
         notes.append(
-            f"{' and '.join(baselines)} need no network and are fitted on these very pairs, which favours them: a model "
-            "worth its training is clearly better."
+            f"{' and '.join(baselines)} need no network and are fitted on these very pairs, which favours them: a "
+            "model worth its training is clearly better."
         )
     if "ceiling" in beside:
         notes.append(
@@ -271,8 +278,8 @@ def _figures(content: Content, report: dict[str, Any]) -> Html:
         )
     if ranges := report.get("ranges"):
         notes.append(
-            f"PSNR and NRMSE are taken against a range of {number(ranges['data_range'])} grey values; SSIM with windows "
-            f"of {ranges['ssim_window']} px. Foreground is what exceeds "
+            f"PSNR and NRMSE are taken against a range of {number(ranges['data_range'])} grey values; SSIM with "
+            f"windows of {ranges['ssim_window']} px. Foreground is what exceeds "
             f"{', '.join(number(level) for level in ranges['foreground_above'])} (Otsu)."
         )
     parts += [tag("p", note, class_="soft") for note in notes]
@@ -332,7 +339,9 @@ def _confusion(confusion: Mapping[str, Any], seen: bool) -> Html:
         shares = [f"{count / total:.1%}" if total else "–" for count in row]
         rows.append([f"class {label}", *shares, f"{total:,}"])
     head = ["is \\ predicted as", *(f"class {label}" for label in labels), "pixels"]
-    return table(head, rows, "Confusion: what the pixels of each true class were predicted as", _marked("figures", seen))
+    return table(
+        head, rows, "Confusion: what the pixels of each true class were predicted as", _marked("figures", seen)
+    )
 
 
 def _errors(report: dict[str, Any], names: Sequence[str]) -> Html | None:
@@ -346,9 +355,7 @@ def _errors(report: dict[str, Any], names: Sequence[str]) -> Html | None:
             said = "no: at every frequency at least half the power of the truth is there"
         else:
             um = f", {1 / per_um:.3g} µm" if per_um else ""
-            said = (
-                f"details finer than {1 / half:.3g} px{um} have less than half their power (from {half:.3g} cycles/px on)"
-            )
+            said = f"finer than {1 / half:.3g} px{um} ({half:.3g} cycles/px), details have less than half their power"
         rows.append(["soft" + (f" · {name}" if len(names) > 1 else ""), said])
     displaced = errors["displaced"]
     if displaced["length"] is not None:
@@ -366,7 +373,14 @@ def _errors(report: dict[str, Any], names: Sequence[str]) -> Html | None:
         density = f", {number(found['per_mm2'])} per mm²" if found["per_mm2"] is not None else ""
         share = f" ({found['share']:.0%})" if found["share"] is not None else ""
         rows.append([kind, f"{found['objects']} of {found['of']} {of} objects{share}{density}"])
-    parts = [table(["", ""], rows, "Errors of different kinds, apart from each other", _marked("card", bool(report.get("seen"))))]
+    parts = [
+        table(
+            ["", ""],
+            rows,
+            "Errors of different kinds, apart from each other",
+            _marked("card", bool(report.get("seen"))),
+        )
+    ]
     if spectra := report.get("spectra"):
         parts.append(
             _drawn(
@@ -404,11 +418,17 @@ def _objects(report: dict[str, Any], names: Sequence[str]) -> Html | None:
         put("positive, true", _cell(positive["target"]) if positive else None)
     stained = report.get("stain")
     head = [f"density of {stained['name']}"] if stained else [*names[: len(channels)]]
-    parts = [table(["", *head], list(rows.values()), "What one counts: objects, and their mean grey values", _marked("figures", seen))]
-    parts += [tag("p", channel["sentence"]) for channel in channels]
-    drawable = [
-        (channel, name) for channel, name in zip(channels, head, strict=False) if channel["points"] and channel["intensity"]
-    ][: pictures.MOST_CHANNELS]
+    parts = [
+        table(
+            ["", *head],
+            list(rows.values()),
+            "What one counts: objects, and their mean grey values",
+            _marked("figures", seen),
+        )
+    ]
+    drawable = [(channel, name) for channel, name in zip(channels, head, strict=False) if channel["intensity"]][
+        : pictures.MOST_CHANNELS
+    ]
     if drawable:
         parts.append(
             _drawn(
@@ -430,7 +450,7 @@ def _by_part(title: str, found: Any, content: Content, seen: bool) -> Html:
     else:
         assert content.report is not None
         named = list(zip(_channels(content, content.report), found, strict=True))
-    names = [name for name in dict.fromkeys(name for _, part in named for name in part) if not name.endswith(FOREGROUND)]
+    names = [name for name in named[0][1] if not name.endswith(FOREGROUND)]
     rows: list[list[str | None]] = [[_name(name), *(_cell(part.get(name)) for _, part in named)] for name in names]
     return table(["", *(called for called, _ in named)], rows, f"Each {title} by itself", _marked("figures", seen))
 
@@ -458,8 +478,7 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
     )
     parts: list[Html] = []
     if len(rows) > 1:
-        marked = {place: said for place, said in choose(len(rows)).items()}
-        drawing = figures.over_images([row[name] for row in rows], marked, _name(name))
+        drawing = figures.over_images([row[name] for row in rows], choose(len(rows)), _name(name))
         parts.append(_drawn(drawing, f"{_name(name)} of every image, from the worst to the best."))
     parts.append(
         tag(
@@ -540,9 +559,7 @@ def _example(
     )
 
 
-def _legends(
-    kind: Kind, classes: Sequence[int], colours: bool, error_ends: Sequence[float]
-) -> list[Html]:
+def _legends(kind: Kind, classes: Sequence[int], colours: bool, error_ends: Sequence[float]) -> list[Html]:
     if kind == "intensity":
         ends = [sum(error_ends) / len(error_ends)] if colours else error_ends[: pictures.MOST_CHANNELS]
         values = ", ".join(number(end) for end in ends)
@@ -577,7 +594,12 @@ def _all_images(report: dict[str, Any]) -> Html:
     if len(rows) > len(shown):
         caption += f"; the first {len(shown)} of {len(rows)}, all of them are in metrics.csv"
     found = table(head, cells, caption, _marked("figures", seen))
-    return tag("details", tag("summary", f"{len(rows)} image{'s' * (len(rows) > 1)}"), found, open="" if len(rows) <= 20 else None)
+    return tag(
+        "details",
+        tag("summary", f"{len(rows)} image{'s' * (len(rows) > 1)}"),
+        found,
+        open="" if len(rows) <= 20 else None,
+    )
 
 
 def _provenance(content: Content) -> Html:
@@ -597,7 +619,9 @@ def _provenance(content: Content) -> Html:
 
 def _drawn(svg: str, caption: str) -> Html:
     """A figure and what it shows."""
-    return tag("figure", tag("div", Html(svg), role="img", aria_label=caption), tag("figcaption", caption), class_="drawn")
+    return tag(
+        "figure", tag("div", Html(svg), role="img", aria_label=caption), tag("figcaption", caption), class_="drawn"
+    )
 
 
 def _channels(content: Content, report: dict[str, Any]) -> list[str]:
@@ -608,14 +632,16 @@ def _channels(content: Content, report: dict[str, Any]) -> list[str]:
 
 
 def number(value: Any) -> str:
-    """A figure for people: three decimals around one, else four digits, or all before the point; None: not known."""
+    """A figure for people: three decimals around one, else a few digits; a dash where it is not known."""
     if value is None:
-        return "not known"
-    if isinstance(value, bool | int):
-        return str(value)
-    if value == 0 or 0.01 <= abs(value) < 100:
-        return f"{value:.3f}"
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
+        return "–"
+    if abs(value) < 1e-9:
+        return "0"
+    if value == round(value) and abs(value) < 1e7:
+        return f"{value:.0f}"
+    if abs(value) < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def _name(name: str) -> str:

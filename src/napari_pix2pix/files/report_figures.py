@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -16,7 +16,7 @@ TEXT = "#010203"
 MODEL, OTHER, WORST = "#0072b2", "#7f7f7f", "#d55e00"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito, "Color Universal Design" (2008)."""
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.edgecolor": TEXT,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -82,11 +82,12 @@ def beside_baselines(rows: dict[str, dict[str, dict[str, Any]]], titles: dict[st
             panel.plot([found["value"]], [who], "o", color=colour, markersize=7)
         panel.set_yticks(range(len(rows)), list(rows))
         panel.set_ylim(len(rows) - 0.5, -0.5)
+        panel.locator_params(axis="x", nbins=4)
         panel.set_title(title)
     return drawn(figure)
 
 
-def over_images(values: Sequence[float], marked: dict[int, str], title: str) -> str:
+def over_images(values: Sequence[float], marked: Mapping[int, str], title: str) -> str:
     """The figure of every image from the worst to the best; `marked` are those that are shown, by place."""
     figure, (panel,) = panels(1, height=2.4, width=21.0)
     panel.plot(range(1, len(values) + 1), values, ".", color=OTHER, markersize=5)
@@ -109,8 +110,8 @@ def over_thresholds(figures: dict[str, dict[int, dict[str, Any]]]) -> str:
         known = {iou / 100: one for iou, one in found.items() if one["value"] is not None}
         panel.plot(list(known), [one["value"] for one in known.values()], "o-", color=colour, label=name, markersize=4)
         sure = {iou: one for iou, one in known.items() if one["low"] is not None}
-        ends = [[one[end] for one in sure.values()] for end in ("low", "high")]
-        panel.fill_between(list(sure), *ends, color=colour, alpha=0.15, linewidth=0)
+        low, high = ([one[end] for one in sure.values()] for end in ("low", "high"))
+        panel.fill_between(list(sure), low, high, color=colour, alpha=0.15, linewidth=0)
     panel.set_xlabel("IoU above which objects match")
     panel.set_ylim(-0.02, 1.02)
     _legend(panel)
