@@ -9,6 +9,7 @@ import imagecodecs
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from napari_pix2pix.core.encoding import Kind
@@ -79,22 +80,25 @@ class Cut:
 
 
 def cut(example: Example, kind: Kind) -> Cut:
-    """The middle plane of a volume; of a large image the part of `SIDE` pixels with the largest error."""
+    """Of a volume the middle of the planes that are known; of a large one `SIDE` pixels where the error is largest."""
     source, target, prediction, known = example.source, example.target, example.prediction, example.known
     notes, scored, plane = [], example.scores, None
     if target.ndim == 4:
-        plane = target.shape[1] // 2
+        planes = np.flatnonzero(known.any(axis=(1, 2)))
+        plane = int(planes[len(planes) // 2])
         notes.append(f"Plane {plane} of {target.shape[1]}.")
         source = None if source is None else source[:, plane]
         target, prediction, known = target[:, plane], prediction[:, plane], known[plane]
     error = error_of(prediction, target, known, kind)
     shape = known.shape
-    window = worst_window(error.mean(axis=0), SIDE)
+    inside = ndimage.find_objects(known.astype(np.int8))[0]
+    window = _within(inside, worst_window(error.mean(axis=0)[inside], SIDE))
     height, width = (side.stop - side.start for side in window)
     if (height, width) != shape:
         notes.append(
             f"A part, {height} × {width} px from row {window[0].start}, column {window[1].start} of "
-            f"{shape[0]} × {shape[1]} px: where the error is largest."
+            f"{shape[0]} × {shape[1]} px"
+            + (": where the error is largest." if SIDE in (height, width) else ": all that is judged.")
         )
     here = (slice(None), *window)
     ends = np.array([_ends(channel[known]) for channel in target]).T
@@ -133,6 +137,11 @@ def worst_window(error: NDArray[np.float64], side: int) -> tuple[slice, slice]:
     inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
     top, left = np.unravel_index(inside.argmax(), inside.shape)
     return slice(int(top), int(top) + height), slice(int(left), int(left) + width)
+
+
+def _within(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> tuple[slice, ...]:
+    """The window `inner` of the window `outer`, as one of the whole."""
+    return tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(outer, inner, strict=True))
 
 
 def _ends(values: NDArray[Any]) -> tuple[float, float]:

@@ -297,7 +297,8 @@ def _figures(content: Content, report: dict[str, Any]) -> Html:
     if confusion := report.get("confusion"):
         parts.append(_confusion(confusion, seen))
     if by_iou := _over_iou(metrics):
-        said = "How many objects match depends on how exactly they must; bands are 95 % intervals."
+        said = "How many objects match depends on how exactly they must"
+        said += "; bands are 95 % intervals." if several else "."
         parts.append(_drawn(figures.over_thresholds({OBJECTS.get(k, k): found for k, found in by_iou.items()}), said))
         rows: list[list[str | None]] = [
             [OBJECTS.get(name, name), *map(_cell, found.values())] for name, found in by_iou.items()
@@ -489,6 +490,8 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
         )
     )
     legends = [*_legends(kind, classes, colours[1], error_ends)]
+    if not all(cut.example.known.all() for cut in cuts):
+        legends.append(tag("li", "hatched: not known, and not judged"))
     if scored:
         low, high = (number(end) for end in score_ends)
         text = f"patch scores from {low} (looks made up) to {high} (looks real): not whether the content is right; "
