@@ -18,7 +18,7 @@ from napari_pix2pix.files.training_stacks import TrainingStacks
 NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
 
 
-def write_evaluation(
+def draw_evaluation(
     path: Path,
     report: dict[str, Any],
     pairs: PairedFrames,
@@ -54,7 +54,7 @@ def write_evaluation(
     write_report(path, content)
 
 
-def write_training(run: Path, model: TrainedModel, stacks: TrainingStacks, command: str) -> Path:
+def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, command: str) -> Path:
     """The page on the model of this run, judged by its validation pairs; its path."""
     path, title = run / "report.html", f"Training of {run.name or run}"
     history = _history(run / "history.csv")

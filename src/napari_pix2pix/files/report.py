@@ -268,8 +268,8 @@ def _figures(content: Content, report: dict[str, Any]) -> Html:
     notes = []
     if baselines:
         notes.append(
-            f"{' and '.join(baselines)} need no network and are fitted on these very pairs, which favours them: a "
-            "model worth its training is clearly better."
+            "constant, affine, lookup and otsu need no network, and the first three are fitted on these very pairs, "
+            "which favours them: a model worth its training is clearly better."
         )
     if "ceiling" in beside:
         notes.append(
@@ -648,7 +648,9 @@ def number(value: Any) -> str:
 
 
 def _name(name: str) -> str:
-    return TITLES.get(name, (name.replace("_", " "),))[0]
+    whole = name.removesuffix(FOREGROUND)
+    title = TITLES.get(whole, (whole.replace("_", " "),))[0]
+    return title if whole == name else f"{title}, foreground"
 
 
 def _range(figure: Mapping[str, Any]) -> str:
