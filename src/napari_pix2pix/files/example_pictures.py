@@ -78,6 +78,15 @@ class Cut:
     faded: NDArray[np.bool_] | None
     notes: tuple[str, ...]
 
+    def judged_scores(self) -> NDArray[np.float32]:
+        """The scores that are shown, (N,): where there are any, those that see no padding."""
+        if self.scores is None or self.faded is None:
+            return np.empty(0, np.float32)
+        shown = ~np.isnan(self.scores)
+        inside = shown & ~self.faded
+        found: NDArray[np.float32] = self.scores[inside if inside.any() else shown]
+        return found
+
 
 def cut(example: Example, kind: Kind) -> Cut:
     """Of a volume the middle of the planes that are known; of a large one `SIDE` pixels where the error is largest."""

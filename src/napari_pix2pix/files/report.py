@@ -471,7 +471,7 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
     # One scale for the errors and one for the scores of all examples.
     spans = [(cut.ends[1] - cut.ends[0]) / 4 for cut in cuts]
     error_ends = [max(float(span[i]) for span in spans) for i in range(len(spans[0]))]
-    scored = [cut.scores[cut.scores == cut.scores] for cut in cuts if cut.scores is not None]
+    scored = [found for cut in cuts if (found := cut.judged_scores()).size]
     score_ends = (
         (min(float(found.min()) for found in scored), max(float(found.max()) for found in scored))
         if scored
@@ -510,7 +510,7 @@ def _example(
 ) -> Html:
     example = cut.example
     seen = content.report is not None and bool(content.report.get("seen"))
-    said = f"{_name(ranks)} {number(example.figures[ranks])}"
+    said = f"{_name(ranks)}: {number(example.figures[ranks])}"
     notes = [*cut.notes]
     if cut.scores is None and content.model is not None:
         notes.append(f"No patch scores: {example.why_no_scores}")
