@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from napari_pix2pix.core.config import PairSettings, make_config
-from napari_pix2pix.core.evaluation import dice
+from napari_pix2pix.core.metrics.classes import dice
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.networks.norms import image_statistics, recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames

@@ -8,6 +8,22 @@ if TYPE_CHECKING:
 
 KINDS = {"intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
 KINDS_OF_PAIRS = ("train", "validation", "calibration", "test")
+NO_NETWORK = ("constant", "affine", "otsu_bright", "otsu_dark", "lookup")
+FITTED = {"constant", "affine", "lookup"}
+SHOWN = {
+    "intensity": ("mae", "rmse", "nrmse", "psnr", "pearson", "spearman", "ssim"),
+    "classes": ("dice", "iou", "pixel_accuracy", "class_accuracy", "class_iou"),
+    "instances": (
+        *("object_f1_iou50", "object_ap_iou50", "object_precision_iou50", "object_recall_iou50", "object_f1_iou80"),
+        *("dice", "merges", "splits", "adapted_rand_error", "variation_of_information"),
+    ),
+}
+"""The figures for people, the one that counts first; `metrics.json` has all."""
+BRIEF = {
+    "intensity": ("mae", "psnr", "pearson"),
+    "classes": ("dice", "iou", "pixel_accuracy"),
+    "instances": ("object_f1_iou50", "dice"),
+}
 PLANES = {"neighbours": "each plane with its neighbours", "all": "all planes at once", "volume": "volumes"}
 
 
@@ -45,34 +61,120 @@ def model_text(model: "TrainedModel") -> str:
 
 
 def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
-    """The figures of an evaluation with their intervals; `channels` are the names of the target's."""
-    lines = [(name, _figure(figure)) for name, figure in report["metrics"].items()]
-    for i, figures in enumerate(report.get("channels", ())):
-        lines.append((channels[i] if i < len(channels) and channels[i] else f"channel {i}", _figures(figures)))
-    lines += [(name, _figures(baseline)) for name, baseline in report["baselines"].items()]
-    text = table(lines)
-    if report["baselines"]:
-        text += (
-            f"\n{' and '.join(report['baselines'])} need no network and are fitted on these very pairs, which favours "
-            "them: a model worth its training is clearly better."
+    """The figures of an evaluation with their intervals; `channels` are the names of the target's.
+
+    Every line with a figure is marked where the pairs made the model.
+    """
+    metrics, brief = report["metrics"], BRIEF[report["kind"]]
+    called = [name or f"channel {i}" for i, name in enumerate(channels)]
+    called += [f"channel {i}" for i in range(len(called), len(report.get("channels", ())))]
+    lines = []
+    for name in (name for name in SHOWN[report["kind"]] if name in metrics):
+        bright = metrics.get(f"{name}_foreground")
+        also = f", on the foreground {_figure(bright)}" if bright and bright["value"] is not None else ""
+        lines.append((name, _figure(metrics[name]) + also))
+    lines += [(called[i], _figures(figures, brief)) for i, figures in enumerate(report.get("channels", ()))]
+    lines += [(f"class {label}", _figures(figures)) for label, figures in report.get("classes", {}).items()]
+    lines += [(name, _figures(baseline, brief)) for name, baseline in report["baselines"].items()]
+    if (ceiling := report["ceiling"])["n"]:
+        lines.append(("ceiling", f"{_figures(ceiling['metrics'], brief)}: targets moved as they lie off"))
+    lines += _errors(report["errors"], called)
+    for i, objects in enumerate(report.get("objects", ())):
+        lines.append((called[i] if len(report["objects"]) > 1 else "objects", _objects(objects)))
+    if stain := report.get("stain"):
+        lines.append((f"{stain['name']} stain", _figures(stain["metrics"])))
+    intervals, mark = report["intervals"], "  SEEN" if report.get("seen") else ""
+    each = f"95 % over {intervals['n']} {intervals['over']}" if intervals["n"] > 1 else "none for a single one"
+    first = ("on", f"{report['n']} frames, {report['kind_of_pairs']} pairs; intervals: {each}")
+    text = [table([first, *((label, line + mark) for label, line in lines)]), *report["remarks"]]
+    needless = [name for name in report["baselines"] if name in NO_NETWORK]
+    if needless:
+        fitted = " and are fitted on these very pairs, which favours them" if {*needless} & FITTED else ""
+        text.append(f"{' and '.join(needless)} need no network{fitted}: a model worth its training is clearly better.")
+    return "\n".join(text)
+
+
+def comparison_text(found: dict[str, Any]) -> str:
+    """What `compare` found, a table for each evaluation but the first."""
+    over = found["intervals"]
+    lines = [
+        f"On {found['n']} frames that all have; differences from {found['first']}, 95 % over {over['n']} {over['over']}"
+    ]
+    lines += [f"Pairs of {name} made its model: its figures say little." for name in found["seen"]]
+    if found["left_out"]:
+        lines.append(f"Not in all, and left out: {_some(found['left_out'])}")
+    for name, figures in found["differences"].items():
+        wanted = [m for m in (*SHOWN[found["kind"]], "invented", "missing") if m in figures]
+        lines.append(f"{name}:")
+        lines.append(table((m, f"{_figure(figures[m], '+')}  {figures[m]['verdict']}") for m in wanted))
+    return "\n".join(lines)
+
+
+def _errors(errors: dict[str, Any], called: Sequence[str]) -> list[tuple[str, str]]:
+    """What kinds of error there are, a line for each."""
+    lines = []
+    if errors["soft"]:
+        halves = []
+        for i, channel in enumerate(errors["soft"]):
+            where = "nowhere"
+            if channel["half"] is not None:
+                where = f"from {channel['half']:.3f} cycles/px on"
+                where += f" ({channel['half_per_um']:.3g} cycles/µm)" if channel["half_per_um"] else ""
+            halves.append(where + (f" in {called[i]}" if len(errors["soft"]) > 1 else ""))
+        lines.append(("soft", f"less than half of the power {', '.join(halves)}"))
+    if (displaced := errors["displaced"])["n"]:
+        y, x = displaced["pixels"]
+        length = f"{displaced['length']:.2f} px" + (
+            f" ({displaced['length_um']:.3g} µm)" if displaced["length_um"] else ""
         )
-    return text
+        lines.append(("displaced", f"{length}, Y {y:+.2f} X {x:+.2f} px, the median of {displaced['n']} frames"))
+    for kind in ("invented", "missing"):
+        told = errors[kind]
+        dense = "" if told["per_mm2"] is None else f", {told['per_mm2']:.3g} per mm²"
+        share = "" if told["share"] is None else f" ({told['share']:.1%})"
+        lines.append((kind, f"{told['objects']} of {told['of']} objects{share}{dense}"))
+    return lines
+
+
+def _objects(objects: dict[str, Any]) -> str:
+    counts = {name: figure["value"] for name, figure in objects["counts"].items()}
+    number = f"{counts['number']:.1f} a frame (target {counts['number_target']:.1f})"
+    area = (
+        ""
+        if counts["area_target"] is None
+        else f", area {counts['area'] or 0:.0f} px (target {counts['area_target']:.0f})"
+    )
+    positive = objects["positive"]
+    shares = [f"{positive[side]['value']:.0%}" for side in ("prediction", "target")] if positive else []
+    told = f", positive {shares[0]} (target {shares[1]})" if shares else ""
+    return f"{number}{area}{told}. {objects['sentence']}"
+
+
+def _all(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def table(lines: Iterable[tuple[str, str]]) -> str:
     """A line for each label and its text."""
-    return "\n".join(f"{label:>19}  {text}" for label, text in lines)
+    rows = list(lines)
+    width = max([19, *(len(label) for label, _ in rows)])
+    return "\n".join(f"{label:>{width}}  {text}" for label, text in rows)
 
 
-def _figures(figures: dict[str, dict[str, float | None]]) -> str:
-    return ", ".join(f"{name} {_figure(figure)}" for name, figure in figures.items())
+def _figures(figures: dict[str, dict[str, Any]], wanted: Sequence[str] = ()) -> str:
+    names = [name for name in wanted or figures if name in figures]
+    return ", ".join(f"{name} {_figure(figures[name])}" for name in names)
 
 
-def _figure(figure: dict[str, float | None]) -> str:
+def _figure(figure: dict[str, Any], sign: str = "") -> str:
     if figure["value"] is None:
         return "not known"
-    between = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
-    return f"{figure['value']:.3f}{between}"
+    between = "" if figure["low"] is None else f" [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]"
+    return f"{figure['value']:{sign}.3f}{between}"
 
 
 def _channels(count: int, names: Sequence[str]) -> str:

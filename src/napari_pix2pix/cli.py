@@ -5,6 +5,7 @@ This module imports torch only inside commands, so that help answers at once.
 
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections import deque
@@ -222,7 +223,15 @@ def train(
         sys.exit(DONE)
     yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
-    yield _trained(out / "model.safetensors", initial, device)
+    result = _trained(out / "model.safetensors", initial, device)
+    try:
+        from napari_pix2pix.reports import draw_training
+
+        result["report"] = str(draw_training(out, _load(out, device), stacks, _command()))
+        result["text"] += f"\nReport: {result['report']}"
+    except Exception as error:  # whatever cannot be drawn, the model is there
+        yield {"event": "warning", "text": f"The model is saved; its report could not be written: {_sentence(error)}"}
+    yield result
 
 
 def _trained(path: Path, initial: Any, device: str) -> Event:
@@ -391,16 +400,33 @@ def evaluate(
     target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
     *,
     prediction: Annotated[Path | None, Parameter(help="Any tool's output, judged instead of a model.")] = None,
-    out: Annotated[Path, Parameter(help="The folder for metrics.json.")],
+    out: Annotated[Path, Parameter(help="The folder for metrics.json and metrics.csv.")],
     pairs: Pairs = None,
     target_kind: Annotated[
         Literal["auto", "intensity", "classes", "instances"], Parameter(help="With --prediction: what it shows.")
     ] = "auto",
     empty_frames: Annotated[EmptyFrames, Parameter(help=Config.model_fields["empty_frames"].description)] = "ask",
+    objects: Annotated[
+        str | None,
+        Parameter(
+            help="Count objects in grey values and measure them: otsu, what exceeds Otsu's threshold of targets; or "
+            "label images, a file or a folder paired by name."
+        ),
+    ] = None,
+    stain: Annotated[
+        Literal["hed"] | None, Parameter(help="In RGB targets, measure the brown of DAB and its mask.")
+    ] = None,
+    beside: Annotated[
+        tuple[Path, ...],
+        Parameter(help="Further models for the same pairs, as baselines; one in RUN/l1_only is always taken."),
+    ] = (),
+    allow_seen: Annotated[
+        bool, Parameter(negative="", help="Evaluate files that made the model, too, and mark every figure.")
+    ] = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
-    """Figures against the truth: metrics.json."""
+    """Figures against the truth: metrics.json, metrics.csv, report.html; files that made the model are refused."""
     if prediction is not None:
         # evaluate --prediction PATH TARGET: the one positional argument is the target.
         given = [path for path in (model, source, target) if path is not None]
@@ -409,20 +435,25 @@ def evaluate(
         source, target = prediction, given[0]
     elif model is None or source is None:
         raise ValueError("An evaluation must have MODEL SOURCE TARGET, or --prediction PATH TARGET.")
-    path = out / "metrics.json"
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"An output must not exist yet; {path} does. Choose another --out or --overwrite.")
+    if out.is_file():
+        raise FileExistsError(f"An evaluation must go to a folder; {out} is a file. Choose another --out.")
+    existing = [out / name for name in ("metrics.json", "metrics.csv", "report.html") if (out / name).exists()]
+    if existing and not overwrite:
+        raise FileExistsError(f"An output must not exist yet; {existing[0]} does. Choose another --out or --overwrite.")
 
     from napari_pix2pix import core
     from napari_pix2pix.card import figures_text
-    from napari_pix2pix.core.atomic import written_beside
     from napari_pix2pix.core.evaluation import require_suited
+    from napari_pix2pix.files.evaluations import write_evaluation
     from napari_pix2pix.files.pairing import open_stacks, taken_names
+    from napari_pix2pix.reports import draw_evaluation
 
     assert source is not None
     said, loaded = pairs or PairSettings(), None
+    others: dict[str, Any] = {}
     if prediction is None:
         assert model is not None
+        others = _beside(model, beside, device)
         loaded = _load(model, device)
         if "z" not in said.model_fields_set:
             said = said.model_copy(update={"z": loaded.source_view.pairs_z})
@@ -432,17 +463,67 @@ def evaluate(
     if not said.annotated_frames:  # which are counted over all pairs
         stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
     yield from told(stacks, "warning" if said.skip_bad else "failure")
+    frames = stacks.frames()
+    asked: dict[str, Any] = {
+        "empty_frames": empty_frames,
+        "objects": objects if objects in (None, "otsu") else stacks.labelled(Path(objects)),
+        "stain": stain,
+        "pixel_size_um": stacks.pixel_size_um,
+    }
     if loaded is None:
-        report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind, empty_frames=empty_frames)
+        report = core.evaluate_prediction(frames, None, kind=target_kind, **asked)
     else:
-        report = core.evaluate(loaded, stacks.frames(), None, empty_frames=empty_frames)
+        report = core.evaluate(loaded, frames, None, beside=others, allow_seen=allow_seen, **asked)
     if stacks.files.skipped and not said.skip_bad:
         report["failed"] = list(stacks.files.skipped)
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(report, indent=2, allow_nan=False), "utf8")
+    write_evaluation(out, report)
     names = taken_names(stacks.files.targets[0], said.target_channels)
-    text = f"{figures_text(report, names)}\nFigures: {path}"
-    yield {"event": "result", "metrics": str(path), **report, "text": text}
+    path, page = out / "metrics.json", out / "report.html"
+    try:
+        draw_evaluation(page, report, frames, stacks, loaded, f"Evaluation of {model or prediction}", _command())
+    except Exception as error:  # the figures are there, whatever cannot be drawn
+        raise RuntimeError(f"{path} is written, but its report could not be: {_sentence(error)}") from error
+    text = f"{figures_text(report, names)}\nFigures: {path}\nReport: {page}"
+    yield {"event": "result", "metrics": str(path), "report": str(page), **report, "text": text}
+
+
+def _beside(model: Path, further: tuple[Path, ...], device: str) -> dict[str, Any]:
+    """Further models to judge on the same pairs, by name; that in `l1_only` of the model's run is one."""
+    from napari_pix2pix.core import load_model
+
+    run = model if model.is_dir() else model.parent
+    sibling = run / "l1_only" / "model.safetensors"
+    found = {"l1_only": load_model(sibling, device)} if sibling.is_file() else {}
+    for path in further:
+        file = path / "model.safetensors" if path.is_dir() else path
+        name = file.resolve().parent.name if file.name == "model.safetensors" else file.stem
+        if name in found:
+            raise ValueError(f"Models beside each other must be called differently; {name} is there twice.")
+        found[name] = load_model(file, device)
+    return found
+
+
+@app.command
+def compare(
+    evaluations: Annotated[list[Path], Parameter(help="Folders that evaluate wrote; the first is the reference.")],
+    *,
+    out: Annotated[Path | None, Parameter(help="A JSON file for what was found.")] = None,
+    overwrite: Overwrite = False,
+) -> Events:
+    """What differs between evaluations of the same files, image by image, with intervals."""
+    if out is not None and out.exists() and not overwrite:
+        raise FileExistsError(f"An output must not exist yet; {out} does. Choose another --out or --overwrite.")
+
+    from napari_pix2pix import core
+    from napari_pix2pix.card import comparison_text
+    from napari_pix2pix.core.atomic import written_beside
+    from napari_pix2pix.files.evaluations import read_evaluations
+
+    found = core.compare(read_evaluations(evaluations))
+    if out is not None:
+        with written_beside(out) as beside:
+            beside.write_text(json.dumps(found, indent=2, allow_nan=False), "utf8")
+    yield {"event": "result", **found, "text": comparison_text(found)}
 
 
 @app.command
@@ -472,6 +553,15 @@ def _existing(path: Path, must: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{must}; there is none at {path}. Check the path.")
     return path
+
+
+_words: list[str] = []
+"""Of the command that runs."""
+
+
+def _command() -> str:
+    """The exact command that runs, for a shell."""
+    return shlex.join(["napari-pix2pix", *_words])
 
 
 _models: dict[tuple[Path, float, str], Any] = {}
@@ -519,6 +609,7 @@ def run_command(
     debug: bool = False,
 ) -> int:
     """One command; its events are drawn and its error told in one sentence. The exit code."""
+    _words[:] = words
     try:
         events = app(words)
         if not isinstance(events, Generator):  # help or version, already printed, or `serve` that has ended

@@ -14,7 +14,8 @@ from skimage.morphology import remove_small_objects
 from napari_pix2pix import core
 from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.evaluation import dice, object_f1
+from napari_pix2pix.core.metrics.classes import dice
+from napari_pix2pix.core.metrics.instances import object_f1
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.events import Event, training_events
 from napari_pix2pix.files.pictures import draw_story

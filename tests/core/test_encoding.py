@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from napari_pix2pix.core.encoding import LIMIT, fit_encoding, guess_kind, rare_weights
-from napari_pix2pix.core.evaluation import object_f1
+from napari_pix2pix.core.metrics.instances import object_f1
 
 DSB2018 = Path(__file__).parents[3] / "shared" / "data" / "dsb2018" / "train" / "label"
 

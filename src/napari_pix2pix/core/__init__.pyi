@@ -1,6 +1,7 @@
 from .check import check
 from .config import Config, make_config
 from .evaluation import evaluate, evaluate_prediction
+from .metrics.comparison import compare
 from .model import TrainedModel, load_model
 from .pairs import PairedFrames
 from .patch_scores import PatchScores
@@ -13,6 +14,7 @@ __all__ = [
     "Report",
     "TrainedModel",
     "check",
+    "compare",
     "evaluate",
     "evaluate_prediction",
     "load_model",

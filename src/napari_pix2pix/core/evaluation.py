@@ -1,24 +1,36 @@
 """Predictions against the truth."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from skimage.filters import threshold_otsu
-from skimage.metrics import contingency_table, peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio
 
 from napari_pix2pix.core.config import EmptyFrames
 from napari_pix2pix.core.encoding import Kind, guess_kind
+from napari_pix2pix.core.metrics.baselines import Baseline, constant_image, fit_baselines
+from napari_pix2pix.core.metrics.classes import dice
+from napari_pix2pix.core.metrics.errors import displacement, moved
+from napari_pix2pix.core.metrics.frames import Frame, Frames
+from napari_pix2pix.core.metrics.instances import object_f1
+from napari_pix2pix.core.metrics.intervals import Row, summarize
+from napari_pix2pix.core.metrics.judges import IntensityJudge, judge_of
+from napari_pix2pix.core.metrics.objects import Counted, ObjectCounts, Stain
 from napari_pix2pix.core.model import TrainedModel, counted
 from napari_pix2pix.core.pairs import PairedFrames, Region, StackAxes, Windows, settle_empty_frames
+from napari_pix2pix.core.split import KINDS, seen_frames
 
 KindOfPairs = Literal["test", "validation", "calibration", "train"]
 Axes = str | tuple[StackAxes, StackAxes] | None
+HEADLINES: dict[Kind, str] = {"intensity": "mae", "classes": "dice", "instances": "object_f1_iou50"}
+"""The figure that chooses the best model, and sorts images."""
 HIGHER_IS_BETTER = {"mae": False, "psnr": True, "dice": True, "object_f1_iou50": True}
+MADE = {"train": "trained", "validation": "chose", "calibration": "calibrated"}
+LOOKED_AT = 16
+"""Targets that are looked at to see whether they are of the model's kind."""
 
 
 def measure(
@@ -48,42 +60,6 @@ def measure(
         return {"dice": float(np.mean([dice(found == value, true == value) for value in present] or [1.0]))}
     found, true = (image[0] if known is None else np.where(known, image[0], 0) for image in (prediction, target))
     return {"dice": dice(found > 0, true > 0), "object_f1_iou50": object_f1(found, true)}
-
-
-def dice(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
-    """2 |A n B| / (|A| + |B|); 1 where both are empty."""
-    total = int(prediction.sum()) + int(target.sum())
-    return 2 * int((prediction & target).sum()) / total if total else 1.0
-
-
-def object_f1(prediction: NDArray[Any], target: NDArray[Any]) -> float:
-    """F1 of objects matched at IoU > 0.5, at which matches are unique; 1 where there are no objects at all.
-
-    References
-    ----------
-    Caicedo et al., "Nucleus segmentation across imaging experiments", Nature Methods 2019.
-    """
-    (found, dense_prediction), (true, dense_target) = (
-        np.unique(labels, return_inverse=True) for labels in (prediction, target)
-    )
-    overlap = contingency_table(dense_target.ravel(), dense_prediction.ravel(), sparse_type="array").tocoo()
-    rows, columns = overlap.coords
-    union = overlap.sum(axis=1)[rows] + overlap.sum(axis=0)[columns] - overlap.data
-    matches = int(((overlap.data > 0.5 * union) & (true[rows] != 0) & (found[columns] != 0)).sum())
-    objects = int((true != 0).sum() + (found != 0).sum())
-    return 2 * matches / objects if objects else 1.0
-
-
-def interval(values: Sequence[float | None], seed: int = 0) -> dict[str, float | None]:
-    """Mean over images and its bootstrap 95 % interval; the interval is None for one image. None counts for nothing."""
-    known = np.array([value for value in values if value is not None])
-    if known.size == 0:
-        return {"value": None, "low": None, "high": None}
-    result: dict[str, float | None] = {"value": float(known.mean()), "low": None, "high": None}
-    if known.size > 1:
-        found = stats.bootstrap((known,), np.mean, method="percentile", n_resamples=2000, rng=seed).confidence_interval
-        result |= {"low": float(found.low), "high": float(found.high)}
-    return result
 
 
 @dataclass(frozen=True)
@@ -118,42 +94,105 @@ def evaluate(
     names: Sequence[str] | None = None,
     empty_frames: EmptyFrames = "ask",
     kind_of_pairs: KindOfPairs = "test",
+    allow_seen: bool = False,
+    beside: Mapping[str, TrainedModel] | None = None,
+    objects: Counted = None,
+    stain: Stain = None,
+    pixel_size_um: dict[str, float] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Figures of the model's predictions for `source` against `target`; parameters as in `PairedFrames`.
 
-    Frames of which nothing is known are left out. `empty_frames` says what frames without any label in a label target
-    mean, as in `Config`.
+    One frame is in memory at a time. Frames of which nothing is known are left out.
+
+    Parameters
+    ----------
+    model, source, target, axes, names
+        The model and the pairs; or `source` is `PairedFrames`, and the rest is left out. Their groups, if they have
+        several, are what intervals are over; else frames are.
+    empty_frames
+        What frames without any label in a label target mean, as in `Config`.
+    kind_of_pairs
+        What these pairs are to the model, where it does not know them.
+    allow_seen
+        Evaluate pairs that made the model, too, and mark every figure. What made a model is known where pairs have
+        hashes of their files; parts of a file that are kept apart by what is `known` may judge it.
+    beside
+        Further models, by name, that are judged on the same pairs: among the baselines.
+    objects
+        Count objects of intensities and measure them: ``"otsu"``, what exceeds Otsu's threshold of all targets, or
+        pairs whose sources are label images of the same frames.
+    stain
+        ``"hed"``: in RGB targets, measure the brown of DAB instead of grey values, and its mask.
+    pixel_size_um
+        By axis: gives figures per mm² and cycles per µm.
+    on_frame
+        Is told how many frames are done, of how many.
 
     Returns
     -------
     dict
-        ``kind_of_pairs``, ``n`` (frames), ``metrics`` (each ``value``, ``low``, ``high``), ``baselines`` (by name,
-        each with the same metrics; fitted on these very pairs, which favours them) and ``files`` (a row per frame);
-        for intensities of several channels also ``channels``, the metrics of each.
+        JSON. ``kind``; ``kind_of_pairs``; ``seen``: whether these pairs made the model; ``n`` (frames);
+        ``intervals``, what they are ``over`` and how many of these there are; ``remarks``, sentences; ``metrics`` (each
+        ``value``, ``low``, ``high``; means over frames); ``baselines`` (by name, each with the same metrics; fitted on
+        these very pairs, which favours them); ``errors``, by kind: ``soft``, ``displaced``, ``invented``, ``missing``;
+        ``ceiling``, the metrics of targets that are only moved as far as they lie off; ``files``, a row for each frame,
+        the worst first. Of intensities ``ranges``, ``spectra`` and, of several channels, ``channels``; of classes
+        ``confusion`` and ``classes``; with `objects` ``objects``, with `stain` ``stain``. See `core.metrics`.
 
     Raises
     ------
     ValueError
-        If the stacks do not pair up or do not fit the model, or nobody says what frames without labels mean.
+        If the stacks do not pair up or do not fit the model, they made the model, or nobody says what frames without
+        labels mean.
     """
     if isinstance(source, PairedFrames):
         pairs = source
     else:
         pairs = PairedFrames(source, target, axes, names=names, z=model.source_view.pairs_z)
-    require_suited(model, pairs)
-
+    models = {"the model": model, **(beside or {})}
+    for judged in models.values():
+        require_suited(judged, pairs)
+    _require_kind(model, pairs)
     encoding = model.target_encoding
+    if other := [name for name, judged in models.items() if judged.target_encoding.kind != encoding.kind]:
+        raise ValueError(f"Models side by side must predict the same kind of target; {other[0]} does not.")
     pairs = settle_empty_frames(pairs, empty_frames, encoding.kind)
+    seen: dict[int, str] = {}
+    for name, judged in models.items():
+        found = seen_frames(pairs, judged.provenance)
+        if found and not allow_seen:
+            frame, kind = next(iter(found.items()))
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise ValueError(
+                f"Pairs that judge a model must not have made it; {pairs.name(frame)}{more} {MADE[kind]} {name}. "
+                "Choose other pairs, or evaluate them with --allow-seen, which marks every figure."
+            )
+        seen |= found if judged is model else {frame: "train" for frame in found if frame not in seen}
 
-    def predictions() -> Iterable[NDArray[Any]]:
-        for i, (stack, plan) in enumerate(zip(pairs.sources, pairs.source_plans, strict=True)):
-            for _, prediction in model.predict_frames(stack, plan.axes, channels=_channels(model, pairs, i)):
-                yield prediction
+    predictions = {name: _predictions(judged, pairs) for name, judged in models.items()}
+    report = _Report(pairs, encoding.kind, encoding.classes, objects, stain, pixel_size_um)
+    report.fit(with_source=True)
+    for frame_of_each in zip(*predictions.values(), strict=True):
+        (number, prediction), *others = frame_of_each
+        report.add(number, prediction, dict(zip(beside or (), (made for _, made in others), strict=True)))
+        if on_frame is not None:
+            on_frame(len(report.rows), len(report.frames))
+    if seen:
+        kind_of_pairs = next(kind for kind in KINDS if kind in seen.values())
+    told = report.told(kind_of_pairs, {pairs.name(frame): kind for frame, kind in seen.items()})
+    return told | {"seen": bool(seen)}
 
-    report = _report(predictions(), pairs, encoding.kind, kind_of_pairs, on_frame, encoding.classes)
-    report["baselines"] = _baselines(pairs, model.target_encoding.kind)
-    return report
+
+def _predictions(model: TrainedModel, pairs: PairedFrames) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The number of each frame of which something is known, and its prediction."""
+    wanted, first = {region.frame for region in pairs.regions()}, 0
+    for i, (stack, plan) in enumerate(zip(pairs.sources, pairs.source_plans, strict=True)):
+        if wanted & set(range(first, first + plan.n_frames)):
+            for frame, prediction in model.predict_frames(stack, plan.axes, channels=_channels(model, pairs, i)):
+                if first + frame in wanted:
+                    yield first + frame, prediction
+        first += plan.n_frames
 
 
 def require_suited(model: TrainedModel, pairs: PairedFrames) -> None:
@@ -172,6 +211,34 @@ def _channels(model: TrainedModel, pairs: PairedFrames, i: int) -> Sequence[int]
     return pairs.source_plans[i].channels or model.source_view.numbers(pairs.source_names[i])
 
 
+def _require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
+    """Raise a ValueError if targets are labels where the model predicts intensities, or the other way round."""
+    encoding, regions = model.target_encoding, pairs.regions()
+    some = Windows(pairs.target, regions[:: max(1, len(regions) // LOOKED_AT)])
+    kind = guess_kind(some)
+    if encoding.kind == "intensity":
+        # of a model that was told that such targets are intensities this is known
+        if kind != "intensity" and model.config.target_kind == "auto":
+            raise ValueError(
+                f"Targets for this model must be grey values; these look like labels ({kind}). Give the images that it "
+                "learned to predict, or train with --target-kind intensity if these are grey values."
+            )
+        return
+    if any((image != np.rint(image)).any() for image in some) or (kind == "intensity" and some[0].dtype.kind != "f"):
+        raise ValueError(
+            f"Targets for this model must be labels ({encoding.kind}); these look like grey values. Give label images."
+        )
+    if encoding.kind == "classes":
+        for region in regions:
+            known = pairs.known(region.frame)
+            strange = np.setdiff1d(pairs.target(region.frame)[0][known], encoding.classes)
+            if strange.size:
+                raise ValueError(
+                    f"Targets for this model must hold its classes {list(encoding.classes)} only; "
+                    f"{pairs.name(region.frame)} holds {strange[:5].tolist()}. Relabel it."
+                )
+
+
 def evaluate_prediction(
     prediction: Any,
     target: Any,
@@ -180,99 +247,199 @@ def evaluate_prediction(
     kind: Kind | Literal["auto"] = "auto",
     names: Sequence[str] | None = None,
     empty_frames: EmptyFrames = "ask",
+    objects: Counted = None,
+    stain: Stain = None,
+    pixel_size_um: dict[str, float] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Figures of any tool's `prediction` against `target`, in the form of `evaluate`."""
+    """Figures of any tool's `prediction` against `target`, in the form of `evaluate`; ``seen`` is None: not known."""
     pairs = prediction if isinstance(prediction, PairedFrames) else PairedFrames(prediction, target, axes, names=names)
+    a, b = pairs.source_plans[0].n_channels, pairs.target_plans[0].n_channels
+    if a != b:
+        raise ValueError(f"A prediction must have the channels of its target; got {counted(a)} and {counted(b)}.")
     found = guess_kind(Windows(pairs.target, pairs.regions())) if kind == "auto" else kind
     pairs = settle_empty_frames(pairs, empty_frames, found)
-    return _report((pairs.source(i) for i in range(len(pairs))), pairs, found, "test", on_frame)
-
-
-def _report(
-    predictions: Iterable[NDArray[Any]],
-    pairs: PairedFrames,
-    kind: Kind,
-    kind_of_pairs: KindOfPairs,
-    on_frame: Callable[[int, int], None] | None,
-    classes: Sequence[int] = (),
-) -> dict[str, Any]:
-    ends = _ends(pairs) if kind == "intensity" else np.zeros((2, 1))
-    data_range = float(ends[1].max() - ends[0].min())
-    if kind == "classes" and not classes:
-        classes = sorted({int(value) for i in _frames(pairs) for value in np.unique(pairs.target(i))})
-    files, known = [], set(_frames(pairs))
-    by_channel: list[list[dict[str, float | None]]] = [[] for _ in ends[0]] if len(ends[0]) > 1 else []
-    for i, prediction in enumerate(predictions):
-        if i not in known:
-            continue
-        figures = measure(prediction, pairs.target(i), kind, data_range, pairs.known(i), classes)
-        if any(np.isnan(value) for value in figures.values()):
-            warnings.warn(f"The prediction of {pairs.name(i)} holds NaN or Inf; it has no figures.", stacklevel=3)
-        files.append({"name": pairs.name(i), **_finite(figures)})
-        for channel, rows in enumerate(by_channel):
-            one, true = prediction[channel : channel + 1], pairs.target(i)[channel : channel + 1]
-            rows.append(_finite(measure(one, true, kind, float(np.ptp(ends[:, channel])), pairs.known(i))))
+    report = _Report(pairs, found, (), objects, stain, pixel_size_um)
+    report.fit(with_source=False)
+    for frame in report.frames:
+        report.add(frame.number, frame.source, {})
         if on_frame is not None:
-            on_frame(len(files), len(known))
-    report: dict[str, Any] = {
-        "kind_of_pairs": kind_of_pairs,
-        "n": len(files),
-        "metrics": summarize(files),
-        "baselines": {},
-        "files": files,
-    }
-    return report | ({"channels": [summarize(rows) for rows in by_channel]} if by_channel else {})
+            on_frame(len(report.rows), len(report.frames))
+    return report.told("test", {}) | {"seen": None}
 
 
-def _finite(figures: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in figures.items()}
+class _Report:
+    """The figures of one evaluation, gathered frame by frame."""
 
-
-def summarize(files: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """Each metric of these rows with its interval over them."""
-    return {name: interval([row[name] for row in files]) for name in files[0] if name != "name"}
-
-
-def _frames(pairs: PairedFrames) -> list[int]:
-    """Those of which something is known."""
-    return [region.frame for region in pairs.regions()]
-
-
-def _ends(pairs: PairedFrames) -> NDArray[np.float64]:
-    """The smallest and the largest target value of each channel, (2, C), over all frames."""
-    values = (pairs.target(i).astype(np.float64).reshape(pairs.target_plans[0].n_channels, -1) for i in _frames(pairs))
-    ends = np.array([(frame.min(axis=1), frame.max(axis=1)) for frame in values])
-    return np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)])
-
-
-def _baselines(pairs: PairedFrames, kind: Kind) -> dict[str, Any]:
-    """What needs no network: a constant and the best affine map of the source, or Otsu's threshold of it."""
-    frames = _frames(pairs)
-    known = [pairs.known(i) for i in frames]
-    sources = [pairs.source(i).astype(float).mean(axis=0) for i in frames]
-    targets = [pairs.target(i) for i in frames]
-    seen = np.concatenate([source[k] for source, k in zip(sources, known, strict=True)])
-    if kind != "intensity":
-        level = threshold_otsu(seen)
-        masks = {"otsu_bright": [s > level for s in sources], "otsu_dark": [s <= level for s in sources]}
-        return {
-            name: summarize(
-                [{"dice": dice(m & k, (t[0] > 0) & k)} for m, t, k in zip(found, targets, known, strict=True)]
+    def __init__(
+        self,
+        pairs: PairedFrames,
+        kind: Kind,
+        classes: Sequence[int],
+        objects: Counted,
+        stain: Stain,
+        pixel_size_um: dict[str, float] | None,
+    ) -> None:
+        self.pairs, self.kind, self.pixel_size_um = pairs, kind, pixel_size_um
+        self.frames = Frames(pairs)
+        if (objects is not None or stain is not None) and kind != "intensity":
+            raise ValueError(
+                f"Objects and stains must be measured in grey values; the targets are {kind}, which are counted "
+                "anyway. Leave out --objects and --stain."
             )
-            for name, found in masks.items()
+        if kind == "classes":
+            self.counts = self._count_classes(classes)
+            classes = sorted(self.counts)
+        self.classes = list(classes) if kind == "classes" else []
+        self.judge = judge_of(kind, self.frames, self.classes)
+        self.objects = ObjectCounts(self.frames, objects, stain) if objects or stain else None
+        self.baselines: dict[str, Baseline] = {}
+        self.rows: list[Row] = []
+        self.others: dict[str, list[Row]] = {}
+        self.shifts: list[tuple[float, float] | None] = []
+        self.ceiling: list[tuple[Row, str]] = []
+        self.known = 0
+
+    def _count_classes(self, classes: Sequence[int]) -> dict[int, int]:
+        """Pixels of each class; without `classes`, of all labels in the targets and in their predictions."""
+        counts = dict.fromkeys(classes, 0)
+        for frame in self.frames:
+            values, found = np.unique(frame.target[0][frame.known], return_counts=True)
+            for value, count in zip(values.tolist(), found.tolist(), strict=True):
+                counts[int(value)] = counts.get(int(value), 0) + count
+            if not classes:
+                counts |= {int(v): counts.get(int(v), 0) for v in np.unique(frame.source[0][frame.known]).tolist()}
+        return counts
+
+    def fit(self, with_source: bool) -> None:
+        """Make the baselines, from the sources too where these are no predictions."""
+        if isinstance(self.judge, IntensityJudge):
+            self.baselines["constant"] = constant_image(self.judge.medians)
+        elif self.kind == "classes":
+            self.baselines["constant"] = constant_image([max(self.counts, key=self.counts.__getitem__)])
+        if with_source:
+            self.baselines |= fit_baselines(self.frames, self.kind, self.classes)
+
+    def add(self, number: int, prediction: NDArray[Any], beside: Mapping[str, NDArray[Any]]) -> None:
+        """Judge the prediction of the next frame, baselines, and what other models made `beside` it."""
+        frame = self.frames[len(self.rows)]
+        assert frame.number == number
+        judge, target, known = self.judge, frame.target, frame.known
+        self.known += int(known.sum())
+        for name, made in (*((n, make(frame.source)) for n, make in self.baselines.items()), *beside.items()):
+            figures = self._figures(made, frame) if name in beside else judge.figures(made, target, known)
+            self.others.setdefault(name, []).append(figures)
+        if not self._is_finite(prediction, frame):
+            self.rows.append(self._unknown(frame) | dict.fromkeys(("invented", "missing", "objects", "objects_target")))
+            self.shifts.append(None)
+            return
+        self.rows.append(judge.add(prediction, frame))
+        shift = displacement(judge.structure(prediction), judge.structure(target), known)
+        self.shifts.append(shift)
+        if shift is not None:
+            off, inside = moved(target, shift, labels=judge.labels)
+            if (both := known & inside).any():
+                self.ceiling.append((judge.figures(off, target, both), frame.group))
+        if self.objects is not None:
+            self.objects.add(prediction, frame)
+
+    def _figures(self, prediction: NDArray[Any], frame: Frame) -> Row:
+        if not self._is_finite(prediction, frame):
+            return self._unknown(frame)
+        return self.judge.figures(prediction, frame.target, frame.known)
+
+    def _is_finite(self, prediction: NDArray[Any], frame: Frame) -> bool:
+        if prediction.dtype.kind != "f" or np.isfinite(prediction[:, frame.known]).all():
+            return True
+        warnings.warn(f"The prediction of {frame.name} holds NaN or Inf; it has no figures.", stacklevel=4)
+        return False
+
+    def _unknown(self, frame: Frame) -> Row:
+        return dict.fromkeys(self.judge.figures(frame.target, frame.target, frame.known))
+
+    def told(self, kind_of_pairs: KindOfPairs, seen: Mapping[str, str]) -> dict[str, Any]:
+        """The report, as `evaluate` describes it."""
+        frames, groups = self.frames, self.frames.groups
+        over = "frames" if frames.one_group else "groups" if frames.grouped else "images"
+        metrics = summarize(self.rows, groups)
+        return {
+            "kind": self.kind,
+            "kind_of_pairs": kind_of_pairs,
+            "n": len(self.rows),
+            "intervals": {"over": over, "n": len(set(groups))},
+            "remarks": self._remarks(seen),
+            "metrics": metrics,
+            "baselines": {name: summarize(rows, groups) for name, rows in self.others.items()},
+            "ceiling": {
+                "n": len(self.ceiling),
+                "metrics": summarize([row for row, _ in self.ceiling], [group for _, group in self.ceiling]),
+            },
+            **self.judge.report(groups, self.pixel_size_um),
+            "errors": self._errors(),
+            **(self.objects.report() if self.objects else {}),
+            "files": self._files(seen),
         }
-    true = np.concatenate([target.mean(axis=0)[k] for target, k in zip(targets, known, strict=True)])
-    slope, offset = np.polyfit(seen, true, 1) if np.ptp(seen) else (0.0, true.mean())
-    maps = {"constant": (0.0, float(np.median(true))), "affine": (float(slope), float(offset))}
-    ends = _ends(pairs)
-    data_range = float(ends[1].max() - ends[0].min())
-    return {
-        name: summarize(
-            [
-                measure(np.broadcast_to(a * s + b, t.shape), t, kind, data_range, k)
-                for s, t, k in zip(sources, targets, known, strict=True)
-            ]
-        )
-        for name, (a, b) in maps.items()
-    }
+
+    def _remarks(self, seen: Mapping[str, str]) -> list[str]:
+        remarks = []
+        if seen:
+            remarks.append(
+                f"{len(seen)} of {len(self.rows)} made the model ({', '.join(sorted(set(seen.values())))} pairs): "
+                "these figures say how well it remembers, not how well it predicts."
+            )
+        if self.frames.one_group:
+            remarks.append("All is from one image or group: figures from within it say nothing about another.")
+        return remarks
+
+    def _errors(self) -> dict[str, Any]:
+        """What kinds of error there are, apart from each other."""
+        area = self._area_mm2()
+        strays = {}
+        for name, among in (("invented", "objects"), ("missing", "objects_target")):
+            sums = np.zeros((2, len(self.rows)))
+            for i, key in enumerate((name, among)):
+                sums[i] = [row[key] or 0.0 for row in self.rows]
+            found, of = sums.sum(axis=1)
+            strays[name] = {
+                "objects": int(found),
+                "of": int(of),
+                "share": float(found / of) if of else None,
+                "per_mm2": float(found / area) if area else None,
+            }
+        known = np.array([shift for shift in self.shifts if shift is not None]).reshape(-1, 2)
+        lengths = np.hypot(*known.T)
+        size = self._pixel_size()
+        displaced = {
+            "n": len(known),
+            "pixels": np.median(known, axis=0).tolist() if len(known) else None,
+            "length": float(np.median(lengths)) if len(known) else None,
+            "length_um": float(np.median(lengths)) * size if len(known) and size else None,
+        }
+        spectra = self.judge.spectra.report(self.pixel_size_um) if isinstance(self.judge, IntensityJudge) else []
+        soft = [{key: channel[key] for key in ("half", "half_per_um")} for channel in spectra]
+        return {"soft": soft or None, "displaced": displaced, **strays}
+
+    def _pixel_size(self) -> float | None:
+        """In µm, of square pixels."""
+        sizes = {(self.pixel_size_um or {}).get(axis) for axis in "YX"}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def _area_mm2(self) -> float | None:
+        """Of all that is known; in volumes that of all planes."""
+        size = self.pixel_size_um or {}
+        return self.known * size["Y"] * size["X"] / 1e6 if {"Y", "X"} <= size.keys() else None
+
+    def _files(self, seen: Mapping[str, str]) -> list[dict[str, Any]]:
+        """A row for each frame, the worst first."""
+        rows = []
+        for i, (number, group, row) in enumerate(zip(self.frames.numbers, self.frames.groups, self.rows, strict=True)):
+            name, stack = self.pairs.name(number), self.pairs.places[number][0]
+            said: dict[str, Any] = {"name": name, "group": group}
+            if self.pairs.hashes:
+                said |= dict(zip(("source_sha256", "target_sha256"), self.pairs.hashes[stack], strict=True))
+            said |= {"seen": seen[name]} if name in seen else {}
+            shift = self.shifts[i]
+            rows.append(said | row | {"shift": None if shift is None else list(shift)})
+        headline = HEADLINES[self.kind]
+        sign = 1 if HIGHER_IS_BETTER[headline] else -1
+        return sorted(rows, key=lambda row: -np.inf if row[headline] is None else sign * row[headline])

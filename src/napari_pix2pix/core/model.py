@@ -175,7 +175,7 @@ class TrainedModel:
 
     def prediction_plan(self, stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
         """Axes and shape of the prediction for `stack`."""
-        return self._checked(stack, axes, channels).like(self.target_encoding.n_channels, self.channel_axis)
+        return self.source_plan(stack, axes, channels).like(self.target_encoding.n_channels, self.channel_axis)
 
     def tile_plan(
         self, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
@@ -257,7 +257,7 @@ class TrainedModel:
         draws: int | None = None,
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
         """Frame by frame its number, source and maps; with `draws` their mean and standard deviation."""
-        plan, findings = self._checked(stack, axes, channels), Findings()
+        plan, findings = self.source_plan(stack, axes, channels), Findings()
         for frame in range(plan.n_frames):
             source = plan.take(stack, frame)
             self._warn_of_range(source)
@@ -362,17 +362,14 @@ class TrainedModel:
             If the model has no discriminator, the stacks do not show the same frames, have other channels than the
             model's, hold NaN, or are smaller than one field.
         """
-        if self.discriminator is None:
-            raise ValueError(
-                "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
-            )
+        discriminator = self._discriminator()
         if tile_size is not None and self.config.discriminator.norm == "instance":
             raise ValueError(
                 "A discriminator whose norm looks at the image must score it in one piece, since tiles would change "
                 f"the scores; got tile_size {tile_size}. Leave it out."
             )
         source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
-        source_plan = self._checked(source, source_axes, channels)
+        source_plan = self.source_plan(source, source_axes, channels)
         volume = source_plan.z == "volume"
         image_plan = replace(AxesPlan.of(image, image_axes), z="volume" if volume else "frame")
         if image_plan.n_channels != self.target_encoding.n_channels:
@@ -385,7 +382,7 @@ class TrainedModel:
                 f"Source and image must show the same pixels; got {source_plan.shape} ({source_plan.axes}) and "
                 f"{image_plan.shape} ({image_plan.axes})."
             )
-        fields = self.discriminator.fields
+        fields = discriminator.fields
         grid = score_grid(fields, source_plan.frame_shape)
         result = source_plan.like(1, "", grid) if min(grid) else None
         scores = np.empty(result.shape if result else (), np.float32)
@@ -396,7 +393,7 @@ class TrainedModel:
                     f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels."
                 )
             encoded = self.source_encoding.encode(pair[0]), self.target_encoding.encode(pair[1])
-            found = score_frame(self.discriminator, *encoded, self.device, tile_size)
+            found = score_frame(discriminator, *encoded, self.device, tile_size)
             assert result is not None
             result.put(scores, frame, found[None])
         assert result is not None
@@ -405,7 +402,37 @@ class TrainedModel:
             result.put(valid, frame, valid_scores(fields, source_plan.frame_shape)[None])
         return PatchScores(scores, valid, result.axes, fields)
 
-    def _checked(self, stack: Any, axes: str | None, channels: Sequence[int] = ()) -> AxesPlan:
+    def _discriminator(self) -> PatchGAN:
+        if self.discriminator is None:
+            raise ValueError(
+                "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
+            )
+        return self.discriminator
+
+    def score_frame(self, source: NDArray[Any], image: NDArray[Any]) -> PatchScores:
+        """The scores of one frame `image` (K, [Z,] Y, X) given its `source` (C, [Z,] Y, X), as `predict_frame`.
+
+        Raises
+        ------
+        ValueError
+            If the model has no discriminator, the frames hold NaN or Inf, or are smaller than one field.
+        """
+        discriminator = self._discriminator()
+        if any(_unknown(values).any() for values in (source, image)):
+            raise ValueError("Frames to score must be finite; these hold NaN or Inf. Replace these pixels.")
+        encoded = self.source_encoding.encode(source), self.target_encoding.encode(image)
+        valid = valid_scores(discriminator.fields, source.shape[1:])
+        axes = "ZYX" if self.source_view.z == "volume" else "YX"
+        return PatchScores(score_frame(discriminator, *encoded, self.device), valid, axes, discriminator.fields)
+
+    def source_plan(self, stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
+        """How frames of the source `stack` are taken for the model; parameters as in `predict`.
+
+        Raises
+        ------
+        ValueError
+            If the stack has other channels than the model's sources.
+        """
         plan, view = replace(AxesPlan.of(stack, axes), z=self.source_view.z), self.source_view
         expected = self.source_encoding.n_channels
         if channels:

@@ -16,7 +16,7 @@ from napari_pix2pix.core.tensor_files import read_tensors
 class RunFolder:
     """The files of a run."""
 
-    FILES = ("config.json", "split.csv", "history.csv", "checkpoint.safetensors", "model.safetensors")
+    FILES = ("config.json", "split.csv", "history.csv", "checkpoint.safetensors", "model.safetensors", "report.html")
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.pairs import PairedFrames, Region
+
+KINDS: tuple[Literal["train", "validation", "calibration"], ...] = ("train", "validation", "calibration")
+"""The kinds of pairs that make a model, the one that teaches it most first."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Split:
 
     def rows(self, pairs: PairedFrames) -> Iterator[dict[str, Any]]:
         """One row per region, for `split.csv`."""
-        for kind in ("train", "validation", "calibration"):
+        for kind in KINDS:
             for region in getattr(self, kind):
                 stack, frame = pairs.places[region.frame]
                 y, x = region.window[-2:]
@@ -71,6 +74,51 @@ def windows_of(pairs: PairedFrames, rows: Iterable[dict[str, Any]], kind: str) -
             y, x = (slice(row[f"{axis}_start"], row[f"{axis}_stop"]) for axis in "yx")
             found.append(Region(frame, (*planes, y, x)))
     return tuple(found)
+
+
+def seen_frames(pairs: PairedFrames, provenance: dict[str, Any]) -> dict[int, str]:
+    """By number the frames that made the model of this provenance, and the kind of pairs they were.
+
+    A frame did so if something known of it lies in a window of its source file that trained, chose or calibrated; or
+    if its group did, where groups were named. Files are told by their hashes; without these nothing is known.
+    """
+    told = provenance.get("pairs") or {}
+    rows = [row for row in (*provenance.get("regions", ()), *provenance.get("seen", ())) if row["kind"] in KINDS]
+    # Files that chose are not among the regions; those that trained were not always.
+    for kind in ("validation",) if "regions" in provenance else ("train", "validation"):
+        rows += [{"kind": kind, **_files(source)} for source in (told.get(kind) or {}).get("sources", ())]
+    rows.sort(key=lambda row: KINDS.index(row["kind"]))
+    by_file: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        for file in (row.get("source_sha256") or "").split():
+            by_file.setdefault(file, []).append(row)
+    groups = {row["group"]: row["kind"] for row in reversed(rows) if row.get("group") != row.get("name")}
+    found = {}
+    for region in pairs.regions() if pairs.hashes else ():
+        stack, index = pairs.places[region.frame]
+        assert pairs.hashes is not None
+        met = [row for file in pairs.hashes[stack][0].split() for row in by_file.get(file, ())]
+        if met:
+            kinds = [row["kind"] for row in met if row.get("frame", index) == index and _shows(pairs, region, row)]
+        else:
+            named = pairs.groups[stack] != pairs.names[stack]
+            kinds = [groups[pairs.groups[stack]]] if named and pairs.groups[stack] in groups else []
+        if kinds:
+            found[region.frame] = kinds[0]
+    return found
+
+
+def _files(identity: dict[str, Any]) -> dict[str, str]:
+    """The hashes of a stack's files as `Split.rows` tells them."""
+    return {"source_sha256": " ".join(said["sha256"] for said in (identity, *identity.get("more", ())))}
+
+
+def _shows(pairs: PairedFrames, region: Region, row: dict[str, Any]) -> bool:
+    """Whether something known of this frame lies in the window of the row; without one that is the whole frame."""
+    if "y_start" not in row:
+        return True
+    y, x = (slice(row[f"{axis}_start"], row[f"{axis}_stop"]) for axis in "yx")
+    return bool(pairs.known(region.frame)[..., y, x].any())
 
 
 def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:

@@ -20,7 +20,7 @@ from torch import Tensor
 import napari_pix2pix
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
-from napari_pix2pix.core.evaluation import HIGHER_IS_BETTER, judge
+from napari_pix2pix.core.evaluation import HEADLINES, HIGHER_IS_BETTER, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
 from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
@@ -40,8 +40,6 @@ PREVIEW_EVERY = 50
 """Steps per preview."""
 CHECKPOINT_EVERY_S = 10.0
 STATISTICS_PATCHES = 64
-CHOOSES = {"intensity": "mae", "classes": "dice", "instances": "object_f1_iou50"}
-"""The figure on validation pairs that chooses the best model."""
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision on standard error
 FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -414,7 +412,7 @@ class _Loop:
             self._keep({})
             return {}
         judged = judge(self.model, self.judged, self.judged_regions)
-        figures, decides = judged.figures, CHOOSES[self.model.target_encoding.kind]
+        figures, decides = judged.figures, HEADLINES[self.model.target_encoding.kind]
         chosen = figures[decides]
         self._warn_once(generator_collapsed(judged.predictions, judged.targets))
         if (

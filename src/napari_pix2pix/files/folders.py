@@ -118,6 +118,7 @@ def open_pairs(
         If they do not pair up, or a file cannot be read.
     """
     halves: tuple[str | None, str | None] = (None, None)
+    skipped: dict[str, str] = {}
     if side_by_side is not None:
         if target is not None or pair_by is not None:
             raise ValueError("Images side by side must come from one path; leave out the target and --pair-by.")
@@ -126,8 +127,8 @@ def open_pairs(
     elif target is None and pair_by is None:
         raise ValueError("A source must have a target, unless both are side by side in one image (--side-by-side).")
     else:
-        named = named_pairs(source, source if target is None else target, pair_by)
-    pairs, skipped = {}, {}
+        named = named_pairs(source, source if target is None else target, pair_by, alone=skipped if skip_bad else None)
+    pairs = {}
     further = [further_paths(paths, list(named)) for paths in more]
     for name, (a, b) in named.items():
         try:
@@ -135,12 +136,12 @@ def open_pairs(
                 open_joined(a, further[0][name], source_axes, halves[0]),
                 open_joined(b, further[1][name], target_axes, halves[1]),
             )
-            if skip_bad and len(named) > 1:
+            if skip_bad and len(named) + len(skipped) > 1:
                 for stack in pair:
                     _read_through(stack)
             pairs[name] = pair
         except (ValueError, OSError) as error:
-            if len(named) == 1:
+            if len(named) + len(skipped) == 1:
                 raise
             if not skip_bad:
                 raise ValueError(f"{error} Or use the other pairs: --skip-bad.") from error
@@ -190,11 +191,13 @@ def named_pairs(
     *,
     tree: bool = False,
     leave_out: Sequence[Path] = (),
+    alone: dict[str, str] | None = None,
 ) -> dict[str, tuple[Path, Path]]:
     """The pairs of `pair_paths` by their names.
 
     With `tree` those in subfolders, too, named ``subfolder/name``; subfolders that only one side has are left out, as
-    are those in `leave_out`.
+    are those in `leave_out`. In `alone`, if given, a file without a partner gets a sentence by its name, and the others
+    are paired.
     """
     closed = (*leave_out, Path(source), Path(target))
     sources, targets = (list_images(path, tree=tree, leave_out=closed) for path in (source, target))
@@ -213,11 +216,15 @@ def named_pairs(
             f"Sources and targets must have {how}; no name is in both {source} and {target}. "
             "Rename the files, or say how they are named with --pair-by."
         )
-    if alone := sorted(a.keys() ^ b.keys()):
-        side = "target" if alone[0] in a else "source"
-        more = f" (and {len(alone) - 1} more without a partner)" if len(alone) > 1 else ""
-        raise ValueError(f"Each source must have a target of the same name; {alone[0]} has no {side}{more}.")
-    return {name: (a[name], b[name]) for name in sorted(a)}
+    if single := sorted(a.keys() ^ b.keys()):
+        sides = {name: "target" if name in a else "source" for name in single}
+        if alone is None:
+            more = f" (and {len(single) - 1} more without a partner)" if len(single) > 1 else ""
+            raise ValueError(
+                f"Each source must have a target of the same name; {single[0]} has no {sides[single[0]]}{more}."
+            )
+        alone |= {name: f"{name} is left out: it has no {side} of the same name." for name, side in sides.items()}
+    return {name: (a[name], b[name]) for name in sorted(a.keys() & b.keys())}
 
 
 def open_joined(path: Path, more: Sequence[Path], axes: str | None = None, half: str | None = None) -> Stack:

@@ -62,6 +62,34 @@ class PairedStacks:
             hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)] if hashed else None,
         )
 
+    def labelled(self, path: Path) -> "PairedFrames":
+        """Label images in `path` that show the frames of these targets, paired with them by name.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there are none.
+        ValueError
+            If one is missing, or does not show the same pixels.
+        """
+        from napari_pix2pix.core.pairs import PairedFrames
+
+        labels, targets = _open_masks(str(path), self.files.names), self.files.targets
+        axes = [stack.axes for stack in labels], [stack.axes for stack in targets]
+        arrays = [stack.array for stack in labels], [stack.array for stack in targets]
+        return PairedFrames(
+            *arrays, axes, names=self.files.names, z="volume" if self.settings.z == "volume" else "frame"
+        )
+
+    @property
+    def pixel_size_um(self) -> dict[str, float]:
+        """Of the targets, or of the sources where these do not say; empty where they differ."""
+        for side in (self.files.targets, self.files.sources):
+            first, *others = (stack.pixel_size_um for stack in side)
+            if first and all(size == first for size in others):
+                return dict(first)
+        return {}
+
     def sifted(self, require: Callable[["PairedFrames"], None]) -> "PairedStacks":
         """Those pairs that are such and that `require` does not refuse; the others join `files.skipped`.
 

@@ -1,0 +1,92 @@
+"""The reports that `evaluate` and `train` write: what they have found, shown and told by `files.report`."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_pix2pix.card import model_text
+from napari_pix2pix.core.evaluation import evaluate
+from napari_pix2pix.core.examples import MOST, examples
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.pairs import PairedFrames, settle_empty_frames
+from napari_pix2pix.core.split import windows_of
+from napari_pix2pix.files.pairing import PairedStacks, taken_names
+from napari_pix2pix.files.report import Content, write_report
+from napari_pix2pix.files.training_stacks import TrainingStacks
+
+NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
+
+
+def draw_evaluation(
+    path: Path,
+    report: dict[str, Any],
+    pairs: PairedFrames,
+    stacks: PairedStacks,
+    model: TrainedModel | None,
+    title: str,
+    command: str,
+) -> None:
+    """The page at `path` on what `evaluate` has found for these pairs.
+
+    Parameters
+    ----------
+    path
+        Of the HTML file.
+    report, pairs, model
+        The figures, what they were taken on, and the model; None: any tool's predictions were judged.
+    stacks
+        Where the pairs came from.
+    title, command
+        Of the page, and what wrote it.
+    """
+    channels = taken_names(stacks.files.targets[0], stacks.settings.target_channels)
+    content = Content(
+        title,
+        command,
+        report,
+        model,
+        examples(report, pairs, model, _how_many(report)),
+        _card(model),
+        channels=channels,
+        skipped=stacks.files.skipped,
+    )
+    write_report(path, content)
+
+
+def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, command: str) -> Path:
+    """The page on the model of this run, judged by its validation pairs; its path."""
+    path, title = run / "report.html", f"Training of {run.name or run}"
+    history = _history(run / "history.csv")
+    validation = stacks.validation or stacks.train
+    pairs = validation.frames(hashed=False)  # that they chose the model is known, and said
+    pairs = settle_empty_frames(pairs, model.config.empty_frames, model.target_encoding.kind)
+    if not stacks.validation:
+        regions = windows_of(pairs, model.provenance.get("regions", ()), "validation")
+        if not regions:
+            content = Content(title, command, None, model, (), _card(model), history, remarks=[NOT_JUDGED])
+            write_report(path, content)
+            return path
+        pairs = pairs.within(regions)
+    report = evaluate(model, pairs, None, empty_frames="empty", kind_of_pairs="validation")
+    channels = taken_names(validation.files.targets[0], validation.settings.target_channels)
+    shown = examples(report, pairs, model, _how_many(report))
+    write_report(path, Content(title, command, report, model, shown, _card(model), history, channels))
+    return path
+
+
+def _how_many(report: dict[str, Any]) -> int:
+    """Examples: fewer where each has a row of pictures for each of several channels."""
+    return MOST if len(report.get("channels", ())) < 2 else 3
+
+
+def _card(model: TrainedModel | None) -> Sequence[tuple[str, str]]:
+    if model is None:
+        return ()
+    lines = (line.strip().split("  ", 1) for line in model_text(model).splitlines())
+    return [(label, text) for label, text in lines]
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf8") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
