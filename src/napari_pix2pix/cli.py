@@ -267,6 +267,13 @@ def predict(
         Literal["training", "image"] | None,
         Parameter(help="Of batch norm, instead of what the model was trained for; those of the training allow tiles."),
     ] = None,
+    rescale: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Let the network see the training's pixel size, where a source's differs by more than 10 %.",
+        ),
+    ] = False,
     draws: Annotated[
         int | None,
         Parameter(
@@ -311,6 +318,7 @@ def predict(
         "keep_maps": keep_maps,
         "draws": draws,
         "norm_statistics": norm_statistics,
+        "rescale": rescale,
     }
     work, workers = ModelWork("predictions", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}

@@ -23,6 +23,7 @@ from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
 from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.rescaling import resampled, rescaled_shape
 from napari_pix2pix.core.source_view import SourceView
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.tiles import TilePlan
@@ -222,6 +223,8 @@ class TrainedModel:
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
         """Frame by frame its number, its source (C, [Z,] Y, X) and the encoded maps (n_maps, [Z,] Y, X) in [-1, 1].
 
+        Further arguments are those of `predict`, and `scale`: how many pixels the network is to see for each of the
+        source's, along ([Z,] Y, X), where their sizes differ; the maps lie on the source's grid.
         `decode` makes the prediction of them; for instances again with other thresholds, without the network.
         """
         if draws is not None:
@@ -255,13 +258,21 @@ class TrainedModel:
         tile_size: int | None = None,
         overlap: int | None = None,
         draws: int | None = None,
+        scale: tuple[float, ...] | None = None,
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
-        """Frame by frame its number, source and maps; with `draws` their mean and standard deviation."""
+        """Frame by frame its number, source and maps; with `draws` their mean and standard deviation.
+
+        With `scale`, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled
+        to the source's.
+        """
         plan, findings = self._checked(stack, axes, channels), Findings()
         for frame in range(plan.n_frames):
             source = plan.take(stack, frame)
             self._warn_of_range(source)
-            yield frame, source, self._maps(source, tile_size, overlap, draws, findings)
+            shape = source.shape[1:]
+            seen = resampled(source, rescaled_shape(shape, scale), self.source_encoding.is_labels) if scale else source
+            maps = self._maps(seen, tile_size, overlap, draws, findings)
+            yield frame, source, resampled(maps, shape)
 
     def predict_frame(self, source: NDArray[Any]) -> NDArray[Any]:
         """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
