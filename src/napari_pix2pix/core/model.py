@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,13 @@ from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
+from napari_pix2pix.core.patch_scores import (
+    PatchScores,
+    require_large_enough,
+    score_grid,
+    score_windows,
+    valid_scores,
+)
 from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.rescaling import resampled, rescaled_shape
 from napari_pix2pix.core.source_view import SourceView
@@ -365,7 +372,7 @@ class TrainedModel:
         channels
             Of the source, as in `predict`.
         tile_size
-            In pixels; None: each frame in one piece. The scores do not depend on it.
+            In pixels; None: each frame in one piece up to 2048 px, else 2048. The scores do not depend on it.
 
         Raises
         ------
@@ -373,14 +380,64 @@ class TrainedModel:
             If the model has no discriminator, the stacks do not show the same frames, have other channels than the
             model's, hold NaN, or are smaller than one field.
         """
+        plan = self.score_plan(source, image, axes, channels)
+        scores, valid = np.empty(plan.shape, np.float32), np.empty(plan.shape, bool)
+        for frame, scored in enumerate(self.score_frames(source, image, axes, channels=channels, tile_size=tile_size)):
+            plan.put(scores, frame, scored.scores[None])
+            plan.put(valid, frame, scored.valid[None])
+        return replace(scored, scores=scores, valid=valid, axes=plan.axes)
+
+    def score_plan(
+        self,
+        source: Any,
+        image: Any,
+        axes: str | tuple[str | None, str | None] | None = None,
+        channels: Sequence[int] = (),
+    ) -> AxesPlan:
+        """Axes and shape of the scores of `image` given `source`."""
+        discriminator, plan, _ = self._scorable(source, image, axes, channels)
+        return plan.like(1, "", score_grid(discriminator.fields, plan.frame_shape))
+
+    def score_frames(
+        self,
+        source: Any,
+        image: Any,
+        axes: str | tuple[str | None, str | None] | None = None,
+        *,
+        channels: Sequence[int] = (),
+        tile_size: int | None = None,
+    ) -> Iterator[PatchScores]:
+        """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
+
+        But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
+        """
+        discriminator, source_plan, image_plan = self._scorable(source, image, axes, channels)
+        if self.config.discriminator.norm == "instance":
+            if tile_size is not None:
+                raise ValueError(
+                    "A discriminator whose norm looks at the image must score it in one piece, since tiles would "
+                    f"change the scores; got tile_size {tile_size}. Leave it out."
+                )
+        elif tile_size is None and max(source_plan.frame_shape[-2:]) > ONE_PIECE:
+            tile_size = ONE_PIECE
+        fields, shape = discriminator.fields, source_plan.frame_shape
+        for frame in range(source_plan.n_frames):
+            seen = self.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
+            judged = self.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
+            scores = score_windows(discriminator, seen, judged, shape, self.device, tile_size)
+            yield PatchScores(scores, valid_scores(fields, shape), source_plan.spatial, fields)
+
+    def _scorable(
+        self,
+        source: Any,
+        image: Any,
+        axes: str | tuple[str | None, str | None] | None,
+        channels: Sequence[int],
+    ) -> tuple[PatchGAN, AxesPlan, AxesPlan]:
+        """The discriminator, and the plans of a source and an image that it can score."""
         if self.discriminator is None:
             raise ValueError(
                 "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
-            )
-        if tile_size is not None and self.config.discriminator.norm == "instance":
-            raise ValueError(
-                "A discriminator whose norm looks at the image must score it in one piece, since tiles would change "
-                f"the scores; got tile_size {tile_size}. Leave it out."
             )
         source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
         source_plan = self._checked(source, source_axes, channels)
@@ -396,25 +453,8 @@ class TrainedModel:
                 f"Source and image must show the same pixels; got {source_plan.shape} ({source_plan.axes}) and "
                 f"{image_plan.shape} ({image_plan.axes})."
             )
-        fields = self.discriminator.fields
-        grid = score_grid(fields, source_plan.frame_shape)
-        result = source_plan.like(1, "", grid) if min(grid) else None
-        scores = np.empty(result.shape if result else (), np.float32)
-        for frame in range(source_plan.n_frames):
-            pair = source_plan.take(source, frame), image_plan.take(image, frame)
-            if any(_unknown(values).any() for values in pair):
-                raise ValueError(
-                    f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels."
-                )
-            encoded = self.source_encoding.encode(pair[0]), self.target_encoding.encode(pair[1])
-            found = score_frame(self.discriminator, *encoded, self.device, tile_size)
-            assert result is not None
-            result.put(scores, frame, found[None])
-        assert result is not None
-        valid = np.empty(result.shape, bool)
-        for frame in range(result.n_frames):
-            result.put(valid, frame, valid_scores(fields, source_plan.frame_shape)[None])
-        return PatchScores(scores, valid, result.axes, fields)
+        require_large_enough(self.discriminator.fields, source_plan.frame_shape)
+        return self.discriminator, source_plan, image_plan
 
     def _checked(self, stack: Any, axes: str | None, channels: Sequence[int] = ()) -> AxesPlan:
         plan, view = replace(AxesPlan.of(stack, axes), z=self.source_view.z), self.source_view
@@ -444,6 +484,13 @@ def counted(channels: int) -> str:
 
 def _unknown(frame: NDArray[Any]) -> NDArray[np.bool_]:
     return ~np.isfinite(frame) if frame.dtype.kind == "f" else np.zeros(frame.shape, bool)
+
+
+def _finite(stack: Any, plan: AxesPlan, frame: int, window: tuple[slice, ...]) -> NDArray[Any]:
+    values = plan.take(stack, frame, window)
+    if _unknown(values).any():
+        raise ValueError(f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels.")
+    return values
 
 
 def load_model(path: Path | str, device: str = "auto") -> TrainedModel:

@@ -22,7 +22,8 @@ def resampled(frame: NDArray[Any], shape: tuple[int, ...], labels: bool = False)
         return frame
     if labels:
         centres = [((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(shape, frame.shape[1:], strict=True)]
-        return frame[np.ix_(np.arange(len(frame)), *centres)]
+        taken: NDArray[Any] = frame[np.ix_(np.arange(len(frame)), *centres)]
+        return taken
     values = frame.astype(np.float32, copy=False)
     channels = [resize(channel, shape, order=1, anti_aliasing=True, preserve_range=True) for channel in values]
     found: NDArray[np.float32] = np.stack(channels).astype(np.float32, copy=False)

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix import __version__
-from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.prediction import cheaper
 from napari_pix2pix.core.rescaling import rescaled_shape
@@ -26,9 +26,7 @@ from napari_pix2pix.files.stacks import (
     open_stack,
     sha256,
     stack_writer,
-    standard,
     stem,
-    write_stack,
 )
 
 ALIKE = 0.1
@@ -212,7 +210,7 @@ def score_file(
     halves: tuple[str | None, str | None] = (None, None),
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
+    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
 
     At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any.
     `more`, `wanted` and `model_sha256` as in `predict_file`; `halves` of source and image to take.
@@ -222,31 +220,32 @@ def score_file(
     judged = open_stack(image, image_axes, halves[1])
     channels = _channels(model, given, wanted)
     axes = given.axes, judged.axes
-    scored = model.score(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
-    plan = AxesPlan(scored.axes, scored.scores.shape)
-    field = scored.receptive_field
+    plan = model.score_plan(given.array, judged.array, axes, channels)
+    frames = model.score_frames(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
+    first = next(frames)
+    field, scale = first.receptive_field, dict(zip(first.axes, first.scale, strict=True))
     geometry = {
-        "kind": scored.kind,
-        "scale": scored.scale,
-        "translate": scored.translate,
+        "kind": first.kind,
+        "scale": first.scale,
+        "translate": first.translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
     }
-    sizes = {axis: size * (field.stride if axis in "YX" else 1) for axis, size in given.pixel_size_um.items()}
-    write_stack(
-        out,
-        plan,
-        scored.scores.dtype,
-        (plan.take(scored.scores, frame) for frame in range(standard(plan).n_frames)),
-        pixel_size_um=sizes,
-        channel_names=(f"patch score ({scored.kind})",),
-        description=json.dumps(
-            _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry),
-            sort_keys=True,
-        ),
-    )
+    origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
+    said: dict[str, Any] = {
+        "pixel_size_um": {axis: size * scale.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
+        "channel_names": (f"patch score ({first.kind})",),
+        "description": json.dumps(origin, sort_keys=True),
+    }
+    total, count, lowest = 0.0, 0, math.inf
+    with stack_writer(out, plan, first.scores.dtype, **said) as put:
+        for frame, scored in enumerate(chain([first], frames)):
+            _put(put, scored.scores[None])
+            inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
+            total, count = total + float(inside.sum(dtype=np.float64)), count + inside.size
+            lowest = min(lowest, float(inside.min()))
+            yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
     yield {"event": "placed", "path": str(out), **geometry}
-    inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
-    yield {"event": "row", "row": {"mean": float(inside.mean()), "lowest": float(inside.min())}}
+    yield {"event": "row", "row": {"mean": total / count, "lowest": lowest}}
 
 
 def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
