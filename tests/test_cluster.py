@@ -1,11 +1,14 @@
 """Workers of dask do what one process does in turn, to the byte, also when one of them is killed."""
 
 import builtins
+import contextlib
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -187,3 +190,47 @@ def test_a_killed_worker_changes_nothing(model, plates) -> None:
     Path("always").unlink()
     assert run("failing").returncode == 1
     assert contents(Path("failing")) == contents(Path("plain"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("ended", ["command", "scheduler"])
+def test_what_ends_in_the_middle_is_told_and_goes_on(model, plates, ended) -> None:
+    """Ctrl-C, which a terminal sends to the workers, too, and a scheduler that is killed: one sentence, exit 1."""
+    (plates / "p2" / "bad.tif").unlink()
+    for i in range(20):
+        tifffile.imwrite(plates / f"{i}.tif", blobs((500, 500), seed=i)[0])
+    words = [sys.executable, "-m", "napari_pix2pix", "predict", str(model), "plates", "--out", "out"]
+    with contextlib.ExitStack() as running:
+
+        def start(*words: str, **named: object) -> subprocess.Popen[str]:
+            process = subprocess.Popen(words, text=True, start_new_session=True, **named)
+            running.callback(process.wait)
+            running.callback(process.kill)
+            return process
+
+        if ended == "scheduler":
+            dask, address = (sys.executable, "-m"), "tcp://127.0.0.1:18642"
+            quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+            flags = ("--host", "127.0.0.1", "--port", "18642", "--dashboard-address", "127.0.0.1:0")
+            scheduler = start(*dask, "distributed.cli.dask_scheduler", *flags, **quiet)
+            start(*dask, "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard", **quiet)
+            workers = ["--scheduler", address]
+        else:
+            workers = ["--local-workers", "2"]
+        command = start(*words, *workers, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        while len(list(Path("out").rglob("[!.]*.tif"))) < 2:
+            assert command.poll() is None, command.communicate()[1]
+            time.sleep(0.05)
+        if ended == "scheduler":
+            scheduler.kill()
+        else:
+            os.killpg(command.pid, signal.SIGINT)
+        _, told = command.communicate(timeout=100)
+    *_, last = told.splitlines()
+    sentence = "The scheduler must stay until all is done; it has gone." if ended == "scheduler" else "Interrupted;"
+    assert (command.returncode, "Traceback" in told) == (1, False), told
+    assert last.startswith(f"error: {sentence}")
+    plain = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert "done before" in plain.stdout
+    assert len(list(Path("out").rglob("*.tif"))) == 23

@@ -1,10 +1,11 @@
 """Jobs on the workers of a dask cluster, of one machine or of many. Dask schedules; a worker does one at a time."""
 
 import contextlib
+import logging
 import os
+import signal
 import threading
 import warnings
-from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -50,6 +51,7 @@ def on_workers(
     """
     try:
         import distributed
+        from distributed.comm.core import CommClosedError
     except ImportError as error:
         raise ValueError(
             "Workers must have dask.distributed, which is not installed. "
@@ -67,7 +69,7 @@ def on_workers(
             except distributed.KilledWorker as error:
                 told = f"Its workers must live until it is done; {error.allowed_failures + 1} died at it."
                 events = fail(job, RuntimeError(f"{told} Perhaps their memory does not suffice; see their logs."))
-            except CancelledError as error:
+            except (distributed.CancelledError, CommClosedError) as error:
                 raise ConnectionError(
                     "The scheduler must stay until all is done; it has gone. Give the command again; what is done is "
                     "kept."
@@ -85,6 +87,7 @@ def _connected(workers: str | int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it would log is told in a sentence
     with contextlib.ExitStack() as opened:
         if isinstance(workers, str):
             try:
@@ -105,10 +108,16 @@ def _connected(workers: str | int) -> Iterator[Any]:
                     memory_limit=0,  # dask's own would stop workers that hold nothing of dask's
                     dashboard_address="127.0.0.1:0",
                     silence_logs="ERROR",
+                    preload=[__name__],
                     env={"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
                 )
             client = Client(opened.enter_context(cluster), set_as_default=False)
         yield opened.enter_context(client)
+
+
+def dask_setup(_: Any) -> None:
+    """Called by dask when a worker of this machine starts: Ctrl-C is for the command, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _there(do: Callable[[list[Job]], Iterable[Event]], folder: Path, job: Job) -> list[Event]:
