@@ -66,6 +66,10 @@ Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing out
 Shard = Annotated[
     str | None, Parameter(help="3/40: every 40th of the files from the third on, for jobs that share a folder.")
 ]
+Scheduler = Annotated[
+    str | None, Parameter(help="Address of a dask scheduler, like tcp://node7:8786, whose workers do the files.")
+]
+LocalWorkers = Annotated[int | None, Parameter(help="Do the files in so many processes on this machine.")]
 TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
 
 app = App(
@@ -282,6 +286,13 @@ def predict(
         Literal["training", "image"] | None,
         Parameter(help="Of batch norm, instead of what the model was trained for; those of the training allow tiles."),
     ] = None,
+    rescale: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Let the network see the training's pixel size, where a source's differs by more than 10 %.",
+        ),
+    ] = False,
     draws: Annotated[
         int | None,
         Parameter(
@@ -298,14 +309,16 @@ def predict(
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,
     shard: Shard = None,
+    scheduler: Scheduler = None,
+    local_workers: LocalWorkers = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Predict the target of each source; a folder with its subfolders."""
     from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
-    from napari_pix2pix.files.outputs import Job, plan_outputs
-    from napari_pix2pix.files.results import maps_path, predict_file, spread_path
-    from napari_pix2pix.jobs import do_each
+    from napari_pix2pix.files.outputs import plan_outputs
+    from napari_pix2pix.files.results import maps_path, spread_path
+    from napari_pix2pix.jobs import ModelWork, do_each
 
     given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out])}
     names = {path: named_as(root)(path) for path, root in given.items()}
@@ -326,15 +339,11 @@ def predict(
         "keep_maps": keep_maps,
         "draws": draws,
         "norm_statistics": norm_statistics,
+        "rescale": rescale,
     }
-    made_with = {"model_sha256": loaded.hash(), **settings}
-
-    def work(job: Job) -> Iterator[Event]:
-        path, *others = job.inputs
-        known = {"more": others, "model_sha256": made_with["model_sha256"]}
-        return predict_file(loaded, path, job.results[0], **settings, **known)
-
-    yield from do_each(jobs, work, "predictions", out, made_with, shard=shard, overwrite=overwrite)
+    work, workers = ModelWork("predictions", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
+    how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
+    yield from do_each(jobs, work, "predictions", out, work.made_with, **how)
 
 
 @app.command
@@ -354,14 +363,15 @@ def score(
     image_axes: Axes = None,
     tile_size: TileSize = None,
     shard: Shard = None,
+    scheduler: Scheduler = None,
+    local_workers: LocalWorkers = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
     from napari_pix2pix.files.folders import further_paths, halved, named_pairs, place_below
-    from napari_pix2pix.files.outputs import Job, plan_outputs
-    from napari_pix2pix.files.results import score_file
-    from napari_pix2pix.jobs import do_each
+    from napari_pix2pix.files.outputs import plan_outputs
+    from napari_pix2pix.jobs import ModelWork, do_each
 
     if image is None and (side_by_side is None) == (pair_by is None):
         raise ValueError(
@@ -383,14 +393,9 @@ def score(
         "halves": halves,
         "tile_size": tile_size,
     }
-    made_with = {"model_sha256": loaded.hash(), **settings}
-
-    def work(job: Job) -> Iterator[Event]:
-        judged, given, *others = job.inputs
-        known = {"more": others, "model_sha256": made_with["model_sha256"]}
-        return score_file(loaded, given, judged, job.results[0], **settings, **known)
-
-    yield from do_each(jobs, work, "scores", out, made_with, shard=shard, overwrite=overwrite)
+    work, workers = ModelWork("scores", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
+    how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
+    yield from do_each(jobs, work, "scores", out, work.made_with, **how)
 
 
 @app.command
@@ -564,21 +569,17 @@ def _command() -> str:
     return shlex.join(["napari-pix2pix", *_words])
 
 
-_models: dict[tuple[Path, float, str], Any] = {}
-
-
 def _load(path: Path, device: str) -> Any:
     """The model; the last one stays in memory for the next command of `serve`."""
-    from napari_pix2pix.core import load_model
+    from napari_pix2pix.jobs import load_once
 
-    if (path / "model.safetensors").is_file():  # a run folder
-        path = path / "model.safetensors"
-    key = (path.resolve(), path.stat().st_mtime if path.exists() else 0.0, device)
-    if key not in _models:
-        loaded = load_model(path, device)
-        _models.clear()
-        _models[key] = loaded
-    return _models[key]
+    return load_once(path, device)
+
+
+def _workers(scheduler: str | None, local_workers: int | None) -> str | int | None:
+    if scheduler is not None and local_workers is not None:
+        raise ValueError("Workers must be those of --scheduler or --local-workers; got both. Leave one out.")
+    return local_workers if scheduler is None else scheduler
 
 
 @app.command

@@ -1,6 +1,6 @@
 """What an image means - intensity, classes or instances - as the channels a network sees or predicts, and back."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,9 +13,12 @@ from skimage.segmentation import find_boundaries, watershed
 from napari_pix2pix.core.config import NormalizationConfig
 from napari_pix2pix.core.normalization import Normalization, common_dtype, fit_normalization
 
+Window = tuple[slice, ...]
 Kind = Literal["intensity", "classes", "instances"]
 LIMIT = 0.9
 """Encoded targets lie in [-0.9, 0.9], which tanh can reach."""
+MARGIN = 64
+"""Pixels read around a window of instances at first."""
 MOST_CLASSES = 16
 MOST_COLOURS = 0.01
 """A colour image with more colours for each pixel is none of labels."""
@@ -97,6 +100,29 @@ class Encoding(BaseModel):
             )
         return np.stack([np.where(labels == value, LIMIT, -LIMIT) for value in self.classes]).astype(np.float32)
 
+    def windows(
+        self, take: Callable[[Window], NDArray[Any]], shape: tuple[int, ...]
+    ) -> Callable[[Window], NDArray[np.float32]]:
+        """A function that gives any window of what `encode` gives of a frame, and reads little more than that.
+
+        Where an image's own statistics normalize it, all of it is read first, once. Around a window of instances so
+        much is read that its objects are whole, since each is encoded as a share of its largest distance; parts of one
+        label that do not touch may be taken for several objects.
+
+        Parameters
+        ----------
+        take
+            Reads a window (C, [Z,] Y, X) of the frame.
+        shape
+            Of the frame, ([Z,] Y, X).
+        """
+        if self.normalization is not None and self.normalization.each_image is not None:
+            whole = self.encode(take(tuple(slice(0, n) for n in shape)))
+            return lambda window: whole[(slice(None), *window)]
+        if self.kind == "instances":
+            return lambda window: _instances_in(take, shape, window)
+        return lambda window: self.encode(take(window))
+
     def decode(self, maps: NDArray[np.float32]) -> NDArray[Any]:
         """Maps (n_maps, Y, X) as grey values (C, Y, X) in the target's dtype, or labels (1, Y, X)."""
         if self.normalization is not None:
@@ -129,6 +155,29 @@ def _encode_instances(labels: NDArray[Any]) -> NDArray[np.float32]:
     peak = np.atleast_1d(ndimage.maximum(distance, dense, np.arange(dense.max() + 1)))
     share = distance / np.where(peak > 0, peak, 1)[dense]
     return (np.stack([dense > 0, share]) * (2 * LIMIT) - LIMIT).astype(np.float32)
+
+
+def _instances_in(
+    take: Callable[[Window], NDArray[Any]], shape: tuple[int, ...], window: Window
+) -> NDArray[np.float32]:
+    """`window` of the encoded frame; more and more around it is read until all objects in it are whole."""
+    margin = MARGIN
+    while True:
+        read = tuple(
+            slice(max(0, w.start - margin), min(n, w.stop + margin)) for w, n in zip(window, shape, strict=True)
+        )
+        labels = take(read)[0]
+        inside = tuple(slice(w.start - r.start, w.stop - r.start) for w, r in zip(window, read, strict=True))
+        edges = [
+            labels.take(end, axis)
+            for axis, (r, n) in enumerate(zip(read, shape, strict=True))
+            for end, is_cut in ((0, r.start > 0), (-1, r.stop < n))
+            if is_cut
+        ]
+        cut = set().union(*(np.unique(edge).tolist() for edge in edges)) - {0}
+        if not np.isin(labels[inside], list(cut)).any():
+            return _encode_instances(labels)[(slice(None), *inside)]
+        margin *= 2
 
 
 def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size: int) -> NDArray[np.int32]:

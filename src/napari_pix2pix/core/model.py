@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +22,16 @@ from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
+from napari_pix2pix.core.patch_scores import (
+    PatchScores,
+    require_large_enough,
+    score_frame,
+    score_grid,
+    score_windows,
+    valid_scores,
+)
 from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.rescaling import resampled, rescaled_shape
 from napari_pix2pix.core.source_view import SourceView
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.tiles import TilePlan
@@ -222,6 +231,8 @@ class TrainedModel:
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
         """Frame by frame its number, its source (C, [Z,] Y, X) and the encoded maps (n_maps, [Z,] Y, X) in [-1, 1].
 
+        Further arguments are those of `predict`, and `scale`: how many pixels the network is to see for each of the
+        source's, along ([Z,] Y, X), where their sizes differ; the maps lie on the source's grid.
         `decode` makes the prediction of them; for instances again with other thresholds, without the network.
         """
         if draws is not None:
@@ -255,13 +266,21 @@ class TrainedModel:
         tile_size: int | None = None,
         overlap: int | None = None,
         draws: int | None = None,
+        scale: tuple[float, ...] | None = None,
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
-        """Frame by frame its number, source and maps; with `draws` their mean and standard deviation."""
+        """Frame by frame its number, source and maps; with `draws` their mean and standard deviation.
+
+        With `scale`, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled
+        to the source's.
+        """
         plan, findings = self.source_plan(stack, axes, channels), Findings()
         for frame in range(plan.n_frames):
             source = plan.take(stack, frame)
             self._warn_of_range(source)
-            yield frame, source, self._maps(source, tile_size, overlap, draws, findings)
+            shape = source.shape[1:]
+            seen = resampled(source, rescaled_shape(shape, scale), self.source_encoding.is_labels) if scale else source
+            maps = self._maps(seen, tile_size, overlap, draws, findings)
+            yield frame, source, resampled(maps, shape)
 
     def predict_frame(self, source: NDArray[Any]) -> NDArray[Any]:
         """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
@@ -354,7 +373,7 @@ class TrainedModel:
         channels
             Of the source, as in `predict`.
         tile_size
-            In pixels; None: each frame in one piece. The scores do not depend on it.
+            In pixels; None: each frame in one piece up to 2048 px, else 2048. The scores do not depend on it.
 
         Raises
         ------
@@ -362,12 +381,62 @@ class TrainedModel:
             If the model has no discriminator, the stacks do not show the same frames, have other channels than the
             model's, hold NaN, or are smaller than one field.
         """
+        plan = self.score_plan(source, image, axes, channels)
+        scores, valid = np.empty(plan.shape, np.float32), np.empty(plan.shape, bool)
+        for frame, scored in enumerate(self.score_frames(source, image, axes, channels=channels, tile_size=tile_size)):
+            plan.put(scores, frame, scored.scores[None])
+            plan.put(valid, frame, scored.valid[None])
+        return replace(scored, scores=scores, valid=valid, axes=plan.axes)
+
+    def score_plan(
+        self,
+        source: Any,
+        image: Any,
+        axes: str | tuple[str | None, str | None] | None = None,
+        channels: Sequence[int] = (),
+    ) -> AxesPlan:
+        """Axes and shape of the scores of `image` given `source`."""
+        discriminator, plan, _ = self._scorable(source, image, axes, channels)
+        return plan.like(1, "", score_grid(discriminator.fields, plan.frame_shape))
+
+    def score_frames(
+        self,
+        source: Any,
+        image: Any,
+        axes: str | tuple[str | None, str | None] | None = None,
+        *,
+        channels: Sequence[int] = (),
+        tile_size: int | None = None,
+    ) -> Iterator[PatchScores]:
+        """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
+
+        But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
+        """
+        discriminator, source_plan, image_plan = self._scorable(source, image, axes, channels)
+        if self.config.discriminator.norm == "instance":
+            if tile_size is not None:
+                raise ValueError(
+                    "A discriminator whose norm looks at the image must score it in one piece, since tiles would "
+                    f"change the scores; got tile_size {tile_size}. Leave it out."
+                )
+        elif tile_size is None and max(source_plan.frame_shape[-2:]) > ONE_PIECE:
+            tile_size = ONE_PIECE
+        fields, shape = discriminator.fields, source_plan.frame_shape
+        for frame in range(source_plan.n_frames):
+            seen = self.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
+            judged = self.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
+            scores = score_windows(discriminator, seen, judged, shape, self.device, tile_size)
+            yield PatchScores(scores, valid_scores(fields, shape), source_plan.spatial, fields)
+
+    def _scorable(
+        self,
+        source: Any,
+        image: Any,
+        axes: str | tuple[str | None, str | None] | None,
+        channels: Sequence[int],
+    ) -> tuple[PatchGAN, AxesPlan, AxesPlan]:
+        """The discriminator, and the plans of a source and an image that it can score."""
         discriminator = self._discriminator()
-        if tile_size is not None and self.config.discriminator.norm == "instance":
-            raise ValueError(
-                "A discriminator whose norm looks at the image must score it in one piece, since tiles would change "
-                f"the scores; got tile_size {tile_size}. Leave it out."
-            )
         source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
         source_plan = self.source_plan(source, source_axes, channels)
         volume = source_plan.z == "volume"
@@ -382,25 +451,8 @@ class TrainedModel:
                 f"Source and image must show the same pixels; got {source_plan.shape} ({source_plan.axes}) and "
                 f"{image_plan.shape} ({image_plan.axes})."
             )
-        fields = discriminator.fields
-        grid = score_grid(fields, source_plan.frame_shape)
-        result = source_plan.like(1, "", grid) if min(grid) else None
-        scores = np.empty(result.shape if result else (), np.float32)
-        for frame in range(source_plan.n_frames):
-            pair = source_plan.take(source, frame), image_plan.take(image, frame)
-            if any(_unknown(values).any() for values in pair):
-                raise ValueError(
-                    f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels."
-                )
-            encoded = self.source_encoding.encode(pair[0]), self.target_encoding.encode(pair[1])
-            found = score_frame(discriminator, *encoded, self.device, tile_size)
-            assert result is not None
-            result.put(scores, frame, found[None])
-        assert result is not None
-        valid = np.empty(result.shape, bool)
-        for frame in range(result.n_frames):
-            result.put(valid, frame, valid_scores(fields, source_plan.frame_shape)[None])
-        return PatchScores(scores, valid, result.axes, fields)
+        require_large_enough(discriminator.fields, source_plan.frame_shape)
+        return discriminator, source_plan, image_plan
 
     def _discriminator(self) -> PatchGAN:
         if self.discriminator is None:
@@ -460,6 +512,13 @@ def counted(channels: int) -> str:
 
 def _unknown(frame: NDArray[Any]) -> NDArray[np.bool_]:
     return ~np.isfinite(frame) if frame.dtype.kind == "f" else np.zeros(frame.shape, bool)
+
+
+def _finite(stack: Any, plan: AxesPlan, frame: int, window: tuple[slice, ...]) -> NDArray[Any]:
+    values = plan.take(stack, frame, window)
+    if _unknown(values).any():
+        raise ValueError(f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels.")
+    return values
 
 
 def load_model(path: Path | str, device: str = "auto") -> TrainedModel:

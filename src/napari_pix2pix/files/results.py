@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix import __version__
-from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.prediction import cheaper
+from napari_pix2pix.core.rescaling import rescaled_shape
 from napari_pix2pix.core.tiles import TilePlan
 from napari_pix2pix.files.folders import open_joined
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
@@ -25,10 +26,11 @@ from napari_pix2pix.files.stacks import (
     open_stack,
     sha256,
     stack_writer,
-    standard,
     stem,
-    write_stack,
 )
+
+ALIKE = 0.1
+"""Pixel sizes that differ by more than this share want another scale."""
 
 
 def predict_file(
@@ -47,6 +49,7 @@ def predict_file(
     keep_maps: bool = False,
     draws: int | None = None,
     norm_statistics: Literal["training", "image"] | None = None,
+    rescale: bool = False,
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
@@ -60,18 +63,24 @@ def predict_file(
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     With `draws` the prediction is the mean over so many dropout draws, and their spread goes to `spread_path`.
     `norm_statistics` are used instead of those that the model was trained to be used with.
+    With `rescale` the network sees each frame at the training's pixel size where the source's differs by more than
+    10 %, and what it makes of it is resampled to the source's grid, then decoded.
     `model_sha256` is the model's hash, where it is known already.
     """
     stack = open_joined(source, more, axes, half)
-    _warn_of_pixel_size(model, stack)
+    scale = _scale(model, stack) if rescale else None
+    if not rescale:
+        _warn_of_pixel_size(model, stack)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
-    tiles = used.tile_plan(plan.frame_shape, tile_size, overlap)
+    seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
+    tiles = used.tile_plan(seen_shape, tile_size, overlap)
     yield from _told_of_tiles(model, tiles, tile_size, overlap)
     encoding = model.target_encoding
     how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
     how |= {"norm_statistics": norm_statistics} if norm_statistics is not None else {}
+    how |= {"rescaled_to_um": _trained_pixel_size(model)} if scale else {}
     how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
     changes = {"tile_size": tile_size, "overlap": overlap, "seed_threshold": seed_threshold, "min_size": min_size}
     origin = _origin(
@@ -87,7 +96,7 @@ def predict_file(
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     called = tuple((name or "target") + PREDICTED for name in names)
     said = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
-    tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap}
+    tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap, "scale": scale}
     with ExitStack() as files:
         put = files.enter_context(
             stack_writer(out, plan, encoding.dtype_decoded, channel_names=called, labels=encoding.is_labels, **said)
@@ -201,7 +210,7 @@ def score_file(
     halves: tuple[str | None, str | None] = (None, None),
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
+    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
 
     At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any.
     `more`, `wanted` and `model_sha256` as in `predict_file`; `halves` of source and image to take.
@@ -211,47 +220,77 @@ def score_file(
     judged = open_stack(image, image_axes, halves[1])
     channels = _channels(model, given, wanted)
     axes = given.axes, judged.axes
-    scored = model.score(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
-    plan = AxesPlan(scored.axes, scored.scores.shape)
-    field = scored.receptive_field
+    plan = model.score_plan(given.array, judged.array, axes, channels)
+    frames = model.score_frames(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
+    first = next(frames)
+    field, scale = first.receptive_field, dict(zip(first.axes, first.scale, strict=True))
     geometry = {
-        "kind": scored.kind,
-        "scale": scored.scale,
-        "translate": scored.translate,
+        "kind": first.kind,
+        "scale": first.scale,
+        "translate": first.translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
     }
-    sizes = {axis: size * (field.stride if axis in "YX" else 1) for axis, size in given.pixel_size_um.items()}
-    write_stack(
-        out,
-        plan,
-        scored.scores.dtype,
-        (plan.take(scored.scores, frame) for frame in range(standard(plan).n_frames)),
-        pixel_size_um=sizes,
-        channel_names=(f"patch score ({scored.kind})",),
-        description=json.dumps(
-            _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry),
-            sort_keys=True,
-        ),
-    )
+    origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
+    said: dict[str, Any] = {
+        "pixel_size_um": {axis: size * scale.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
+        "channel_names": (f"patch score ({first.kind})",),
+        "description": json.dumps(origin, sort_keys=True),
+    }
+    total, count, lowest = 0.0, 0, math.inf
+    with stack_writer(out, plan, first.scores.dtype, **said) as put:
+        for frame, scored in enumerate(chain([first], frames)):
+            _put(put, scored.scores[None])
+            inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
+            total, count = total + float(inside.sum(dtype=np.float64)), count + inside.size
+            lowest = min(lowest, float(inside.min()))
+            yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
     yield {"event": "placed", "path": str(out), **geometry}
-    inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
-    yield {"event": "row", "row": {"mean": float(inside.mean()), "lowest": float(inside.min())}}
+    yield {"event": "row", "row": {"mean": total / count, "lowest": lowest}}
 
 
 def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
     return channel_numbers(source, wanted) or model.source_view.numbers(taken_names(source, ()))
 
 
+def _trained_pixel_size(model: TrainedModel) -> dict[str, float]:
+    """Of the training's sources, µm, for each axis of a frame of which it is known."""
+    said = ((model.provenance.get("pairs") or {}).get("train") or {}).get("pixel_size_um") or {}
+    return {axis: said[axis] for axis in _frame_axes(model) if axis in said}
+
+
+def _frame_axes(model: TrainedModel) -> str:
+    return "ZYX" if model.source_view.z == "volume" else "YX"
+
+
+def _scale(model: TrainedModel, source: Stack) -> tuple[float, ...] | None:
+    """Pixels of the training for each of the source's, ([z,] y, x); None where they are alike.
+
+    Raises
+    ------
+    ValueError
+        If either size is not known.
+    """
+    ours, theirs, axes = source.pixel_size_um, _trained_pixel_size(model), _frame_axes(model)
+    for size, whose in ((ours, "source's"), (theirs, "training's")):
+        if unknown := [axis for axis in axes if axis not in size]:
+            raise ValueError(
+                "To be rescaled, a source must have a known pixel size, and so must the model's training; along "
+                f"{' and '.join(unknown)} the {whose} is not known. Write it into the file, or leave --rescale out."
+            )
+    scale = tuple(ours[axis] / theirs[axis] for axis in axes)
+    return scale if any(abs(factor - 1) > ALIKE for factor in scale) else None
+
+
 def _warn_of_pixel_size(model: TrainedModel, source: Stack) -> None:
-    trained = ((model.provenance.get("pairs") or {}).get("train") or {}).get("pixel_size_um") or {}
-    axes = [axis for axis in ("ZYX" if model.source_view.z == "volume" else "YX") if axis in trained]
-    if any(axis in source.pixel_size_um and abs(source.pixel_size_um[axis] / trained[axis] - 1) > 0.1 for axis in axes):
+    trained = _trained_pixel_size(model)
+    if any(abs(source.pixel_size_um.get(axis, size) / size - 1) > ALIKE for axis, size in trained.items()):
         ours, theirs = (
-            " x ".join(f"{size[axis]:.4g}" for axis in axes if axis in size) for size in (source.pixel_size_um, trained)
+            " x ".join(f"{size[axis]:.4g}" for axis in trained if axis in size)
+            for size in (source.pixel_size_um, trained)
         )
         warnings.warn(
             f"The pixel size of a source is {ours} µm, that of the training was {theirs} µm; expect a poor result. "
-            "Resample the source, or correct the file if it says it wrongly.",
+            "Predict with --rescale, or correct the file if it says it wrongly.",
             stacklevel=2,
         )
 
