@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 from skimage.measure import label as connected_components
-from skimage.segmentation import find_boundaries, watershed
+from skimage.segmentation import find_boundaries
 
 from napari_pix2pix.core.config import NormalizationConfig
 from napari_pix2pix.core.normalization import Normalization, common_dtype, fit_normalization
+from napari_pix2pix.core.objects import LARGEST, SIGMA, ObjectRows, find_objects
 
 Kind = Literal["intensity", "classes", "instances"]
 LIMIT = 0.9
@@ -19,6 +20,8 @@ LIMIT = 0.9
 MOST_CLASSES = 16
 MOST_COLOURS = 0.01
 """A colour image with more colours for each pixel is none of labels."""
+HELD = 2**23
+"""Pixels of the rows in which an object may lie that are decoded together, where that is more than `LARGEST` rows."""
 HEAVIEST = 10.0
 """No class weighs more than this; all classes together weigh as much as without weights."""
 
@@ -104,6 +107,16 @@ class Encoding(BaseModel):
             return found[None]
         return _decode_instances(maps, self.seed_threshold, self.min_size)[None]
 
+    def object_rows(self, row_pixels: int) -> ObjectRows:
+        """What decodes instances some rows at a time, in rows of so many pixels ([Z,] X)."""
+        return ObjectRows(depth_of(self.seed_threshold), self.min_size, max(LARGEST, HELD // row_pixels))
+
+    def of_image(self, portions: Iterable[NDArray[Any]]) -> "Encoding":
+        """The encoding of one image: its own, where each image is normalized by itself; `portions` are then read."""
+        if self.normalization is None or self.normalization.each_image is None:
+            return self
+        return self.model_copy(update={"normalization": self.normalization.of_image(portions)})
+
     def decode_spread(self, spread: NDArray[np.float32]) -> NDArray[np.float32]:
         """How far apart predictions are, float32, from the standard deviation (n_maps, [Z,] Y, X) of their maps.
 
@@ -128,15 +141,14 @@ def _encode_instances(labels: NDArray[Any]) -> NDArray[np.float32]:
     return (np.stack([dense > 0, share]) * (2 * LIMIT) - LIMIT).astype(np.float32)
 
 
+def depth_of(share: float) -> float:
+    """The encoded depth that is this share of an object's largest."""
+    return (2 * share - 1) * LIMIT
+
+
 def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size: int) -> NDArray[np.int32]:
-    foreground, distance = maps[0] > 0, ndimage.gaussian_filter(maps[1], 1)
-    seeds = foreground & (distance > (2 * seed_threshold - 1) * LIMIT)
-    # Each part of the foreground without a seed is one object.
-    parts = connected_components(foreground, connectivity=1)
-    seeded = np.zeros(parts.max() + 1, bool)
-    seeded[parts[seeds]] = True
-    markers = connected_components(seeds | (foreground & ~seeded[parts]), connectivity=1)
-    labels = watershed(-distance, markers, mask=foreground)
+    depth = ndimage.gaussian_filter(maps[1], SIGMA)
+    labels, _ = find_objects(maps[0] > 0, depth, depth_of(seed_threshold))
     labels[np.bincount(labels.ravel())[labels] < min_size] = 0
     objects: NDArray[np.int32] = connected_components(labels, connectivity=1).astype(np.int32)
     return objects

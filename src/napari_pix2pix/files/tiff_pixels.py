@@ -79,9 +79,7 @@ class _Mapped:
 
 
 @lru_cache(maxsize=16)
-def _array(
-    path: Path, changed: int, opened: Opened, plain: bool
-) -> tuple[_Mapped, None] | tuple[zarr.Array, _Strips]:
+def _array(path: Path, changed: int, opened: Opened, plain: bool) -> tuple[_Mapped, None] | tuple[zarr.Array, _Strips]:
     """The pixels as an array that opens the file when it is sliced: to find all pages again takes longer."""
     with opened(path, plain) as file:
         file.pages.cache = True

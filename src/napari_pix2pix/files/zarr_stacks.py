@@ -105,7 +105,7 @@ def write_zarr(
     if "S" in lengths:
         lengths = lengths | {"C": plan.n_channels}
     axes = "".join(axis for axis in ORDER if axis in lengths)
-    *planes, height, width = plan.frame_shape
+    height, width = plan.frame_shape[-2:]
     shapes = [(height, width), *level_shapes((height, width))]
     levels = [AxesPlan(axes, tuple((lengths | {"Y": y, "X": x})[axis] for axis in axes), z=plan.z) for y, x in shapes]
     low, high = np.full(plan.n_channels, np.inf), np.full(plan.n_channels, -np.inf)
@@ -131,9 +131,7 @@ def write_zarr(
             strip = np.concatenate(held[level], axis=-2)
             held[level].clear()
             start = end - strip.shape[-2]
-            levels[level].put(
-                arrays[level], frame, strip, (*(slice(n) for n in planes), slice(start, end), slice(shapes[level][1]))
-            )
+            levels[level].put(arrays[level], frame, strip, plan.rows(slice(start, end)))
             if level + 1 < len(levels):
                 add(level + 1, frame, -(-end // 2), halved(strip, labels))
 
