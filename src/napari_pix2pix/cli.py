@@ -21,6 +21,7 @@ from napari_pix2pix.core.config import (
     Config,
     EmptyFrames,
     PairSettings,
+    Precision,
     in_one_sentence,
     make_config,
     read_json_object,
@@ -278,6 +279,9 @@ def predict(
     ] = False,
     shard: Shard = None,
     device: Device = "auto",
+    precision: Annotated[
+        Precision, Parameter(help="auto: bfloat16 where the training found it as good; float32: tiles leave no trace.")
+    ] = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Predict the target of each source; a folder with its subfolders."""
@@ -305,6 +309,7 @@ def predict(
         "keep_maps": keep_maps,
         "draws": draws,
         "norm_statistics": norm_statistics,
+        "precision": precision,
     }
     made_with = {"model_sha256": loaded.hash(), **settings}
 

@@ -183,6 +183,11 @@ class TrainedModel:
         """Axes and shape of the prediction for `stack`."""
         return self._checked(stack, axes, channels).like(self.target_encoding.n_channels, self.channel_axis)
 
+    @property
+    def tileable(self) -> bool:
+        """Whether tiles give what the whole frame gives: the norm does not look at the image."""
+        return self.config.norm_statistics == "training" and self.config.generator.norm != "instance"
+
     def tile_plan(
         self, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
     ) -> TilePlan:
@@ -193,7 +198,7 @@ class TrainedModel:
         ValueError
             If the norm cannot be tiled, or tile_size and overlap are impossible.
         """
-        if self.config.norm_statistics == "image" or self.config.generator.norm == "instance":
+        if not self.tileable:
             if tile_size is not None:
                 instance = self.config.generator.norm == "instance"
                 raise ValueError(

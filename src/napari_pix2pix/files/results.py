@@ -73,12 +73,13 @@ def predict_file(
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
-    tiles = used.tile_plan(plan.frame_shape, tile_size, overlap)
-    yield from _told_of_tiles(model, tiles, tile_size, overlap)
+    tiles, precision = used.tile_plan(plan.frame_shape, tile_size, overlap), used.precision_for(precision)
+    yield from _told_of_tiles(model, tiles, tile_size, overlap, precision)
     encoding = model.target_encoding
     how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
     how |= {"norm_statistics": norm_statistics} if norm_statistics is not None else {}
     how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
+    how |= {} if precision == "float32" else {"precision": precision}
     changes = {"tile_size": tile_size, "overlap": overlap, "seed_threshold": seed_threshold, "min_size": min_size}
     origin = _origin(
         model,
@@ -161,15 +162,24 @@ class _SourceRange:
 
 
 def _told_of_tiles(
-    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None
+    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None, precision: Precision
 ) -> Iterator[dict[str, Any]]:
-    """What was rounded, and what the tiles cost where that is much, in a sentence each."""
+    """What was rounded, which tiles are taken, and what they cost where that is much, in a sentence each."""
     for name, asked, used in (
         ("tile_size", tile_size, max(tiles.tile_size)),
         ("overlap", overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
     ):
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
+    if len(tiles.tiles) > 1:
+        seams = "exact" if tiles.exact else "blended, not exact"
+        if tiles.exact and precision != "float32":
+            seams += f" but for the rounding of {precision}; --precision float32 leaves none"
+        text = (
+            f"{len(tiles.tiles)} tiles of {max(tiles.tile_size[-2:])} px for each frame, overlap "
+            f"{min(tiles.overlap[-2:])} px: {seams}."
+        )
+        yield {"event": "note", "text": text}
     if larger := cheaper(model.generator, tiles):
         side = max(larger.tile_size[-2:])
         whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
