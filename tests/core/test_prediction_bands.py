@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -15,30 +14,13 @@ from napari_pix2pix.core import bands as bands_module
 from napari_pix2pix.core import normalization
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.bands import read_ahead
-from napari_pix2pix.core.encoding import Encoding, fit_encoding
-from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.objects import ObjectRows
-from napari_pix2pix.core.source_view import SourceView
-from small import small_config
+from small import untrained
 
 RNG = np.random.default_rng(0)
 INSTANCES = Encoding(kind="instances", n_channels=1, dtype="uint16", min_size=6)
-
-
-def new_model(source: np.ndarray, target: np.ndarray, kind="intensity", z="frame", **changes) -> TrainedModel:
-    """An untrained model for frames (C, [Z,] Y, X) like these."""
-    config = small_config(generator={"levels": 2, "base_channels": 4}, **changes)
-    encodings = (
-        fit_encoding([source], "intensity", config.source_normalization, limit=1.0),
-        fit_encoding([target], kind),
-    )
-    torch.manual_seed(0)
-    generator, _ = networks(config, *(encoding.n_maps for encoding in encodings), 3 if z == "volume" else 2)
-    generator.eval()
-    for parameter in generator.parameters():
-        parameter.data.mul_(4)
-    return TrainedModel(config, generator, None, *encodings, SourceView(of_channels=len(source), z=z), "C")
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +45,7 @@ def _few_pixels_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bands_are_the_rows_of_the_whole_frame(height, width, tile_size, overlap, draws) -> None:
     """From the first to the last, each once; their maps are those of the whole frame, blended or drawn, too."""
     source = RNG.integers(0, 999, (2, height, width), dtype=np.uint16)
-    model = new_model(source, source[:1], source_normalization={"method": "min-max"})
+    model = untrained(source, source[:1], source_normalization={"method": "min-max"})
     named = {"tile_size": tile_size, "overlap": overlap, "draws": draws}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tiles overlap by")
@@ -108,7 +90,7 @@ def test_predictions_of_stacks_do_not_depend_on_the_bands(axes: str, shape, z: s
     source = AxesPlan(axes, shape, z=z).take(stack, 0)
     target = source[:1] if kind == "intensity" else (source[:1] > 500).astype(np.uint8)
     target = ndimage.label(target)[0].astype(np.uint16) if kind == "instances" else target
-    model = new_model(source, target, kind, z)
+    model = untrained(source, target, kind, z)
     whole, tiled = (model.predict(stack, axes, tile_size=size) for size in (None, 24))
     np.testing.assert_allclose(tiled.astype(int), whole.astype(int), atol=1 if kind == "intensity" else 0)
     for frame, values in model.predict_frames(stack, axes, tile_size=24):
@@ -122,16 +104,17 @@ def test_statistics_of_an_image_do_not_depend_on_the_tiles(monkeypatch, method: 
     monkeypatch.setattr(normalization, "PORTION", 40)
     monkeypatch.setattr(bands_module, "PORTION", 40)
     source = (RNG.gamma(2, 100, (1, 130, 60)) * np.linspace(1, 3, 130)[:, None]).astype(np.uint16)
-    model = new_model(source, source, source_normalization={"method": method, "statistics": "image"})
+    model = untrained(source, source, source_normalization={"method": method, "statistics": "image"})
     whole, tiled = (model.predict(source, "CYX", tile_size=size).astype(int) for size in (None, 24))
     np.testing.assert_allclose(tiled, whole, atol=1)
 
 
-def test_what_is_wrong_with_a_source_is_counted_over_all_bands() -> None:
+def test_what_is_wrong_with_a_source_is_counted_over_all_bands(monkeypatch) -> None:
     """NaN is marked in all bands and told once, with its number; so is the share outside the training range."""
+    monkeypatch.setattr("napari_pix2pix.core.encoding.LARGEST", 99)  # for the objects of an untrained network
     source = RNG.random((1, 200, 40)).astype(np.float32)
     for kind, target in (("intensity", source), ("instances", (source > 0.5).astype(np.uint16))):
-        model = new_model(source, target, kind)
+        model = untrained(source, target, kind)
         bad = source.copy()
         bad[0, 20:23, 5] = bad[0, 150, 7] = np.nan
         bad[0, 100:] += 10
