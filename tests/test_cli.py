@@ -322,6 +322,18 @@ def test_tile_sizes_off_the_grid_are_rounded_and_said(work, tmp_path, capsys) ->
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "whole.tif"), tifffile.imread(tmp_path / "tiled.tif"))
 
 
+def test_what_a_model_predicts_in_is_told_and_recorded(work, tmp_path, capsys) -> None:
+    """Its card says in what, and in which tiles; a file says where it was not float32."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    card = run(capsys, "info", model)[1]
+    assert "above 2048 px of 2048 px, overlap 24 px: exact, reads 1.0" in card
+    assert "predicts in  float32" in card or "predicts in  bfloat16" in card
+    for precision, recorded in (("float32", None), ("bfloat16", "bfloat16")):
+        out = tmp_path / f"{precision}.tif"
+        assert run(capsys, "predict", model, source, "--out", out, "--precision", precision, "--device", "cpu")[0] == 0
+        assert json.loads(open_stack(out).description).get("precision") == recorded
+
+
 def test_too_little_overlap_is_told_and_recorded(work, tmp_path, capsys) -> None:
     """A seam to expect is a warning, and the file says by how much its tiles were blended."""
     model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from napari_pix2pix import core
 from napari_pix2pix.core import bands as bands_module
-from napari_pix2pix.core import normalization
+from napari_pix2pix.core import devices, normalization, training
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.bands import read_ahead
 from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.objects import ObjectRows
-from small import untrained
+from small import blobs, small_config, untrained
 
 RNG = np.random.default_rng(0)
 INSTANCES = Encoding(kind="instances", n_channels=1, dtype="uint16", min_size=6)
@@ -220,3 +221,55 @@ def test_objects_larger_than_may_be_held_are_told() -> None:
     beside = labels[200, 35]
     np.testing.assert_array_equal(labels == beside, INSTANCES.decode(maps)[0] == INSTANCES.decode(maps)[0, 200, 35])
     assert (labels[maps[0] > 0] > 0).all()
+
+
+# Precision
+
+
+def test_bfloat16_is_taken_where_it_was_found_as_good_and_is_native(monkeypatch) -> None:
+    """By default where the model says so and the device computes with it; what is asked for is always done."""
+    model = untrained(RNG.integers(0, 999, (1, 90, 60)), RNG.integers(0, 999, (1, 90, 60)))
+    for native, found, expected in ((True, "bfloat16", "bfloat16"), (False, "bfloat16", "float32")):
+        monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda native=native: native)
+        model.provenance["predicts_in"] = found
+        assert model.precision_for() == expected
+        assert model.precision_for("float32") == "float32"
+        assert model.precision_for("bfloat16") == "bfloat16"
+        model.provenance["predicts_in"] = "float32"
+        assert model.precision_for() == "float32"
+    with pytest.raises(ValueError, match="must be bfloat16 or float32 on the CPU"):
+        model.predict(np.zeros((9, 9)), precision="float16")
+
+
+def test_tiles_in_bfloat16_are_near_the_whole_in_float32() -> None:
+    """It rounds to 8 bits at each layer: another prediction, but one that the tiles hardly change."""
+    source = RNG.integers(0, 999, (1, 90, 60))
+    model = untrained(source, source, source_normalization={"method": "min-max"})
+    exact, fast, tiled = (
+        np.concatenate(
+            [band.maps for band in model.predict_bands(source, "CYX", tile_size=size, precision=precision)], 1
+        )
+        for precision, size in (("float32", 90), ("bfloat16", 90), ("bfloat16", 24))
+    )
+    assert 1e-4 < np.abs(fast - exact).max() < 0.1
+    assert np.abs(tiled - fast).max() < 0.02
+
+
+@pytest.mark.parametrize(("allowed", "predicts_in"), [(np.inf, "bfloat16"), (0.0, "float32")])
+def test_a_training_finds_out_what_its_model_predicts_in(tmp_path, monkeypatch, allowed, predicts_in) -> None:
+    """By the error on the validation pairs, in both precisions; kept in the model."""
+    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(training, "SAME_ERROR", allowed)
+    image = blobs()[0]
+    *_, report = core.train(
+        core.PairedFrames(image, image, "YX"), small_config(), out=tmp_path, validation=core.PairedFrames(image, image)
+    )
+    told = report.model.provenance
+    assert told["predicts_in"] == predicts_in
+    errors = [
+        np.abs(report.model.predict(image, "YX", precision=precision).astype(float) - image).mean()
+        for precision in ("bfloat16", "float32")
+    ]
+    assert told["figures"]["validation"]["mae"] == pytest.approx(errors[1])
+    assert told["bfloat16_changes_error_by"] == pytest.approx(abs(errors[0] - errors[1]) / errors[1], rel=1e-3)
+    assert core.load_model(tmp_path / "model.safetensors", "cpu").provenance == told

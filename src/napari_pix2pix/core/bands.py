@@ -18,7 +18,7 @@ from napari_pix2pix.core.normalization import PORTION, portions
 from napari_pix2pix.core.prediction import Findings, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.tiles import TilePlan
 
-AT_ONCE = 2**22
+AT_ONCE = 2**20
 """Pixels of a larger frame that are passed on at once."""
 P = TypeVar("P")
 T = TypeVar("T")
@@ -112,8 +112,8 @@ def predict_bands(
         if image_statistics:
             maps = predict_by_image_statistics(generator, encoded, device, **named)
         else:
-            more = band.rows.stop - top - maps.shape[-2]
-            maps = np.concatenate([maps, np.zeros((*maps.shape[:-2], more, width), np.float32)], axis=-2)
+            begun, maps = maps, np.zeros((*maps.shape[:-2], band.rows.stop - top, width), np.float32)
+            maps[..., : begun.shape[-2], :] = begun  # what the row above has added here, where tiles are blended
             for window, values in predict_tiles(generator, encoded, band, device, findings=findings, **named):
                 maps[(slice(None), *_from(top, window))] += values
 
