@@ -11,7 +11,7 @@ from scipy import stats
 from skimage.filters import threshold_otsu
 from skimage.metrics import contingency_table, peak_signal_noise_ratio
 
-from napari_pix2pix.core.config import EmptyFrames
+from napari_pix2pix.core.config import EmptyFrames, Precision
 from napari_pix2pix.core.encoding import Kind, guess_kind
 from napari_pix2pix.core.model import TrainedModel, counted
 from napari_pix2pix.core.pairs import PairedFrames, Region, StackAxes, Windows, settle_empty_frames
@@ -95,11 +95,16 @@ class Judgement:
     targets: list[NDArray[Any]]
 
 
-def judge(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]) -> Judgement:
-    """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them."""
+def judge(
+    model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], precision: Precision = "auto"
+) -> Judgement:
+    """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them.
+
+    `precision` is that of the predictions, as in `TrainedModel.predict`.
+    """
     encoding = model.target_encoding
     targets = [pairs.target(region.frame, region.window) for region in regions]
-    predictions = [model.predict_frame(pairs.source(region.frame, region.window)) for region in regions]
+    predictions = [model.predict_frame(pairs.source(region.frame, region.window), precision) for region in regions]
     data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
     known = [pairs.known(region.frame, region.window) for region in regions]
     rows = [
