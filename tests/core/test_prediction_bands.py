@@ -120,7 +120,7 @@ def test_what_is_wrong_with_a_source_is_counted_over_all_bands(monkeypatch) -> N
         bad[0, 20:23, 5] = bad[0, 150, 7] = np.nan
         bad[0, 100:] += 10
         with pytest.warns(UserWarning) as told:
-            prediction = model.predict(bad, "CYX", tile_size=24)
+            prediction = model.predict(bad, "CYX", tile_size=24)[None]
         assert sorted(str(one.message).split(" the ")[0] for one in told) == ["4 pixels of", "50% of"]
         marked = np.isnan(prediction) if kind == "intensity" else prediction == 0
         assert marked[0][np.isnan(bad[0])].all()
