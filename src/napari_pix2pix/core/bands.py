@@ -73,7 +73,7 @@ def predict_bands(
     seed: int = 0,
     precision: Precision = "float32",
 ) -> Iterator[Band]:
-    """The maps of each frame of `stack`; those of a frame of one row of tiles in one band.
+    """The maps of each frame of `stack`; those of a frame that is one tile in one band.
 
     Parameters
     ----------
@@ -93,7 +93,8 @@ def predict_bands(
     named: dict[str, Any] = {"draws": draws, "seed": seed, "precision": precision}
     findings, bands, (*planes, height, width) = Findings(), tiles.bands, tiles.shape
     empty = np.zeros((n_maps * (2 if draws else 1), *planes, 0, width), np.float32)
-    at_once = max(1, AT_ONCE // math.prod((*planes, width))) if len(bands) > 1 else height
+    one_piece = len(tiles.tiles) == 1
+    at_once = height if one_piece else max(1, AT_ONCE // math.prod((*planes, width)))
     places = [(frame, i) for frame in range(plan.n_frames) for i in range(len(bands))]
 
     def read(place: tuple[int, int]) -> NDArray[Any]:
@@ -125,7 +126,7 @@ def predict_bands(
                 source[..., rows.start - first : rows.stop - first, :],
                 maps[..., rows.start - top : rows.stop - top, :],
             )
-            yield Band(frame, rows, tiles.shape, *(parts if len(bands) == 1 else (part.copy() for part in parts)))
+            yield Band(frame, rows, tiles.shape, *(parts if one_piece else (part.copy() for part in parts)))
         maps, top = maps[..., finished - top :, :].copy(), finished
 
 

@@ -23,7 +23,7 @@ MARGIN = 64
 MOST_CLASSES = 16
 MOST_COLOURS = 0.01
 """A colour image with more colours for each pixel is none of labels."""
-HELD = 2**23
+HELD = 2**22
 """Pixels of the rows in which an object may lie that are decoded together, where that is more than `LARGEST` rows."""
 HEAVIEST = 10.0
 """No class weighs more than this; all classes together weigh as much as without weights."""
