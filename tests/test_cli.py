@@ -340,11 +340,24 @@ def test_tile_sizes_off_the_grid_are_rounded_and_said(work, tmp_path, capsys) ->
     for name, flags in (("whole", []), ("tiled", ["--tile-size", "33"])):
         code, out, _ = run(capsys, "predict", model, source, "--out", tmp_path / f"{name}.tif", "--json", *flags)
         assert code == 0
-    rounded, dear = (event["text"] for event in events(out) if event["event"] == "note")
+    rounded, chosen, dear = (event["text"] for event in events(out) if event["event"] == "note")
     assert "tile_size 33 rounded up to 40" in rounded
+    assert chosen.startswith("12 tiles of 40 px for each frame, overlap 24 px: exact")
     # 96 x 128 px in tiles of 40 that see 24 px more: 64 + 80 + 40 rows and 64 + 88 + 72 + 32 columns are read.
     assert "read 3.8 pixels for each they keep; --tile-size 128, the frame in one piece, reads 1.0" in dear
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "whole.tif"), tifffile.imread(tmp_path / "tiled.tif"))
+
+
+def test_what_a_model_predicts_in_is_told_and_recorded(work, tmp_path, capsys) -> None:
+    """Its card says in what, and in which tiles; a file says where it was not float32."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    card = run(capsys, "info", model)[1]
+    assert "above 2048 px of 2048 px, overlap 24 px: exact, reads 1.0" in card
+    assert "predicts in  float32" in card or "predicts in  bfloat16" in card
+    for precision, recorded in (("float32", None), ("bfloat16", "bfloat16")):
+        out = tmp_path / f"{precision}.tif"
+        assert run(capsys, "predict", model, source, "--out", out, "--precision", precision, "--device", "cpu")[0] == 0
+        assert json.loads(open_stack(out).description).get("precision") == recorded
 
 
 def test_too_little_overlap_is_told_and_recorded(work, tmp_path, capsys) -> None:

@@ -53,6 +53,9 @@ def model_text(model: "TrainedModel") -> str:
         "split": ", ".join(f"{split[kind]} {kind}" for kind in KINDS_OF_PAIRS if kind in split) or "not known",
         "pixel size, µm": ", ".join(f"{axis} {sizes[axis]:.4g}" for axis in "ZYX" if axis in sizes) or "not known",
     }
+    lines["tiles"], lines["predicts in"] = _tiles(model), told.get("predicts_in", "float32")
+    if "bfloat16_changes_error_by" in told:
+        lines["predicts in"] += f" (bfloat16 changes the validation error by {told['bfloat16_changes_error_by']:.2%})"
     for kind, figures in told.get("figures", {}).items():
         lines[f"on {kind} pairs"] = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
@@ -175,6 +178,20 @@ def _figure(figure: dict[str, Any], sign: str = "") -> str:
         return "not known"
     between = "" if figure["low"] is None else f" [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]"
     return f"{figure['value']:{sign}.3f}{between}"
+
+
+def _tiles(model: "TrainedModel") -> str:
+    """How an image larger than one piece is predicted."""
+    from napari_pix2pix.core.model import ONE_PIECE
+
+    if not model.tileable:
+        return "none: the norm looks at the image, which is predicted in one piece"
+    planes = (1,) * (len(model.generator.grid) - 2)
+    plan = model.tile_plan((*planes, 8 * ONE_PIECE, 8 * ONE_PIECE))
+    return (
+        f"above {ONE_PIECE} px of {ONE_PIECE} px, overlap {plan.overlap[-1]} px: exact, "
+        f"reads {plan.cost:.2f} pixels for each it keeps"
+    )
 
 
 def _channels(count: int, names: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from napari_pix2pix.core.config import (
     Config,
     EmptyFrames,
     PairSettings,
+    Precision,
     in_one_sentence,
     make_config,
     read_json_object,
@@ -312,6 +313,9 @@ def predict(
     scheduler: Scheduler = None,
     local_workers: LocalWorkers = None,
     device: Device = "auto",
+    precision: Annotated[
+        Precision, Parameter(help="auto: bfloat16 where the training found it as good; float32: tiles leave no trace.")
+    ] = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Predict the target of each source; a folder with its subfolders."""
@@ -340,6 +344,7 @@ def predict(
         "draws": draws,
         "norm_statistics": norm_statistics,
         "rescale": rescale,
+        "precision": precision,
     }
     work, workers = ModelWork("predictions", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}

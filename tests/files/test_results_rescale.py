@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_pix2pix import core
 from napari_pix2pix.cli import main
+from napari_pix2pix.core.bands import Band
 from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.evaluation import object_f1
 from napari_pix2pix.core.model import TrainedModel
@@ -43,11 +44,14 @@ def identity(model, monkeypatch) -> TrainedModel:
     """The model with a network that gives back what it sees, and remembers how large that was."""
     made, seen = replace(model, target_encoding=model.source_encoding), []
 
-    def maps(_, source, *words):
-        seen.append(source.shape[1:])
-        return made.source_encoding.encode(source)
+    def bands(_, stack, plan, *words):
+        for frame in range(plan.n_frames):
+            source = plan.take(stack, frame)
+            seen.append(source.shape[1:])
+            rows = slice(0, plan.frame_shape[-2])
+            yield Band(frame, rows, plan.frame_shape, source, made.source_encoding.encode(source))
 
-    monkeypatch.setattr(TrainedModel, "_maps", maps)
+    monkeypatch.setattr(TrainedModel, "_bands", bands)
     made.seen = seen
     return made
 
@@ -79,7 +83,8 @@ def test_instances_are_decoded_on_the_source(model, tmp_path, monkeypatch) -> No
     labels = sum(disc * np.uint16(i + 1) for i, disc in enumerate(discs))
     loaded = replace(core.load_model(model, "cpu"), target_encoding=encoding)
     ideal = resampled(encoding.encode(labels[None]), (120, 140))
-    monkeypatch.setattr(TrainedModel, "_maps", lambda _, source, *words: ideal)
+    band = Band(0, slice(0, 120), (120, 140), np.zeros((1, 120, 140), np.uint16), ideal)
+    monkeypatch.setattr(TrainedModel, "_bands", lambda *words: iter([band]))
     source = write(tmp_path / "s.tif", labels, PIXEL / 2)
     with pytest.warns(UserWarning, match="lies below the training range"):
         list(predict_file(loaded, source, tmp_path / "out.tif", rescale=True))

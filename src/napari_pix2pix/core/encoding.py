@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 from skimage.measure import label as connected_components
-from skimage.segmentation import find_boundaries, watershed
+from skimage.segmentation import find_boundaries
 
 from napari_pix2pix.core.config import NormalizationConfig
-from napari_pix2pix.core.normalization import Normalization, common_dtype, fit_normalization
+from napari_pix2pix.core.normalization import PORTION, Normalization, common_dtype, fit_normalization
+from napari_pix2pix.core.objects import LARGEST, SIGMA, ObjectRows, find_objects
 
 Window = tuple[slice, ...]
 Kind = Literal["intensity", "classes", "instances"]
@@ -24,6 +25,8 @@ MOST_COLOURS = 0.01
 """A colour image with more colours for each pixel is none of labels."""
 SMALLEST = 0.01
 """This share of the objects that train may be smaller than the smallest that is predicted; too few do not tell."""
+HELD = 2**22
+"""Pixels of the rows in which an object may lie that are decoded together, where that is more than `LARGEST` rows."""
 HEAVIEST = 10.0
 """No class weighs more than this; all classes together weigh as much as without weights."""
 
@@ -105,7 +108,7 @@ class Encoding(BaseModel):
     ) -> Callable[[Window], NDArray[np.float32]]:
         """A function that gives any window of what `encode` gives of a frame, and reads little more than that.
 
-        Where an image's own statistics normalize it, all of it is read first, once. Around a window of instances so
+        Where an image's own statistics normalize it, all of it is read first. Around a window of instances so
         much is read that its objects are whole, since each is encoded as a share of its largest distance; parts of one
         label that do not touch may be taken for several objects.
 
@@ -117,8 +120,10 @@ class Encoding(BaseModel):
             Of the frame, ([Z,] Y, X).
         """
         if self.normalization is not None and self.normalization.each_image is not None:
-            whole = self.encode(take(tuple(slice(0, n) for n in shape)))
-            return lambda window: whole[(slice(None), *window)]
+            whole = [slice(0, n) for n in shape]
+            rows = (slice(row, min(row + PORTION, shape[-2])) for row in range(0, shape[-2], PORTION))
+            own = self.of_image(take((*whole[:-2], some, whole[-1])) for some in rows)
+            return lambda window: own.encode(take(window))
         if self.kind == "instances":
             return lambda window: _instances_in(take, shape, window)
         return lambda window: self.encode(take(window))
@@ -132,6 +137,16 @@ class Encoding(BaseModel):
             found: NDArray[Any] = classes[maps.argmax(axis=0)]
             return found[None]
         return _decode_instances(maps, self.seed_threshold, self.min_size)[None]
+
+    def object_rows(self, row_pixels: int) -> ObjectRows:
+        """What decodes instances some rows at a time, in rows of so many pixels ([Z,] X)."""
+        return ObjectRows(depth_of(self.seed_threshold), self.min_size, max(LARGEST, HELD // row_pixels))
+
+    def of_image(self, portions: Iterable[NDArray[Any]]) -> "Encoding":
+        """The encoding of one image: its own, where each image is normalized by itself; `portions` are then read."""
+        if self.normalization is None or self.normalization.each_image is None:
+            return self
+        return self.model_copy(update={"normalization": self.normalization.of_image(portions)})
 
     def decode_spread(self, spread: NDArray[np.float32]) -> NDArray[np.float32]:
         """How far apart predictions are, float32, from the standard deviation (n_maps, [Z,] Y, X) of their maps.
@@ -180,15 +195,14 @@ def _instances_in(
         margin *= 2
 
 
+def depth_of(share: float) -> float:
+    """The encoded depth that is this share of an object's largest."""
+    return (2 * share - 1) * LIMIT
+
+
 def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size: int) -> NDArray[np.int32]:
-    foreground, distance = maps[0] > 0, ndimage.gaussian_filter(maps[1], 1)
-    seeds = foreground & (distance > (2 * seed_threshold - 1) * LIMIT)
-    # Each part of the foreground without a seed is one object.
-    parts = connected_components(foreground, connectivity=1)
-    seeded = np.zeros(parts.max() + 1, bool)
-    seeded[parts[seeds]] = True
-    markers = connected_components(seeds | (foreground & ~seeded[parts]), connectivity=1)
-    labels = watershed(-distance, markers, mask=foreground)
+    depth = ndimage.gaussian_filter(maps[1], SIGMA)
+    labels, _ = find_objects(maps[0] > 0, depth, depth_of(seed_threshold))
     labels[np.bincount(labels.ravel())[labels] < min_size] = 0
     objects: NDArray[np.int32] = connected_components(labels, connectivity=1).astype(np.int32)
     return objects

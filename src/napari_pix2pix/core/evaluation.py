@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 
-from napari_pix2pix.core.config import EmptyFrames
+from napari_pix2pix.core.config import EmptyFrames, Precision
 from napari_pix2pix.core.encoding import Kind, guess_kind
 from napari_pix2pix.core.metrics.baselines import Baseline, constant_image, fit_baselines
 from napari_pix2pix.core.metrics.classes import dice
@@ -71,11 +71,16 @@ class Judgement:
     targets: list[NDArray[Any]]
 
 
-def judge(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]) -> Judgement:
-    """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them."""
+def judge(
+    model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], precision: Precision = "auto"
+) -> Judgement:
+    """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them.
+
+    `precision` is that of the predictions, as in `TrainedModel.predict`.
+    """
     encoding = model.target_encoding
     targets = [pairs.target(region.frame, region.window) for region in regions]
-    predictions = [model.predict_frame(pairs.source(region.frame, region.window)) for region in regions]
+    predictions = [model.predict_frame(pairs.source(region.frame, region.window), precision) for region in regions]
     data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
     known = [pairs.known(region.frame, region.window) for region in regions]
     rows = [

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import napari_pix2pix
-from napari_pix2pix.core.config import Config
+from napari_pix2pix.core.config import Config, Precision
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.evaluation import HEADLINES, HIGHER_IS_BETTER, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
@@ -40,6 +40,8 @@ PREVIEW_EVERY = 50
 """Steps per preview."""
 CHECKPOINT_EVERY_S = 10.0
 STATISTICS_PATCHES = 64
+SAME_ERROR = 1e-3
+"""A change of the error on validation pairs, as a share of it, that is none: so much is bfloat16 allowed to make."""
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision on standard error
 FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -438,13 +440,30 @@ class _Loop:
         recompute_statistics(self.model.generator, batches)
 
     def _finished(self) -> TrainedModel:
-        """The best model, with its figures on the test pairs."""
+        """The best model, with its figures on the test pairs, and what it predicts in."""
         self.method.fabric.barrier()  # the first process has written it
         model = load_model(self.run.model, str(self.model.device))
-        if self.test is not None and self.writes:
+        if not self.writes:
+            return model
+        if self.judged_regions and resolve_precision("auto", model.device) == "bfloat16":
+            change = self._change_of_error(model, "bfloat16")
+            predicts_in = "bfloat16" if change < SAME_ERROR else "float32"
+            model.provenance |= {"predicts_in": predicts_in, "bfloat16_changes_error_by": change}
+            model.save(self.run.model)
+        if self.test is not None:
             model.provenance["figures"]["test"] = judge(model, self.test, self.test.regions()).figures
             model.save(self.run.model)
         return model
+
+    def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
+        """By which share the error on the validation pairs changes when the model predicts in `precision`."""
+        decides = HEADLINES[model.target_encoding.kind]
+        judged = judge(model, self.judged, self.judged_regions, precision).figures, model.provenance["figures"]
+        found, exact = (
+            1 - figures[decides] if HIGHER_IS_BETTER[decides] else figures[decides]
+            for figures in (judged[0], judged[1]["validation"])
+        )
+        return abs(found - exact) / exact if exact else float(found != exact)
 
     def _keep(self, figures: dict[str, dict[str, float]]) -> None:
         self.model.provenance |= {"step": self.step, "figures": figures}

@@ -3,7 +3,7 @@
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix import __version__
+from napari_pix2pix.core.bands import Band
+from napari_pix2pix.core.config import Precision
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.prediction import cheaper
 from napari_pix2pix.core.rescaling import rescaled_shape
@@ -50,9 +52,12 @@ def predict_file(
     draws: int | None = None,
     norm_statistics: Literal["training", "image"] | None = None,
     rescale: bool = False,
+    precision: Precision = "auto",
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
+    """Write the prediction for the stack `source` to `out`; yields the share that is done after some rows.
+
+    Source, network and result stream: memory for a row of tiles suffices, however large the images are.
 
     At the end comes a ``row`` with the range of the source's grey values and the share outside the training range.
 
@@ -62,7 +67,8 @@ def predict_file(
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     With `draws` the prediction is the mean over so many dropout draws, and their spread goes to `spread_path`.
-    `norm_statistics` are used instead of those that the model was trained to be used with.
+    `norm_statistics` are used instead of those that the model was trained to be used with; `precision` as in
+    `TrainedModel.precision_for`.
     With `rescale` the network sees each frame at the training's pixel size where the source's differs by more than
     10 %, and what it makes of it is resampled to the source's grid, then decoded.
     `model_sha256` is the model's hash, where it is known already.
@@ -75,13 +81,14 @@ def predict_file(
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
-    tiles = used.tile_plan(seen_shape, tile_size, overlap)
-    yield from _told_of_tiles(model, tiles, tile_size, overlap)
+    tiles, precision = used.tile_plan(seen_shape, tile_size, overlap), used.precision_for(precision)
+    yield from _told_of_tiles(model, tiles, tile_size, overlap, precision)
     encoding = model.target_encoding
     how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
     how |= {"norm_statistics": norm_statistics} if norm_statistics is not None else {}
     how |= {"rescaled_to_um": _trained_pixel_size(model)} if scale else {}
     how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
+    how |= {} if precision == "float32" else {"precision": precision}
     changes = {"tile_size": tile_size, "overlap": overlap, "seed_threshold": seed_threshold, "min_size": min_size}
     origin = _origin(
         model,
@@ -111,20 +118,22 @@ def predict_file(
             put_spread = files.enter_context(
                 stack_writer(spread_path(out), plan, "float32", channel_names=spread_names, **said)
             )
-        found: Iterator[Any] = (
-            used.draw_maps(stack.array, stack.axes, draws=draws, **tiling)
-            if draws is not None
-            else used.predict_maps(stack.array, stack.axes, **tiling)
-        )
         seen = _SourceRange(model)
-        for frame, values, maps, *spread in found:
-            seen.add(values)
-            _put(put, model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size))
-            if put_maps is not None:
-                _put(put_maps, maps)
-            if put_spread is not None:
-                _put(put_spread, model.decode_spread(spread[0], values))
-            yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
+
+        def bands() -> Iterator[Band]:
+            for band in used.predict_bands(stack.array, stack.axes, draws=draws, precision=precision, **tiling):
+                seen.add(band.source)
+                if put_maps is not None:
+                    put_maps(band.maps[: encoding.n_maps])
+                if put_spread is not None:
+                    put_spread(model.decode_spread(band.maps[encoding.n_maps :], band.source))
+                yield band
+
+        n_rows = plan.frame_shape[-2]
+        for frame, rows, values in model.decode_bands(bands(), seed_threshold=seed_threshold, min_size=min_size):
+            put(values)
+            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1)
+            yield {"event": "progress", "unit": "files", "done": done, "total": 1}
     if keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
     if draws is not None:
@@ -133,25 +142,27 @@ def predict_file(
 
 
 class _SourceRange:
-    """The range of a source's grey values over all its frames, and how much lies outside the training range."""
+    """The range of a source's grey values over all its rows, and how much lies outside the training range."""
 
     def __init__(self, model: TrainedModel) -> None:
         known = model.source_encoding.normalization
         self._normalization = known if known and known.each_image is None else None
         self._low, self._high = math.inf, -math.inf
         self._outside: list[list[float]] = []
+        self._rows: list[int] = []
 
-    def add(self, frame: NDArray[Any]) -> None:
-        """Count a frame (C, [Z,] Y, X)."""
-        if (known := frame[np.isfinite(frame)]).size:
+    def add(self, source: NDArray[Any]) -> None:
+        """Count rows (C, [Z,] rows, X)."""
+        if (known := source[np.isfinite(source)]).size:
             self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
         if self._normalization:
-            self._outside.append([below + above for _, below, above in self._normalization.outside(frame)])
+            self._outside.append([below + above for _, below, above in self._normalization.outside(source)])
+            self._rows.append(source.shape[-2])
 
     def row(self) -> dict[str, float | None]:
         """Lowest and highest value, and the share of pixels outside, of the channel where it is largest."""
         known = self._low <= self._high
-        outside = float(np.mean(self._outside, axis=0).max()) if self._outside else None
+        outside = float(np.average(self._outside, axis=0, weights=self._rows).max()) if self._outside else None
         return {
             "input_low": self._low if known else None,
             "input_high": self._high if known else None,
@@ -160,15 +171,24 @@ class _SourceRange:
 
 
 def _told_of_tiles(
-    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None
+    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None, precision: Precision
 ) -> Iterator[dict[str, Any]]:
-    """What was rounded, and what the tiles cost where that is much, in a sentence each."""
+    """What was rounded, which tiles are taken, and what they cost where that is much, in a sentence each."""
     for name, asked, used in (
         ("tile_size", tile_size, max(tiles.tile_size)),
         ("overlap", overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
     ):
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
+    if len(tiles.tiles) > 1:
+        seams = "exact" if tiles.exact else "blended, not exact"
+        if tiles.exact and precision != "float32":
+            seams += f" but for the rounding of {precision}; --precision float32 leaves none"
+        text = (
+            f"{len(tiles.tiles)} tiles of {max(tiles.tile_size[-2:])} px for each frame, overlap "
+            f"{min(tiles.overlap[-2:])} px: {seams}."
+        )
+        yield {"event": "note", "text": text}
     if larger := cheaper(model.generator, tiles):
         side = max(larger.tile_size[-2:])
         whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
@@ -178,12 +198,6 @@ def _told_of_tiles(
             "more memory."
         )
         yield {"event": "note", "text": text}
-
-
-def _put(put: Callable[[NDArray[Any]], None], frame: NDArray[Any]) -> None:
-    """Pass a frame (C, [Z,] Y, X) on, plane by plane (C, Y, X)."""
-    for plane in [frame] if frame.ndim == 3 else np.moveaxis(frame, 1, 0):
-        put(plane)
 
 
 def maps_path(out: Path) -> Path:
@@ -239,7 +253,7 @@ def score_file(
     total, count, lowest = 0.0, 0, math.inf
     with stack_writer(out, plan, first.scores.dtype, **said) as put:
         for frame, scored in enumerate(chain([first], frames)):
-            _put(put, scored.scores[None])
+            put(scored.scores[None])
             inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
             total, count = total + float(inside.sum(dtype=np.float64)), count + inside.size
             lowest = min(lowest, float(inside.min()))
