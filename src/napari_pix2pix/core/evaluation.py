@@ -29,6 +29,8 @@ HEADLINES: dict[Kind, str] = {"intensity": "mae", "classes": "dice", "instances"
 """The figure that chooses the best model, and sorts images."""
 HIGHER_IS_BETTER = {"mae": False, "psnr": True, "dice": True, "object_f1_iou50": True}
 MADE = {"train": "trained", "validation": "chose", "calibration": "calibrated"}
+ROUGH = 0.5
+"""Where more neighbouring pixels differ than this share, they are no labels."""
 LOOKED_AT = 16
 """Targets that are looked at to see whether they are of the model's kind."""
 
@@ -215,16 +217,16 @@ def _require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
     """Raise a ValueError if targets are labels where the model predicts intensities, or the other way round."""
     encoding, regions = model.target_encoding, pairs.regions()
     some = Windows(pairs.target, regions[:: max(1, len(regions) // LOOKED_AT)])
-    kind = guess_kind(some)
     if encoding.kind == "intensity":
-        # of a model that was told that such targets are intensities this is known
-        if kind != "intensity" and model.config.target_kind == "auto":
+        # That a training was told such targets are intensities, the model knows.
+        if model.config.target_kind == "auto" and (kind := guess_kind(some)) != "intensity":
             raise ValueError(
                 f"Targets for this model must be grey values; these look like labels ({kind}). Give the images that it "
                 "learned to predict, or train with --target-kind intensity if these are grey values."
             )
         return
-    if any((image != np.rint(image)).any() for image in some) or (kind == "intensity" and some[0].dtype.kind != "f"):
+    fractions = any(image.dtype.kind == "f" and (image != np.rint(image)).any() for image in some)
+    if fractions or np.mean([_roughness(image) for image in some]) > ROUGH:
         raise ValueError(
             f"Targets for this model must be labels ({encoding.kind}); these look like grey values. Give label images."
         )
@@ -237,6 +239,11 @@ def _require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
                     f"Targets for this model must hold its classes {list(encoding.classes)} only; "
                     f"{pairs.name(region.frame)} holds {strange[:5].tolist()}. Relabel it."
                 )
+
+
+def _roughness(image: NDArray[Any]) -> float:
+    """The share of pixels (C, [Z,] Y, X) that differ from their neighbour along X."""
+    return float((image[..., 1:] != image[..., :-1]).mean()) if image.shape[-1] > 1 else 0.0
 
 
 def evaluate_prediction(
