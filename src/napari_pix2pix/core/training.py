@@ -286,6 +286,7 @@ class _Loop:
     def reports(self, lock: FileLock) -> Generator[Report, None, None]:
         """Step to the end and report each step; when closed before, save what a later run needs to go on."""
         config, first, started = self.config, self.step, time.monotonic()
+        began = started - self.run.elapsed_s()
         losses: dict[str, float] = {}
         threads_before = torch.get_num_threads()
         try:
@@ -311,6 +312,7 @@ class _Loop:
                 now = time.monotonic()
                 if now - saved > CHECKPOINT_EVERY_S or self.step == self.last:
                     self.save()
+                    self.run.write_elapsed(now - began)
                     saved = now
                 remaining = (now - started) / (self.step - first) * (self.last - self.step)
                 yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
@@ -319,6 +321,7 @@ class _Loop:
             yield Report(self.step, self.last, losses, model=self._finished())
         except GeneratorExit:
             self.save()
+            self.run.write_elapsed(time.monotonic() - began)
             if self.best is None:
                 self._settle()
                 self._keep({})
