@@ -150,7 +150,8 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
         lines.append((f"{stain['name']} stain", _figures(stain["metrics"])))
     intervals, mark = report["intervals"], "  SEEN" if report.get("seen") else ""
     each = f"95 % over {intervals['n']} {intervals['over']}" if intervals["n"] > 1 else "none for a single one"
-    first = ("on", f"{report['n']} frames, {report['kind_of_pairs']} pairs; intervals: {each}")
+    known = "" if report["known_share"] == 1 else f", known in {report['known_share']:.1%} of their pixels"
+    first = ("on", f"{report['n']} frames{known}, {report['kind_of_pairs']} pairs; intervals: {each}")
     text = [table([first, *((label, line + mark) for label, line in lines)]), *report["remarks"]]
     needless = [name for name in report["baselines"] if name in NO_NETWORK]
     if needless:

@@ -20,8 +20,9 @@ from torch import Tensor
 import napari_pix2pix
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
-from napari_pix2pix.core.evaluation import HEADLINES, HIGHER_IS_BETTER, judge
+from napari_pix2pix.core.evaluation import HEADLINES, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
+from napari_pix2pix.core.metrics.comparison import higher_is_better
 from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
@@ -391,7 +392,7 @@ class _Loop:
         if (
             self.best is None
             or not math.isfinite(self.best)
-            or (chosen > self.best if HIGHER_IS_BETTER[decides] else chosen < self.best)
+            or (chosen > self.best if higher_is_better(decides) else chosen < self.best)
         ):
             self.best, self.worse = chosen, 0
             self._keep({"validation": figures})
