@@ -547,10 +547,12 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
         yield {"event": "result", "version": __version__, "devices": devices, "text": f"{__version__}\n{text}"}
         return
     loaded = _load(model, "cpu")
-    from napari_pix2pix.card import model_text
+    from napari_pix2pix.card import model_text, refusals
+    from napari_pix2pix.core.run_folder import RunFolder
 
-    content = {**loaded.content(), "sha256": loaded.hash()}
-    yield {"event": "result", **content, "text": model_text(loaded)}
+    elapsed = RunFolder(model if model.is_dir() else model.parent).elapsed_s() or None
+    content = {**loaded.content(), "sha256": loaded.hash(), "refuses": refusals(loaded), "elapsed_s": elapsed}
+    yield {"event": "result", **content, "text": model_text(loaded, elapsed)}
 
 
 def _require_free(out: Path, overwrite: bool) -> None:
