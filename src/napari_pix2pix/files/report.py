@@ -468,8 +468,8 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
         model is not None and model.source_view.colours,
         kind == "intensity" and len(names) == 3 and (model is None or model.channel_axis == "S"),
     )
-    # One scale for the errors and one for the scores of all examples.
-    spans = [(cut.ends[1] - cut.ends[0]) / 4 for cut in cuts]
+    # One scale for the errors, to half of the grey values that are shown, and one for the scores of all examples.
+    spans = [(cut.ends[1] - cut.ends[0]) / 2 for cut in cuts]
     error_ends = [max(float(span[i]) for span in spans) for i in range(len(spans[0]))]
     scored = [found for cut in cuts if (found := cut.judged_scores()).size]
     score_ends = (
@@ -629,8 +629,9 @@ def _drawn(svg: str, caption: str) -> Html:
 
 def _channels(content: Content, report: dict[str, Any]) -> list[str]:
     """What the target's channels are called; their numbers, where the files do not say."""
-    names = content.channels
-    count = len(report.get("spectra", ())) or 1
+    names, count = content.channels, len(report.get("spectra", ())) or 1
+    if count == 3 and not any(names) and content.model is not None and content.model.channel_axis == "S":
+        names = ("red", "green", "blue")
     return [names[i] if i < len(names) and names[i] else f"channel {i}" for i in range(count)]
 
 
