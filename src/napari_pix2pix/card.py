@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_pix2pix.core.encoding import Encoding
     from napari_pix2pix.core.model import TrainedModel
 
 KINDS = {"intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
@@ -27,8 +28,13 @@ BRIEF = {
 PLANES = {"neighbours": "each plane with its neighbours", "all": "all planes at once", "volume": "volumes"}
 
 
-def model_text(model: "TrainedModel") -> str:
-    """The card of a model, a line for each thing one asks of it."""
+def model_text(model: "TrainedModel", elapsed_s: float | None = None) -> str:
+    """The card of a model, a line for each thing one asks of it; its run folder says how long it took to train."""
+    return table(model_lines(model, elapsed_s).items())
+
+
+def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[str, str]:
+    """The card of a model: by its label what each line says."""
     config, told, view = model.config, model.provenance, model.source_view
     pairs = told.get("pairs", {}).get("train") or {}
     split, versions = told.get("split", {}), told.get("versions", {})
@@ -40,24 +46,88 @@ def model_text(model: "TrainedModel") -> str:
     classes = f" {list(target.classes)}" if target.classes else ""
     field = model.discriminator.fields[-1].size if model.discriminator else None
     sizes = pairs.get("pixel_size_um", {})
+    groups = len(set(pairs.get("groups") or ()))
     lines = {
         "from": sources + (f", {PLANES[view.z]}" if view.z in PLANES else ""),
         "to": f"{targets}: {KINDS[target.kind]}{classes}",
+        "normalization": f"source {_range(model.source_encoding)}; target {_range(target)}",
         "networks": f"{config.generator.architecture}, grid {config.generator.grid} px, "
         f"{config.generator.base_channels} channels, reach {model.generator.reach[-1]} px; "
         + (f"PatchGAN, field {field} px" if field else "no discriminator, no patch scores"),
         "trained": f"{told.get('step', 0)} of {config.steps} steps, {config.batch_size} patches of "
         f"{config.patch_size} px each, learning rate {config.learning_rate:g}, L1 {config.l1_weight:g}, "
         f"GAN {config.gan_weight:g}, seed {config.seed}",
+        "time and device": _machine(told, elapsed_s),
         "pairs": f"{len(pairs['sources'])} of {_place(pairs['sources'])}" if pairs.get("sources") else "not from files",
+        "source hashes": _hashes(pairs.get("sources", ())),
+        "groups": f"{groups}, kept apart" if groups else "none named",
         "split": ", ".join(f"{split[kind]} {kind}" for kind in KINDS_OF_PAIRS if kind in split) or "not known",
         "pixel size, µm": ", ".join(f"{axis} {sizes[axis]:.4g}" for axis in "ZYX" if axis in sizes) or "not known",
     }
     for kind, figures in told.get("figures", {}).items():
         lines[f"on {kind} pairs"] = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    if one_image(told):
+        lines["these figures"] = "are from within one image and say nothing about another"
+    lines["refuses"] = "; ".join(refusals(model))
+    if (known := model.source_encoding.normalization) and known.each_image is None:
+        lines["warns of"] = "sources of which a tenth lies outside of their range"
+    lines |= {name: said for name in ("authors", "licence") if (said := getattr(config, name))}
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
     lines["sha256"] = model.hash()
-    return table(lines.items())
+    return lines
+
+
+def refusals(model: "TrainedModel") -> list[str]:
+    """What the model will not do, or take, a phrase each."""
+    view, source, norm = model.source_view, model.source_encoding, model.config.generator.norm
+    named = f" ({', '.join(view.names)})" if view.names else ""
+    found = [f"sources without its {_channels(source.n_channels, ())}{named}"]
+    found += ["sources without planes (Z)"] if view.z != "frame" else []
+    found += [f"sources with other labels than {list(source.classes)}"] if source.classes else []
+    if model.config.norm_statistics == "image" or norm == "instance":
+        found.append("images too large for one piece, which its norm needs")
+    if model.discriminator is None:
+        found.append("to score, having no discriminator")
+    found.append("to be evaluated on files that made it")
+    return found
+
+
+def one_image(told: dict[str, Any]) -> bool:
+    """Whether all pairs that made a model are from one image or stack."""
+    pairs = told.get("pairs") or {}
+    judged = any(pairs.get(kind) for kind in ("validation", "test"))
+    return not judged and len({row["name"] for row in told.get("regions", ())}) == 1
+
+
+def _range(encoding: "Encoding") -> str:
+    """How grey values or labels reach the network."""
+    known = encoding.normalization
+    if known is None:
+        return "labels"
+    if known.each_image is not None:
+        return f"{known.each_image.method} of each image"
+    ends = list(dict.fromkeys(f"{low:.6g} to {high:.6g}" for low, high in zip(known.low, known.high, strict=True)))
+    return f"{', '.join(ends[:4])}{' and more' if len(ends) > 4 else ''} to ±{known.limit:g}"
+
+
+def _machine(told: dict[str, Any], elapsed: float | None) -> str:
+    time = (
+        "time said by its run only"
+        if elapsed is None
+        else f"{elapsed:.0f} s"
+        if elapsed < 600
+        else f"{elapsed / 60:.0f} min"
+    )
+    device = ", ".join(str(told[name]) for name in ("device", "precision") if name in told)
+    return ", ".join(part for part in (time, device, f"{told['threads']} threads" if "threads" in told else "") if part)
+
+
+def _hashes(files: Sequence[dict[str, Any]]) -> str:
+    """The beginnings of a few."""
+    if not files:
+        return "not known"
+    more = f" and {len(files) - 3} more, see --json" if len(files) > 3 else ""
+    return ", ".join(file["sha256"][:12] for file in files[:3]) + more
 
 
 def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
@@ -85,7 +155,8 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
         lines.append((f"{stain['name']} stain", _figures(stain["metrics"])))
     intervals, mark = report["intervals"], "  SEEN" if report.get("seen") else ""
     each = f"95 % over {intervals['n']} {intervals['over']}" if intervals["n"] > 1 else "none for a single one"
-    first = ("on", f"{report['n']} frames, {report['kind_of_pairs']} pairs; intervals: {each}")
+    known = "" if report["known_share"] == 1 else f", known in {report['known_share']:.1%} of their pixels"
+    first = ("on", f"{report['n']} frames{known}, {report['kind_of_pairs']} pairs; intervals: {each}")
     text = [table([first, *((label, line + mark) for label, line in lines)]), *report["remarks"]]
     needless = [name for name in report["baselines"] if name in NO_NETWORK]
     if needless:

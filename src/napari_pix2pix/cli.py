@@ -468,7 +468,7 @@ def evaluate(
     names = taken_names(stacks.files.targets[0], said.target_channels)
     path, page = out / "metrics.json", out / "report.html"
     try:
-        draw_evaluation(page, report, frames, stacks, loaded, f"Evaluation of {model or prediction}", _command())
+        draw_evaluation(page, report, frames, stacks, loaded, prediction or model or source, _command())
     except Exception as error:  # the figures are there, whatever cannot be drawn
         raise RuntimeError(f"{path} is written, but its report could not be: {_sentence(error)}") from error
     text = f"{figures_text(report, names)}\nFigures: {path}\nReport: {page}"
@@ -525,10 +525,12 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
         yield {"event": "result", "version": __version__, "devices": devices, "text": f"{__version__}\n{text}"}
         return
     loaded = _load(model, "cpu")
-    from napari_pix2pix.card import model_text
+    from napari_pix2pix.card import model_text, refusals
+    from napari_pix2pix.core.run_folder import RunFolder
 
-    content = {**loaded.content(), "sha256": loaded.hash()}
-    yield {"event": "result", **content, "text": model_text(loaded)}
+    elapsed = RunFolder(model if model.is_dir() else model.parent).elapsed_s() or None
+    content = {**loaded.content(), "sha256": loaded.hash(), "refuses": refusals(loaded), "elapsed_s": elapsed}
+    yield {"event": "result", **content, "text": model_text(loaded, elapsed)}
 
 
 def _require_free(out: Path, overwrite: bool) -> None:

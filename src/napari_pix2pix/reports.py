@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_pix2pix.card import model_text
+from napari_pix2pix.card import model_lines
 from napari_pix2pix.core.evaluation import evaluate
 from napari_pix2pix.core.examples import MOST, examples
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.pairs import PairedFrames, settle_empty_frames
+from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.split import windows_of
 from napari_pix2pix.files.pairing import PairedStacks, taken_names
 from napari_pix2pix.files.report import Content, write_report
@@ -24,7 +25,7 @@ def draw_evaluation(
     pairs: PairedFrames,
     stacks: PairedStacks,
     model: TrainedModel | None,
-    title: str,
+    judged: Path,
     command: str,
 ) -> None:
     """The page at `path` on what `evaluate` has found for these pairs.
@@ -37,17 +38,19 @@ def draw_evaluation(
         The figures, what they were taken on, and the model; None: any tool's predictions were judged.
     stacks
         Where the pairs came from.
-    title, command
-        Of the page, and what wrote it.
+    judged
+        The model's path, or that of the predictions.
+    command
+        What writes the page.
     """
     channels = taken_names(stacks.files.targets[0], stacks.settings.target_channels)
     content = Content(
-        title,
+        f"Evaluation of {judged}",
         command,
         report,
         model,
         examples(report, pairs, model, _how_many(report)),
-        _card(model),
+        _card(model, judged if judged.is_dir() else judged.parent),
         channels=channels,
         skipped=stacks.files.skipped,
     )
@@ -64,14 +67,14 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     if not stacks.validation:
         regions = windows_of(pairs, model.provenance.get("regions", ()), "validation")
         if not regions:
-            content = Content(title, command, None, model, (), _card(model), history, remarks=[NOT_JUDGED])
+            content = Content(title, command, None, model, (), _card(model, run), history, remarks=[NOT_JUDGED])
             write_report(path, content)
             return path
         pairs = pairs.within(regions)
     report = evaluate(model, pairs, None, empty_frames="empty", kind_of_pairs="validation")
     channels = taken_names(validation.files.targets[0], validation.settings.target_channels)
     shown = examples(report, pairs, model, _how_many(report))
-    write_report(path, Content(title, command, report, model, shown, _card(model), history, channels))
+    write_report(path, Content(title, command, report, model, shown, _card(model, run), history, channels))
     return path
 
 
@@ -80,11 +83,8 @@ def _how_many(report: dict[str, Any]) -> int:
     return MOST if len(report.get("channels", ())) < 2 else 3
 
 
-def _card(model: TrainedModel | None) -> Sequence[tuple[str, str]]:
-    if model is None:
-        return ()
-    lines = (line.strip().split("  ", 1) for line in model_text(model).splitlines())
-    return [(label, text) for label, text in lines]
+def _card(model: TrainedModel | None, run: Path) -> Sequence[tuple[str, str]]:
+    return () if model is None else list(model_lines(model, RunFolder(run).elapsed_s() or None).items())
 
 
 def _history(path: Path) -> list[dict[str, float]]:

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from napari_pix2pix import core
-from napari_pix2pix.core.evaluation import dice, evaluate_prediction, interval, measure, object_f1
+from napari_pix2pix.core.evaluation import evaluate_prediction, measure
+from napari_pix2pix.core.metrics.classes import dice
+from napari_pix2pix.core.metrics.instances import object_f1
+from napari_pix2pix.core.metrics.intervals import interval
 from small import blobs, small_config
 
 
@@ -46,7 +49,7 @@ def test_a_report_has_the_contracts_form() -> None:
     assert report["kind_of_pairs"] == "test"
     assert report["n"] == len(report["files"]) == 3
     assert report["metrics"]["dice"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert report["files"][1] == {"name": "pair 0, frame 1", "dice": 1.0, "object_f1_iou50": 1.0}
+    assert report["files"][1].items() >= {"name": "pair 0, frame 1", "dice": 1.0, "object_f1_iou50": 1.0}.items()
 
 
 def test_figures_and_baselines_see_only_what_is_known(tmp_path) -> None:
@@ -88,7 +91,8 @@ def test_a_prediction_that_is_no_number_has_no_figures() -> None:
     prediction[1, 3, 4] = np.nan
     with pytest.warns(UserWarning, match="The prediction of pair 0, frame 1 holds NaN"):
         report = evaluate_prediction(prediction, target, "TYX", kind="intensity")
-    assert report["files"][1]["mae"] is None
+    first = report["files"][0]  # what has no figures is shown first
+    assert (first["name"], first["mae"]) == ("pair 0, frame 1", None)
     assert report["metrics"]["mae"]["value"] == pytest.approx(5, abs=1e-3)
     json.dumps(report, allow_nan=False)
     same = evaluate_prediction(target, target, "TYX", kind="intensity")

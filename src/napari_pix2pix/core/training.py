@@ -20,8 +20,9 @@ from torch import Tensor
 import napari_pix2pix
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
-from napari_pix2pix.core.evaluation import HEADLINES, HIGHER_IS_BETTER, judge
+from napari_pix2pix.core.evaluation import HEADLINES, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
+from napari_pix2pix.core.metrics.comparison import higher_is_better
 from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
@@ -286,6 +287,7 @@ class _Loop:
     def reports(self, lock: FileLock) -> Generator[Report, None, None]:
         """Step to the end and report each step; when closed before, save what a later run needs to go on."""
         config, first, started = self.config, self.step, time.monotonic()
+        began = started - self.run.elapsed_s()
         losses: dict[str, float] = {}
         threads_before = torch.get_num_threads()
         try:
@@ -311,6 +313,7 @@ class _Loop:
                 now = time.monotonic()
                 if now - saved > CHECKPOINT_EVERY_S or self.step == self.last:
                     self.save()
+                    self.run.write_elapsed(now - began)
                     saved = now
                 remaining = (now - started) / (self.step - first) * (self.last - self.step)
                 yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
@@ -319,6 +322,7 @@ class _Loop:
             yield Report(self.step, self.last, losses, model=self._finished())
         except GeneratorExit:
             self.save()
+            self.run.write_elapsed(time.monotonic() - began)
             if self.best is None:
                 self._settle()
                 self._keep({})
@@ -388,7 +392,7 @@ class _Loop:
         if (
             self.best is None
             or not math.isfinite(self.best)
-            or (chosen > self.best if HIGHER_IS_BETTER[decides] else chosen < self.best)
+            or (chosen > self.best if higher_is_better(decides) else chosen < self.best)
         ):
             self.best, self.worse = chosen, 0
             self._keep({"validation": figures})

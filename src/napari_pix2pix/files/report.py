@@ -199,6 +199,8 @@ def _summary(content: Content) -> Html:
         sentences.append(f"Judged: {judged}. Whether they taught the tool that predicted them is not known here.")
     else:
         sentences.append(f"Judged: {judged}, {PAIRS[report['kind_of_pairs']]}.")
+    if report["known_share"] < 1:
+        sentences.append(f"Only what is known of the target was judged, {report['known_share']:.1%} of the pixels.")
     if n == 1:
         sentences.append("One image has no interval.")
     sentences += _verdicts(report)
