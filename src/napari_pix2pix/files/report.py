@@ -13,8 +13,9 @@ from typing import Any
 
 from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.encoding import Kind
-from napari_pix2pix.core.evaluation import HEADLINES, HIGHER_IS_BETTER
+from napari_pix2pix.core.evaluation import HEADLINES
 from napari_pix2pix.core.examples import Example, choose, ranked
+from napari_pix2pix.core.metrics.comparison import higher_is_better
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.files import example_pictures as pictures
 from napari_pix2pix.files import report_figures as figures
@@ -227,7 +228,7 @@ def _summary(content: Content) -> Html:
 def _verdicts(report: dict[str, Any]) -> list[str]:
     """What the headline is on average, and whether a baseline comes near."""
     name = HEADLINES[report["kind"]]
-    ours, sign = report["metrics"][name], 1 if HIGHER_IS_BETTER[name] else -1
+    ours, sign = report["metrics"][name], 1 if higher_is_better(name) else -1
     if ours["value"] is None:
         return []
     title, meaning = TITLES[name]
