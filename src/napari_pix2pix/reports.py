@@ -16,6 +16,10 @@ from napari_pix2pix.files.pairing import PairedStacks, taken_names
 from napari_pix2pix.files.report import Content, write_report
 from napari_pix2pix.files.training_stacks import TrainingStacks
 
+FEW = 3
+"""Examples of several channels each."""
+MOST_JUDGED = 64
+"""Validation images that the report of a training judges: enough to see how it went, in seconds."""
 NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
 
 
@@ -49,7 +53,7 @@ def draw_evaluation(
         command,
         report,
         model,
-        examples(report, pairs, model, _how_many(report)),
+        examples(report, pairs, model, _how_many(report, model)),
         _card(model, judged if judged.is_dir() else judged.parent),
         channels=channels,
         skipped=stacks.files.skipped,
@@ -64,23 +68,26 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     validation = stacks.validation or stacks.train
     pairs = validation.frames(hashed=False)  # that they chose the model is known, and said
     pairs = settle_empty_frames(pairs, model.config.empty_frames, model.target_encoding.kind)
-    if not stacks.validation:
-        regions = windows_of(pairs, model.provenance.get("regions", ()), "validation")
-        if not regions:
-            content = Content(title, command, None, model, (), _card(model, run), history, remarks=[NOT_JUDGED])
-            write_report(path, content)
-            return path
-        pairs = pairs.within(regions)
+    rows = model.provenance.get("regions", ())
+    regions = pairs.regions() if stacks.validation else windows_of(pairs, rows, "validation")
+    if not regions:
+        content = Content(title, command, None, model, (), _card(model, run), history, remarks=[NOT_JUDGED])
+        write_report(path, content)
+        return path
+    judged = regions[:: -(-len(regions) // MOST_JUDGED)]
+    pairs, few = pairs.within(judged), f"{len(judged)} of {len(regions)} validation images, evenly chosen."
+    remarks = [few] if len(judged) < len(regions) else []
     report = evaluate(model, pairs, None, empty_frames="empty", kind_of_pairs="validation")
     channels = taken_names(validation.files.targets[0], validation.settings.target_channels)
-    shown = examples(report, pairs, model, _how_many(report))
-    write_report(path, Content(title, command, report, model, shown, _card(model, run), history, channels))
+    shown = examples(report, pairs, model, _how_many(report, model))
+    write_report(path, Content(title, command, report, model, shown, _card(model, run), history, channels, {}, remarks))
     return path
 
 
-def _how_many(report: dict[str, Any]) -> int:
-    """Examples: fewer where each has a row of pictures for each of several channels."""
-    return MOST if len(report.get("channels", ())) < 2 else 3
+def _how_many(report: dict[str, Any], model: TrainedModel | None) -> int:
+    """Examples: fewer where each has a row of pictures for each of several channels that are no colours."""
+    colours = model is not None and model.channel_axis == "S"
+    return MOST if colours or len(report.get("channels", ())) < 2 else FEW
 
 
 def _card(model: TrainedModel | None, run: Path) -> Sequence[tuple[str, str]]:
