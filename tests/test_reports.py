@@ -57,7 +57,8 @@ def test_evaluate_writes_three_files_and_refuses_any_that_is_there(work, tmp_pat
     names = ["metrics.csv", "metrics.json", "report.html"]
     assert sorted(path.name for path in (tmp_path / "e").iterdir()) == names
     page = (tmp_path / "e" / "report.html").read_text("utf8")
-    assert page.count("<img ") == 10 and f"evaluate {work}/run" in page and " --json" not in page.split("<footer")[0]
+    command = f"evaluate {work}/run {work}/new/sources {work}/new/targets --out {tmp_path}/e</pre>"
+    assert page.count("<img ") == 10 and command in page
     for kept in names:
         for name in names:
             if name != kept:

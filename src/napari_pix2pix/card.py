@@ -30,6 +30,11 @@ PLANES = {"neighbours": "each plane with its neighbours", "all": "all planes at 
 
 def model_text(model: "TrainedModel", elapsed_s: float | None = None) -> str:
     """The card of a model, a line for each thing one asks of it; its run folder says how long it took to train."""
+    return table(model_lines(model, elapsed_s).items())
+
+
+def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[str, str]:
+    """The card of a model: by its label what each line says."""
     config, told, view = model.config, model.provenance, model.source_view
     pairs = told.get("pairs", {}).get("train") or {}
     split, versions = told.get("split", {}), told.get("versions", {})
@@ -72,7 +77,7 @@ def model_text(model: "TrainedModel", elapsed_s: float | None = None) -> str:
     lines |= {name: said for name in ("authors", "licence") if (said := getattr(config, name))}
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
     lines["sha256"] = model.hash()
-    return table(lines.items())
+    return lines
 
 
 def refusals(model: "TrainedModel") -> list[str]:

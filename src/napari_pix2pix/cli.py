@@ -490,7 +490,7 @@ def evaluate(
     names = taken_names(stacks.files.targets[0], said.target_channels)
     path, page = out / "metrics.json", out / "report.html"
     try:
-        draw_evaluation(page, report, frames, stacks, loaded, f"Evaluation of {model or prediction}", _command())
+        draw_evaluation(page, report, frames, stacks, loaded, prediction or model or source, _command())
     except Exception as error:  # the figures are there, whatever cannot be drawn
         raise RuntimeError(f"{path} is written, but its report could not be: {_sentence(error)}") from error
     text = f"{figures_text(report, names)}\nFigures: {path}\nReport: {page}"

@@ -16,8 +16,10 @@ from napari_pix2pix.core.tensor_files import read_tensors
 class RunFolder:
     """The files of a run."""
 
-    FILES = ("config.json", "split.csv", "history.csv", "elapsed.json", "checkpoint.safetensors", "model.safetensors")
-    FILES += ("report.html",)
+    FILES = (
+        *("config.json", "split.csv", "history.csv", "elapsed.json", "checkpoint.safetensors", "model.safetensors"),
+        "report.html",
+    )
 
     def __init__(self, path: Path) -> None:
         self.path = path

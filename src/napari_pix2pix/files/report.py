@@ -13,8 +13,9 @@ from typing import Any
 
 from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.encoding import Kind
-from napari_pix2pix.core.evaluation import HEADLINES, HIGHER_IS_BETTER
+from napari_pix2pix.core.evaluation import HEADLINES
 from napari_pix2pix.core.examples import Example, choose, ranked
+from napari_pix2pix.core.metrics.comparison import higher_is_better
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.files import example_pictures as pictures
 from napari_pix2pix.files import report_figures as figures
@@ -199,6 +200,8 @@ def _summary(content: Content) -> Html:
         sentences.append(f"Judged: {judged}. Whether they taught the tool that predicted them is not known here.")
     else:
         sentences.append(f"Judged: {judged}, {PAIRS[report['kind_of_pairs']]}.")
+    if report["known_share"] < 1:
+        sentences.append(f"Only what is known of the target was judged, {report['known_share']:.1%} of the pixels.")
     if n == 1:
         sentences.append("One image has no interval.")
     sentences += _verdicts(report)
@@ -225,7 +228,7 @@ def _summary(content: Content) -> Html:
 def _verdicts(report: dict[str, Any]) -> list[str]:
     """What the headline is on average, and whether a baseline comes near."""
     name = HEADLINES[report["kind"]]
-    ours, sign = report["metrics"][name], 1 if HIGHER_IS_BETTER[name] else -1
+    ours, sign = report["metrics"][name], 1 if higher_is_better(name) else -1
     if ours["value"] is None:
         return []
     title, meaning = TITLES[name]
@@ -468,8 +471,8 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
         model is not None and model.source_view.colours,
         kind == "intensity" and len(names) == 3 and (model is None or model.channel_axis == "S"),
     )
-    # One scale for the errors and one for the scores of all examples.
-    spans = [(cut.ends[1] - cut.ends[0]) / 4 for cut in cuts]
+    # One scale for the errors, to half of the grey values that are shown, and one for the scores of all examples.
+    spans = [(cut.ends[1] - cut.ends[0]) / 2 for cut in cuts]
     error_ends = [max(float(span[i]) for span in spans) for i in range(len(spans[0]))]
     scored = [found for cut in cuts if (found := cut.judged_scores()).size]
     score_ends = (
@@ -629,8 +632,9 @@ def _drawn(svg: str, caption: str) -> Html:
 
 def _channels(content: Content, report: dict[str, Any]) -> list[str]:
     """What the target's channels are called; their numbers, where the files do not say."""
-    names = content.channels
-    count = len(report.get("spectra", ())) or 1
+    names, count = content.channels, len(report.get("spectra", ())) or 1
+    if count == 3 and not any(names) and content.model is not None and content.model.channel_axis == "S":
+        names = ("red", "green", "blue")
     return [names[i] if i < len(names) and names[i] else f"channel {i}" for i in range(count)]
 
 
