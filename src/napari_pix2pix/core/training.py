@@ -464,7 +464,7 @@ class _Loop:
         decides = HEADLINES[model.target_encoding.kind]
         judged = judge(model, self.judged, self.judged_regions, precision).figures, model.provenance["figures"]
         found, exact = (
-            1 - figures[decides] if HIGHER_IS_BETTER[decides] else figures[decides]
+            1 - figures[decides] if higher_is_better(decides) else figures[decides]
             for figures in (judged[0], judged[1]["validation"])
         )
         return abs(found - exact) / exact if exact else float(found != exact)
