@@ -158,11 +158,20 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
     known = "" if report["known_share"] == 1 else f", known in {report['known_share']:.1%} of their pixels"
     first = ("on", f"{report['n']} frames{known}, {report['kind_of_pairs']} pairs; intervals: {each}")
     text = [table([first, *((label, line + mark) for label, line in lines)]), *report["remarks"]]
-    needless = [name for name in report["baselines"] if name in NO_NETWORK]
-    if needless:
-        fitted = " and are fitted on these very pairs, which favours them" if {*needless} & FITTED else ""
-        text.append(f"{' and '.join(needless)} need no network{fitted}: a model worth its training is clearly better.")
+    if needless := [name for name in report["baselines"] if name in NO_NETWORK]:
+        text.append(f"{_no_network(needless)}: a model worth its training is clearly better.")
     return "\n".join(text)
+
+
+def _no_network(names: Sequence[str]) -> str:
+    """What baselines are that need no network."""
+    need = "need" if len(names) > 1 else "needs"
+    fitted = [name for name in names if name in FITTED]
+    are, them = ("are", "them") if len(fitted) > 1 else ("is", "it")
+    told = f"{are} fitted on these very pairs, which favours {them}"
+    if len(fitted) == len(names):
+        return f"{_all(names)} {need} no network and {told}"
+    return f"{_all(names)} {need} no network" + (f"; {_all(fitted)} {told}" if fitted else "")
 
 
 def comparison_text(found: dict[str, Any]) -> str:
@@ -198,7 +207,9 @@ def _errors(errors: dict[str, Any], called: Sequence[str]) -> list[tuple[str, st
         length = f"{displaced['length']:.2f} px" + (
             f" ({displaced['length_um']:.3g} µm)" if displaced["length_um"] else ""
         )
-        lines.append(("displaced", f"{length}, Y {y:+.2f} X {x:+.2f} px, the median of {displaced['n']} frames"))
+        lines.append(
+            ("displaced", f"{length}, Y {y:+.2f} X {x:+.2f} px, the median of {displaced['n']} frames that tell")
+        )
     for kind in ("invented", "missing"):
         told = errors[kind]
         dense = "" if told["per_mm2"] is None else f", {told['per_mm2']:.3g} per mm²"

@@ -97,3 +97,32 @@ def test_a_prediction_that_is_no_number_has_no_figures() -> None:
     json.dumps(report, allow_nan=False)
     same = evaluate_prediction(target, target, "TYX", kind="intensity")
     assert same["metrics"]["psnr"]["value"] is None  # infinite
+
+
+def test_sources_that_are_no_number_spoil_no_baseline(tmp_path) -> None:
+    """Where a source is NaN the model has no figures, and the affine map leaves these pixels out."""
+    source = blobs()[0].astype(np.float32)
+    config = small_config(target_kind="intensity", validation_share=0, calibration_share=0, steps=1)
+    *_, report = core.train(core.PairedFrames(source, source, "YX"), config, out=tmp_path, device="cpu")
+    holed = source.copy()
+    holed[5, 5] = np.nan
+    with pytest.warns(UserWarning, match="NaN or Inf"):
+        said = core.evaluate(report.model, holed, source, "YX")
+    assert said["metrics"]["mae"]["value"] is None
+    assert said["baselines"]["affine"]["mae"]["value"] < 1
+    json.dumps(said, allow_nan=False)
+
+
+def test_only_one_frame_is_read_at_a_time() -> None:
+    """Whatever the stack's length: nobody asks for more than a frame."""
+
+    class Counted:
+        shape, dtype, largest = (5, 96, 128), np.dtype(np.uint16), 0
+
+        def __getitem__(self, index):
+            found = np.stack([blobs(seed=i)[0] for i in range(5)])[index]
+            Counted.largest = max(Counted.largest, found.size)
+            return found
+
+    said = evaluate_prediction(Counted(), Counted(), "TYX", kind="intensity", objects="otsu")
+    assert (said["n"], Counted.largest) == (5, 96 * 128)
