@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
@@ -34,6 +34,7 @@ STAINS = np.array([(1, 0, 1), (0, 1, 0), (0, 0.4, 1)])
 """Magenta, green and blue for channels that are no colours."""
 
 Image = NDArray[np.uint8]
+SourceShows = Literal["colours", "stains", "planes"]
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def _within(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> tuple[slice, 
 
 
 def _ends(values: NDArray[Any]) -> tuple[float, float]:
-    low, high = np.nanpercentile(values.astype(float), PERCENTILES) if values.size else (0.0, 1.0)
+    values = values[np.isfinite(values)].astype(float)
+    low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
     return float(low), float(high) if high > low else float(low) + 1
 
 
@@ -179,7 +181,7 @@ def _stretched(source: NDArray[Any]) -> Image:
     """A source (C, Y, X) in 0-255 between its extremes, uint8; colours between those of all three, which keeps hues."""
     if source.dtype == np.uint8 and len(source) == 3:
         return _grey(source, *_ends(source))
-    return np.stack([_grey(channel, *_ends(channel[np.isfinite(channel)])) for channel in source])
+    return np.stack([_grey(channel, *_ends(channel)) for channel in source])
 
 
 def _grey(values: NDArray[Any], low: float, high: float) -> Image:
@@ -192,7 +194,8 @@ def panels_of(
     classes: Sequence[int],
     error_ends: Sequence[float],
     score_ends: tuple[float, float],
-    colours: tuple[bool, bool],
+    source_shows: SourceShows,
+    colours: bool,
     channels: Sequence[str],
 ) -> list[list[Panel]]:
     """The pictures of an example: a row, or one for each channel of an intensity target that is no colour image.
@@ -207,13 +210,15 @@ def panels_of(
         For each channel the error that is shown brightest.
     score_ends
         The scores that are shown darkest and brightest.
+    source_shows
+        What the source's channels are.
     colours
-        Whether source and target are RGB.
+        Whether the target is RGB.
     channels
         What the target's channels are called.
     """
     example = found.example
-    first = [] if example.source is None else [_source_panel(example.source, colours[0])]
+    first = [] if example.source is None else [_source_panel(example.source, source_shows)]
     last = [] if found.scores is None else [_score_panel(found, score_ends)]
     if kind != "intensity":
         target = label_colours(example.target[0], kind, classes)
@@ -227,7 +232,7 @@ def panels_of(
         ]
         return [first + middle + last]
     rows = []
-    groups = [[0, 1, 2]] if colours[1] else [[channel] for channel in range(len(example.target))][:MOST_CHANNELS]
+    groups = [[0, 1, 2]] if colours else [[channel] for channel in range(len(example.target))][:MOST_CHANNELS]
     for group in groups:
         pictures = [
             np.stack([_grey(image[channel], *found.ends[:, channel]) for channel in group], axis=-1)
@@ -250,17 +255,16 @@ def panels_of(
     return rows
 
 
-def _source_panel(source: Image, colours: bool) -> Panel:
-    if colours or len(source) == 1:
+def _source_panel(source: Image, shows: SourceShows) -> Panel:
+    if len(source) == 1 or shows == "colours":
         pixels = source[0] if len(source) == 1 else np.moveaxis(source[:3], 0, -1)
         return Panel("source", "what the model sees", pixels)
-    if len(source) <= len(STAINS):
+    if shows == "stains" and len(source) <= len(STAINS):
         mixed = np.tensordot(source.astype(float), STAINS[: len(source)], (0, 0)).clip(0, 255).astype(np.uint8)
         return Panel("source", "its channels in magenta, green and blue", mixed)
     middle = len(source) // 2
-    return Panel(
-        f"source, channel {middle} of {len(source)}", "one of the channels that the model sees", source[middle]
-    )
+    name = f"source, channel {middle} of {len(source)}"
+    return Panel(name, "one of the channels, or planes, that the model sees", source[middle])
 
 
 def _score_panel(found: Cut, ends: tuple[float, float]) -> Panel:

@@ -467,10 +467,12 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
     name, rows = ranked(report)
     model, names = content.model, _channels(content, report)
     classes = report["confusion"]["labels"] if "confusion" in report else ()
-    colours = (
-        model is not None and model.source_view.colours,
-        kind == "intensity" and len(names) == 3 and (model is None or model.channel_axis == "S"),
-    )
+    colours = kind == "intensity" and len(names) == 3 and (model is None or model.channel_axis == "S")
+    source_shows: pictures.SourceShows = "stains"
+    if model is not None and model.source_view.z in ("neighbours", "all"):
+        source_shows = "planes"
+    elif model is not None and model.source_view.colours:
+        source_shows = "colours"
     # One scale for the errors, to half of the grey values that are shown, and one for the scores of all examples.
     spans = [(cut.ends[1] - cut.ends[0]) / 2 for cut in cuts]
     error_ends = [max(float(span[i]) for span in spans) for i in range(len(spans[0]))]
@@ -492,7 +494,7 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
             class_="soft",
         )
     )
-    legends = [*_legends(kind, classes, colours[1], error_ends)]
+    legends = [*_legends(kind, classes, colours, error_ends)]
     if not all(cut.example.known.all() for cut in cuts):
         legends.append(tag("li", "hatched: not known, and not judged"))
     if scored:
@@ -503,7 +505,7 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
     ranks = {row["name"]: place for place, row in enumerate(rows, 1)}
     for cut in cuts:
         place = f"{cut.example.place} · {ranks[cut.example.figures['name']]} of {len(rows)}" if len(rows) > 1 else None
-        drawn = pictures.panels_of(cut, kind, classes, error_ends, score_ends, colours, names)
+        drawn = pictures.panels_of(cut, kind, classes, error_ends, score_ends, source_shows, colours, names)
         parts.append(_example(cut, drawn, name, place, content))
     return joined(*parts)
 
