@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -63,6 +64,8 @@ def test_rows_give_the_file_that_frames_give(tmp_path_factory, suffix: str, data
     )
     for ours, theirs in zip(rows, whole, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    for above, below in pairwise(rows if suffix == ".zarr" else []):  # of TIFF see test_ome_tiff
+        np.testing.assert_array_equal(below, pyramids.halved(above, pyramids.are_labels(dtype, None)))
     read = open_stack(folder / f"rows{suffix}")
     for frame in range(read.plan.n_frames):
         np.testing.assert_array_equal(
