@@ -154,7 +154,7 @@ def test_memory_does_not_grow_with_the_image(tmp_path, monkeypatch, kind: str) -
                 for _, _, values in model.decode_bands(model.predict_bands(source, "YX", tile_size=64)):
                     put(values)
             peaks.append(peak())
-    assert peaks[2] < 1.2 * peaks[1]
+    assert peaks[2] < 1.4 * peaks[1]
 
 
 STORED = [{}, {"compression": "zlib", "tile": (512, 512)}, {"rowsperstrip": 8, "compression": "zlib"}]
