@@ -142,6 +142,32 @@ def test_evaluate_judges_any_tools_output(work, tmp_path, capsys) -> None:
     assert said["metrics"]["object_f1_iou50"]["value"] == 1
 
 
+def test_bad_pairs_are_left_out_of_every_kind(work, tmp_path, capsys) -> None:
+    """With --skip-bad those that differ in size or hold NaN neither train nor judge, and each is named."""
+    for folder in ("sources", "targets", "test sources", "test targets"):
+        (tmp_path / folder).mkdir()
+    for i, name in enumerate(("cell 0", "cell 1", "cell 2", "cell 3")):
+        kind = "test " * (i > 1)
+        for side in ("sources", "targets"):
+            image = tifffile.imread(work / side / f"{name}.tif")
+            image = image + np.uint16(1) if side == "sources" else image
+            tifffile.imwrite(tmp_path / f"{kind}{side}" / f"{name}.tif", image)
+    tifffile.imwrite(tmp_path / "targets" / "cell 1.tif", np.zeros((20, 20), np.uint16))
+    nan = tifffile.imread(work / "sources" / "cell 3.tif").astype(np.float32)
+    nan[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "test sources" / "cell 3.tif", nan)
+    sides = [tmp_path / "sources", tmp_path / "targets", "--out", tmp_path / "run", *SMALL_FLAGS]
+    judges = ["--test-source", tmp_path / "test sources", "--test-target", tmp_path / "test targets"]
+    code, _, err = run(capsys, "train", *sides, *judges)
+    assert code == 2
+    code, out, err = run(capsys, "train", *sides, *judges, "--skip-bad", "--json")
+    assert code == 0, err
+    warned = {event["file"]: event["text"] for event in events(out) if event["event"] == "warning" and "file" in event}
+    assert sorted(warned) == ["cell 1", "cell 3"]
+    assert "must show the same pixels" in warned["cell 1"]
+    assert "NaN" in warned["cell 3"]
+
+
 def test_one_bad_pair_to_evaluate_does_not_stop_the_rest(work, tmp_path, capsys) -> None:
     """The others are judged, the bad ones are named, exit 1; with --skip-bad exit 0; the only pair is bad: exit 2."""
     for side in ("sources", "targets"):

@@ -19,12 +19,17 @@ pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "napari_pix2pix"]
 
 
+RICHER = "--ema-decay 0.99 --schedule cosine --foreground-share 0.5 --intensity-jitter 0.1 --precision bfloat16"
+
+
 @pytest.mark.timeout(900)
-def test_killed_at_random_moments_equals_never_interrupted(tmp_path) -> None:
+@pytest.mark.parametrize("more", ["", RICHER], ids=["default", "average in bfloat16"])
+def test_killed_at_random_moments_equals_never_interrupted(tmp_path, more: str) -> None:
     """kill -9 a training again and again, resume it to its end: weights and history equal those of one go."""
     for name, image in zip(("source", "target"), blobs((160, 200)), strict=True):
         tifffile.imwrite(tmp_path / f"{name}.tif", image)
-    flags = " ".join(SMALL_FLAGS).replace("--steps 6 --validate-every 4", "--steps 4000 --validate-every 700").split()
+    longer = " ".join(SMALL_FLAGS).replace("--steps 6 --validate-every 4", "--steps 2500 --validate-every 700")
+    flags = f"{longer} {more}".split()
     train = [*COMMAND, "train", "source.tif", "target.tif", "--out"]
     subprocess.run([*train, "whole", *flags], cwd=tmp_path, check=True, capture_output=True)
     moments, kills = random.Random(0), 0
@@ -32,7 +37,7 @@ def test_killed_at_random_moments_equals_never_interrupted(tmp_path) -> None:
     while True:
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            process.wait(timeout=moments.uniform(4, 25))
+            process.wait(timeout=moments.uniform(4, 18))
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
@@ -49,6 +54,25 @@ def test_killed_at_random_moments_equals_never_interrupted(tmp_path) -> None:
     for name in ("history.csv", "model.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
     assert not list((tmp_path / "killed").glob(".checkpoint*"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("launcher", [[], ["torch.distributed.run", "--nproc-per-node", "2", "-m"]])
+def test_two_processes_train_what_one_trains(tmp_path, launcher: list[str]) -> None:
+    """With the batch, its statistics and its dropout shared, the weights are those of one process but for rounding."""
+    for name, image in zip(("source", "target"), blobs((160, 200)), strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image)
+    flags = " ".join(SMALL_FLAGS).replace("--batch-size 2", "--batch-size 4 --precision float32").split()
+    train = ["napari_pix2pix", "train", "source.tif", "target.tif", *flags]
+    for name, before, more in (("one", [], []), ("two", launcher, ["--devices", "2"])):
+        words = [sys.executable, "-m", *before, *train, "--out", name, *more]
+        done = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("No room for calibration pairs") == 1  # the first process speaks for all
+    one, two = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.timeout(900)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -160,6 +161,8 @@ def train(
     test_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
     test_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
     device: Device = "auto",
+    devices: Annotated[int, Parameter(help="Train on so many devices at once, which share each batch.")] = 1,
+    num_nodes: Annotated[int, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
     overwrite: Overwrite = False,
 ) -> Events:
     """Train a model on pairs of images."""
@@ -190,12 +193,14 @@ def train(
         if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
             raise ValueError(f"Pairs must have both sides: give --{wrong[0]}-source and --{wrong[0]}-target.")
         sides = {kind: Sides(paths[0], *paths[1:]) if paths[0] else None for kind, paths in judges.items()}
-        trained = open_stacks(source, target, pairs or PairSettings())
+        trained = open_stacks(source, target, pairs or PairSettings()).without_bad()
         stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs)
         origin = {"path": str(from_model.resolve()), "sha256": initial.hash()} if initial and from_model else None
-        yield from told(stacks.train)
+        for some in filter(None, (stacks.train, stacks.validation, stacks.test)):
+            yield from told(some)
 
     from napari_pix2pix import core
+    from napari_pix2pix.core.processes import number
 
     reports = core.train(
         stacks.train.frames(),
@@ -208,8 +213,13 @@ def train(
         resume=resume is not None,
         overwrite=overwrite,
         device=device,
+        devices=devices,
+        num_nodes=num_nodes,
         provenance={**stacks.provenance(), "initial": origin},
     )
+    if number() > 0:  # the first process speaks for all
+        deque(reports, maxlen=0)
+        sys.exit(DONE)
     yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
     yield _trained(out / "model.safetensors", initial, device)
@@ -272,7 +282,9 @@ def predict(
     seed_threshold: Annotated[
         float | None, Parameter(help="Instances: an object starts where the depth exceeds this share. Default: 0.5.")
     ] = None,
-    min_size: Annotated[int | None, Parameter(help="Instances: smaller objects are dropped, px. Default: 10.")] = None,
+    min_size: Annotated[
+        int | None, Parameter(help="Instances: smaller objects are dropped, px. Default: the model's.")
+    ] = None,
     keep_maps: Annotated[
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,

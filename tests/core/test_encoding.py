@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.core.encoding import LIMIT, fit_encoding, guess_kind
+from napari_pix2pix.core.encoding import LIMIT, fit_encoding, guess_kind, rare_weights
 from napari_pix2pix.core.metrics.instances import object_f1
 
 DSB2018 = Path(__file__).parents[3] / "shared" / "data" / "dsb2018" / "train" / "label"
@@ -88,11 +88,10 @@ def test_rare_classes_weigh_more() -> None:
     """Each class weighs as much in all as any other, none more than ten; equal shares weigh one."""
     labels = np.zeros((1, 10, 100), np.uint8)
     labels[0, :2] = 1
-    encoding = fit_encoding([labels], "classes", rare_classes_weigh=True)
-    np.testing.assert_allclose(encoding.weights, (1 / (2 * 0.8), 1 / (2 * 0.2)))
+    np.testing.assert_allclose(rare_weights([labels[:, :5], labels[:, 5:]], (0, 1)), (1 / (2 * 0.8), 1 / (2 * 0.2)))
     labels[0, :2] = 0
     labels[0, 0, 0] = 1
-    assert fit_encoding([labels], "classes", rare_classes_weigh=True).weights[1] == 10
+    assert rare_weights([labels], (0, 1, 2))[1:] == (10, 10)
 
 
 @pytest.mark.parametrize("ids", [(1, 2**32 - 1), (5, 70_000)])
@@ -106,9 +105,23 @@ def test_sparse_ids_are_objects_like_any_other(ids) -> None:
 
 
 def test_what_is_not_known_does_not_count() -> None:
-    """Classes, their weights and the range of grey values come from what is known alone."""
+    """Classes and the range of grey values come from what is known alone."""
     labels = np.array([[[0, 0, 1, 1, 7, 7, 7, 7]]], np.uint8)
     known = labels[0] < 7
-    encoding = fit_encoding([labels], "classes", rare_classes_weigh=True, known=[known])
-    assert (encoding.classes, encoding.weights) == ((0, 1), (1.0, 1.0))
+    assert fit_encoding([labels], "classes", known=[known]).classes == (0, 1)
     assert fit_encoding([labels * 30], "intensity", known=[known]).normalization.high == (30.0,)
+
+
+def test_the_smallest_object_is_learned() -> None:
+    """What is smaller than nearly all objects that train is dropped; small ones that are usual stay."""
+    labels = np.zeros((1, 200, 200), np.uint16)
+    for i in range(100):
+        y, x = divmod(i, 10)
+        labels[0, 20 * y : 20 * y + 3, 20 * x : 20 * x + 3] = i + 1
+    encoding = fit_encoding([labels], "instances")
+    assert encoding.min_size == 9
+    maps = encoding.encode(labels)
+    maps[:, :3, :3] = -0.9
+    maps[:, 1, 1] = 0.9
+    assert encoding.decode(maps).max() == 99
+    assert fit_encoding([labels * 0], "instances").min_size == 10

@@ -449,3 +449,33 @@ def test_frames_too_large_to_keep_are_encoded_by_window(monkeypatch) -> None:
         found = PairedPatches(pairs, pairs.regions(), small_config(), *encodings).batch(step)
         assert torch.equal(found.source, batch.source)
         assert torch.equal(found.target, batch.target)
+
+
+def test_classes_are_weighed_by_what_trains(tmp_path) -> None:
+    """Validation and calibration frames have no say in what an error on a rare class weighs."""
+    source = np.random.default_rng(0).normal(100, 10, (8, 32, 64)).astype(np.float32)
+    target = np.zeros((8, 32, 64), np.uint8)
+    for frame in range(8):
+        target[frame, :, : 4 * (frame + 1)] = 1
+    changes = {"target_kind": "classes", "class_weights": "rare", "steps": 1}
+    *_, last = core.train(core.PairedFrames(source, target, "TYX"), small_config(**changes), out=tmp_path, device="cpu")
+    regions = last.model.provenance["regions"]
+    trained = [row["frame"] for row in regions if row["kind"] == "train"]
+    assert 0 < len(trained) < 8
+    share = target[trained].mean()
+    np.testing.assert_allclose(last.model.target_encoding.weights, (0.5 / (1 - share), 0.5 / share))
+
+
+@pytest.mark.parametrize(
+    ("changes", "devices", "sentence"),
+    [
+        ({"batch_size": 3}, 2, "3 patches are not by 2"),
+        ({"generator": {"levels": 3, "base_channels": 8, "norm": "batch-renorm"}}, 2, "batch-renorm sees that of one"),
+        ({}, 0, "at least 1; got 0 and 1"),
+    ],
+)
+def test_what_processes_cannot_share_is_told(tmp_path, changes, devices, sentence) -> None:
+    """Before any process is started, and without leaving a run."""
+    with pytest.raises(ValueError, match=sentence):
+        core.train(PAIRS, small_config(**changes), out=tmp_path / "run", device="cpu", devices=devices)
+    assert not (tmp_path / "run").exists()

@@ -252,7 +252,7 @@ class PairSettings(Settings):
     """The frames that are annotated, counted from 0 over all pairs that train; default: all. Validation and test pairs
     of their own are taken as annotated."""
     skip_bad: bool = False
-    """Leave out files that cannot be read, and name them, instead of stopping."""
+    """Leave out pairs that cannot be read, differ in size or hold NaN, and name them, instead of stopping."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -274,8 +274,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "foreground_share": 0.5,
         "l2_weight": 100.0,
         "schedule": "linear-decay",
-        "steps": 5_000,
-        "validate_every": 500,
+        "steps": 6_400,
+        "validate_every": 800,
     },
 }
 

@@ -19,6 +19,8 @@ LIMIT = 0.9
 MOST_CLASSES = 16
 MOST_COLOURS = 0.01
 """A colour image with more colours for each pixel is none of labels."""
+SMALLEST = 0.01
+"""This share of the objects that train may be smaller than the smallest that is predicted; too few do not tell."""
 HEAVIEST = 10.0
 """No class weighs more than this; all classes together weigh as much as without weights."""
 
@@ -44,7 +46,8 @@ class Encoding(BaseModel):
     seed_threshold
         Instances: a region where the predicted distance exceeds this share starts an object.
     min_size
-        Instances: smaller objects are dropped, in pixels.
+        Instances: smaller objects are dropped, in pixels; where a hundred objects or more train, one in a hundred of
+        them is smaller.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -200,7 +203,6 @@ def fit_encoding(
     normalization: NormalizationConfig | None = None,
     *,
     limit: float = LIMIT,
-    rare_classes_weigh: bool = False,
     known: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Encoding:
     """The encoding of these training images (C, [Z,] Y, X), its kind guessed if ``auto``.
@@ -232,7 +234,11 @@ def fit_encoding(
     if any(image.min() < 0 for image in images):
         raise ValueError(f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them.")
     if kind == "instances":
-        return Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))
+        found = Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))
+        sizes = np.concatenate([np.unique(values[values > 0], return_counts=True)[1] for values in pixels()])
+        if len(sizes) < 1 / SMALLEST:
+            return found
+        return found.model_copy(update={"min_size": int(np.quantile(sizes, SMALLEST, method="lower"))})
     counts: dict[int, int] = {}
     dtypes = set()
     for values in pixels():
@@ -244,9 +250,11 @@ def fit_encoding(
                 f"Images of classes must have at most {MOST_CLASSES} labels; got more. "
                 "Choose the kind instances or intensity."
             )
-    weights: tuple[float, ...] = ()
-    if rare_classes_weigh:
-        shares = np.array([counts[value] for value in sorted(counts)]) / sum(counts.values())
-        weights = tuple(np.minimum(1 / (len(shares) * shares), HEAVIEST).tolist())
     dtype = common_dtype(dtypes, min(counts), max(counts))
-    return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)), weights=weights)
+    return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)))
+
+
+def rare_weights(images: Iterable[NDArray[Any]], classes: Sequence[int]) -> tuple[float, ...]:
+    """What an error on a pixel of each class weighs, if one over its share of these pixels: at most `HEAVIEST`."""
+    counts = np.sum([[np.count_nonzero(image == value) for value in classes] for image in images], axis=0)
+    return tuple((1 / np.maximum(len(classes) * counts / counts.sum(), 1 / HEAVIEST)).tolist())

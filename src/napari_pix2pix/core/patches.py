@@ -216,15 +216,13 @@ class MixedPatches:
         """The new pairs."""
         return self.new.pairs
 
-    def batch(self, step: int, stream: int = TRAINING) -> Patches:
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Patches:
         """The patches of this step: those with odd numbers, counted over all steps, are old."""
         count = self.new.config.batch_size
-        turn = step * count % 2
-        parts = [
-            patches.batch(step, stream, numbers)
-            for patches, numbers in ((self.new, range(turn, count, 2)), (self.old, range(1 - turn, count, 2)))
-            if numbers
-        ]
+        numbers = range(count) if numbers is None else numbers
+        even = (step * count + numbers.start) % 2
+        sides = (self.new, numbers[even::2]), (self.old, numbers[1 - even :: 2])
+        parts = [patches.batch(step, stream, some) for patches, some in sides if some]
         source, target = (torch.cat([getattr(part, side) for part in parts]) for side in ("source", "target"))
         if all(part.known is None for part in parts):
             return Patches(source, target)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from napari_pix2pix.core.config import Config, validated
-from napari_pix2pix.core.encoding import Encoding, fit_encoding, guess_kind, labels_in_disguise
+from napari_pix2pix.core.encoding import Encoding, fit_encoding, guess_kind, labels_in_disguise, rare_weights
 from napari_pix2pix.core.model import OUTSIDE, TrainedModel
 from napari_pix2pix.core.pairs import PairedFrames, Windows
 from napari_pix2pix.core.run_folder import RunFolder
@@ -46,8 +46,8 @@ class Start:
     seen
         What trained that model, and those it was made from: likewise.
     machine
-        On what an earlier run computed: ``device``, ``threads``, ``precision``. Another number of threads would change
-        the sums.
+        On what an earlier run computed: ``device``, ``threads``, ``precision``, ``processes``. Another number of
+        threads or processes would change the sums.
     """
 
     config: Config
@@ -99,7 +99,7 @@ class Start:
             (validated(Encoding, plan["source_encoding"]), validated(Encoding, plan["target_encoding"])),
             old_regions=told.get("old_regions", []),
             seen=told.get("seen", []),
-            machine={name: told[name] for name in ("device", "threads", "precision")},
+            machine={name: told[name] for name in ("device", "threads", "precision", "processes") if name in told},
         )
 
     def encode(self, pairs: PairedFrames, split: Split) -> tuple[Encoding, Encoding]:
@@ -121,16 +121,13 @@ class Start:
             some = split.train[:: max(1, len(split.train) // LOOKED_AT)]
             if sentence := labels_in_disguise(Windows(pairs.target, some)):
                 warnings.warn(sentence, stacklevel=2)
-        return (
-            fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0),
-            fit_encoding(
-                Windows(pairs.target, taught),
-                kind,
-                config.target_normalization,
-                known=None if pairs.known_everywhere else Windows(pairs.known, taught),
-                rare_classes_weigh=config.class_weights == "rare",
-            ),
-        )
+        source = fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0)
+        known = None if pairs.known_everywhere else Windows(pairs.known, taught)
+        target = fit_encoding(Windows(pairs.target, taught), kind, config.target_normalization, known=known)
+        if kind == "classes" and config.class_weights == "rare":
+            trained = (pairs.target(r.frame, r.window)[:, pairs.known(r.frame, r.window)] for r in split.train)
+            target = target.model_copy(update={"weights": rare_weights(trained, target.classes)})
+        return source, target
 
     def _require_fitting(self, pairs: PairedFrames) -> None:
         if self.model is None:

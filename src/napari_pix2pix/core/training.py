@@ -25,7 +25,8 @@ from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reac
 from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
-from napari_pix2pix.core.patches import STATISTICS, MixedPatches, PairedPatches, Patches
+from napari_pix2pix.core.patches import STATISTICS, TRAINING, MixedPatches, PairedPatches, Patches
+from napari_pix2pix.core.processes import mean, number, share
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.signs import discriminator_too_strong, generator_collapsed
 from napari_pix2pix.core.source_view import SourceView
@@ -97,6 +98,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
     provenance: dict[str, Any] | None = None,
 ) -> Generator[Report, None, None]:
     """Train on `pairs` into the run folder `out`; yields a report after each step.
@@ -126,6 +129,10 @@ def train(
         Replace an earlier run in `out`.
     device
         ``auto``, ``cpu``, ``cuda:0``, ``mps``.
+    devices, num_nodes
+        On how many devices of a machine, and on how many machines, to train at once: one process for each, which
+        Lightning Fabric starts, or torchrun or SLURM has started. They share each batch, and each must ask for every
+        report. The first process alone writes.
     provenance
         Where the pairs came from, kept in the run folder and in the model; JSON.
 
@@ -145,12 +152,13 @@ def train(
         start = Start.with_model(initial, config) if initial else Start(config or Config())
         run.require_free(overwrite)
     judges = validation, test
-    loop = _Loop.prepare(pairs, judges, old_pairs, start, pick_device(device), provenance or {}, run)
-    lock = run.lock()
+    processes = devices, num_nodes
+    loop = _Loop.prepare(pairs, judges, old_pairs, start, pick_device(device), processes, provenance or {}, run)
+    lock = run.lock() if loop.writes else None
     try:
         if resume:
             loop.restore(*run.checkpoint())
-        else:
+        elif loop.writes:
             run.clear()
             run.write_plan(loop.plan())
             rows = list(loop.split.rows(pairs))
@@ -158,8 +166,10 @@ def train(
                 rows += Split((), loop.judged_regions).rows(validation)
             run.write_rows("split.csv", rows, list(rows[0]))
             loop.save()
+        loop.method.fabric.barrier()
     except BaseException:
-        lock.release()
+        if lock is not None:
+            lock.release()
         raise
     for remark in (*loop.split.remarks, *_small_patches(loop.model)):
         warnings.warn(remark, stacklevel=2)
@@ -197,11 +207,14 @@ class _Loop:
         old_pairs: PairedFrames | None,
         start: Start,
         device: torch.device,
+        processes: tuple[int, int],
         provenance: dict[str, Any],
         run: RunFolder,
     ) -> "_Loop":
         """Check the pairs, resolve the settings against them, make the networks."""
         config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
+        devices, num_nodes = processes
+        _require_shareable(config, devices, num_nodes)
         validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config) for judge_pairs in judges)
         pairs.require_patches(config.patch_size, config.generator.grid)
         pairs.require_finite(varying=True)
@@ -233,15 +246,24 @@ class _Loop:
         torch.manual_seed(_seed(config.seed, 0))
         generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps, spatial_dims)
         start.load(generator, discriminator)
-        told = {"device": device.type, "threads": torch.get_num_threads(), **start.machine}
+        told: dict[str, Any] = {"device": device.type, "threads": torch.get_num_threads()}
+        told |= {"processes": devices * num_nodes} | start.machine
         precision = told.setdefault("precision", resolve_precision(config.precision, device))
         if told["device"] != device.type:
             warnings.warn(
                 f"This run was started on {told['device']} and goes on on {device.type}: not bit for bit.", stacklevel=3
             )
+        if told["processes"] != devices * num_nodes:
+            warnings.warn(
+                f"This run was started with {told['processes']} processes and goes on with {devices * num_nodes}: not "
+                "bit for bit.",
+                stacklevel=3,
+            )
         fabric = Fabric(
             accelerator=device.type,
-            devices=[device.index or 0] if device.type == "cuda" else 1,
+            devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
+            num_nodes=num_nodes,
+            strategy="ddp" if devices * num_nodes > 1 else "auto",
             precision=FABRIC_PRECISION[precision],
         )
         fabric.launch()
@@ -277,13 +299,18 @@ class _Loop:
         run_with = patches, judged, judged_regions, test, split, model, method, run
         return cls(config, *run_with, threads=told["threads"], average=average, last=config.steps)
 
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes."""
+        return number() == 0
+
     def plan(self) -> dict[str, Any]:
         """The resolved plan, for `config.json`."""
         return self.model.content()
 
     # The loop
 
-    def reports(self, lock: FileLock) -> Generator[Report, None, None]:
+    def reports(self, lock: FileLock | None) -> Generator[Report, None, None]:
         """Step to the end and report each step; when closed before, save what a later run needs to go on."""
         config, first, started = self.config, self.step, time.monotonic()
         losses: dict[str, float] = {}
@@ -325,7 +352,8 @@ class _Loop:
             raise
         finally:
             torch.set_num_threads(threads_before)
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.last
@@ -333,10 +361,11 @@ class _Loop:
     def _batches(self) -> Iterator[Patches]:
         """The batch of each step that is left, prepared while the device works on the one before."""
         with ThreadPoolExecutor(1, "patches") as loader:
-            upcoming = loader.submit(self.patches.batch, self.step)
+            ours = share(self.config.batch_size)
+            upcoming = loader.submit(self.patches.batch, self.step, TRAINING, ours)
             for step in range(self.step + 1, self.last + 1):
                 batch = upcoming.result()
-                upcoming = loader.submit(self.patches.batch, step)
+                upcoming = loader.submit(self.patches.batch, step, TRAINING, ours)
                 yield batch.to(self.model.device)
 
     def _add(self, losses: dict[str, Tensor]) -> None:
@@ -345,6 +374,7 @@ class _Loop:
 
     def _mean_losses(self) -> dict[str, float]:
         """Means since the last call, as a new row of the history."""
+        self.sums = {name: mean(total) for name, total in self.sums.items()}
         self._require_finite()
         steps = self.step - (self.history[-1]["step"] if self.history else 0)
         means = {name: float(total) / steps for name, total in self.sums.items()}
@@ -409,15 +439,17 @@ class _Loop:
 
     def _finished(self) -> TrainedModel:
         """The best model, with its figures on the test pairs."""
+        self.method.fabric.barrier()  # the first process has written it
         model = load_model(self.run.model, str(self.model.device))
-        if self.test is not None:
+        if self.test is not None and self.writes:
             model.provenance["figures"]["test"] = judge(model, self.test, self.test.regions()).figures
             model.save(self.run.model)
         return model
 
     def _keep(self, figures: dict[str, dict[str, float]]) -> None:
         self.model.provenance |= {"step": self.step, "figures": figures}
-        self.model.save(self.run.model)
+        if self.writes:
+            self.model.save(self.run.model)
 
     def _preview(self) -> Preview:
         """The middle of the first validation window, or of the first one that trains."""
@@ -434,6 +466,8 @@ class _Loop:
 
     def save(self) -> None:
         """The history, then the checkpoint."""
+        if not self.writes:
+            return
         self._require_finite()
         names = sorted({name for row in self.history for name in row} - {"step"})
         self.run.write_rows("history.csv", self.history, ["step", *names])
@@ -482,6 +516,23 @@ def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str)
         raise ValueError(
             f"{what} must have the source channels of the others in their order; got {listed}. Name them with "
             "--source-channels."
+        )
+
+
+def _require_shareable(config: Config, devices: int, num_nodes: int) -> None:
+    """Raise a ValueError if such a training cannot be shared by so many processes."""
+    if min(devices, num_nodes) < 1:
+        raise ValueError(f"devices and num_nodes must be at least 1; got {devices} and {num_nodes}.")
+    processes = devices * num_nodes
+    if config.batch_size % processes:
+        raise ValueError(
+            f"A batch must be shared alike by all processes; {config.batch_size} patches are not by {processes}. "
+            "Choose another --batch-size."
+        )
+    if processes > 1 and "batch-renorm" in (config.generator.norm, config.discriminator.norm):
+        raise ValueError(
+            "Norms must see the batch of all processes; batch-renorm sees that of one. Choose the norm batch, or train "
+            "in one process."
         )
 
 

@@ -111,6 +111,12 @@ class PairedStacks:
             raise ValueError(f"At least one pair must fit; none of {len(skipped)} does. {next(iter(skipped.values()))}")
         return self._only(kept, skipped)
 
+    def without_bad(self) -> "PairedStacks":
+        """With ``skip_bad`` only those pairs that are of one size and finite; not where frames are counted over all."""
+        if not self.settings.skip_bad or self.settings.annotated_frames:
+            return self
+        return self.sifted(lambda pair: pair.require_finite())
+
     def _only(self, kept: list[int], skipped: dict[str, str] | None = None) -> "PairedStacks":
         def only(side: tuple[T, ...]) -> tuple[T, ...]:
             return tuple(side[i] for i in kept) if side else ()

@@ -65,7 +65,7 @@ class TrainingStacks:
                     f"file {said.valid}."
                 )
             more = {"source_more": sides.source_more, "target_more": sides.target_more, "annotated_frames": ()}
-            judges[kind] = open_stacks(sides.source, sides.target, said.model_copy(update=more))
+            judges[kind] = open_stacks(sides.source, sides.target, said.model_copy(update=more)).without_bad()
         old = None
         if with_old:
             pairs = initial.provenance.get("pairs") if initial else None

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from napari_pix2pix.core import processes
+
 Window = tuple[slice, ...]
 
 
@@ -17,6 +19,9 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """The features (N, C, [Z,] Y, X), a share `p` of the values dropped, the others divided by 1 - `p`."""
+        if self.training and processes.count() > 1:  # what one process would drop of the whole batch
+            kept = input.new_empty(processes.count() * len(input), *input.shape[1:]).bernoulli_(1 - self.p)
+            return input * kept[processes.number() * len(input) :][: len(input)] / (1 - self.p)
         if self.training or self.key is None:
             return super().forward(input)
         threshold = int(self.p * 2**32) - 2**31

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
 from napari_pix2pix.core.config import Norm
+from napari_pix2pix.core.processes import count, mean
 
 CONVOLUTIONS = nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d | nn.ConvTranspose3d
 BATCH_NORMS = nn.BatchNorm2d | nn.BatchNorm3d
@@ -16,6 +18,39 @@ PLAIN_BATCHES, FULL_BATCHES = 100, 600
 """BatchRenorm is plain batch norm for the first, then corrects more and more up to the second."""
 LARGEST_SCALE, LARGEST_SHIFT = 3.0, 5.0
 """Of the correction; Ioffe 2017, section 4.1."""
+
+
+class _OverAllProcesses(nn.Module):
+    """A batch norm whose batch is that of all processes together; torch's own does it on CUDA only."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalized features."""
+        norm: Any = self
+        if not self.training or count() == 1:
+            found: Tensor = super().forward(input)
+            return found
+        over, each = [axis for axis in range(input.ndim) if axis != 1], (-1, *(1,) * (input.ndim - 2))
+        features = input.to(norm.weight.dtype)
+        middle = mean(features.mean(over))
+        centred = features - middle.reshape(each)
+        variance = mean((centred**2).mean(over))
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+            n = count() * input.numel() // input.shape[1]
+            norm.running_mean.lerp_(middle, momentum)
+            norm.running_var.lerp_(variance * n / (n - 1), momentum)
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        normed: Tensor = centred * scale.reshape(each) + norm.bias.reshape(each)
+        return normed.to(input.dtype)
+
+
+class BatchNorm2d(_OverAllProcesses, nn.BatchNorm2d):
+    """Of images."""
+
+
+class BatchNorm3d(_OverAllProcesses, nn.BatchNorm3d):
+    """Of volumes."""
 
 
 class BatchRenorm(nn.Module):
@@ -71,7 +106,7 @@ def norm_layer(norm: Norm, channels: int, spatial_dims: int = 2) -> nn.Module:
     if norm == "batch-renorm":
         return BatchRenorm(channels)
     if norm == "batch":
-        return nn.BatchNorm2d(channels) if spatial_dims == 2 else nn.BatchNorm3d(channels)
+        return BatchNorm2d(channels) if spatial_dims == 2 else BatchNorm3d(channels)
     return nn.InstanceNorm2d(channels) if spatial_dims == 2 else nn.InstanceNorm3d(channels)
 
 

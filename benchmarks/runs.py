@@ -1,0 +1,115 @@
+"""What a training costs beside its steps: a JSON line per question.
+
+    python benchmarks/runs.py [--only start flat large] [--gb 20]
+
+`start`: seconds from the command to the first step, files on disk, preset `fast`; beside them the seconds that
+importing torch alone takes. `flat`: seconds per step and anonymous memory at step 200 and 2,000 of one small training.
+`large`: anonymous memory of a training on a stack of so many GB (a file with holes: it takes no such room on the disk).
+All are asked of `napari-pix2pix train` itself, in a process of its own.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import tifffile
+
+ENVIRONMENT = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+SMALL = ["--generator.levels", "3", "--generator.base-channels", "8", "--discriminator.base-channels", "8"]
+SMALL += ["--patch-size", "64", "--batch-size", "1", "--device", "cpu"]
+GIB = 2**30
+
+
+def told(words: list[str], folder: Path) -> Iterator[tuple[float, dict[str, Any], float]]:
+    """Seconds since the command was given, each step's event, and the process's anonymous memory in GiB."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "napari_pix2pix", "train", *words, "--json"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        watched = psutil.Process(process.pid)
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "error":
+                raise RuntimeError(event["text"])
+            if event["event"] == "progress":
+                memory = watched.memory_info()
+                yield time.monotonic() - started, event, (memory.rss - memory.shared) / GIB
+        process.wait()
+
+
+def images(folder: Path, side: int = 512) -> list[str]:
+    """A source and a target on the disk."""
+    random = np.random.default_rng(0)
+    for name in ("source", "target"):
+        tifffile.imwrite(folder / f"{name}.tif", random.integers(0, 4000, (side, side), dtype=np.uint16))
+    return ["source.tif", "target.tif"]
+
+
+def start(folder: Path, _: float) -> dict[str, Any]:
+    """Median of three."""
+    words, seconds, imports = images(folder), [], []
+    for i in range(3):
+        flags = ["--preset", "fast", "--steps", "2", "--device", "cpu", "--out", f"start{i}"]
+        seconds.append(next(told([*words, *flags], folder))[0])
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import torch"], check=True, env=ENVIRONMENT)
+        imports.append(time.monotonic() - began)
+    return {
+        "first_step_s": round(statistics.median(seconds), 2),
+        "import_torch_s": round(statistics.median(imports), 2),
+    }
+
+
+def flat(folder: Path, _: float) -> dict[str, Any]:
+    """Speed over a hundred steps or more, and memory, early and late."""
+    flags = [*SMALL, "--steps", "2000", "--validate-every", "1000", "--out", "flat"]
+    seen = [(at, event["done"], memory) for at, event, memory in told([*images(folder), *flags], folder)]
+    result = {}
+    for step in (200, 2000):
+        first, last = (max((row for row in seen if row[1] <= at), key=lambda row: row[1]) for at in (step - 100, step))
+        result[f"step_{step}_ms"] = round(1000 * (last[0] - first[0]) / (last[1] - first[1]), 1)
+        result[f"step_{step}_gib"] = round(last[2], 3)
+    return result
+
+
+def large(folder: Path, gigabytes: float) -> dict[str, Any]:
+    """The most anonymous memory, over 60 steps; before any pixel is read: that of the same on a small stack."""
+    result: dict[str, Any] = {"gb": gigabytes}
+    for name, frames in (("small", 4), ("large", max(5, round(gigabytes * 1e9 / 2 / 2**24 / 2)))):
+        for side in ("source", "target"):
+            path = folder / f"{name} {side}.tif"
+            stack = tifffile.memmap(
+                path, shape=(frames, 4096, 4096), dtype=np.uint16, bigtiff=True, metadata={"axes": "TYX"}
+            )
+            for frame in range(frames):
+                stack[frame, ::512, : 1 + frame % 4000] = np.arange(1 + frame % 4000)
+            stack.flush()
+            del stack
+        flags = [*SMALL, "--steps", "60", "--validate-every", "60", "--target-kind", "intensity", "--out", name]
+        began = time.monotonic()
+        memory = max(row[2] for row in told([f"{name} source.tif", f"{name} target.tif", *flags], folder))
+        result |= {f"{name}_gib": round(memory, 2), f"{name}_s": round(time.monotonic() - began)}
+    return result
+
+
+QUESTIONS = {"start": start, "flat": flat, "large": large}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    parser.add_argument("--gb", type=float, default=20, help="of both sides together")
+    args = parser.parse_args()
+    for question in args.only:
+        with tempfile.TemporaryDirectory() as place:
+            print(json.dumps({"question": question, **QUESTIONS[question](Path(place), args.gb)}), flush=True)

@@ -1,0 +1,132 @@
+"""How fast a training step is: this package's beside a textbook's, in one run; a JSON line per batch size.
+
+The textbook's is the paper's step in plain eager float32: U-Net-256 and the 70 x 70 PatchGAN, 256² px, Adam, nothing
+else done about speed. Ours is the preset `paper`, as `train` sets it up on this device. Steps of both take turns, so
+that a busy machine disturbs both alike; ``ratio`` is median textbook time / median time of ours.
+
+    python benchmarks/training.py [--batch-sizes 1 8] [--repeats 15] [--device auto]
+"""
+
+import os
+
+os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}  # before torch is imported
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import psutil
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, dropout, l1_loss, leaky_relu, relu
+
+from napari_pix2pix.core.config import make_config
+from napari_pix2pix.core.devices import pick_device, resolve_precision
+from napari_pix2pix.core.methods.pix2pix import networks, set_up
+from napari_pix2pix.core.training import FABRIC_PRECISION
+
+WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
+Step = Callable[[Tensor, Tensor], object]
+
+
+class TextbookUNet(nn.Module):
+    """Isola et al. 2017, section 6.1.1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inputs = (3, *WIDTHS)
+        outputs = (*reversed(WIDTHS[:-1]), 3)
+        joined = (512, *(2 * width for width in reversed(WIDTHS[:-1])))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(inputs, WIDTHS, strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in zip(joined, outputs, strict=True))
+        self.down_norms = nn.ModuleList(nn.BatchNorm2d(width) for width in WIDTHS[1:-1])
+        self.up_norms = nn.ModuleList(nn.BatchNorm2d(width) for width in outputs[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The image for each source."""
+        skips = [self.down[0](x)]
+        for i, down in enumerate(self.down[1:]):
+            y = down(leaky_relu(skips[-1], 0.2))
+            skips.append(self.down_norms[i](y) if i < len(self.down_norms) else y)
+        x = skips.pop()
+        for i, up in enumerate(self.up[:-1]):
+            x = self.up_norms[i](up(relu(x)))
+            x = torch.cat([dropout(x) if i < 3 else x, skips.pop()], 1)
+        return torch.tanh(self.up[-1](relu(x)))
+
+
+def textbook(device: torch.device) -> Step:
+    """The paper's step, written as a textbook would."""
+    generator = TextbookUNet().to(device)
+    layers: list[nn.Module] = [nn.Conv2d(6, 64, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for before, after, stride in ((64, 128, 2), (128, 256, 2), (256, 512, 1)):
+        layers += [nn.Conv2d(before, after, 4, stride, 1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+    discriminator = nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 1)).to(device)
+    adams = [torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999)) for network in (generator, discriminator)]
+
+    def judged(source: Tensor, image: Tensor, real: float) -> Tensor:
+        scores = discriminator(torch.cat([source, image], 1))
+        return binary_cross_entropy_with_logits(scores, torch.full_like(scores, real))
+
+    def step(source: Tensor, target: Tensor) -> None:
+        fake = generator(source)
+        discriminator.requires_grad_(True)
+        adams[1].zero_grad()
+        (0.5 * (judged(source, target, 1.0) + judged(source, fake.detach(), 0.0))).backward()
+        adams[1].step()
+        discriminator.requires_grad_(False)
+        adams[0].zero_grad()
+        (judged(source, fake, 1.0) + 100 * l1_loss(fake, target)).backward()
+        adams[0].step()
+
+    return step
+
+
+def ours(device: torch.device, batch_size: int) -> Step:
+    """The preset `paper` as `train` runs it."""
+    config = make_config("paper", changes={"batch_size": batch_size})
+    precision = resolve_precision(config.precision, device)
+    fabric = Fabric(accelerator=device.type, devices=1, precision=FABRIC_PRECISION[precision])
+    fabric.launch()
+    return set_up(config, fabric, *networks(config, 3, 3)).step
+
+
+def timed(step: Step, source: Tensor, target: Tensor) -> float:
+    """Seconds of one step."""
+    started = time.perf_counter()
+    step(source, target)
+    if source.device.type == "cuda":
+        torch.cuda.synchronize(source.device)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """A line for each batch size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-sizes", type=int, nargs="+")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args()
+    device = pick_device(args.device)
+    for batch_size in args.batch_sizes or ([1, 8, 16] if device.type == "cuda" else [1, 8]):
+        torch.manual_seed(0)
+        source, target = (torch.rand(batch_size, 3, 256, 256, device=device) * 2 - 1 for _ in range(2))
+        steps = {"textbook": textbook(device), "ours": ours(device, batch_size)}
+        times: dict[str, list[float]] = {name: [] for name in steps}
+        for _ in range(args.repeats + 2):
+            for name, step in steps.items():
+                times[name].append(timed(step, source, target))
+        medians = {name: statistics.median(values[2:]) for name, values in times.items()}
+        cuda = device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated(device) if cuda else psutil.Process().memory_info().rss
+        row = {"batch_size": batch_size, "device": str(device), "threads": torch.get_num_threads()}
+        row |= {"ratio": round(medians["textbook"] / medians["ours"], 2)}
+        row |= {f"{name}_s": round(value, 4) for name, value in medians.items()}
+        print(json.dumps(row | {"memory_gib_of_both": round(peak / 2**30, 2)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
