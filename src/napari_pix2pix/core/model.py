@@ -5,6 +5,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +18,15 @@ from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.config import Config, validated
 from napari_pix2pix.core.devices import pick_device
 from napari_pix2pix.core.encoding import Encoding
+from napari_pix2pix.core.match import MatchJudge, match_network
 from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.patch_scores import PatchScores, score_frame, score_grid, valid_scores
+from napari_pix2pix.core.patch_scores import PatchScores, frame_outputs, score_grid, valid_scores
 from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.source_view import SourceView
-from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
+from napari_pix2pix.core.tensor_files import read_tensors, under, write_tensors
 from napari_pix2pix.core.tiles import TilePlan
 
 OUTSIDE = 0.1
@@ -51,6 +53,8 @@ class TrainedModel:
         Of the target: ``"S"`` (RGB), ``"C"`` or ``""``.
     provenance
         Where it came from: files, split, versions, figures; JSON.
+    match
+        The second discriminator, which judges whether an image belongs to its source; None: not taught.
     """
 
     config: Config
@@ -61,6 +65,7 @@ class TrainedModel:
     source_view: SourceView
     channel_axis: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    match: MatchJudge | None = None
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +80,7 @@ class TrainedModel:
         ValueError
             If this machine has no such device.
         """
-        for network in (self.generator, self.discriminator):
+        for network in (self.generator, self.discriminator, self.match and self.match.network):
             if network is not None:
                 network.to(pick_device(device))
         return self
@@ -91,17 +96,15 @@ class TrainedModel:
             "source_view": self.source_view.model_dump(mode="json"),
             "channel_axis": self.channel_axis,
             "provenance": self.provenance,
+            **({"trust": self.match.content()} if self.match else {}),
         }
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The weights and norm statistics of both networks."""
+        """The weights and norm statistics of all networks, and what calibrates them."""
         named = {"generator": self.generator, "discriminator": self.discriminator}
-        return {
-            f"{prefix}.{name}": tensor
-            for prefix, network in named.items()
-            if network is not None
-            for name, tensor in network.state_dict().items()
-        }
+        tensors = {prefix: network.state_dict() for prefix, network in named.items() if network is not None}
+        tensors |= {"trust": self.match.tensors()} if self.match else {}
+        return {f"{prefix}.{name}": tensor for prefix, own in tensors.items() for name, tensor in own.items()}
 
     def hash(self) -> str:
         """SHA-256 of tensors and content: the same model, the same hash."""
@@ -309,6 +312,17 @@ class TrainedModel:
         findings: Findings | None = None,
     ) -> NDArray[np.float32]:
         frame = np.where(_unknown(source), np.float32(-1), self.source_encoding.encode(source))
+        return self.generate(frame, tile_size, overlap, draws, findings)
+
+    def generate(
+        self,
+        frame: NDArray[np.float32],
+        tile_size: int | None = None,
+        overlap: int | None = None,
+        draws: int | None = None,
+        findings: Findings | None = None,
+    ) -> NDArray[np.float32]:
+        """The maps (n_maps, [Z,] Y, X) of one frame (C, [Z,] Y, X), both in network values."""
         tiles = self.tile_plan(frame.shape[1:], tile_size, overlap)
         if self.config.norm_statistics == "image":
             return predict_by_image_statistics(self.generator, frame, self.device, self.config.seed, draws)
@@ -340,6 +354,7 @@ class TrainedModel:
         *,
         channels: Sequence[int] = (),
         tile_size: int | None = None,
+        kind: Literal["match", "plain"] | None = None,
     ) -> PatchScores:
         """The discriminator's scores of `image` given `source`.
 
@@ -355,18 +370,29 @@ class TrainedModel:
             Of the source, as in `predict`.
         tile_size
             In pixels; None: each frame in one piece. The scores do not depend on it.
+        kind
+            ``match``: by the discriminator that was taught to judge the match, with expected errors; ``plain``: by that
+            of the training. None: the first of the two that the model has.
 
         Raises
         ------
         ValueError
-            If the model has no discriminator, the stacks do not show the same frames, have other channels than the
+            If the model has no such discriminator, the stacks do not show the same frames, have other channels than the
             model's, hold NaN, or are smaller than one field.
         """
-        if self.discriminator is None:
+        kind = kind or ("match" if self.match else "plain")
+        if kind == "match" and self.match is None:
+            raise ValueError(
+                "A model to judge the match with must have been taught to; this one was not. Give it to fit-trust, or "
+                "choose the kind plain."
+            )
+        judge = self.match if kind == "match" else None
+        network = judge.network if judge else self.discriminator
+        if network is None:
             raise ValueError(
                 "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
             )
-        if tile_size is not None and self.config.discriminator.norm == "instance":
+        if tile_size is not None and judge is None and self.config.discriminator.norm == "instance":
             raise ValueError(
                 "A discriminator whose norm looks at the image must score it in one piece, since tiles would change "
                 f"the scores; got tile_size {tile_size}. Leave it out."
@@ -385,10 +411,10 @@ class TrainedModel:
                 f"Source and image must show the same pixels; got {source_plan.shape} ({source_plan.axes}) and "
                 f"{image_plan.shape} ({image_plan.axes})."
             )
-        fields = self.discriminator.fields
+        fields = network.fields
         grid = score_grid(fields, source_plan.frame_shape)
         result = source_plan.like(1, "", grid) if min(grid) else None
-        scores = np.empty(result.shape if result else (), np.float32)
+        scores, expected = (np.empty(result.shape if result else (), np.float32) for _ in range(2))
         for frame in range(source_plan.n_frames):
             pair = source_plan.take(source, frame), image_plan.take(image, frame)
             if any(_unknown(values).any() for values in pair):
@@ -396,14 +422,26 @@ class TrainedModel:
                     f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels."
                 )
             encoded = self.source_encoding.encode(pair[0]), self.target_encoding.encode(pair[1])
-            found = score_frame(self.discriminator, *encoded, self.device, tile_size)
+            found = frame_outputs(network, *encoded, self.device, tile_size)
             assert result is not None
-            result.put(scores, frame, found[None])
+            result.put(scores, frame, found[:1])
+            if judge is not None:
+                result.put(expected, frame, judge.expected_error(found[1])[None])
         assert result is not None
         valid = np.empty(result.shape, bool)
         for frame in range(result.n_frames):
             result.put(valid, frame, valid_scores(fields, source_plan.frame_shape)[None])
-        return PatchScores(scores, valid, result.axes, fields)
+        placed = PatchScores(scores, valid, result.axes, fields, kind)
+        if judge is None:
+            return placed
+        known = judge.calibration
+        return replace(
+            placed,
+            expected_error=expected,
+            rank=known.rank(scores) if known else None,
+            error_bound=known.bound(expected) if known else None,
+            promise=known.promise if known else "No calibration pairs: scores have no ranks, errors no bound.",
+        )
 
     def _checked(self, stack: Any, axes: str | None, channels: Sequence[int] = ()) -> AxesPlan:
         plan, view = replace(AxesPlan.of(stack, axes), z=self.source_view.z), self.source_view
@@ -446,8 +484,8 @@ def load_model(path: Path | str, device: str = "auto") -> TrainedModel:
         If it is no model, is damaged, is newer than this package, or the device is missing.
     """
     tensors, content = read_tensors(Path(path))
-    names = {field.name for field in dataclasses.fields(TrainedModel)} - {"generator", "discriminator"}
-    if set(content) != names:
+    names = {field.name for field in dataclasses.fields(TrainedModel)} - {"generator", "discriminator", "match"}
+    if set(content) - {"trust"} != names:
         raise ValueError(f"A model must hold {', '.join(sorted(names))}; {path} holds {', '.join(sorted(content))}.")
     model = restore_model(tensors, content)
     return model.to(device)
@@ -463,13 +501,25 @@ def restore_model(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> 
     generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps, spatial_dims)
     for prefix, network in (("generator.", generator), ("discriminator.", discriminator)):
         if network is not None:
-            state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            try:
-                network.load_state_dict(state)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"The weights of a model must fit its config; those of the {prefix[:-1]} do not."
-                ) from error
+            with _fitting(prefix[:-1]):
+                network.load_state_dict(under(prefix, tensors))
             network.eval()
+    match = None
+    if "trust" in content:
+        judge = match_network(config.discriminator, source_encoding, target_encoding, spatial_dims)
+        with _fitting("discriminator that judges the match"):
+            match = MatchJudge.restored(judge, under("trust.", tensors), content["trust"])
     encodings = source_encoding, target_encoding, source_view
-    return TrainedModel(config, generator, discriminator, *encodings, content["channel_axis"], content["provenance"])
+    said = content["channel_axis"], content["provenance"]
+    return TrainedModel(config, generator, discriminator, *encodings, *said, match)
+
+
+@contextmanager
+def _fitting(network: str) -> Iterator[None]:
+    """Within the block, weights that do not fit are a ValueError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ValueError(
+            f"The weights of a model must fit its config; those of the {network} do not."
+        ) from error

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,9 +28,19 @@ class PatchScores:
     fields
         What one score sees along each axis, in pixels.
     kind
-        ``plain``: by the discriminator of the training. It judges whether a field looks real, not whether it is true.
+        ``match``: by the discriminator that was taught to judge whether a field belongs to its source. ``plain``: by
+        the one of the training, which judges whether a field looks real, not whether it is true.
     expected_error
-        None: this model has not been taught to expect errors.
+        How wrong the field is likely to be, float32 (…, y, x): the mean over its pixels in the target's grey values
+        (over its channels, too), of labels the share of wrong pixels. None: this model was not taught to expect errors.
+    rank
+        Of each score among real fields of calibration pairs, float32 (…, y, x), small = few real fields score so low;
+        see `Calibration.rank`. None: the model has none.
+    error_bound
+        What 90 % of fields err less than, on average over new images like those of the calibration pairs, float32
+        (…, y, x); see `Calibration.bound`. None: the model has none, or too few calibration groups to promise it.
+    promise
+        What `error_bound` means, or why there is none, in a sentence; empty for plain scores.
     """
 
     scores: NDArray[np.float32]
@@ -39,6 +49,9 @@ class PatchScores:
     fields: tuple[ReceptiveField, ...]
     kind: Literal["plain", "match"] = "plain"
     expected_error: NDArray[np.float32] | None = None
+    rank: NDArray[np.float32] | None = None
+    error_bound: NDArray[np.float32] | None = None
+    promise: str = ""
 
     @property
     def receptive_field(self) -> ReceptiveField:
@@ -74,6 +87,20 @@ def valid_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> 
     return valid
 
 
+def field_means(values: NDArray[Any], fields: tuple[ReceptiveField, ...]) -> NDArray[np.float32]:
+    """The mean of `values` (…, [Z,] Y, X) over the part of each score's field that lies inside, (…, [z,] y, x)."""
+    means = values.astype(np.float64)
+    first = means.ndim - len(fields)
+    for axis, field in enumerate(fields, first):
+        n = means.shape[axis]
+        starts = field.first + field.stride * np.arange(field.count(n))
+        ends = np.clip([starts, starts + field.size], 0, n)
+        sums = np.concatenate([np.zeros_like(means.take([0], axis)), means.cumsum(axis)], axis)
+        counts = (ends[1] - ends[0]).reshape(-1, *(1,) * (means.ndim - axis - 1))
+        means = (sums.take(ends[1], axis) - sums.take(ends[0], axis)) / counts
+    return means.astype(np.float32)
+
+
 def score_frame(
     discriminator: PatchGAN,
     source: NDArray[np.float32],
@@ -81,7 +108,18 @@ def score_frame(
     device: torch.device,
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
-    """Scores ([z,] y, x) of `image` (K, [Z,] Y, X) given `source` (C, [Z,] Y, X), both in network values.
+    """Scores ([z,] y, x), the first output of `frame_outputs`."""
+    return frame_outputs(discriminator, source, image, device, tile_size)[0]
+
+
+def frame_outputs(
+    discriminator: PatchGAN,
+    source: NDArray[np.float32],
+    image: NDArray[np.float32],
+    device: torch.device,
+    tile_size: int | None = None,
+) -> NDArray[np.float32]:
+    """Outputs (n, [z,] y, x) for `image` (K, [Z,] Y, X) given `source` (C, [Z,] Y, X), both in network values.
 
     Computed in tiles of about `tile_size` pixels that give the scores of the whole: each starts on a multiple of the
     stride and sees the whole field of every score that is kept from it.
@@ -104,7 +142,7 @@ def score_frame(
             f"A volume to score must have at least {fields[0].stride} planes; got {shape[0]}. Use a model whose "
             "discriminator halves the planes less often."
         )
-    scores = np.empty(grid, np.float32)
+    scores = np.empty((discriminator.outputs, *grid), np.float32)
     sides = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
     for corner in product(*(range(0, n, side) for n, side in zip(grid, sides, strict=True))):
         keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, grid, strict=True))
@@ -113,12 +151,12 @@ def score_frame(
             pair = [
                 torch.from_numpy(np.ascontiguousarray(frame[(slice(None), *read)]))[None] for frame in (source, image)
             ]
-            found = discriminator(*(frame.to(device) for frame in pair))[0, 0].cpu().numpy()
+            found = discriminator(*(frame.to(device) for frame in pair))[0].cpu().numpy()
         inside = tuple(
             slice(k.start - r.start // f.stride, k.stop - r.start // f.stride)
             for f, k, r in zip(fields, keep, read, strict=True)
         )
-        scores[keep] = found[inside]
+        scores[(slice(None), *keep)] = found[(slice(None), *inside)]
     return scores
 
 
