@@ -70,7 +70,7 @@ class Calibration:
         return len(self.real)
 
     def rank(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(k + 1) / (n + 1) for each score: n groups, k the sum of each group's share of real fields that score no more.
+        """(k + 1) / (n + 1) for each score: n groups, k the sum of their shares of real fields that score no more.
 
         By chance a share r of real fields of new images like these ranks r or less, on average. A small rank says that
         few real fields score so low, not that the field is wrong.
@@ -85,9 +85,12 @@ class Calibration:
 
         `expected` are the expected errors, times `scale`.
         """
-        if self.within_one or self.groups < FEWEST_GROUPS:
-            return None
-        return (self.factor * np.maximum(expected, TINY)).astype(np.float32)
+        return (self.factor * np.maximum(expected, TINY)).astype(np.float32) if self.promises else None
+
+    @property
+    def promises(self) -> bool:
+        """Whether there is a bound."""
+        return not self.within_one and self.groups >= FEWEST_GROUPS
 
     @property
     def promise(self) -> str:
@@ -95,9 +98,7 @@ class Calibration:
         if self.within_one:
             return "No guarantee for errors: all calibration pairs are from one image or group."
         if self.groups < FEWEST_GROUPS:
-            return (
-                f"No guarantee for errors: {self.groups} calibration groups, {FEWEST_GROUPS} are needed for a bound."
-            )
+            return f"No guarantee for errors: {self.groups} calibration groups, {FEWEST_GROUPS} are needed for a bound."
         return (
             f"On average over new images like these, {LEVEL:.0%} of fields err less than the bound "
             f"({self.groups} calibration groups)."

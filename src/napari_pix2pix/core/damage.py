@@ -32,9 +32,7 @@ class Area:
 
     def weights(self, shape: tuple[int, ...], softness: float = 0.0) -> NDArray[np.float32]:
         """1 inside and 0 outside, ([Z,] Y, X) - the same in every plane; in between over `softness` px."""
-        y, x = (
-            np.abs(np.arange(n) - c) / h for n, c, h in zip(shape[-2:], self.centre, self.half, strict=True)
-        )
+        y, x = (np.abs(np.arange(n) - c) / h for n, c, h in zip(shape[-2:], self.centre, self.half, strict=True))
         along = y[:, None], x[None]
         inside = 1 - (np.hypot(*along) if self.round else np.maximum(*along))
         weights = (inside > 0) if softness == 0 else np.clip(inside * min(self.half) / softness + 0.5, 0, 1)
@@ -43,7 +41,8 @@ class Area:
 
 def blurred(image: Maps, sigma: float) -> Maps:
     """The image through a Gaussian of this width along Y and X, px."""
-    return ndimage.gaussian_filter(image, (0,) * (image.ndim - 2) + (sigma, sigma), mode="nearest")
+    smooth: Maps = ndimage.gaussian_filter(image, (0,) * (image.ndim - 2) + (sigma, sigma), mode="nearest")
+    return smooth
 
 
 def moved(image: Maps, shift: tuple[int, int]) -> Maps:
@@ -59,9 +58,7 @@ def erased(image: Maps) -> Maps:
     return np.broadcast_to(flat[:, order[len(order) // 20]].reshape(-1, *(1,) * (image.ndim - 1)), image.shape)
 
 
-def plant(
-    kind: str, image: Maps, others: Sequence[Maps], random: np.random.Generator, field: int
-) -> Maps:
+def plant(kind: str, image: Maps, others: Sequence[Maps], random: np.random.Generator, field: int) -> Maps:
     """`image` with damage of this kind, drawn at random; `others` are images of other sources, of the same shape.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The second discriminator: does an image belong to its source, and how wrong is it likely to be?"""
+"""The second discriminator: whether an image belongs to its source, and how wrong it is likely to be."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +48,12 @@ class MatchJudge:
     def content(self) -> dict[str, Any]:
         """Everything but the tensors, as JSON."""
         known = self.calibration
-        return {"unit": self.unit, "calibrated": known is not None, "within_one": bool(known and known.within_one)}
+        return {
+            "unit": self.unit,
+            "conditional": self.network.conditional,
+            "calibrated": known is not None,
+            "within_one": bool(known and known.within_one),
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights, and the calibration."""
@@ -77,18 +82,24 @@ class MatchJudge:
             if content["calibrated"]:
                 real, counts = (tensors[f"calibration.{name}"].numpy() for name in ("real", "counts"))
                 scale, factor = tensors["calibration.factors"].tolist()
-                calibration = Calibration(tuple(np.split(real, counts.cumsum()[:-1])), scale, factor, content["within_one"])
+                calibration = Calibration(
+                    tuple(np.split(real, counts.cumsum()[:-1])), scale, factor, content["within_one"]
+                )
             return cls(network.eval(), float(content["unit"]), calibration)
         except KeyError as error:
             raise ValueError(f"A model that judges the match must hold {error.args[0]}; this one does not.") from error
 
 
 def match_network(
-    like: DiscriminatorConfig, source_encoding: Encoding, target_encoding: Encoding, spatial_dims: int
+    like: DiscriminatorConfig,
+    source_encoding: Encoding,
+    target_encoding: Encoding,
+    spatial_dims: int,
+    conditional: bool = True,
 ) -> PatchGAN:
-    """A new network to judge the match, with the field of the discriminator `like`; no norm, so that scores are local."""
+    """A new network to judge the match, with the field of the discriminator `like`; without norm, scores are local."""
     config = like.model_copy(
-        update={"base_channels": min(WIDEST, like.base_channels), "norm": "none", "conditional": True}
+        update={"base_channels": min(WIDEST, like.base_channels), "norm": "none", "conditional": conditional}
     )
     return PatchGAN(source_encoding.n_maps, target_encoding.n_maps, config, spatial_dims, outputs=2)
 
@@ -102,10 +113,10 @@ def pixel_errors(
     differs; of instances whether one has an object and the other has none.
     """
     if target_encoding.kind == "instances":
-        return ((image[0] > 0) != (target[0] > 0)).astype(np.float32)
+        return np.asarray((image[0] > 0) != (target[0] > 0), np.float32)
     decoded = [target_encoding.decode(maps).astype(np.float32) for maps in (image, target)]
     if target_encoding.kind == "classes":
-        return (decoded[0][0] != decoded[1][0]).astype(np.float32)
+        return np.asarray(decoded[0][0] != decoded[1][0], np.float32)
     difference: NDArray[np.float32] = np.abs(decoded[0] - decoded[1]).mean(axis=0)
     return difference
 

@@ -80,7 +80,7 @@ class TrainedModel:
         ValueError
             If this machine has no such device.
         """
-        for network in (self.generator, self.discriminator, self.match and self.match.network):
+        for network in (self.generator, self.discriminator, self.match.network if self.match else None):
             if network is not None:
                 network.to(pick_device(device))
         return self
@@ -506,7 +506,8 @@ def restore_model(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> 
             network.eval()
     match = None
     if "trust" in content:
-        judge = match_network(config.discriminator, source_encoding, target_encoding, spatial_dims)
+        like = config.discriminator, source_encoding, target_encoding, spatial_dims
+        judge = match_network(*like, bool(content["trust"].get("conditional", True)))
         with _fitting("discriminator that judges the match"):
             match = MatchJudge.restored(judge, under("trust.", tensors), content["trust"])
     encodings = source_encoding, target_encoding, source_view
@@ -520,6 +521,4 @@ def _fitting(network: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ValueError(
-            f"The weights of a model must fit its config; those of the {network} do not."
-        ) from error
+        raise ValueError(f"The weights of a model must fit its config; those of the {network} do not.") from error

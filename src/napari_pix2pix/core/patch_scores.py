@@ -89,7 +89,7 @@ def valid_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> 
 
 def field_means(values: NDArray[Any], fields: tuple[ReceptiveField, ...]) -> NDArray[np.float32]:
     """The mean of `values` (…, [Z,] Y, X) over the part of each score's field that lies inside, (…, [z,] y, x)."""
-    means = values.astype(np.float64)
+    means: NDArray[np.float64] = values.astype(np.float64)
     first = means.ndim - len(fields)
     for axis, field in enumerate(fields, first):
         n = means.shape[axis]
@@ -98,7 +98,7 @@ def field_means(values: NDArray[Any], fields: tuple[ReceptiveField, ...]) -> NDA
         sums = np.concatenate([np.zeros_like(means.take([0], axis)), means.cumsum(axis)], axis)
         counts = (ends[1] - ends[0]).reshape(-1, *(1,) * (means.ndim - axis - 1))
         means = (sums.take(ends[1], axis) - sums.take(ends[0], axis)) / counts
-    return means.astype(np.float32)
+    return np.asarray(means, np.float32)
 
 
 def score_frame(

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from napari_pix2pix.core.damage import TAUGHT, change, plant
 from napari_pix2pix.core.match import HIGHEST, MatchJudge, as_scored, match_network, pixel_errors
 from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.model import ONE_PIECE, TrainedModel
-from napari_pix2pix.core.networks.receptive_field import ReceptiveField
+from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.pairs import PairedFrames, Region
 from napari_pix2pix.core.patch_scores import field_means, frame_outputs, valid_scores
 from napari_pix2pix.core.patches import PairedPatches
@@ -75,6 +76,7 @@ def fit_trust(
     *,
     split: Split | None = None,
     steps: int | None = None,
+    conditional: bool = True,
 ) -> Generator[TrustReport, None, None]:
     """Teach a second discriminator to judge the match of image and source; yields a report after each step.
 
@@ -95,6 +97,8 @@ def fit_trust(
         calibrated it calibrates again; of what it has not seen, whole groups calibrate, a third of them.
     steps
         None: the `trust_steps` of the model's config, or if these are 0, those of the default.
+    conditional
+        Whether it sees the source beside the image; False only to learn what can be told without.
 
     Raises
     ------
@@ -107,7 +111,7 @@ def fit_trust(
     """
     steps = steps or model.config.trust_steps or Config().trust_steps
     split = divided(model, pairs) if split is None else split
-    teacher = _Teacher.prepare(model, pairs, split.train)
+    teacher = _Teacher.prepare(model, pairs, split.train, conditional)
     return _taught(model, pairs, split, teacher, steps)
 
 
@@ -121,7 +125,7 @@ def _taught(
             group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
         losses = teacher.losses(step)
         optimizer.zero_grad(set_to_none=True)
-        (losses["match"] + losses["error"]).backward()
+        (losses["match"] + losses["error"]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         elapsed = time.monotonic() - started
         told = {name: float(loss.detach()) for name, loss in losses.items()}
@@ -170,20 +174,21 @@ def _reach(model: TrainedModel) -> int:
 
 @dataclass
 class _Teacher:
-    """The images that teach, and what they teach."""
+    """The images that teach, and what they teach: sources in network values, targets and predictions as a user's."""
 
     model: TrainedModel
-    network: torch.nn.Module
-    fields: tuple[ReceptiveField, ...]
+    network: PatchGAN
     sources: NDArray[np.float32]
-    targets: NDArray[np.float32]
-    predictions: NDArray[np.float32]
+    targets: NDArray[Any]
+    predictions: NDArray[Any]
     known: NDArray[np.float32]
     side: int
     unit: float
 
     @classmethod
-    def prepare(cls, model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]) -> "_Teacher":
+    def prepare(
+        cls, model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], conditional: bool
+    ) -> "_Teacher":
         """Draw windows of the regions and predict them."""
         if not regions:
             raise ValueError("Pairs must be left to teach with; all of them calibrate. Give more pairs.")
@@ -192,23 +197,31 @@ class _Teacher:
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
         drawn = patches.batch(0, TEACHING, range(WINDOWS))
-        sources, targets = drawn.source.numpy(), drawn.target.numpy()
-        predictions = np.stack([as_scored(model.generate(source), encoding) for source in sources])
-        known = np.ones_like(targets[:, 0]) if drawn.known is None else drawn.known[:, 0].numpy()
-        errors = np.stack([pixel_errors(*both, encoding) for both in zip(predictions, targets, strict=True)])
+        sources, maps = drawn.source.numpy(), drawn.target.numpy()
+        predictions = np.stack([encoding.decode(model.generate(source)) for source in sources])
+        targets = np.stack([encoding.decode(target) for target in maps])
+        known = np.ones_like(maps[:, 0]) if drawn.known is None else drawn.known[:, 0].numpy()
+        errors = np.stack(
+            [
+                pixel_errors(*(encoding.encode(image) for image in pair), encoding)
+                for pair in zip(predictions, targets, strict=True)
+            ]
+        )
         unit = float((errors * known).sum() / max(1.0, float(known.sum()))) or 1.0
         side = min(config.patch_size, round_up(SIDE, config.generator.grid))
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(np.random.SeedSequence([config.seed, TEACHING]).generate_state(1, np.uint64)[0]))
-            network = match_network(config.discriminator, model.source_encoding, encoding, drawn.source.ndim - 2)
-        return cls(
-            model, network.to(model.device), network.fields, sources, targets, predictions, known, side, unit
-        )
+            encodings = model.source_encoding, encoding
+            network = match_network(config.discriminator, *encodings, drawn.source.ndim - 2, conditional)
+        windows = sources, targets, predictions, known
+        return cls(model, network.to(model.device), *windows, side, unit)
 
     def losses(self, step: int) -> dict[str, torch.Tensor]:
         """Of the match and of the expected error, on the images of this step."""
-        sides = [torch.from_numpy(np.stack(side)) for side in zip(*(self.image(step, k) for k in range(BATCH)))]
+        sides = [
+            torch.from_numpy(np.stack(side)) for side in zip(*(self.image(step, k) for k in range(BATCH)), strict=True)
+        ]
         source, image, match, error, judged, own = (side.to(self.model.device) for side in sides)
         found = self.network(source, image)
         losses = {
@@ -221,7 +234,7 @@ class _Teacher:
     def image(self, step: int, k: int) -> tuple[NDArray[np.float32], ...]:
         """Image k of this step, from (seed, step, k) alone.
 
-        Its source and the image (C, [Z,] Y, X); and for each field ([z,] y, x): by how little it was changed, in [0, 1];
+        Its source and the image (C, [Z,] Y, X); and for each field ([z,] y, x): how much it is to match, in [0, 1];
         how wrong the prediction is, in `unit`s; whether it is known; whether it is known and the model's own.
         """
         random = np.random.default_rng([self.model.config.seed, TEACHING, step, k])
@@ -229,34 +242,34 @@ class _Teacher:
         i, *others = random.choice(number, size=min(4, number), replace=False)
         images = self.predictions if (predicted := random.random() < 0.6) else self.targets
         corner = [int(random.integers(n - self.side + 1)) for n in images.shape[-2:]]
-        window = (..., *(slice(start, start + self.side) for start in corner))
+        y, x = (slice(start, start + self.side) for start in corner)
         turns = int(random.integers(4)) if self.model.config.rotate else 0
         mirrored = self.model.config.flip and random.random() < 0.5
 
-        def turned(values: NDArray[np.float32]) -> NDArray[np.float32]:
-            cut = np.rot90(values[window], turns, axes=(-2, -1))
+        def turned(values: NDArray[Any]) -> NDArray[Any]:
+            cut = np.rot90(values[..., y, x], turns, axes=(-2, -1))
             return np.ascontiguousarray(np.flip(cut, -1) if mirrored else cut)
 
-        source, target, clean, known = (
-            turned(values[i]) for values in (self.sources, self.targets, images, self.known)
-        )
+        source, known = turned(self.sources[i]), turned(self.known[i])
+        target, clean = (encoding.encode(turned(values[i])) for values in (self.targets, images))
         image = clean
         if random.random() >= CLEAN:
-            donors = [turned(images[j]) for j in others or [i]]
+            donors = [encoding.encode(turned(images[j])) for j in others or [i]]
             for _ in range(2 if random.random() < TWICE else 1):
                 kind = TAUGHT[int(random.integers(len(TAUGHT)))]
-                image = plant(kind, image, donors, random, self.fields[-1].size)
+                image = plant(kind, image, donors, random, self.network.fields[-1].size)
             image = as_scored(image, encoding)
-        changed, judged = (field_means(values, self.fields) for values in (change(image, clean), known))
+        changed, judged = (field_means(values, self.network.fields) for values in (change(image, clean), known))
         whole = (judged > 0.999).astype(np.float32)
-        error = field_means(pixel_errors(clean, target, encoding), self.fields) / self.unit
+        error = field_means(pixel_errors(clean, target, encoding), self.network.fields) / self.unit
         own = whole * (changed == 0) * predicted
         return source, image, matching(changed), error.astype(np.float32), whole, own.astype(np.float32)
 
 
 def matching(changed: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much a field is to match, 1 to 0, of which this share of the range was changed."""
-    return np.exp(-changed / np.float32(TOLERANCE))
+    match: NDArray[np.float32] = np.exp(-changed / np.float32(TOLERANCE))
+    return match
 
 
 def calibrated(
@@ -288,6 +301,6 @@ def calibrated(
         found.setdefault(name, []).append((real[0][inside], expected[inside], error[inside]))
     if not found:
         return None
-    sides = zip(*([np.concatenate(side) for side in zip(*own, strict=True)] for own in found.values()), strict=True)
-    real, expected, errors = (list(side) for side in sides)
+    groups = [[np.concatenate(side) for side in zip(*own, strict=True)] for own in found.values()]
+    real, expected, errors = ([own[i] for own in groups] for i in range(3))
     return Calibration.of(real, expected, errors, within_one)

@@ -1,5 +1,6 @@
 """A model applied to files: predictions and patch scores as TIFF, with pixel size and where they came from."""
 
+import csv
 import json
 import math
 import warnings
@@ -12,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix import __version__
+from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.patch_scores import PatchScores
 from napari_pix2pix.core.prediction import cheaper
 from napari_pix2pix.core.tiles import TilePlan
 from napari_pix2pix.files.folders import open_joined
@@ -184,7 +187,31 @@ def maps_path(out: Path) -> Path:
 
 def spread_path(out: Path) -> Path:
     """Where the spread over the draws of the prediction `out` goes: a file of the same kind."""
-    return out.with_name(f"{stem(out)}.spread{'.zarr' if out.name.lower().endswith(ZARR) else '.tif'}")
+    return out.with_name(f"{stem(out)}.spread{_suffix(out)}")
+
+
+def _suffix(out: Path) -> str:
+    return ".zarr" if out.name.lower().endswith(ZARR) else ".tif"
+
+
+SCORED = ("valid", "expected_error", "rank", "error_bound")
+"""What goes beside patch scores, each to a file of its own where there is some."""
+
+
+def beside_scores(what: str) -> Callable[[Path], Path]:
+    """Names the file beside patch scores for this part of `SCORED`, or for their ``table``."""
+    return lambda out: out.with_name(f"{stem(out)}.{what}{'.csv' if what == 'table' else _suffix(out)}")
+
+
+def parts_of_scores(model: TrainedModel, kind: str | None, table: bool) -> list[str]:
+    """What `score_file` writes beside the scores."""
+    parts = ["valid"]
+    if model.match is not None and kind != "plain":
+        known = model.match.calibration
+        parts.append("expected_error")
+        parts += ["rank"] if known else []
+        parts += ["error_bound"] if known and known.promises else []
+    return parts + (["table"] if table else [])
 
 
 def score_file(
@@ -199,11 +226,18 @@ def score_file(
     more: Sequence[Path] = (),
     wanted: tuple[str, ...] = (),
     halves: tuple[str | None, str | None] = (None, None),
+    kind: Literal["match", "plain"] | None = None,
+    table: bool = False,
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
 
-    At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any.
+    Beside them, as `beside_scores` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
+    where the model was taught to judge the match, ``expected_error``, ``rank`` and ``error_bound``, as in
+    `PatchScores`; and a ``table`` of all scores (CSV), if asked for.
+
+    At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any,
+    and the mean expected error.
     `more`, `wanted` and `model_sha256` as in `predict_file`; `halves` of source and image to take.
     """
     given = open_joined(source, more, source_axes, halves[0])
@@ -211,31 +245,56 @@ def score_file(
     judged = open_stack(image, image_axes, halves[1])
     channels = _channels(model, given, wanted)
     axes = given.axes, judged.axes
-    scored = model.score(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
+    scored = model.score(given.array, judged.array, axes, channels=channels, tile_size=tile_size, kind=kind)
     plan = AxesPlan(scored.axes, scored.scores.shape)
     field = scored.receptive_field
-    geometry = {
+    geometry: dict[str, Any] = {
         "kind": scored.kind,
         "scale": scored.scale,
         "translate": scored.translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
     }
     sizes = {axis: size * (field.stride if axis in "YX" else 1) for axis, size in given.pixel_size_um.items()}
-    write_stack(
-        out,
-        plan,
-        scored.scores.dtype,
-        (plan.take(scored.scores, frame) for frame in range(standard(plan).n_frames)),
-        pixel_size_um=sizes,
-        channel_names=(f"patch score ({scored.kind})",),
-        description=json.dumps(
-            _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry),
-            sort_keys=True,
-        ),
-    )
+    geometry |= {"promise": scored.promise} if scored.promise else {}
+    origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
+    written = {out: (scored.scores, f"patch score ({scored.kind})")}
+    for part in parts_of_scores(model, kind, table=False):
+        values = getattr(scored, part)
+        values = values.astype(np.uint8) if part == "valid" else values
+        written[beside_scores(part)(out)] = values, part.replace("_", " ")
+    for path, (values, called) in written.items():
+        write_stack(
+            path,
+            plan,
+            values.dtype,
+            (plan.take(values, frame) for frame in range(standard(plan).n_frames)),
+            pixel_size_um=sizes,
+            channel_names=(called,),
+            description=json.dumps(origin, sort_keys=True),
+        )
+    if table:
+        _write_table(beside_scores("table")(out), scored)
     yield {"event": "placed", "path": str(out), **geometry}
-    inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
-    yield {"event": "row", "row": {"mean": float(inside.mean()), "lowest": float(inside.min())}}
+    inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
+    row = {"mean": float(scored.scores[inside].mean()), "lowest": float(scored.scores[inside].min())}
+    if scored.expected_error is not None:
+        row["expected_error"] = float(scored.expected_error[inside].mean())
+    yield {"event": "row", "row": row}
+
+
+def _write_table(path: Path, scored: PatchScores) -> None:
+    """A row for each score: the frame, its position in pixels, and what is known of it."""
+    columns = {"score": scored.scores} | {name: getattr(scored, name) for name in SCORED}
+    known = {name: values for name, values in columns.items() if values is not None}
+    placed = dict(zip(scored.axes[::-1], zip(scored.scale[::-1], scored.translate[::-1], strict=True), strict=False))
+    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(axis.lower() for axis in scored.axes), *known])
+        for place in np.ndindex(scored.scores.shape):
+            ends = [placed.get(axis, (1.0, 0.0)) for axis in scored.axes]
+            at = [start + step * i for i, (step, start) in zip(place, ends, strict=True)]
+            values = [int(v[place]) if name == "valid" else float(v[place]) for name, v in known.items()]
+            writer.writerow([*(f"{position:g}" for position in at), *(f"{v:.6g}" for v in values)])
 
 
 def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
