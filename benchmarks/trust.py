@@ -8,8 +8,8 @@
 (softness 0) and feathered, for four judges: the match score, the same taught without the source (it sees
 seams only), the plain discriminator of the training, and that of an unconditional training. ``put back`` is the
 control: the same content cut out and put back must not be found (0.5). ``shuffled``: an untouched prediction beside
-another image's source. ``mirrored`` and ``swollen`` are kinds that nobody was taught. Predictions, damage and donors are
-of held-out images. Counted are fields of which half or more lies in the damage, and which it changed at all (2 % of the
+another image's source. ``mirrored`` and ``swollen`` are kinds that nobody was taught. Predictions and donors are of
+held-out images. Counted are fields of which half or more lies in the damage, and which it changed at all (2 % of the
 range); of the control, all.
 
 `errors`: of the expected error, the match score and what needs no network (edges of the prediction, gradient of the

@@ -83,10 +83,13 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
         lines.append((called[i] if len(report["objects"]) > 1 else "objects", _objects(objects)))
     if stain := report.get("stain"):
         lines.append((f"{stain['name']} stain", _figures(stain["metrics"])))
+    if (trust := report.get("trust")) and trust["fields"]:
+        lines += _trust(trust)
     intervals, mark = report["intervals"], "  SEEN" if report.get("seen") else ""
     each = f"95 % over {intervals['n']} {intervals['over']}" if intervals["n"] > 1 else "none for a single one"
     first = ("on", f"{report['n']} frames, {report['kind_of_pairs']} pairs; intervals: {each}")
     text = [table([first, *((label, line + mark) for label, line in lines)]), *report["remarks"]]
+    text += trust["remarks"] if trust else []
     needless = [name for name in report["baselines"] if name in NO_NETWORK]
     if needless:
         fitted = " and are fitted on these very pairs, which favours them" if {*needless} & FITTED else ""
@@ -133,6 +136,23 @@ def _errors(errors: dict[str, Any], called: Sequence[str]) -> list[tuple[str, st
         dense = "" if told["per_mm2"] is None else f", {told['per_mm2']:.3g} per mm²"
         share = "" if told["share"] is None else f" ({told['share']:.1%})"
         lines.append((kind, f"{told['objects']} of {told['of']} objects{share}{dense}"))
+    return lines
+
+
+def _trust(trust: dict[str, Any]) -> list[tuple[str, str]]:
+    """Whether the expected error can be trusted, and what needs no network beside it."""
+    lines = []
+    for label, monitor in (("expected error", "expected_error"), ("match score", "match"), ("edges alone", "edges")):
+        found = {name: figure["pooled"] for name, figure in trust["monitors"][monitor].items()}
+        said = {
+            "Spearman with the true error": found["spearman"],
+            "beyond edges": found["beyond_edges"],
+            "gap closed": found["gap_closed"],
+            "AUROC of the worst 10 %": found["auroc_worst"],
+        }
+        lines.append((label, ", ".join(f"{name} {value:.2f}" for name, value in said.items() if value is not None)))
+    if trust["bound"] is not None:
+        lines.append(("error bound", f"holds for {_figure(trust['bound'])} of the fields of an image (promised: 0.9)"))
     return lines
 
 

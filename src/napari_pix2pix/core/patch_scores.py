@@ -98,7 +98,7 @@ def field_means(values: NDArray[Any], fields: tuple[ReceptiveField, ...]) -> NDA
         sums = np.concatenate([np.zeros_like(means.take([0], axis)), means.cumsum(axis)], axis)
         counts = (ends[1] - ends[0]).reshape(-1, *(1,) * (means.ndim - axis - 1))
         means = (sums.take(ends[1], axis) - sums.take(ends[0], axis)) / counts
-    return np.asarray(means, np.float32)
+    return means.astype(np.float32)
 
 
 def score_frame(
@@ -109,7 +109,8 @@ def score_frame(
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
     """Scores ([z,] y, x), the first output of `frame_outputs`."""
-    return frame_outputs(discriminator, source, image, device, tile_size)[0]
+    scores: NDArray[np.float32] = frame_outputs(discriminator, source, image, device, tile_size)[0]
+    return scores
 
 
 def frame_outputs(

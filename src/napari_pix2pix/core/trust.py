@@ -203,8 +203,8 @@ class _Teacher:
         known = np.ones_like(maps[:, 0]) if drawn.known is None else drawn.known[:, 0].numpy()
         errors = np.stack(
             [
-                pixel_errors(*(encoding.encode(image) for image in pair), encoding)
-                for pair in zip(predictions, targets, strict=True)
+                pixel_errors(encoding.encode(prediction), encoding.encode(target), encoding)
+                for prediction, target in zip(predictions, targets, strict=True)
             ]
         )
         unit = float((errors * known).sum() / max(1.0, float(known.sum()))) or 1.0
@@ -302,5 +302,5 @@ def calibrated(
     if not found:
         return None
     groups = [[np.concatenate(side) for side in zip(*own, strict=True)] for own in found.values()]
-    real, expected, errors = ([own[i] for own in groups] for i in range(3))
-    return Calibration.of(real, expected, errors, within_one)
+    scores, expectations, truths = ([own[i] for own in groups] for i in range(3))
+    return Calibration.of(scores, expectations, truths, within_one)
