@@ -32,7 +32,7 @@ class Monitoring:
         self.frames: list[Fields] = []
 
     def add(self, prediction: NDArray[Any], frame: Frame) -> None:
-        """Hold the fields of this prediction (C, [Z,] Y, X) against the truth; those wholly inside, if there are any."""
+        """Hold the fields of this prediction (C, [Z,] Y, X) that lie wholly inside against the truth."""
         encoding, network = self.model.target_encoding, self.judge.network
         inside = valid_scores(network.fields, frame.known.shape)
         if inside.any():
@@ -104,9 +104,9 @@ _NO_FIELDS = "No field lies wholly inside an image and what is known of it: noth
 def _figures(name: str, fields: Fields) -> dict[str, float]:
     """How well this monitor tells the error of these fields.
 
-    ``spearman`` correlation; ``spearman_foreground``, of the fields with more foreground, or brighter targets, than half;
-    ``beyond_edges``, partial, given the edges of the prediction and the gradient of the source; ``gap_closed`` of the
-    risk-coverage curve between random and best; ``auroc_worst`` for the worst tenth.
+    ``spearman`` correlation; ``spearman_foreground``, of the half of the fields with the more foreground, or brighter
+    targets; ``beyond_edges``, partial, given the edges of the prediction and the gradient of the source;
+    ``gap_closed`` of the risk-coverage curve between random and best; ``auroc_worst`` for the worst tenth.
     """
     monitor, error = fields[name], fields["error"]
     bright = fields["foreground"] >= np.median(fields["foreground"])

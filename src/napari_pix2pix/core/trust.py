@@ -110,7 +110,14 @@ def fit_trust(
     Mismatched pairs as negatives: Reed et al., "Generative Adversarial Text to Image Synthesis", ICML 2016.
     """
     steps = steps or model.config.trust_steps or Config().trust_steps
-    split = divided(model, pairs) if split is None else split
+    if split is None:
+        split = divided(model, pairs)
+        if not split.calibration:
+            warnings.warn(
+                "No pairs to calibrate on: scores have no ranks, expected errors no bound. Give pairs that neither "
+                "trained nor chose the model.",
+                stacklevel=2,
+            )
     teacher = _Teacher.prepare(model, pairs, split.train, conditional)
     return _taught(model, pairs, split, teacher, steps)
 
@@ -132,12 +139,6 @@ def _taught(
         yield TrustReport(step + 1, steps, told, elapsed, elapsed / (step + 1) * (steps - step - 1))
     judge = MatchJudge(network.eval(), teacher.unit)
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
-    if judge.calibration is None:
-        warnings.warn(
-            "No pairs to calibrate on: scores have no ranks, expected errors no bound. Give pairs that neither trained "
-            "nor chose the model.",
-            stacklevel=2,
-        )
     groups = judge.calibration.groups if judge.calibration else 0
     said = {"steps": steps, "taught": len(split.train), "calibrated": len(split.calibration), "groups": groups}
     seen = [row for row in split.rows(pairs) if row not in model.provenance.get("regions", ())]
