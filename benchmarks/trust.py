@@ -172,7 +172,7 @@ def damage_rows(judges: dict[str, Any], pairs: Pairs, settings: argparse.Namespa
             values = {name: auroc(*(np.concatenate(some) for some in sides)) for name, sides in found.items()}
             fields_hit = sum(len(some) for some in next(iter(found.values()))[0])
             yield {"damage": kind, "softness": softness, "fields": fields_hit} | {
-                n: round(v, 3) for n, v in values.items()
+                n: round(v, 3) if np.isfinite(v) else None for n, v in values.items()
             }
 
 
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--trust-steps", type=int, default=600)
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--no-blind", action="store_true", help="leave out the source-blind twin")
+    parser.add_argument("--no-controls", action="store_true", help="neither the twin nor the unconditional training")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     for name in settings.sets:
@@ -233,12 +233,12 @@ def main() -> None:
         print(json.dumps({"set": name, "trust_steps": settings.trust_steps, "seconds": round(seconds)}), flush=True)
 
         judges = {"match": scores_of(first.match.network)}
-        if not settings.no_blind:
+        if not settings.no_controls:
             twin, _ = taught(model, train, axes, settings.trust_steps, blind=True)
             judges["source-blind"] = scores_of(twin.match.network)
         if model.discriminator is not None:
             judges["plain"] = scores_of(model.discriminator)
-        if settings.model is None:
+        if settings.model is None and not settings.no_controls:
             other = trained(train, axes, settings, discriminator={"conditional": False})
             judges["unconditional"] = scores_of(other.discriminator)
         for row in chain(error_rows(first, test, settings), damage_rows(judges, test, settings)):

@@ -53,6 +53,8 @@ def model_text(model: "TrainedModel") -> str:
         "split": ", ".join(f"{split[kind]} {kind}" for kind in KINDS_OF_PAIRS if kind in split) or "not known",
         "pixel size, µm": ", ".join(f"{axis} {sizes[axis]:.4g}" for axis in "ZYX" if axis in sizes) or "not known",
     }
+    if trust := told.get("trust"):
+        lines["match"] = f"judged after {trust['steps']} steps, calibrated on {trust['groups']} groups"
     for kind, figures in told.get("figures", {}).items():
         lines[f"on {kind} pairs"] = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"

@@ -512,6 +512,10 @@ def fit_trust(
     *,
     out: Annotated[Path, Parameter(help="The new model: the same, taught to judge the match. A .safetensors file.")],
     steps: Annotated[int | None, Parameter(help="Default: the model's --trust-steps.")] = None,
+    empty_frames: Annotated[
+        EmptyFrames | None,
+        Parameter(help="Frames without any label: empty or unlabelled; default: as in the training."),
+    ] = None,
     pairs: Pairs = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -529,7 +533,6 @@ def fit_trust(
         raise ValueError(f"steps must be at least 1; got {steps}. Leave it out for the model's.")
 
     from napari_pix2pix import core
-    from napari_pix2pix.core.evaluation import require_suited
     from napari_pix2pix.files.pairing import open_stacks
 
     said, loaded = pairs or PairSettings(), _load(model, device)
@@ -537,11 +540,8 @@ def fit_trust(
         said = said.model_copy(update={"z": loaded.source_view.pairs_z})
     stacks = open_stacks(source, target, said).without_bad()
     yield from told(stacks)
-    frames = stacks.frames()
-    require_suited(loaded, frames)
-    frames.require_finite()
     taught = loaded
-    with closing(core.fit_trust(loaded, frames, steps=steps)) as reports:
+    with closing(core.fit_trust(loaded, stacks.frames(), steps=steps, empty_frames=empty_frames)) as reports:
         for report in reports:
             if report.model is not None:
                 taught = report.model

@@ -198,6 +198,29 @@ def test_errors_are_in_the_units_of_the_target() -> None:
         np.testing.assert_allclose(found, true, atol=1e-3)
 
 
+def test_volumes(tmp_path) -> None:
+    """In three dimensions: taught, scored, and a field of the first output is a field of the second."""
+    source, target = (np.stack(side) for side in zip(*STACKS, strict=True))
+    pairs = core.PairedFrames([source, source[::-1]], [target, target[::-1]], "ZYX", z="volume")
+    config = small_config(trust_steps=2, steps=2, patch_depth=3, validation_share=0)
+    *_, last = core.train(pairs, config, out=tmp_path, device="cpu")
+    found = last.model.score(source, target, "ZYX")
+    assert found.kind == "match"
+    assert found.scores.shape == found.expected_error.shape == found.rank.shape == (6, 46, 62)
+
+
+def test_pairs_that_do_not_suit_are_refused(model) -> None:
+    """Other channels, NaN, frames without labels that nobody explained: a sentence each, before any work."""
+    sources, targets = ([image.copy() for image in side] for side in zip(*STACKS, strict=True))
+    for pairs, sentence in (
+        (core.PairedFrames([np.stack([s, s]) for s in sources], targets, ("CYX", "YX")), "must have"),
+        (core.PairedFrames([np.where(s > 0, np.nan, s) for s in sources], targets, "YX"), "must be finite"),
+        (core.PairedFrames(sources, [0 * targets[0], *targets[1:]], "YX"), "without any label must be said"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            fit_trust(model, pairs)
+
+
 def test_a_model_from_before_has_no_judge(model, tmp_path) -> None:
     """A file without a word of trust, with a config without `trust_steps`, loads and gives plain scores."""
     path = tmp_path / "old.safetensors"

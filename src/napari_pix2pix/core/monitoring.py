@@ -12,7 +12,7 @@ from napari_pix2pix.core.metrics.frames import Frame
 from napari_pix2pix.core.metrics.intervals import Figure, finite, interval
 from napari_pix2pix.core.metrics.monitors import auroc, gap_closed, risk_curve, spearman, worst
 from napari_pix2pix.core.model import ONE_PIECE, TrainedModel
-from napari_pix2pix.core.patch_scores import field_means, frame_outputs, valid_scores
+from napari_pix2pix.core.patch_scores import field_means, frame_outputs, whole_scores
 
 Fields = dict[str, NDArray[np.float32]]
 """What is known of the fields of one frame, (n,) each."""
@@ -34,9 +34,9 @@ class Monitoring:
     def add(self, prediction: NDArray[Any], frame: Frame) -> None:
         """Hold the fields of this prediction (C, [Z,] Y, X) that lie wholly inside against the truth."""
         encoding, network = self.model.target_encoding, self.judge.network
-        inside = valid_scores(network.fields, frame.known.shape)
+        inside = whole_scores(network.fields, frame.known.shape)
         if inside.any():
-            inside &= field_means(frame.known, network.fields) > 0.999
+            inside = inside & (field_means(frame.known, network.fields) > 0.999)
         if not inside.any() or not np.isfinite(frame.source).all():
             self.frames.append({})
             return

@@ -87,6 +87,14 @@ def valid_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> 
     return valid
 
 
+def whole_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """`valid_scores`; of a volume with fewer planes than a field those that see no padding along Y and X."""
+    valid = valid_scores(fields, shape)
+    if valid.any() or len(shape) == 2:
+        return valid
+    return np.broadcast_to(valid_scores(fields[1:], shape[1:]), valid.shape)
+
+
 def field_means(values: NDArray[Any], fields: tuple[ReceptiveField, ...]) -> NDArray[np.float32]:
     """The mean of `values` (…, [Z,] Y, X) over the part of each score's field that lies inside, (…, [z,] y, x)."""
     means: NDArray[np.float64] = values.astype(np.float64)

@@ -14,14 +14,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits, poisson_nll_lo
 from torch.optim import Adam
 
 from napari_pix2pix.core.calibration import Calibration
-from napari_pix2pix.core.config import Config
+from napari_pix2pix.core.config import Config, EmptyFrames
 from napari_pix2pix.core.damage import TAUGHT, change, plant
+from napari_pix2pix.core.evaluation import require_suited
 from napari_pix2pix.core.match import HIGHEST, MatchJudge, as_scored, match_network, pixel_errors
 from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.model import ONE_PIECE, TrainedModel
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.pairs import PairedFrames, Region
-from napari_pix2pix.core.patch_scores import field_means, frame_outputs, valid_scores
+from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
+from napari_pix2pix.core.patch_scores import field_means, frame_outputs, whole_scores
 from napari_pix2pix.core.patches import PairedPatches
 from napari_pix2pix.core.split import Split, seen_frames, split_pairs, windows_of
 from napari_pix2pix.core.tiles import round_up
@@ -76,6 +77,7 @@ def fit_trust(
     *,
     split: Split | None = None,
     steps: int | None = None,
+    empty_frames: EmptyFrames | None = None,
     conditional: bool = True,
 ) -> Generator[TrustReport, None, None]:
     """Teach a second discriminator to judge the match of image and source; yields a report after each step.
@@ -97,6 +99,8 @@ def fit_trust(
         calibrated it calibrates again; of what it has not seen, whole groups calibrate, a third of them.
     steps
         None: the `trust_steps` of the model's config, or if these are 0, those of the default.
+    empty_frames
+        What frames without any label in a label target mean, as in `Config`; None: what they meant in the training.
     conditional
         Whether it sees the source beside the image; False only to learn what can be told without.
 
@@ -111,6 +115,7 @@ def fit_trust(
     """
     steps = steps or model.config.trust_steps or Config().trust_steps
     if split is None:
+        pairs = _suited(model, pairs, empty_frames or model.config.empty_frames)
         split = divided(model, pairs)
         if not split.calibration:
             warnings.warn(
@@ -147,6 +152,19 @@ def _taught(
     yield TrustReport(
         steps, steps, elapsed_s=time.monotonic() - started, model=replace(model, match=judge, provenance=provenance)
     )
+
+
+def _suited(model: TrainedModel, pairs: PairedFrames, empty_frames: EmptyFrames) -> PairedFrames:
+    """The pairs, checked; a training has done so before."""
+    require_suited(model, pairs)
+    expected, found = model.source_encoding.n_channels, pairs.source_plans[0].n_channels
+    if found != expected:
+        raise ValueError(
+            f"Sources to teach with must have the channels of the model, {expected}; got {found}. Choose them with "
+            "--source-channels."
+        )
+    pairs.require_finite()
+    return settle_empty_frames(pairs, empty_frames, model.target_encoding.kind)
 
 
 def divided(model: TrainedModel, pairs: PairedFrames) -> Split:
@@ -290,7 +308,7 @@ def calibrated(
         source = model.source_encoding.encode(pairs.source(region.frame, region.window))
         target = encoding.encode(pairs.target(region.frame, region.window))
         known = field_means(pairs.known(region.frame, region.window), fields)
-        inside = valid_scores(fields, region.shape) & (known > 0.999)
+        inside = whole_scores(fields, region.shape) & (known > 0.999)
         if not inside.any():
             continue
         prediction = as_scored(model.generate(source), encoding)
