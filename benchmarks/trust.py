@@ -1,7 +1,7 @@
 """Can patch scores be trusted? Planted damage on held-out predictions, and natural errors: a JSON line per finding.
 
     python benchmarks/trust.py [--data ../shared/data] [--sets facade_windows isbi2012 dsb2018]
-                               [--train-steps 1600] [--trust-steps 600] [--images 12] [--seed 0]
+                               [--train-steps 1600] [--trust-steps 1200] [--images 12] [--seed 0]
                                [--model RUN/model.safetensors]
 
 `damage`: AUROC of a low score for finding fields that were damaged, among fields that were not, by kind of damage, hard
@@ -218,7 +218,7 @@ def main() -> None:
     sets = ["facade_windows", "isbi2012", "dsb2018"]
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
     parser.add_argument("--train-steps", type=int, default=1600)
-    parser.add_argument("--trust-steps", type=int, default=600)
+    parser.add_argument("--trust-steps", type=int, default=1200)
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--no-controls", action="store_true", help="neither the twin nor the unconditional training")
