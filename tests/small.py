@@ -1,10 +1,15 @@
 """A pair of images and settings small enough to train on in a second."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_pix2pix.core.config import Config, make_config
+from napari_pix2pix.core.encoding import fit_encoding
+from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.source_view import SourceView
 
 
 def blobs(shape: tuple[int, int] = (96, 128), seed: int = 0) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
@@ -30,6 +35,20 @@ def small_config(**changes) -> Config:
         "trust_steps": 0,
     }
     return make_config(changes=small | changes)
+
+
+def untrained(source: NDArray, target: NDArray, kind="intensity", z="frame", **changes) -> TrainedModel:
+    """A model for frames (C, [Z,] Y, X) like these, of 2 levels; its weights are large, so that pixels matter."""
+    config = small_config(**{"generator": {"levels": 2, "base_channels": 4}} | changes)
+    source_encoding = fit_encoding([source], "intensity", config.source_normalization, limit=1.0)
+    encodings = source_encoding, fit_encoding([target], kind)
+    torch.manual_seed(0)
+    generator, _ = networks(config, *(encoding.n_maps for encoding in encodings), 3 if z == "volume" else 2)
+    generator.eval()
+    for parameter in generator.parameters():
+        parameter.data.mul_(4)
+    view = SourceView(of_channels=len(source), z=z)
+    return TrainedModel(config, generator, None, *encodings, view, "C" if len(target) > 1 else "")
 
 
 SMALL_FLAGS = [

@@ -65,11 +65,15 @@ def test_the_command_line_equals_python_bit_for_bit(work, tmp_path, capsys) -> N
     scored = trained.score(arrays[0][0], prediction, "YX")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "s.tif"), scored.scores)
     command = ["evaluate", model, work / "sources", work / "targets", "--out", tmp_path / "e", "--device", "cpu"]
-    assert run(capsys, *command)[0] == 0
+    assert run(capsys, *command, "--allow-seen")[0] == 0
     said = json.loads((tmp_path / "e" / "metrics.json").read_text())
-    found = core.evaluate(trained, *arrays, "YX", names=[path.stem for path in files[0]])
+    hashes = [
+        tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in pair) for pair in zip(*files, strict=True)
+    ]
+    named = core.PairedFrames(*arrays, "YX", names=[path.stem for path in files[0]], hashes=hashes)
+    found = core.evaluate(trained, named, None, allow_seen=True)
     assert said == json.loads(json.dumps(found))
-    assert (said["kind_of_pairs"], said["n"]) == ("test", 4)
+    assert (said["kind_of_pairs"], said["n"]) == ("train", 4)
     assert {"dice", "object_f1_iou50"} <= said["metrics"].keys()
 
 
@@ -178,7 +182,7 @@ def test_one_bad_pair_to_evaluate_does_not_stop_the_rest(work, tmp_path, capsys)
     tifffile.imwrite(tmp_path / "targets" / "cell 2.tif", np.zeros((20, 20), np.uint16))
     tifffile.imwrite(tmp_path / "targets" / "cell 3.tif", np.zeros((96, 128, 3), np.uint8))
     sides = [tmp_path / "sources", tmp_path / "targets"]
-    words = ["evaluate", work / "run", *sides, "--out", tmp_path / "e"]
+    words = ["evaluate", work / "run", *sides, "--out", tmp_path / "e", "--allow-seen"]
     code, out, _ = run(capsys, *words, "--json")
     failures = {event["file"]: event["text"] for event in events(out) if event["event"] == "failure"}
     assert (code, sorted(failures)) == (1, ["cell 1", "cell 2", "cell 3"])
@@ -203,7 +207,7 @@ def test_figures_name_channels_and_explain_baselines(tmp_path, capsys) -> None:
     tifffile.imwrite(tmp_path / "b.ome.tif", stains, photometric="minisblack", metadata=metadata)
     pair = [tmp_path / "a.tif", tmp_path / "b.ome.tif"]
     assert run(capsys, "train", *pair, "--out", tmp_path / "run", *SMALL_FLAGS)[0] == 0
-    text = run(capsys, "evaluate", tmp_path / "run", *pair, "--out", tmp_path / "e")[1]
+    text = run(capsys, "evaluate", tmp_path / "run", *pair, "--out", tmp_path / "e", "--allow-seen")[1]
     said = json.loads((tmp_path / "e" / "metrics.json").read_text())
     predicted = core.load_model(tmp_path / "run" / "model.safetensors", "cpu").predict(source, "YX").astype(float)
     for i, name in enumerate(("DAPI", "MAP2")):
@@ -340,11 +344,24 @@ def test_tile_sizes_off_the_grid_are_rounded_and_said(work, tmp_path, capsys) ->
     for name, flags in (("whole", []), ("tiled", ["--tile-size", "33"])):
         code, out, _ = run(capsys, "predict", model, source, "--out", tmp_path / f"{name}.tif", "--json", *flags)
         assert code == 0
-    rounded, dear = (event["text"] for event in events(out) if event["event"] == "note")
+    rounded, chosen, dear = (event["text"] for event in events(out) if event["event"] == "note")
     assert "tile_size 33 rounded up to 40" in rounded
+    assert chosen.startswith("12 tiles of 40 px for each frame, overlap 24 px: exact")
     # 96 x 128 px in tiles of 40 that see 24 px more: 64 + 80 + 40 rows and 64 + 88 + 72 + 32 columns are read.
     assert "read 3.8 pixels for each they keep; --tile-size 128, the frame in one piece, reads 1.0" in dear
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "whole.tif"), tifffile.imread(tmp_path / "tiled.tif"))
+
+
+def test_what_a_model_predicts_in_is_told_and_recorded(work, tmp_path, capsys) -> None:
+    """Its card says in what, and in which tiles; a file says where it was not float32."""
+    model, source = work / "run" / "model.safetensors", work / "sources" / "cell 0.tif"
+    card = run(capsys, "info", model)[1]
+    assert "above 2048 px of 2048 px, overlap 24 px: exact, reads 1.0" in card
+    assert "predicts in  float32" in card or "predicts in  bfloat16" in card
+    for precision, recorded in (("float32", None), ("bfloat16", "bfloat16")):
+        out = tmp_path / f"{precision}.tif"
+        assert run(capsys, "predict", model, source, "--out", out, "--precision", precision, "--device", "cpu")[0] == 0
+        assert json.loads(open_stack(out).description).get("precision") == recorded
 
 
 def test_too_little_overlap_is_told_and_recorded(work, tmp_path, capsys) -> None:
@@ -448,7 +465,7 @@ def test_train_reads_pairs_as_it_is_told(tmp_path, capsys) -> None:
     prediction = open_stack(tmp_path / "p.tif")
     assert (prediction.axes, prediction.array.shape) == ("YX", source.shape)
     assert prediction.is_prediction
-    words = ["evaluate", model, *pair, "--valid", tmp_path / "mask.tif", "--out", tmp_path / "e"]
+    words = ["evaluate", model, *pair, "--valid", tmp_path / "mask.tif", "--out", tmp_path / "e", "--allow-seen"]
     assert run(capsys, *words)[0] == 0
     mae = json.loads((tmp_path / "e" / "metrics.json").read_text())["metrics"]["mae"]["value"]
     difference = abs(prediction.array[...].astype(float) - source)[labels > 0].mean()
@@ -480,10 +497,12 @@ def test_channels_of_a_source_may_come_from_two_files(tmp_path, capsys) -> None:
         results[name] = [core.load_model(model, "cpu").tensors()]
         assert run(capsys, "predict", model, words[0], "--out", tmp_path / f"{name} p", *also)[0] == 0
         assert run(capsys, "score", model, *words[:2], "--out", tmp_path / f"{name} s", *also)[0] == 0
-        assert run(capsys, "evaluate", model, *words[:2], "--out", tmp_path / f"{name} e", *also)[0] == 0
+        judged = ["evaluate", model, *words[:2], "--out", tmp_path / f"{name} e", *also, "--allow-seen"]
+        assert run(capsys, *judged)[0] == 0
         for kind in "ps":
             results[name] += [tifffile.imread(path) for path in sorted((tmp_path / f"{name} {kind}").glob("*.tif"))]
-        results[name].append(json.loads((tmp_path / f"{name} e" / "metrics.json").read_text()))
+        said = json.loads((tmp_path / f"{name} e" / "metrics.json").read_text())
+        results[name].append([said["metrics"], said["baselines"]])
     (weights, *images, figures), (other, *others, same) = results.values()
     assert all((value == other[name]).all() for name, value in weights.items())
     assert figures == same
@@ -556,7 +575,7 @@ def test_channels_are_found_by_name(tmp_path, capsys) -> None:
         words = [tmp_path / "named", path, target, "--out", tmp_path / f"s {path.name}"]
         assert run(capsys, "score", *words)[0] == 0
         scores.append(tifffile.imread(words[-1]))
-        assert run(capsys, "evaluate", *words[:3], "--out", tmp_path / f"e {path.name}")[0] == 0
+        assert run(capsys, "evaluate", *words[:3], "--out", tmp_path / f"e {path.name}", "--allow-seen")[0] == 0
         scores.append(json.loads((tmp_path / f"e {path.name}" / "metrics.json").read_text())["metrics"])
     np.testing.assert_array_equal(scores[0], scores[2])
     assert scores[1] == scores[3]
@@ -592,7 +611,7 @@ def test_halves_are_predicted_and_scored_as_they_were_trained(tmp_path, capsys) 
     assert run(capsys, "train", *halves, "--out", tmp_path / "run", *FLAGS)[0] == 0
     found = {}
     for name, (source, *flags), target in (("halves", halves, []), ("whole", [tmp_path / "a"], [tmp_path / "b"])):
-        for command, given in (("predict", []), ("score", target), ("evaluate", target)):
+        for command, given in (("predict", []), ("score", target), ("evaluate", [*target, "--allow-seen"])):
             words = [command, tmp_path / "run", source, *given, *flags, "--out", tmp_path / f"{name} {command}"]
             code, _, err = run(capsys, *words)
             assert code == 0
@@ -600,7 +619,8 @@ def test_halves_are_predicted_and_scored_as_they_were_trained(tmp_path, capsys) 
             assert ("--side-by-side left halves" in err) == (name == "whole")
         paths = [path for path in sorted(tmp_path.glob(f"{name} */*")) if path.suffix == ".tif"]
         found[name] = [tifffile.imread(path) for path in paths]
-        found[name].append(json.loads((tmp_path / f"{name} evaluate" / "metrics.json").read_text()))
+        said = json.loads((tmp_path / f"{name} evaluate" / "metrics.json").read_text())
+        found[name].append([said["metrics"], said["baselines"]])
     *images, figures = found["halves"]
     *others, same = found["whole"]
     assert (len(images), figures) == (6, same)
@@ -651,14 +671,14 @@ def test_labels_that_may_be_missing_are_asked_about(tmp_path, capsys) -> None:
         tifffile.imwrite(path, stack[2:], photometric="minisblack", metadata={"axes": "TYX"})
     code, _, err = run(capsys, "train", *labelled, *judges, "--out", tmp_path / "judged", *FLAGS)
     assert (code, sentence in err) == (2, True)
-    for first in ([tmp_path / "run", tmp_path / "a.tif"], ["--prediction", tmp_path / "b.tif"]):
+    for first in (["--allow-seen", tmp_path / "run", tmp_path / "a.tif"], ["--prediction", tmp_path / "b.tif"]):
         words = ["evaluate", *first, tmp_path / "b.tif", "--out", tmp_path / "e", "--overwrite"]
         code, _, err = run(capsys, *words)
         assert (code, question in err) == (2, True)
         for meaning, n in (("empty", 4), ("unlabelled", 3)):
             assert run(capsys, *words, "--empty-frames", meaning)[0] == 0
             said = json.loads((tmp_path / "e" / "metrics.json").read_text())
-            assert [row["name"][-1] for row in said["files"]] == [f"{i}" for i in range(4) if n == 4 or i != 1]
+            assert sorted(row["name"][-1] for row in said["files"]) == [f"{i}" for i in range(4) if n == 4 or i != 1]
 
 
 def test_volumes_in_volumes_out(tmp_path, capsys) -> None:
@@ -726,7 +746,7 @@ def test_a_volume_model_is_evaluated_without_repeating_a_flag(tmp_path, capsys) 
         tifffile.imwrite(tmp_path / f"{name}.tif", stack, imagej=True, metadata={"axes": "ZYX"})
     pair = [tmp_path / "a.tif", tmp_path / "b.tif"]
     assert run(capsys, "train", *pair, "--z", "volume", "--out", tmp_path / "run", *FLAGS, "--patch-depth", "3")[0] == 0
-    code, _, err = run(capsys, "evaluate", tmp_path / "run" / "model.safetensors", *pair, "--out", tmp_path / "e")
+    code, _, err = run(capsys, "evaluate", tmp_path / "run", *pair, "--allow-seen", "--out", tmp_path / "e")
     assert (code, err) == (0, "")
     assert json.loads((tmp_path / "e" / "metrics.json").read_text())["n"] == 1
 

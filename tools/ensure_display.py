@@ -1,8 +1,9 @@
-"""Make sure that window tests have a display, or say which one line would give them one.
+"""Make sure that window tests have a display, or say which one line would give them one; likewise, a browser.
 
 A napari window needs OpenGL, so Qt's "offscreen" platform is not enough; pytest-xvfb starts Xvfb by itself where it
 is installed. tox runs this before the tests: root on a system with apt gets the missing packages, anybody else gets
-the line. The exit code is 1 only where tests must not be skipped (``CI=true``) and there is still no display.
+the line. With ``--browser``, for the slow tests, a Chromium is made sure of, too: they open reports in it. The exit
+code is 1 only where tests must not be skipped (``CI=true``) and something is still missing.
 """
 
 import ctypes
@@ -10,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 # What Qt loads beyond what a bare Debian or Ubuntu has. The wheels of PyQt6 and PySide6 need the same.
@@ -26,7 +28,17 @@ PACKAGE_OF_LIBRARY = {
     "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
 }
 PACKAGES = ("xvfb", *PACKAGE_OF_LIBRARY.values())
-APT_LINE = f"apt-get update && apt-get install --yes {' '.join(PACKAGES)}"
+BROWSER = "chromium"
+"""Debian's package; on Ubuntu it is a snap, and Chrome does as well."""
+BROWSERS = (BROWSER, "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def apt_line(packages: Sequence[str]) -> str:
+    """What root types to get these packages."""
+    return f"apt-get update && apt-get install --yes {' '.join(packages)}"
+
+
+APT_LINE = apt_line(PACKAGES)
 
 
 def _loads(library: str) -> bool:
@@ -51,25 +63,38 @@ def missing_packages() -> tuple[str, ...]:
     return missing_libraries() if has_display else ("xvfb", *missing_libraries())
 
 
-def _install() -> None:
+def browser() -> str | None:
+    """The Chromium or Chrome of this machine."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+def _install(packages: Sequence[str]) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update"], ["install", "--yes", *PACKAGES]):
+    for arguments in (["update"], ["install", "--yes", *packages]):
         if subprocess.run(["apt-get", *arguments], env=environment, stdin=subprocess.DEVNULL).returncode:
             return
     missing_libraries.cache_clear()
 
 
-def main() -> int:
+def _missing(with_browser: bool) -> tuple[str, ...]:
+    return missing_packages() + ((BROWSER,) if with_browser and browser() is None else ())
+
+
+def main(arguments: Sequence[str] = ()) -> int:
     """Install or tell; return the exit code."""
-    if not missing_packages():
+    with_browser = "--browser" in arguments
+    if not (missing := _missing(with_browser)):
         return 0
+    packages = PACKAGES + ((BROWSER,) if BROWSER in missing else ())
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install()
-    if not (missing := missing_packages()):
+        _install(packages)
+    if not (missing := _missing(with_browser)):
         return 0
-    print(f"Window tests need {', '.join(missing)}. As root, on Debian or Ubuntu:\n  {APT_LINE}", file=sys.stderr)
+    needing = "Window tests and slow tests" if with_browser else "Window tests"
+    line = apt_line(packages)
+    print(f"{needing} need {', '.join(missing)}. As root, on Debian or Ubuntu:\n  {line}", file=sys.stderr)
     return int(os.environ.get("CI") == "true")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

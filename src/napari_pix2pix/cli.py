@@ -5,6 +5,7 @@ This module imports torch only inside commands, so that help answers at once.
 
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections import deque
@@ -22,6 +23,7 @@ from napari_pix2pix.core.config import (
     Config,
     EmptyFrames,
     PairSettings,
+    Precision,
     in_one_sentence,
     make_config,
     read_json_object,
@@ -66,6 +68,10 @@ Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing out
 Shard = Annotated[
     str | None, Parameter(help="3/40: every 40th of the files from the third on, for jobs that share a folder.")
 ]
+Scheduler = Annotated[
+    str | None, Parameter(help="Address of a dask scheduler, like tcp://node7:8786, whose workers do the files.")
+]
+LocalWorkers = Annotated[int | None, Parameter(help="Do the files in so many processes on this machine.")]
 TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
 
 app = App(
@@ -223,7 +229,15 @@ def train(
         sys.exit(DONE)
     yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
     yield from training_events(reports, out)
-    yield _trained(out / "model.safetensors", initial, device)
+    result = _trained(out / "model.safetensors", initial, device)
+    try:
+        from napari_pix2pix.reports import draw_training
+
+        result["report"] = str(draw_training(out, _load(out, device), stacks, _command()))
+        result["text"] += f"\nReport: {result['report']}"
+    except Exception as error:  # whatever cannot be drawn, the model is there
+        yield {"event": "warning", "text": f"The model is saved; its report could not be written: {_sentence(error)}"}
+    yield result
 
 
 def _trained(path: Path, initial: Any, device: str) -> Event:
@@ -274,6 +288,13 @@ def predict(
         Literal["training", "image"] | None,
         Parameter(help="Of batch norm, instead of what the model was trained for; those of the training allow tiles."),
     ] = None,
+    rescale: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Let the network see the training's pixel size, where a source's differs by more than 10 %.",
+        ),
+    ] = False,
     draws: Annotated[
         int | None,
         Parameter(
@@ -290,14 +311,19 @@ def predict(
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,
     shard: Shard = None,
+    scheduler: Scheduler = None,
+    local_workers: LocalWorkers = None,
     device: Device = "auto",
+    precision: Annotated[
+        Precision, Parameter(help="auto: bfloat16 where the training found it as good; float32: tiles leave no trace.")
+    ] = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
     """Predict the target of each source; a folder with its subfolders."""
     from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
-    from napari_pix2pix.files.outputs import Job, plan_outputs
-    from napari_pix2pix.files.results import maps_path, predict_file, spread_path
-    from napari_pix2pix.jobs import do_each
+    from napari_pix2pix.files.outputs import plan_outputs
+    from napari_pix2pix.files.results import maps_path, spread_path
+    from napari_pix2pix.jobs import ModelWork, do_each
 
     given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out])}
     names = {path: named_as(root)(path) for path, root in given.items()}
@@ -318,15 +344,12 @@ def predict(
         "keep_maps": keep_maps,
         "draws": draws,
         "norm_statistics": norm_statistics,
+        "rescale": rescale,
+        "precision": precision,
     }
-    made_with = {"model_sha256": loaded.hash(), **settings}
-
-    def work(job: Job) -> Iterator[Event]:
-        path, *others = job.inputs
-        known = {"more": others, "model_sha256": made_with["model_sha256"]}
-        return predict_file(loaded, path, job.results[0], **settings, **known)
-
-    yield from do_each(jobs, work, "predictions", out, made_with, shard=shard, overwrite=overwrite)
+    work, workers = ModelWork("predictions", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
+    how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
+    yield from do_each(jobs, work, "predictions", out, work.made_with, **how)
 
 
 @app.command
@@ -356,6 +379,8 @@ def score(
     ] = False,
     tile_size: TileSize = None,
     shard: Shard = None,
+    scheduler: Scheduler = None,
+    local_workers: LocalWorkers = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
@@ -365,9 +390,9 @@ def score(
     OUT.expected_error.tif, OUT.rank.tif and OUT.error_bound.tif.
     """
     from napari_pix2pix.files.folders import further_paths, halved, named_pairs, place_below
-    from napari_pix2pix.files.outputs import Job, plan_outputs
-    from napari_pix2pix.files.results import beside_scores, parts_of_scores, score_file
-    from napari_pix2pix.jobs import do_each
+    from napari_pix2pix.files.outputs import plan_outputs
+    from napari_pix2pix.files.results import beside_scores, parts_of_scores
+    from napari_pix2pix.jobs import ModelWork, do_each
 
     if image is None and (side_by_side is None) == (pair_by is None):
         raise ValueError(
@@ -391,14 +416,9 @@ def score(
         "kind": kind,
         "table": table,
     }
-    made_with = {"model_sha256": loaded.hash(), **settings}
-
-    def work(job: Job) -> Iterator[Event]:
-        judged, given, *others = job.inputs
-        known = {"more": others, "model_sha256": made_with["model_sha256"]}
-        return score_file(loaded, given, judged, job.results[0], **settings, **known)
-
-    yield from do_each(jobs, work, "scores", out, made_with, shard=shard, overwrite=overwrite)
+    work, workers = ModelWork("scores", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
+    how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
+    yield from do_each(jobs, work, "scores", out, work.made_with, **how)
 
 
 @app.command
@@ -434,7 +454,7 @@ def evaluate(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
-    """Figures against the truth: metrics.json and metrics.csv; files that made the model are refused."""
+    """Figures against the truth: metrics.json, metrics.csv, report.html; files that made the model are refused."""
     if prediction is not None:
         # evaluate --prediction PATH TARGET: the one positional argument is the target.
         given = [path for path in (model, source, target) if path is not None]
@@ -445,7 +465,7 @@ def evaluate(
         raise ValueError("An evaluation must have MODEL SOURCE TARGET, or --prediction PATH TARGET.")
     if out.is_file():
         raise FileExistsError(f"An evaluation must go to a folder; {out} is a file. Choose another --out.")
-    existing = [out / name for name in ("metrics.json", "metrics.csv") if (out / name).exists()]
+    existing = [out / name for name in ("metrics.json", "metrics.csv", "report.html") if (out / name).exists()]
     if existing and not overwrite:
         raise FileExistsError(f"An output must not exist yet; {existing[0]} does. Choose another --out or --overwrite.")
 
@@ -454,6 +474,7 @@ def evaluate(
     from napari_pix2pix.core.evaluation import require_suited
     from napari_pix2pix.files.evaluations import write_evaluation
     from napari_pix2pix.files.pairing import open_stacks, taken_names
+    from napari_pix2pix.reports import draw_evaluation
 
     assert source is not None
     said, loaded = pairs or PairSettings(), None
@@ -470,6 +491,7 @@ def evaluate(
     if not said.annotated_frames:  # which are counted over all pairs
         stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
     yield from told(stacks, "warning" if said.skip_bad else "failure")
+    frames = stacks.frames()
     asked: dict[str, Any] = {
         "empty_frames": empty_frames,
         "objects": objects if objects in (None, "otsu") else stacks.labelled(Path(objects)),
@@ -477,15 +499,20 @@ def evaluate(
         "pixel_size_um": stacks.pixel_size_um,
     }
     if loaded is None:
-        report = core.evaluate_prediction(stacks.frames(), None, kind=target_kind, **asked)
+        report = core.evaluate_prediction(frames, None, kind=target_kind, **asked)
     else:
-        report = core.evaluate(loaded, stacks.frames(), None, beside=others, allow_seen=allow_seen, **asked)
+        report = core.evaluate(loaded, frames, None, beside=others, allow_seen=allow_seen, **asked)
     if stacks.files.skipped and not said.skip_bad:
         report["failed"] = list(stacks.files.skipped)
     write_evaluation(out, report)
     names = taken_names(stacks.files.targets[0], said.target_channels)
-    path = out / "metrics.json"
-    yield {"event": "result", "metrics": str(path), **report, "text": f"{figures_text(report, names)}\nFigures: {path}"}
+    path, page = out / "metrics.json", out / "report.html"
+    try:
+        draw_evaluation(page, report, frames, stacks, loaded, prediction or model or source, _command())
+    except Exception as error:  # the figures are there, whatever cannot be drawn
+        raise RuntimeError(f"{path} is written, but its report could not be: {_sentence(error)}") from error
+    text = f"{figures_text(report, names)}\nFigures: {path}\nReport: {page}"
+    yield {"event": "result", "metrics": str(path), "report": str(page), **report, "text": text}
 
 
 def _beside(model: Path, further: tuple[Path, ...], device: str) -> dict[str, Any]:
@@ -594,10 +621,12 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
         yield {"event": "result", "version": __version__, "devices": devices, "text": f"{__version__}\n{text}"}
         return
     loaded = _load(model, "cpu")
-    from napari_pix2pix.card import model_text
+    from napari_pix2pix.card import model_text, refusals
+    from napari_pix2pix.core.run_folder import RunFolder
 
-    content = {**loaded.content(), "sha256": loaded.hash()}
-    yield {"event": "result", **content, "text": model_text(loaded)}
+    elapsed = RunFolder(model if model.is_dir() else model.parent).elapsed_s() or None
+    content = {**loaded.content(), "sha256": loaded.hash(), "refuses": refusals(loaded), "elapsed_s": elapsed}
+    yield {"event": "result", **content, "text": model_text(loaded, elapsed)}
 
 
 def _require_free(out: Path, overwrite: bool) -> None:
@@ -612,21 +641,26 @@ def _existing(path: Path, must: str) -> Path:
     return path
 
 
-_models: dict[tuple[Path, float, str], Any] = {}
+_words: list[str] = []
+"""Of the command that runs."""
+
+
+def _command() -> str:
+    """The exact command that runs, for a shell."""
+    return shlex.join(["napari-pix2pix", *_words])
 
 
 def _load(path: Path, device: str) -> Any:
     """The model; the last one stays in memory for the next command of `serve`."""
-    from napari_pix2pix.core import load_model
+    from napari_pix2pix.jobs import load_once
 
-    if (path / "model.safetensors").is_file():  # a run folder
-        path = path / "model.safetensors"
-    key = (path.resolve(), path.stat().st_mtime if path.exists() else 0.0, device)
-    if key not in _models:
-        loaded = load_model(path, device)
-        _models.clear()
-        _models[key] = loaded
-    return _models[key]
+    return load_once(path, device)
+
+
+def _workers(scheduler: str | None, local_workers: int | None) -> str | int | None:
+    if scheduler is not None and local_workers is not None:
+        raise ValueError("Workers must be those of --scheduler or --local-workers; got both. Leave one out.")
+    return local_workers if scheduler is None else scheduler
 
 
 @app.command
@@ -657,6 +691,7 @@ def run_command(
     debug: bool = False,
 ) -> int:
     """One command; its events are drawn and its error told in one sentence. The exit code."""
+    _words[:] = words
     try:
         events = app(words)
         if not isinstance(events, Generator):  # help or version, already printed, or `serve` that has ended

@@ -127,6 +127,16 @@ def test_the_power_of_a_wave_lies_at_its_frequency() -> None:
     np.testing.assert_allclose(noise[4:].mean(), 4, rtol=0.05)
 
 
+def test_spectra_are_of_what_is_known() -> None:
+    """Noise of which half is known is as strong as all of it, whatever the other half holds."""
+    noise = np.random.default_rng(0).normal(0, 2, (256, 256))
+    known = np.ones(noise.shape, bool)
+    known[:, 128:] = False
+    found = [power(np.where(known, noise, other), known) for other in (0, 900)]
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0][4:].mean(), 4, rtol=0.1)
+
+
 def test_blur_shows_where_the_spectrum_halves() -> None:
     """A Gaussian of width s lets exp(-(2 pi s f)^2) of the power through: half of it at sqrt(ln 2) / (2 pi s)."""
     noise = np.random.default_rng(0).normal(1000, 100, (1, 256, 256))

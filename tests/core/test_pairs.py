@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_pix2pix.core.pairs import PairedFrames
+from napari_pix2pix.core.pairs import PairedFrames, Region
 from small import blobs
 
 
@@ -119,3 +119,17 @@ def test_volumes_plane_by_plane() -> None:
             np.testing.assert_array_equal(planes.source(i)[0], source[divmod(i, 3)])
             np.testing.assert_array_equal(planes.known(i), expected[divmod(i, 3)])
             np.testing.assert_array_equal(planes.known(i), volumes.known(i // 3)[i % 3])
+
+
+def test_pairs_within_regions_are_known_there_only() -> None:
+    """A window of one frame and the whole of another; the pairs they came from still know everything."""
+    pairs = PairedFrames(np.zeros((3, 20, 30)), np.ones((3, 20, 30)), "TYX")
+    window = (slice(2, 8), slice(5, 25))
+    inside = pairs.within([Region(0, window), pairs.regions()[2]])
+    expected = np.zeros((20, 30), bool)
+    expected[window] = True
+    np.testing.assert_array_equal(inside.known(0), expected)
+    np.testing.assert_array_equal(inside.known(0, (slice(0, 5), slice(0, 10))), expected[:5, :10])
+    assert (inside.known(1).any(), inside.known(2).all(), pairs.known(1).all()) == (False, True, True)
+    assert [region.frame for region in inside.regions()] == [0, 2]
+    assert not inside.known_everywhere

@@ -3,7 +3,7 @@
 import numpy as np
 
 from napari_pix2pix.core.pairs import PairedFrames
-from napari_pix2pix.core.split import split_pairs
+from napari_pix2pix.core.split import seen_frames, split_pairs
 from small import small_config
 
 
@@ -61,3 +61,40 @@ def test_one_group_is_never_divided_between_kinds() -> None:
     stacks = [np.zeros((40, 40), np.uint8)] * 5
     split = split_pairs(PairedFrames(stacks, stacks, "YX", groups=["slide"] * 5), small_config(), reach=21)
     assert (len(split.train), len(split.validation), len(split.remarks)) == (5, 0, 2)
+
+
+def row(kind: str, file: str, frame: int = 0, x: tuple[int, int] = (0, 20), **more: str) -> dict:
+    window = {"y_start": 0, "y_stop": 20, "x_start": x[0], "x_stop": x[1]}
+    return {"kind": kind, "name": "a", "group": "a", "frame": frame, "source_sha256": file, **window, **more}
+
+
+def judges(n_frames: int = 3, hashes: str = "f", **more) -> PairedFrames:
+    stack = np.zeros((n_frames, 20, 40), np.uint8)
+    return PairedFrames(stack, stack, "TYX", hashes=[(hashes, "t")], **more)
+
+
+def test_frames_that_made_a_model_are_told_by_file_frame_and_window() -> None:
+    """The kind that taught it most is told; other frames, files and windows made nothing; older models tell files."""
+    regions = [row("validation", "f", 0), row("train", "f", 0, (20, 40)), row("calibration", "f", 2), row("train", "g")]
+    assert seen_frames(judges(), {"regions": regions}) == {0: "train", 2: "calibration"}
+    assert seen_frames(judges(hashes="h f"), {"regions": regions}) == {0: "train", 2: "calibration"}
+    assert seen_frames(judges(hashes="h"), {"regions": regions}) == {}
+    assert seen_frames(judges(), {"regions": [], "seen": [row("train", "f", 1)]}) == {1: "train"}
+    assert seen_frames(judges(valid=[1]), {"regions": regions}) == {}
+    left = np.zeros((3, 20, 40), bool)
+    left[:, :, :20] = True
+    assert seen_frames(judges(valid=left), {"regions": regions}) == {0: "validation", 2: "calibration"}
+    files = {"train": {"sources": [{"sha256": "f"}]}, "validation": {"sources": [{"sha256": "v", "more": []}]}}
+    assert seen_frames(judges(1), {"pairs": files}) == {0: "train"}
+    assert seen_frames(judges(1, hashes="v"), {"pairs": files, "regions": []}) == {0: "validation"}
+    stack = np.zeros((20, 40))
+    assert seen_frames(PairedFrames(stack, stack, "YX"), {"regions": regions}) == {}
+
+
+def test_groups_that_made_a_model_are_told_where_they_are_named() -> None:
+    """By the names given to both; a file's own name is no group."""
+    regions = {"regions": [row("calibration", "x", group="slide 1"), row("train", "y", group="slide 1")]}
+    assert seen_frames(judges(1, names=["b"], groups=["slide 1"]), regions) == {0: "train"}
+    assert seen_frames(judges(1, names=["b"], groups=["slide 2"]), regions) == {}
+    assert seen_frames(judges(1, names=["slide 1"]), regions) == {}
+    assert seen_frames(judges(1, names=["a"]), {"regions": [row("train", "x")]}) == {}

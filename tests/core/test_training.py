@@ -131,7 +131,7 @@ def test_the_best_model_on_validation_is_kept(tmp_path) -> None:
     assert report.model.provenance["step"] == best
     assert report.model.provenance["figures"]["validation"]["mae"] == validated[best]
     mae = core.evaluate(report.model, images[3], images[3], "YX")["metrics"]["mae"]["value"]
-    assert mae == pytest.approx(validated[best])
+    assert mae == pytest.approx(validated[best], rel=1e-3)  # so much may predicting in bfloat16 change it
 
 
 def test_what_is_in_the_way_is_told(tmp_path) -> None:

@@ -123,6 +123,10 @@ class AxesPlan:
         """``"S"`` (RGB), ``"C"``, or ``""`` for a stack without channels."""
         return "S" if "S" in self.axes else "C" if "C" in self.axes else ""
 
+    def rows(self, rows: slice) -> Window:
+        """The window of a frame that holds these rows, whole."""
+        return tuple(rows if axis == "Y" else slice(None) for axis in self.spatial)
+
     def _index(self, t: int, z: int, window: Window) -> tuple[int | slice, ...]:
         sides = window or (slice(None),) * len(self.spatial)
         place: dict[str, int | slice] = {"T": t, "Z": z, **dict(zip(self.spatial, sides, strict=True))}

@@ -182,6 +182,10 @@ class Config(Settings):
     """Of the training step; `auto` takes bfloat16 where the device computes with it."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Every random number comes from it."""
+    authors: str = ""
+    """Who made the model, for its card."""
+    licence: str = ""
+    """Under which terms others may use the model, for its card."""
 
     @property
     def z_grid(self) -> int:

@@ -1,5 +1,7 @@
 """Which device computes, and in which precision."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from napari_pix2pix.core.config import Precision
@@ -58,6 +60,13 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
         return precision
     native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
     return "bfloat16" if native and device.type != "mps" else "float32"
+
+
+def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Within the block, networks on `device` compute in `precision`."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bfloat16" else torch.float16)
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -1,6 +1,6 @@
 """What an image means - intensity, classes or instances - as the channels a network sees or predicts, and back."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,19 +8,25 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 from skimage.measure import label as connected_components
-from skimage.segmentation import find_boundaries, watershed
+from skimage.segmentation import find_boundaries
 
 from napari_pix2pix.core.config import NormalizationConfig
-from napari_pix2pix.core.normalization import Normalization, common_dtype, fit_normalization
+from napari_pix2pix.core.normalization import PORTION, Normalization, common_dtype, fit_normalization
+from napari_pix2pix.core.objects import LARGEST, SIGMA, ObjectRows, find_objects
 
+Window = tuple[slice, ...]
 Kind = Literal["intensity", "classes", "instances"]
 LIMIT = 0.9
 """Encoded targets lie in [-0.9, 0.9], which tanh can reach."""
+MARGIN = 64
+"""Pixels read around a window of instances at first."""
 MOST_CLASSES = 16
 MOST_COLOURS = 0.01
 """A colour image with more colours for each pixel is none of labels."""
 SMALLEST = 0.01
 """This share of the objects that train may be smaller than the smallest that is predicted; too few do not tell."""
+HELD = 2**22
+"""Pixels of the rows in which an object may lie that are decoded together, where that is more than `LARGEST` rows."""
 HEAVIEST = 10.0
 """No class weighs more than this; all classes together weigh as much as without weights."""
 
@@ -97,6 +103,31 @@ class Encoding(BaseModel):
             )
         return np.stack([np.where(labels == value, LIMIT, -LIMIT) for value in self.classes]).astype(np.float32)
 
+    def windows(
+        self, take: Callable[[Window], NDArray[Any]], shape: tuple[int, ...]
+    ) -> Callable[[Window], NDArray[np.float32]]:
+        """A function that gives any window of what `encode` gives of a frame, and reads little more than that.
+
+        Where an image's own statistics normalize it, all of it is read first. Around a window of instances so
+        much is read that its objects are whole, since each is encoded as a share of its largest distance; parts of one
+        label that do not touch may be taken for several objects.
+
+        Parameters
+        ----------
+        take
+            Reads a window (C, [Z,] Y, X) of the frame.
+        shape
+            Of the frame, ([Z,] Y, X).
+        """
+        if self.normalization is not None and self.normalization.each_image is not None:
+            whole = [slice(0, n) for n in shape]
+            rows = (slice(row, min(row + PORTION, shape[-2])) for row in range(0, shape[-2], PORTION))
+            own = self.of_image(take((*whole[:-2], some, whole[-1])) for some in rows)
+            return lambda window: own.encode(take(window))
+        if self.kind == "instances":
+            return lambda window: _instances_in(take, shape, window)
+        return lambda window: self.encode(take(window))
+
     def decode(self, maps: NDArray[np.float32]) -> NDArray[Any]:
         """Maps (n_maps, Y, X) as grey values (C, Y, X) in the target's dtype, or labels (1, Y, X)."""
         if self.normalization is not None:
@@ -106,6 +137,16 @@ class Encoding(BaseModel):
             found: NDArray[Any] = classes[maps.argmax(axis=0)]
             return found[None]
         return _decode_instances(maps, self.seed_threshold, self.min_size)[None]
+
+    def object_rows(self, row_pixels: int) -> ObjectRows:
+        """What decodes instances some rows at a time, in rows of so many pixels ([Z,] X)."""
+        return ObjectRows(depth_of(self.seed_threshold), self.min_size, max(LARGEST, HELD // row_pixels))
+
+    def of_image(self, portions: Iterable[NDArray[Any]]) -> "Encoding":
+        """The encoding of one image: its own, where each image is normalized by itself; `portions` are then read."""
+        if self.normalization is None or self.normalization.each_image is None:
+            return self
+        return self.model_copy(update={"normalization": self.normalization.of_image(portions)})
 
     def decode_spread(self, spread: NDArray[np.float32]) -> NDArray[np.float32]:
         """How far apart predictions are, float32, from the standard deviation (n_maps, [Z,] Y, X) of their maps.
@@ -131,15 +172,37 @@ def _encode_instances(labels: NDArray[Any]) -> NDArray[np.float32]:
     return (np.stack([dense > 0, share]) * (2 * LIMIT) - LIMIT).astype(np.float32)
 
 
+def _instances_in(
+    take: Callable[[Window], NDArray[Any]], shape: tuple[int, ...], window: Window
+) -> NDArray[np.float32]:
+    """`window` of the encoded frame; more and more around it is read until all objects in it are whole."""
+    margin = MARGIN
+    while True:
+        read = tuple(
+            slice(max(0, w.start - margin), min(n, w.stop + margin)) for w, n in zip(window, shape, strict=True)
+        )
+        labels = take(read)[0]
+        inside = tuple(slice(w.start - r.start, w.stop - r.start) for w, r in zip(window, read, strict=True))
+        edges = [
+            labels.take(end, axis)
+            for axis, (r, n) in enumerate(zip(read, shape, strict=True))
+            for end, is_cut in ((0, r.start > 0), (-1, r.stop < n))
+            if is_cut
+        ]
+        cut = set().union(*(np.unique(edge).tolist() for edge in edges)) - {0}
+        if not np.isin(labels[inside], list(cut)).any():
+            return _encode_instances(labels)[(slice(None), *inside)]
+        margin *= 2
+
+
+def depth_of(share: float) -> float:
+    """The encoded depth that is this share of an object's largest."""
+    return (2 * share - 1) * LIMIT
+
+
 def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size: int) -> NDArray[np.int32]:
-    foreground, distance = maps[0] > 0, ndimage.gaussian_filter(maps[1], 1)
-    seeds = foreground & (distance > (2 * seed_threshold - 1) * LIMIT)
-    # Each part of the foreground without a seed is one object.
-    parts = connected_components(foreground, connectivity=1)
-    seeded = np.zeros(parts.max() + 1, bool)
-    seeded[parts[seeds]] = True
-    markers = connected_components(seeds | (foreground & ~seeded[parts]), connectivity=1)
-    labels = watershed(-distance, markers, mask=foreground)
+    depth = ndimage.gaussian_filter(maps[1], SIGMA)
+    labels, _ = find_objects(maps[0] > 0, depth, depth_of(seed_threshold))
     labels[np.bincount(labels.ravel())[labels] < min_size] = 0
     objects: NDArray[np.int32] = connected_components(labels, connectivity=1).astype(np.int32)
     return objects

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 
-from napari_pix2pix.core.config import EmptyFrames
+from napari_pix2pix.core.config import EmptyFrames, Precision
 from napari_pix2pix.core.encoding import Kind, guess_kind
 from napari_pix2pix.core.metrics.baselines import Baseline, constant_image, fit_baselines
 from napari_pix2pix.core.metrics.classes import dice
+from napari_pix2pix.core.metrics.comparison import higher_is_better
 from napari_pix2pix.core.metrics.errors import displacement, moved
 from napari_pix2pix.core.metrics.frames import Frame, Frames
 from napari_pix2pix.core.metrics.instances import object_f1
@@ -28,8 +29,9 @@ KindOfPairs = Literal["test", "validation", "calibration", "train"]
 Axes = str | tuple[StackAxes, StackAxes] | None
 HEADLINES: dict[Kind, str] = {"intensity": "mae", "classes": "dice", "instances": "object_f1_iou50"}
 """The figure that chooses the best model, and sorts images."""
-HIGHER_IS_BETTER = {"mae": False, "psnr": True, "dice": True, "object_f1_iou50": True}
 MADE = {"train": "trained", "validation": "chose", "calibration": "calibrated"}
+ROUGH = 0.5
+"""Where more neighbouring pixels differ than this share, they are no labels."""
 LOOKED_AT = 16
 """Targets that are looked at to see whether they are of the model's kind."""
 
@@ -72,11 +74,16 @@ class Judgement:
     targets: list[NDArray[Any]]
 
 
-def judge(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]) -> Judgement:
-    """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them."""
+def judge(
+    model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], precision: Precision = "auto"
+) -> Judgement:
+    """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them.
+
+    `precision` is that of the predictions, as in `TrainedModel.predict`.
+    """
     encoding = model.target_encoding
     targets = [pairs.target(region.frame, region.window) for region in regions]
-    predictions = [model.predict_frame(pairs.source(region.frame, region.window)) for region in regions]
+    predictions = [model.predict_frame(pairs.source(region.frame, region.window), precision) for region in regions]
     data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
     known = [pairs.known(region.frame, region.window) for region in regions]
     rows = [
@@ -133,14 +140,15 @@ def evaluate(
     Returns
     -------
     dict
-        JSON. ``kind``; ``kind_of_pairs``; ``seen``: whether these pairs made the model; ``n`` (frames);
-        ``intervals``, what they are ``over`` and how many of these there are; ``remarks``, sentences; ``metrics`` (each
-        ``value``, ``low``, ``high``; means over frames); ``baselines`` (by name, each with the same metrics; fitted on
-        these very pairs, which favours them); ``errors``, by kind: ``soft``, ``displaced``, ``invented``, ``missing``;
-        ``ceiling``, the metrics of targets that are only moved as far as they lie off; ``files``, a row for each frame,
-        the worst first. Of intensities ``ranges``, ``spectra`` and, of several channels, ``channels``; of classes
-        ``confusion`` and ``classes``; with `objects` ``objects``, with `stain` ``stain``. See `core.metrics`. Of a
-        model that was taught to expect errors ``trust``, see `Monitoring.report`.
+        JSON. ``kind``; ``kind_of_pairs``; ``seen``: whether these pairs made the model; ``n`` (frames) and the
+        ``known_share`` of their pixels; ``intervals``, what they are ``over`` and how many of these there are;
+        ``remarks``, sentences; ``metrics`` (each ``value``, ``low``, ``high``; means over frames); ``baselines`` (by
+        name, each with the same metrics; fitted on these very pairs, which favours them); ``errors``, by kind:
+        ``soft``, ``displaced``, ``invented``, ``missing``; ``ceiling``, the metrics of targets that are only moved as
+        far as they lie off; ``files``, a row for each frame, the worst first. Of intensities ``ranges``, ``spectra``
+        and, of several channels, ``channels``; of classes ``confusion`` and ``classes``; with `objects` ``objects``,
+        with `stain` ``stain``. See `core.metrics`. Of a model that was taught to expect errors ``trust``, see
+        `Monitoring.report`.
 
     Raises
     ------
@@ -222,16 +230,19 @@ def _require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
     """Raise a ValueError if targets are labels where the model predicts intensities, or the other way round."""
     encoding, regions = model.target_encoding, pairs.regions()
     some = Windows(pairs.target, regions[:: max(1, len(regions) // LOOKED_AT)])
-    kind = guess_kind(some)
     if encoding.kind == "intensity":
-        # of a model that was told that such targets are intensities this is known
-        if kind != "intensity" and model.config.target_kind == "auto":
+        if (kind := guess_kind(some)) == "intensity":
+            return
+        if model.config.target_kind == "auto":
             raise ValueError(
                 f"Targets for this model must be grey values; these look like labels ({kind}). Give the images that it "
                 "learned to predict, or train with --target-kind intensity if these are grey values."
             )
+        # Its training was told that such targets are grey values.
+        warnings.warn(f"The targets look like labels ({kind}), but the model predicts grey values.", stacklevel=3)
         return
-    if any((image != np.rint(image)).any() for image in some) or (kind == "intensity" and some[0].dtype.kind != "f"):
+    fractions = any(image.dtype.kind == "f" and (image != np.rint(image)).any() for image in some)
+    if fractions or np.mean([_roughness(image) for image in some]) > ROUGH:
         raise ValueError(
             f"Targets for this model must be labels ({encoding.kind}); these look like grey values. Give label images."
         )
@@ -244,6 +255,11 @@ def _require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
                     f"Targets for this model must hold its classes {list(encoding.classes)} only; "
                     f"{pairs.name(region.frame)} holds {strange[:5].tolist()}. Relabel it."
                 )
+
+
+def _roughness(image: NDArray[Any]) -> float:
+    """The share of pixels (C, [Z,] Y, X) that differ from their neighbour along X."""
+    return float((image[..., 1:] != image[..., :-1]).mean()) if image.shape[-1] > 1 else 0.0
 
 
 def evaluate_prediction(
@@ -305,7 +321,7 @@ class _Report:
         self.others: dict[str, list[Row]] = {}
         self.shifts: list[tuple[float, float] | None] = []
         self.ceiling: list[tuple[Row, str]] = []
-        self.known = 0
+        self.known = self.pixels = 0
 
     def _count_classes(self, classes: Sequence[int]) -> dict[int, int]:
         """Pixels of each class; without `classes`, of all labels in the targets and in their predictions."""
@@ -333,6 +349,7 @@ class _Report:
         assert frame.number == number
         judge, target, known = self.judge, frame.target, frame.known
         self.known += int(known.sum())
+        self.pixels += known.size
         for name, made in (*((n, make(frame.source)) for n, make in self.baselines.items()), *beside.items()):
             figures = self._figures(made, frame) if name in beside else judge.figures(made, target, known)
             self.others.setdefault(name, []).append(figures)
@@ -373,6 +390,7 @@ class _Report:
             "kind": self.kind,
             "kind_of_pairs": kind_of_pairs,
             "n": len(self.rows),
+            "known_share": self.known / self.pixels,
             "intervals": {"over": over, "n": len(set(groups))},
             "remarks": self._remarks(seen),
             "metrics": metrics,
@@ -448,5 +466,5 @@ class _Report:
             shift = self.shifts[i]
             rows.append(said | row | {"shift": None if shift is None else list(shift)})
         headline = HEADLINES[self.kind]
-        sign = 1 if HIGHER_IS_BETTER[headline] else -1
+        sign = 1 if higher_is_better(headline) else -1
         return sorted(rows, key=lambda row: -np.inf if row[headline] is None else sign * row[headline])

@@ -12,6 +12,8 @@ from napari_pix2pix.core.config import NormalizationConfig
 
 SPREAD = 3.0
 """Standard deviations on either side of the mean that `mean-std` maps to ±limit: 99.7 % of a normal distribution."""
+PORTION = 2048
+"""Rows of an image that its own statistics take at once, so that they are the same however much of it is in memory."""
 
 
 class Normalization(BaseModel):
@@ -53,10 +55,15 @@ class Normalization(BaseModel):
     def apply(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """`frame` (C, [Z,] Y, X) in grey values, as float32 with the fitted range in [-limit, limit]."""
         if self.each_image is not None:
-            own = self.each_image.model_copy(update={"statistics": "training"})
-            return fit_normalization([frame], own, limit=self.limit).apply(frame)
+            return self.of_image(portions(frame)).apply(frame)
         centre, unit = self._line(frame)
         return ((frame - centre) / unit).astype(np.float32)
+
+    def of_image(self, portions: Iterable[NDArray[Any]]) -> "Normalization":
+        """That of one image by its own statistics; of its rows (C, [Z,] rows, X), `PORTION` at a time."""
+        assert self.each_image is not None
+        own = self.each_image.model_copy(update={"statistics": "training"})
+        return fit_normalization(portions, own, limit=self.limit)
 
     def invert(self, frame: NDArray[np.float32]) -> NDArray[Any]:
         """`frame` (C, [Z,] Y, X) in [-1, 1], as grey values of the dtype; integers are rounded and clipped to it."""
@@ -78,6 +85,12 @@ class Normalization(BaseModel):
         """For each channel of `frame` its number and the shares of its pixels below and above the fitted range."""
         for channel, (values, low, high) in enumerate(zip(frame, self.low, self.high, strict=True)):
             yield channel, float((values < low).mean()), float((values > high).mean())
+
+
+def portions(frame: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """`frame` (C, [Z,] Y, X), `PORTION` rows at a time."""
+    for row in range(0, frame.shape[-2], PORTION):
+        yield frame[..., row : row + PORTION, :]
 
 
 def fit_normalization(

@@ -120,6 +120,7 @@ class PairedFrames:
         self.source_names = [tuple(own) for own in source_names or [()] * len(self.sources)]
         self.ignore, self.hashes = ignore, hashes
         self._annotated, self._masks = self._known_from(valid)
+        self._windows: dict[int, list[Window]] | None = None
 
     def _known_from(self, valid: Any) -> tuple[set[int] | None, list[tuple[Any, AxesPlan]] | None]:
         """Annotated frames, or a mask and its plan for each pair; checked against the targets."""
@@ -178,7 +179,7 @@ class PairedFrames:
     @property
     def known_everywhere(self) -> bool:
         """Whether nothing says that a target is not known somewhere."""
-        return self._annotated is None and self._masks is None and self.ignore is None
+        return self._annotated is None and self._masks is None and self.ignore is None and self._windows is None
 
     def known(self, frame: int, window: Window = WHOLE) -> NDArray[np.bool_]:
         """Where the target is known, bool (Y, X)."""
@@ -192,7 +193,20 @@ class PairedFrames:
             known &= (plan.take(mask, index, window) != 0).any(axis=0)
         if self.ignore is not None:
             known &= (self._target(frame, window) != self.ignore).all(axis=0)
+        if self._windows is not None:
+            inside = np.zeros(whole, bool)
+            for part in self._windows.get(frame, ()):
+                inside[part] = True
+            known &= inside[sides]
         return known
+
+    def within(self, regions: Sequence[Region]) -> "PairedFrames":
+        """The same pairs, known in these regions only."""
+        other = copy.copy(self)
+        other._windows = {}
+        for region in regions:
+            other._windows.setdefault(region.frame, []).append(region.window)
+        return other
 
     def without(self, frames: set[int]) -> "PairedFrames":
         """The same pairs, these frames not known."""
@@ -204,6 +218,8 @@ class PairedFrames:
         """The same pairs plane by plane, where frames are volumes; else these pairs."""
         if self.source_plans[0].z != "volume":
             return self
+        if self._windows is not None:
+            raise ValueError("Volumes must be known as a whole to be taken plane by plane; these are within regions.")
         other = copy.copy(self)
         other.source_plans, other.target_plans = (
             [replace(plan, z="frame") for plan in plans] for plans in (self.source_plans, self.target_plans)

@@ -1,5 +1,6 @@
 """The discriminator's scores of an image given its source, and where they lie on it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.receptive_field import ReceptiveField
 from napari_pix2pix.core.tiles import round_up
+
+ScoreKind = Literal["match", "plain"]
+ReadWindow = Callable[[tuple[slice, ...]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,17 @@ class PatchScores:
     valid: NDArray[np.bool_]
     axes: str
     fields: tuple[ReceptiveField, ...]
-    kind: Literal["plain", "match"] = "plain"
+    kind: ScoreKind = "plain"
     expected_error: NDArray[np.float32] | None = None
     rank: NDArray[np.float32] | None = None
     error_bound: NDArray[np.float32] | None = None
     promise: str = ""
+
+    @property
+    def parts(self) -> dict[str, NDArray[Any]]:
+        """All that is known of each score, by name: ``scores``, ``valid`` and what else there is."""
+        named = ("scores", "valid", "expected_error", "rank", "error_bound")
+        return {name: values for name in named if (values := getattr(self, name)) is not None}
 
     @property
     def receptive_field(self) -> ReceptiveField:
@@ -109,6 +119,27 @@ def field_means(values: NDArray[Any], fields: tuple[ReceptiveField, ...]) -> NDA
     return means.astype(np.float32)
 
 
+def require_large_enough(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> None:
+    """Raise if an image of this shape is too small for a score.
+
+    Raises
+    ------
+    ValueError
+        If the image is smaller than one field along Y or X, or has fewer planes than a score is wide along Z.
+    """
+    field = fields[-1]
+    if min(shape[-2:]) < field.size:
+        raise ValueError(
+            f"An image to score must be at least one field large, {field.size} x {field.size} px; "
+            f"got {shape[-2]} x {shape[-1]}. Use a model with a smaller field."
+        )
+    if min(score_grid(fields, shape)) == 0:
+        raise ValueError(
+            f"A volume to score must have at least {fields[0].stride} planes; got {shape[0]}. Use a model whose "
+            "discriminator halves the planes less often."
+        )
+
+
 def score_frame(
     discriminator: PatchGAN,
     source: NDArray[np.float32],
@@ -128,45 +159,49 @@ def frame_outputs(
     device: torch.device,
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
-    """Outputs (n, [z,] y, x) for `image` (K, [Z,] Y, X) given `source` (C, [Z,] Y, X), both in network values.
+    """Outputs (n, [z,] y, x) for `image` (K, [Z,] Y, X) given `source` (C, [Z,] Y, X), as of `score_windows`."""
+    sides = (lambda window: source[(slice(None), *window)]), (lambda window: image[(slice(None), *window)])
+    return score_windows(discriminator, *sides, image.shape[1:], device, tile_size)
+
+
+def score_windows(
+    discriminator: PatchGAN,
+    source: ReadWindow,
+    image: ReadWindow,
+    shape: tuple[int, ...],
+    device: torch.device,
+    tile_size: int | None = None,
+) -> NDArray[np.float32]:
+    """Outputs (n, [z,] y, x) for an image of this shape ([Z,] Y, X) given a source; both are read window by window.
+
+    The first of the discriminator's n outputs are the scores.
 
     Computed in tiles of about `tile_size` pixels that give the scores of the whole: each starts on a multiple of the
-    stride and sees the whole field of every score that is kept from it.
+    stride and sees the whole field of every score that is kept from it. Readers give network values, float32
+    (C, [Z,] Y, X).
 
     Raises
     ------
     ValueError
-        If the image is smaller than one field along Y or X, or has fewer planes than a score is wide along Z.
+        If the image is too small.
     """
-    fields, shape = discriminator.fields, image.shape[1:]
-    field = fields[-1]
-    if min(shape[-2:]) < field.size:
-        raise ValueError(
-            f"An image to score must be at least one field large, {field.size} x {field.size} px; "
-            f"got {shape[-2]} x {shape[-1]}. Use a model with a smaller field."
-        )
+    fields = discriminator.fields
+    require_large_enough(fields, shape)
     grid = score_grid(fields, shape)
-    if min(grid) == 0:
-        raise ValueError(
-            f"A volume to score must have at least {fields[0].stride} planes; got {shape[0]}. Use a model whose "
-            "discriminator halves the planes less often."
-        )
-    scores = np.empty((discriminator.outputs, *grid), np.float32)
+    outputs = np.empty((discriminator.outputs, *grid), np.float32)
     sides = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
     for corner in product(*(range(0, n, side) for n, side in zip(grid, sides, strict=True))):
         keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, grid, strict=True))
-        read = tuple(_pixels_behind(f, kept, n) for f, kept, n in zip(fields, keep, shape, strict=True))
+        seen = tuple(_pixels_behind(f, kept, n) for f, kept, n in zip(fields, keep, shape, strict=True))
         with torch.inference_mode():
-            pair = [
-                torch.from_numpy(np.ascontiguousarray(frame[(slice(None), *read)]))[None] for frame in (source, image)
-            ]
-            found = discriminator(*(frame.to(device) for frame in pair))[0].cpu().numpy()
+            pair = [torch.from_numpy(np.ascontiguousarray(read(seen)))[None].to(device) for read in (source, image)]
+            found = discriminator(*pair)[0].cpu().numpy()
         inside = tuple(
             slice(k.start - r.start // f.stride, k.stop - r.start // f.stride)
-            for f, k, r in zip(fields, keep, read, strict=True)
+            for f, k, r in zip(fields, keep, seen, strict=True)
         )
-        scores[(slice(None), *keep)] = found[(slice(None), *inside)]
-    return scores
+        outputs[(slice(None), *keep)] = found[(slice(None), *inside)]
+    return outputs
 
 
 def _pixels_behind(field: ReceptiveField, scores: slice, length: int) -> slice:

@@ -16,7 +16,10 @@ from napari_pix2pix.core.tensor_files import read_tensors
 class RunFolder:
     """The files of a run."""
 
-    FILES = ("config.json", "split.csv", "history.csv", "checkpoint.safetensors", "model.safetensors")
+    FILES = (
+        *("config.json", "split.csv", "history.csv", "elapsed.json", "checkpoint.safetensors", "model.safetensors"),
+        "report.html",
+    )
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,6 +70,19 @@ class RunFolder:
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The tensors and the state to go on from."""
         return read_tensors(self.path / "checkpoint.safetensors")
+
+    def elapsed_s(self) -> float:
+        """How long the training has taken, in all processes that worked on it; 0 before it is said.
+
+        It is no part of the model, which is the same whatever the time.
+        """
+        path = self.path / "elapsed.json"
+        return float(read_json_object(path)["elapsed_s"]) if path.is_file() else 0.0
+
+    def write_elapsed(self, elapsed_s: float) -> None:
+        """Keep what `elapsed_s` tells."""
+        with written_beside(self.path / "elapsed.json") as beside:
+            beside.write_text(json.dumps({"elapsed_s": round(elapsed_s, 1)}), "utf8")
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """`config.json`: what this run does, with what."""

@@ -1,8 +1,8 @@
 """Which windows of a frame a network sees, and what each counts where in the result: the geometry of tiling."""
 
 import math
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import groupby, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,24 @@ class TilePlan:
     def blend(self) -> tuple[int, ...]:
         """How far tiles reach beyond what they keep to fade into their neighbours, per axis; 0 in an exact plan."""
         return (0,) * len(self.shape) if self.exact else self.overlap
+
+    @property
+    def bands(self) -> list["TilePlan"]:
+        """The same plan for each row of tiles, from the first to the last."""
+        rows = groupby(self.tiles, lambda tile: tile.keep[-2].start)
+        return [replace(self, tiles=tuple(tiles)) for _, tiles in rows]
+
+    @property
+    def rows(self) -> slice:
+        """The rows of the frame to which these tiles add."""
+        windows = [self.window(tile)[-2] for tile in self.tiles]
+        return slice(min(rows.start for rows in windows), max(rows.stop for rows in windows))
+
+    @property
+    def rows_read(self) -> slice:
+        """The rows of the frame that these tiles see."""
+        reads = [tile.read[-2] for tile in self.tiles]
+        return slice(min(rows.start for rows in reads), min(self.shape[-2], max(rows.stop for rows in reads)))
 
     def window(self, tile: Tile) -> tuple[slice, ...]:
         """The pixels of the frame to which `tile` adds: what it keeps and, blended, its overlap with others."""

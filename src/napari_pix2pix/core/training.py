@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import napari_pix2pix
-from napari_pix2pix.core.config import Config
+from napari_pix2pix.core.config import Config, Precision
 from napari_pix2pix.core.devices import pick_device, resolve_precision
-from napari_pix2pix.core.evaluation import HEADLINES, HIGHER_IS_BETTER, judge
+from napari_pix2pix.core.evaluation import HEADLINES, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
+from napari_pix2pix.core.metrics.comparison import higher_is_better
 from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
@@ -41,6 +42,8 @@ PREVIEW_EVERY = 50
 """Steps per preview."""
 CHECKPOINT_EVERY_S = 10.0
 STATISTICS_PATCHES = 64
+SAME_ERROR = 1e-3
+"""A change of the error on validation pairs, as a share of it, that is none: so much is bfloat16 allowed to make."""
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision on standard error
 FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -317,6 +320,7 @@ class _Loop:
     def reports(self, lock: FileLock | None) -> Generator[Report, None, None]:
         """Step to the end and report each step; when closed before, save what a later run needs to go on."""
         config, first, started = self.config, self.step, time.monotonic()
+        began = started - self.run.elapsed_s()
         losses: dict[str, float] = {}
         threads_before = torch.get_num_threads()
         try:
@@ -342,6 +346,7 @@ class _Loop:
                 now = time.monotonic()
                 if now - saved > CHECKPOINT_EVERY_S or self.step == self.last:
                     self.save()
+                    self.run.write_elapsed(now - began)
                     saved = now
                 remaining = (now - started) / (self.step - first) * (self.last - self.step)
                 yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
@@ -355,6 +360,7 @@ class _Loop:
             yield Report(self.step, self.last, losses, model=model)
         except GeneratorExit:
             self.save()
+            self.run.write_elapsed(time.monotonic() - began)
             if self.best is None and self.step < self.last:
                 self._settle()
                 self._keep({})
@@ -427,7 +433,7 @@ class _Loop:
         if (
             self.best is None
             or not math.isfinite(self.best)
-            or (chosen > self.best if HIGHER_IS_BETTER[decides] else chosen < self.best)
+            or (chosen > self.best if higher_is_better(decides) else chosen < self.best)
         ):
             self.best, self.worse = chosen, 0
             self._keep({"validation": figures})
@@ -447,9 +453,16 @@ class _Loop:
         recompute_statistics(self.model.generator, batches)
 
     def _finished(self) -> TrainedModel:
-        """The best model, with its figures on the test pairs."""
+        """The best model, with its figures on the test pairs, and what it predicts in."""
         model = self._loaded()
-        if self.test is not None and self.writes:
+        if not self.writes:
+            return model
+        if self.judged_regions and resolve_precision("auto", model.device) == "bfloat16":
+            change = self._change_of_error(model, "bfloat16")
+            predicts_in = "bfloat16" if change < SAME_ERROR else "float32"
+            model.provenance |= {"predicts_in": predicts_in, "bfloat16_changes_error_by": change}
+            model.save(self.run.model)
+        if self.test is not None:
             model.provenance["figures"]["test"] = judge(model, self.test, self.test.regions()).figures
             model.save(self.run.model)
         return model
@@ -467,6 +480,16 @@ class _Loop:
                     report.model.save(self.run.model)
                 else:
                     yield report
+
+    def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
+        """By which share the error on the validation pairs changes when the model predicts in `precision`."""
+        decides = HEADLINES[model.target_encoding.kind]
+        judged = judge(model, self.judged, self.judged_regions, precision).figures, model.provenance["figures"]
+        found, exact = (
+            1 - figures[decides] if higher_is_better(decides) else figures[decides]
+            for figures in (judged[0], judged[1]["validation"])
+        )
+        return abs(found - exact) / exact if exact else float(found != exact)
 
     def _keep(self, figures: dict[str, dict[str, float]]) -> None:
         self.model.provenance |= {"step": self.step, "figures": figures}

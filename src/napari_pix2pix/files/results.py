@@ -5,7 +5,8 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 from napari_pix2pix import __version__
 from napari_pix2pix.core.atomic import written_beside
 from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.bands import Band
+from napari_pix2pix.core.config import Precision
 from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.patch_scores import PatchScores
+from napari_pix2pix.core.patch_scores import PatchScores, ScoreKind
 from napari_pix2pix.core.prediction import cheaper
+from napari_pix2pix.core.rescaling import rescaled_shape
 from napari_pix2pix.core.tiles import TilePlan
 from napari_pix2pix.files.folders import open_joined
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
@@ -30,8 +34,10 @@ from napari_pix2pix.files.stacks import (
     stack_writer,
     standard,
     stem,
-    write_stack,
 )
+
+ALIKE = 0.1
+"""Pixel sizes that differ by more than this share want another scale."""
 
 
 def predict_file(
@@ -50,9 +56,13 @@ def predict_file(
     keep_maps: bool = False,
     draws: int | None = None,
     norm_statistics: Literal["training", "image"] | None = None,
+    rescale: bool = False,
+    precision: Precision = "auto",
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Write the prediction for the stack `source` to `out`; yields the share that is done after each frame.
+    """Write the prediction for the stack `source` to `out`; yields the share that is done after some rows.
+
+    Source, network and result stream: memory for a row of tiles suffices, however large the images are.
 
     At the end comes a ``row`` with the range of the source's grey values and the share outside the training range.
 
@@ -62,20 +72,28 @@ def predict_file(
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     With `draws` the prediction is the mean over so many dropout draws, and their spread goes to `spread_path`.
-    `norm_statistics` are used instead of those that the model was trained to be used with.
+    `norm_statistics` are used instead of those that the model was trained to be used with; `precision` as in
+    `TrainedModel.precision_for`.
+    With `rescale` the network sees each frame at the training's pixel size where the source's differs by more than
+    10 %, and what it makes of it is resampled to the source's grid, then decoded.
     `model_sha256` is the model's hash, where it is known already.
     """
     stack = open_joined(source, more, axes, half)
-    _warn_of_pixel_size(model, stack)
+    scale = _scale(model, stack) if rescale else None
+    if not rescale:
+        _warn_of_pixel_size(model, stack)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
-    tiles = used.tile_plan(plan.frame_shape, tile_size, overlap)
-    yield from _told_of_tiles(model, tiles, tile_size, overlap)
+    seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
+    tiles, precision = used.tile_plan(seen_shape, tile_size, overlap), used.precision_for(precision)
+    yield from _told_of_tiles(model, tiles, tile_size, overlap, precision)
     encoding = model.target_encoding
     how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
     how |= {"norm_statistics": norm_statistics} if norm_statistics is not None else {}
+    how |= {"rescaled_to_um": _trained_pixel_size(model)} if scale else {}
     how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
+    how |= {} if precision == "float32" else {"precision": precision}
     changes = {"tile_size": tile_size, "overlap": overlap, "seed_threshold": seed_threshold, "min_size": min_size}
     origin = _origin(
         model,
@@ -90,7 +108,7 @@ def predict_file(
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     called = tuple((name or "target") + PREDICTED for name in names)
     said = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
-    tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap}
+    tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap, "scale": scale}
     with ExitStack() as files:
         put = files.enter_context(
             stack_writer(out, plan, encoding.dtype_decoded, channel_names=called, labels=encoding.is_labels, **said)
@@ -105,20 +123,22 @@ def predict_file(
             put_spread = files.enter_context(
                 stack_writer(spread_path(out), plan, "float32", channel_names=spread_names, **said)
             )
-        found: Iterator[Any] = (
-            used.draw_maps(stack.array, stack.axes, draws=draws, **tiling)
-            if draws is not None
-            else used.predict_maps(stack.array, stack.axes, **tiling)
-        )
         seen = _SourceRange(model)
-        for frame, values, maps, *spread in found:
-            seen.add(values)
-            _put(put, model.decode(maps, values, seed_threshold=seed_threshold, min_size=min_size))
-            if put_maps is not None:
-                _put(put_maps, maps)
-            if put_spread is not None:
-                _put(put_spread, model.decode_spread(spread[0], values))
-            yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
+
+        def bands() -> Iterator[Band]:
+            for band in used.predict_bands(stack.array, stack.axes, draws=draws, precision=precision, **tiling):
+                seen.add(band.source)
+                if put_maps is not None:
+                    put_maps(band.maps[: encoding.n_maps])
+                if put_spread is not None:
+                    put_spread(model.decode_spread(band.maps[encoding.n_maps :], band.source))
+                yield band
+
+        n_rows = plan.frame_shape[-2]
+        for frame, rows, values in model.decode_bands(bands(), seed_threshold=seed_threshold, min_size=min_size):
+            put(values)
+            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1)
+            yield {"event": "progress", "unit": "files", "done": done, "total": 1}
     if keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
     if draws is not None:
@@ -127,25 +147,27 @@ def predict_file(
 
 
 class _SourceRange:
-    """The range of a source's grey values over all its frames, and how much lies outside the training range."""
+    """The range of a source's grey values over all its rows, and how much lies outside the training range."""
 
     def __init__(self, model: TrainedModel) -> None:
         known = model.source_encoding.normalization
         self._normalization = known if known and known.each_image is None else None
         self._low, self._high = math.inf, -math.inf
         self._outside: list[list[float]] = []
+        self._rows: list[int] = []
 
-    def add(self, frame: NDArray[Any]) -> None:
-        """Count a frame (C, [Z,] Y, X)."""
-        if (known := frame[np.isfinite(frame)]).size:
+    def add(self, source: NDArray[Any]) -> None:
+        """Count rows (C, [Z,] rows, X)."""
+        if (known := source[np.isfinite(source)]).size:
             self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
         if self._normalization:
-            self._outside.append([below + above for _, below, above in self._normalization.outside(frame)])
+            self._outside.append([below + above for _, below, above in self._normalization.outside(source)])
+            self._rows.append(source.shape[-2])
 
     def row(self) -> dict[str, float | None]:
         """Lowest and highest value, and the share of pixels outside, of the channel where it is largest."""
         known = self._low <= self._high
-        outside = float(np.mean(self._outside, axis=0).max()) if self._outside else None
+        outside = float(np.average(self._outside, axis=0, weights=self._rows).max()) if self._outside else None
         return {
             "input_low": self._low if known else None,
             "input_high": self._high if known else None,
@@ -154,15 +176,24 @@ class _SourceRange:
 
 
 def _told_of_tiles(
-    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None
+    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None, precision: Precision
 ) -> Iterator[dict[str, Any]]:
-    """What was rounded, and what the tiles cost where that is much, in a sentence each."""
+    """What was rounded, which tiles are taken, and what they cost where that is much, in a sentence each."""
     for name, asked, used in (
         ("tile_size", tile_size, max(tiles.tile_size)),
         ("overlap", overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
     ):
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
+    if len(tiles.tiles) > 1:
+        seams = "exact" if tiles.exact else "blended, not exact"
+        if tiles.exact and precision != "float32":
+            seams += f" but for the rounding of {precision}; --precision float32 leaves none"
+        text = (
+            f"{len(tiles.tiles)} tiles of {max(tiles.tile_size[-2:])} px for each frame, overlap "
+            f"{min(tiles.overlap[-2:])} px: {seams}."
+        )
+        yield {"event": "note", "text": text}
     if larger := cheaper(model.generator, tiles):
         side = max(larger.tile_size[-2:])
         whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
@@ -172,12 +203,6 @@ def _told_of_tiles(
             "more memory."
         )
         yield {"event": "note", "text": text}
-
-
-def _put(put: Callable[[NDArray[Any]], None], frame: NDArray[Any]) -> None:
-    """Pass a frame (C, [Z,] Y, X) on, plane by plane (C, Y, X)."""
-    for plane in [frame] if frame.ndim == 3 else np.moveaxis(frame, 1, 0):
-        put(plane)
 
 
 def maps_path(out: Path) -> Path:
@@ -226,11 +251,11 @@ def score_file(
     more: Sequence[Path] = (),
     wanted: tuple[str, ...] = (),
     halves: tuple[str | None, str | None] = (None, None),
-    kind: Literal["match", "plain"] | None = None,
+    kind: ScoreKind | None = None,
     table: bool = False,
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields their geometry.
+    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
 
     Beside them, as `beside_scores` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
     where the model was taught to judge the match, ``expected_error``, ``rank`` and ``error_bound``, as in
@@ -245,72 +270,111 @@ def score_file(
     judged = open_stack(image, image_axes, halves[1])
     channels = _channels(model, given, wanted)
     axes = given.axes, judged.axes
-    scored = model.score(given.array, judged.array, axes, channels=channels, tile_size=tile_size, kind=kind)
-    plan = AxesPlan(scored.axes, scored.scores.shape)
-    field = scored.receptive_field
+    plan = model.score_plan(given.array, judged.array, axes, channels, kind)
+    how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": kind}
+    frames = model.score_frames(given.array, judged.array, axes, **how)
+    first = next(frames)
+    field, scale = first.receptive_field, dict(zip(first.axes, first.scale, strict=True))
     geometry: dict[str, Any] = {
-        "kind": scored.kind,
-        "scale": scored.scale,
-        "translate": scored.translate,
+        "kind": first.kind,
+        "scale": first.scale,
+        "translate": first.translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
     }
-    sizes = {axis: size * (field.stride if axis in "YX" else 1) for axis, size in given.pixel_size_um.items()}
-    geometry |= {"promise": scored.promise} if scored.promise else {}
+    geometry |= {"promise": first.promise} if first.promise else {}
     origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
-    written = {out: (scored.scores, f"patch score ({scored.kind})")}
-    for part in parts_of_scores(model, kind, table=False):
-        values = getattr(scored, part)
-        values = values.astype(np.uint8) if part == "valid" else values
-        written[beside_scores(part)(out)] = values, part.replace("_", " ")
-    for path, (values, called) in written.items():
-        write_stack(
-            path,
-            plan,
-            values.dtype,
-            (plan.take(values, frame) for frame in range(standard(plan).n_frames)),
-            pixel_size_um=sizes,
-            channel_names=(called,),
-            description=json.dumps(origin, sort_keys=True),
-        )
-    if table:
-        _write_table(beside_scores("table")(out), scored)
+    said: dict[str, Any] = {
+        "pixel_size_um": {axis: size * scale.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
+        "description": json.dumps(origin, sort_keys=True),
+    }
+    sums, count, lowest = np.zeros(2), 0, math.inf
+    with ExitStack() as files:
+        put = {}
+        for part, values in first.parts.items():
+            path = out if part == "scores" else beside_scores(part)(out)
+            named = f"patch score ({first.kind})" if part == "scores" else part.replace("_", " ")
+            dtype = np.uint8 if values.dtype == bool else values.dtype
+            put[part] = files.enter_context(stack_writer(path, plan, dtype, channel_names=(named,), **said))
+        put_rows = files.enter_context(_table_writer(beside_scores("table")(out), plan, first)) if table else None
+        for frame, scored in enumerate(chain([first], frames)):
+            for part, values in scored.parts.items():
+                put[part](values[None].astype(np.uint8) if values.dtype == bool else values[None])
+            if put_rows:
+                put_rows(frame, scored)
+            inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
+            told = [scored.scores] if scored.expected_error is None else [scored.scores, scored.expected_error]
+            sums[: len(told)] += [float(values[inside].sum(dtype=np.float64)) for values in told]
+            count, lowest = count + int(inside.sum()), min(lowest, float(scored.scores[inside].min()))
+            yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
     yield {"event": "placed", "path": str(out), **geometry}
-    inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
-    row = {"mean": float(scored.scores[inside].mean()), "lowest": float(scored.scores[inside].min())}
-    if scored.expected_error is not None:
-        row["expected_error"] = float(scored.expected_error[inside].mean())
+    mean, expected_error = (float(total) / count for total in sums)
+    row = {"mean": mean, "lowest": lowest}
+    row |= {} if first.expected_error is None else {"expected_error": expected_error}
     yield {"event": "row", "row": row}
 
 
-def _write_table(path: Path, scored: PatchScores) -> None:
-    """A row for each score: the frame, its position in pixels, and what is known of it."""
-    columns = {"score": scored.scores} | {name: getattr(scored, name) for name in SCORED}
-    known = {name: values for name, values in columns.items() if values is not None}
-    placed = dict(zip(scored.axes[::-1], zip(scored.scale[::-1], scored.translate[::-1], strict=True), strict=False))
+@contextmanager
+def _table_writer(path: Path, plan: AxesPlan, first: PatchScores) -> Iterator[Callable[[int, PatchScores], None]]:
+    """Gives a function that adds a frame: a row for each score, its place in the stack and on the image in pixels."""
+    before = "".join(axis for axis in standard(plan).axes if axis not in first.axes)
+    lengths = [plan.length(axis) for axis in before]
     with written_beside(path) as beside, beside.open("w", newline="", encoding="utf8") as file:
         writer = csv.writer(file)
-        writer.writerow([*(axis.lower() for axis in scored.axes), *known])
-        for place in np.ndindex(scored.scores.shape):
-            ends = [placed.get(axis, (1.0, 0.0)) for axis in scored.axes]
-            at = [start + step * i for i, (step, start) in zip(place, ends, strict=True)]
-            values = [int(v[place]) if name == "valid" else float(v[place]) for name, v in known.items()]
-            writer.writerow([*(f"{position:g}" for position in at), *(f"{v:.6g}" for v in values)])
+        writer.writerow([*(before + first.axes).lower(), "score", *[*first.parts][1:]])
+
+        def put(frame: int, scored: PatchScores) -> None:
+            start = np.unravel_index(frame, lengths) if lengths else ()
+            known = scored.parts.values()
+            for place in np.ndindex(scored.scores.shape):
+                at = (a + step * i for i, step, a in zip(place, scored.scale, scored.translate, strict=True))
+                writer.writerow([*start, *(f"{x:g}" for x in at), *(f"{float(values[place]):.6g}" for values in known)])
+
+        yield put
 
 
 def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
     return channel_numbers(source, wanted) or model.source_view.numbers(taken_names(source, ()))
 
 
+def _trained_pixel_size(model: TrainedModel) -> dict[str, float]:
+    """Of the training's sources, µm, for each axis of a frame of which it is known."""
+    said = ((model.provenance.get("pairs") or {}).get("train") or {}).get("pixel_size_um") or {}
+    return {axis: said[axis] for axis in _frame_axes(model) if axis in said}
+
+
+def _frame_axes(model: TrainedModel) -> str:
+    return "ZYX" if model.source_view.z == "volume" else "YX"
+
+
+def _scale(model: TrainedModel, source: Stack) -> tuple[float, ...] | None:
+    """Pixels of the training for each of the source's, ([z,] y, x); None where they are alike.
+
+    Raises
+    ------
+    ValueError
+        If either size is not known.
+    """
+    ours, theirs, axes = source.pixel_size_um, _trained_pixel_size(model), _frame_axes(model)
+    for size, whose in ((ours, "source's"), (theirs, "training's")):
+        if unknown := [axis for axis in axes if axis not in size]:
+            raise ValueError(
+                "To be rescaled, a source must have a known pixel size, and so must the model's training; along "
+                f"{' and '.join(unknown)} the {whose} is not known. Write it into the file, or leave --rescale out."
+            )
+    scale = tuple(ours[axis] / theirs[axis] for axis in axes)
+    return scale if any(abs(factor - 1) > ALIKE for factor in scale) else None
+
+
 def _warn_of_pixel_size(model: TrainedModel, source: Stack) -> None:
-    trained = ((model.provenance.get("pairs") or {}).get("train") or {}).get("pixel_size_um") or {}
-    axes = [axis for axis in ("ZYX" if model.source_view.z == "volume" else "YX") if axis in trained]
-    if any(axis in source.pixel_size_um and abs(source.pixel_size_um[axis] / trained[axis] - 1) > 0.1 for axis in axes):
+    trained = _trained_pixel_size(model)
+    if any(abs(source.pixel_size_um.get(axis, size) / size - 1) > ALIKE for axis, size in trained.items()):
         ours, theirs = (
-            " x ".join(f"{size[axis]:.4g}" for axis in axes if axis in size) for size in (source.pixel_size_um, trained)
+            " x ".join(f"{size[axis]:.4g}" for axis in trained if axis in size)
+            for size in (source.pixel_size_um, trained)
         )
         warnings.warn(
             f"The pixel size of a source is {ours} µm, that of the training was {theirs} µm; expect a poor result. "
-            "Resample the source, or correct the file if it says it wrongly.",
+            "Predict with --rescale, or correct the file if it says it wrongly.",
             stacklevel=2,
         )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.axes import KNOWN, AxesPlan
 from napari_pix2pix.files.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
 from napari_pix2pix.files.ome_tiff import write_tiff
-from napari_pix2pix.files.pyramids import are_labels
+from napari_pix2pix.files.pyramids import Placed, are_labels
 from napari_pix2pix.files.tiff import Disagreement, open_tiff
 
 __all__ = [
@@ -195,7 +195,7 @@ def write_stack(
     description: str = "",
     labels: bool | None = None,
 ) -> None:
-    """Write `frames` (C, Y, X), one after another, as OME-TIFF or OME-Zarr 0.5; beside and renamed.
+    """Write `frames` (C, [Z,] Y, X), one after another, as OME-TIFF or OME-Zarr 0.5; beside and renamed.
 
     A TIFF is compressed, tiled where it is larger than a tile, with a pyramid where a frame has more than 4096 x 4096
     pixels. An OME-Zarr is compressed, in chunks, with a pyramid.
@@ -210,7 +210,8 @@ def write_stack(
     dtype
         Of the file; in a TIFF, bool is written as uint8 and float16 as float32.
     frames
-        `plan.n_frames` of them, T slowest, then Z; only one is held at a time.
+        `plan.n_frames` of them, T slowest, then Z; or, from the first row of each to the last, some rows at a time
+        (C, [Z,] rows, X). Only some 512 rows are held.
     pixel_size_um
         By axis letter.
     channel_names
@@ -229,7 +230,7 @@ def write_stack(
     OSError
         If the folder cannot be written or the disk is full.
     """
-    path, plan, dtype = Path(path), standard(plan), np.dtype(dtype)
+    path, plan, dtype = Path(path), replace(standard(plan), z=plan.z), np.dtype(dtype)
     if not path.name.lower().endswith(TIFF + ZARR):
         raise ValueError(f"An output must end in .tif, .ome.tif or .zarr; got {path}. Choose another name.")
     if path.is_dir() and not is_zarr(path):
@@ -241,7 +242,7 @@ def write_stack(
         path,
         plan,
         dtype,
-        _counted(frames, plan),
+        _placed(frames, plan),
         pixel_size_um=pixel_size_um or {},
         channel_names=channel_names,
         description=description,
@@ -249,17 +250,22 @@ def write_stack(
     )
 
 
-def _counted(frames: Iterable[NDArray[Any]], plan: AxesPlan) -> Iterator[NDArray[Any]]:
-    """The frames, as many and as large as the plan says."""
-    expected, n = (plan.n_channels, *plan.frame_shape), 0
-    for n, frame in enumerate(map(np.asarray, frames), 1):
-        if frame.shape != expected or n > plan.n_frames:
+def _placed(blocks: Iterable[NDArray[Any]], plan: AxesPlan) -> Iterator[Placed]:
+    """The blocks with their places, as many and as large as the plan says."""
+    expected = (plan.n_channels, *plan.frame_shape)
+    frame = row = 0
+    for block in map(np.asarray, blocks):
+        *before, rows, width = block.shape
+        if (*before, width) != (*expected[:-2], expected[-1]) or row + rows > expected[-2] or frame == plan.n_frames:
             raise ValueError(
-                f"There must be {plan.n_frames} frames {expected} to write; got number {n}, {frame.shape}."
+                f"There must be {plan.n_frames} frames {expected} to write; got number {frame + 1}, {block.shape}."
             )
-        yield frame
-    if n < plan.n_frames:
-        raise ValueError(f"There must be {plan.n_frames} frames {expected} to write; got {n}.")
+        yield frame, row, block
+        row += rows
+        if row == expected[-2]:
+            frame, row = frame + 1, 0
+    if frame < plan.n_frames:
+        raise ValueError(f"There must be {plan.n_frames} frames {expected} to write; got {frame}.")
 
 
 class _Abandoned(Exception):
@@ -268,7 +274,7 @@ class _Abandoned(Exception):
 
 @contextmanager
 def stack_writer(path: Path, plan: AxesPlan, dtype: Any, **named: Any) -> Iterator[Callable[[NDArray[Any]], None]]:
-    """`write_stack` turned round: a function to pass each frame to, while another thread compresses and writes.
+    """`write_stack` turned round: a function to pass each frame, or its rows, to; another thread compresses and writes.
 
     If the block fails or is left early, there is no file.
     """

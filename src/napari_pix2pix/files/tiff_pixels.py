@@ -1,7 +1,9 @@
-"""A window of a TIFF's pixels: only the strips or tiles under it are read."""
+"""A window of a TIFF's pixels: only the strips or tiles under it are read, or mapped where they are as in memory."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -44,7 +46,11 @@ def read_window(path: Path, index: Any, opened: Opened, plain: bool) -> NDArray[
     Exception
         The decoder's.
     """
-    array, strips = _array(path, path.stat().st_mtime_ns, opened, plain)
+    said = path.stat()
+    array, strips = _array(path, said.st_mtime_ns, opened, plain)
+    if isinstance(array, _Mapped):
+        return array.read(path, said.st_size, index)
+    assert strips is not None
     with strips.lock:
         strips.errors.clear()
         try:
@@ -56,12 +62,31 @@ def read_window(path: Path, index: Any, opened: Opened, plain: bool) -> NDArray[
     return pixels
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    """Pixels that lie in the file as in memory: only the pages of memory under a window are read."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, path: Path, size: int, index: Any) -> NDArray[Any]:
+        """The pixels at `index`, in the byte order of this machine."""
+        if self.offset + math.prod(self.shape) * self.dtype.itemsize > size:
+            raise ValueError("the file is shorter than its header says")
+        pixels = np.memmap(path, self.dtype, "r", self.offset, self.shape)[index]
+        return np.array(pixels, self.dtype.newbyteorder("="))
+
+
 @lru_cache(maxsize=16)
-def _array(path: Path, changed: int, opened: Opened, plain: bool) -> tuple[zarr.Array, _Strips]:
-    """The pixels as a zarr array, which opens the file when it is sliced: to find all pages again takes longer."""
+def _array(path: Path, changed: int, opened: Opened, plain: bool) -> tuple[_Mapped, None] | tuple[zarr.Array, _Strips]:
+    """The pixels as an array that opens the file when it is sliced: to find all pages again takes longer."""
     with opened(path, plain) as file:
         file.pages.cache = True
         for page in file.series[0].pages:  # loads what stands in the headers
             del page
-        strips = _Strips(file.series[0].aszarr(level=0))
+        series = file.series[0]
+        if series.dataoffset is not None and not series.is_multifile:
+            return _Mapped(series.dataoffset, tuple(series.shape), np.dtype(file.byteorder + series.dtype.char)), None
+        strips = _Strips(series.aszarr(level=0))
         return zarr.open_array(strips, mode="r"), strips

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.axes import KNOWN, AxesPlan, guess_axes
 from napari_pix2pix.files.lazy import MICROMETRES, LazyArray, Stack
-from napari_pix2pix.files.pyramids import TILE, halved, level_shapes
+from napari_pix2pix.files.pyramids import TILE, Placed, halved, level_shapes, strips
 
 ORDER = "TCZYX"
 """The order that OME-Zarr prescribes."""
@@ -87,14 +87,14 @@ def write_zarr(
     path: Path,
     plan: AxesPlan,
     dtype: np.dtype[Any],
-    frames: Iterable[NDArray[Any]],
+    blocks: Iterable[Placed],
     *,
     pixel_size_um: dict[str, float],
     channel_names: tuple[str, ...],
     description: str,
     labels: bool,
 ) -> None:
-    """Write `frames` (C, Y, X) as an OME-Zarr 0.5: in chunks, with a pyramid. The samples of RGB become channels.
+    """Write frames, row by row, as an OME-Zarr 0.5: in chunks, with a pyramid. The samples of RGB become channels.
 
     Raises
     ------
@@ -105,9 +105,9 @@ def write_zarr(
     if "S" in lengths:
         lengths = lengths | {"C": plan.n_channels}
     axes = "".join(axis for axis in ORDER if axis in lengths)
-    height, width = plan.frame_shape
+    height, width = plan.frame_shape[-2:]
     shapes = [(height, width), *level_shapes((height, width))]
-    levels = [AxesPlan(axes, tuple((lengths | {"Y": y, "X": x})[axis] for axis in axes)) for y, x in shapes]
+    levels = [AxesPlan(axes, tuple((lengths | {"Y": y, "X": x})[axis] for axis in axes), z=plan.z) for y, x in shapes]
     low, high = np.full(plan.n_channels, np.inf), np.full(plan.n_channels, -np.inf)
     with _directory_beside(path) as beside:
         root = zarr.create_group(beside, zarr_format=3)
@@ -121,13 +121,26 @@ def write_zarr(
             )
             for i, level in enumerate(levels)
         ]
-        for i, frame in enumerate(frames):
-            frame = frame.astype(dtype, copy=False)
-            finite = np.where(np.isfinite(frame), frame, 0) if dtype.kind == "f" else frame
-            low, high = np.minimum(low, finite.min((1, 2))), np.maximum(high, finite.max((1, 2)))
-            for level, array in zip(levels, arrays, strict=True):
-                level.put(array, i, frame)
-                frame = halved(frame, labels)
+        held: list[list[NDArray[Any]]] = [[] for _ in levels]
+
+        def add(level: int, frame: int, end: int, rows: NDArray[Any]) -> None:
+            """Write these rows, which end before row `end`, once they fill their chunks, then the level below."""
+            held[level].append(rows)
+            if end % TILE and end < shapes[level][0]:
+                return
+            strip = np.concatenate(held[level], axis=-2)
+            held[level].clear()
+            start = end - strip.shape[-2]
+            levels[level].put(arrays[level], frame, strip, plan.rows(slice(start, end)))
+            if level + 1 < len(levels):
+                add(level + 1, frame, -(-end // 2), halved(strip, labels))
+
+        for frame, row, block in strips(blocks, height, TILE):
+            block = block.astype(dtype, copy=False)
+            finite = np.where(np.isfinite(block), block, 0) if dtype.kind == "f" else block
+            ends = [finite.reshape(len(finite), -1).min(axis=1), finite.reshape(len(finite), -1).max(axis=1)]
+            low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
+            add(0, frame, row + block.shape[-2], block)
         root.attrs["ome"] = {
             "version": "0.5",
             "multiscales": [_multiscale(axes, len(levels), path.name, pixel_size_um, description, labels)],

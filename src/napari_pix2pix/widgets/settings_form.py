@@ -104,6 +104,8 @@ def _field(described: FieldInfo) -> _Field:
         spin.setRange(low, high)
         return _Field(spin, spin.value, spin.setValue)
     line = QLineEdit()
+    if kind is str:
+        return _Field(line, line.text, line.setText)
     return _Field(line, lambda: _read(line.text()), lambda value: line.setText(_written(value)))
 
 

@@ -39,7 +39,8 @@ def fit_baselines(frames: Frames, kind: Kind, classes: Sequence[int]) -> dict[st
         dtype = frames[0].target.dtype
 
         def affine(source: NDArray[Any]) -> NDArray[Any]:
-            values = np.tensordot(weights[:-1].T, source.astype(np.float64), 1) + _like(weights[-1], source)
+            values = np.tensordot(weights[:-1].T, np.nan_to_num(source.astype(np.float64)), 1)
+            values += _like(weights[-1], source)
             return as_stored(values, dtype)
 
         return {"affine": affine}

@@ -5,13 +5,15 @@ from typing import Any
 
 from napari_pix2pix.core.metrics.intervals import Row, finite, summarize
 
-BETTER = {
-    **dict.fromkeys(("mae", "rmse", "nrmse", "invented", "missing", "merges", "splits"), "lower"),
-    **dict.fromkeys(("adapted_rand_error", "variation_of_information"), "lower"),
-    **dict.fromkeys(("psnr", "ssim", "pearson", "spearman", "dice", "iou"), "higher"),
-    **dict.fromkeys(("pixel_accuracy", "class_accuracy", "class_iou"), "higher"),
+LOWER_IS_BETTER = {
+    *("mae", "rmse", "nrmse", "invented", "missing", "merges", "splits"),
+    *("adapted_rand_error", "variation_of_information"),
 }
-"""Which values of a figure are better; those of objects at an IoU are better if they are higher."""
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a higher value of this figure is better."""
+    return metric.removesuffix("_foreground") not in LOWER_IS_BETTER
 
 
 def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -85,5 +87,4 @@ def _verdict(metric: str, figure: Row) -> str:
     low, high = figure["low"], figure["high"]
     if low is None or high is None or low <= 0 <= high:
         return "not told apart"
-    better = BETTER.get(metric.removesuffix("_foreground"), "higher")
-    return "better" if (low > 0) == (better == "higher") else "worse"
+    return "better" if (low > 0) == higher_is_better(metric) else "worse"

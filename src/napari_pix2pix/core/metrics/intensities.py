@@ -146,7 +146,7 @@ def of_channel(
     for suffix, where in (("", known), ("_foreground", known & bright)):
         found = _of_values(prediction[where], target[where], data_range)
         windows = map_[inside & where]
-        found["ssim"] = float(windows.mean()) if windows.size else None
+        found["ssim"] = finite(windows.mean()) if windows.size else None
         row |= {name + suffix: value for name, value in found.items()}
     return row
 

@@ -52,7 +52,7 @@ class UNet(Generator):
             dropout = config.dropout if level > 0 and config.levels - level <= DROPOUT_LEVELS else 0.0
             self.up.append(
                 nn.Sequential(
-                    nn.ReLU(),
+                    nn.ReLU(inplace=True),  # what it sees is nobody else's: joined, or the innermost
                     up_convolution(spatial_dims, before, width, z_stride=z_strides[level], bias=norm == "none"),
                     norm_layer(norm, width, spatial_dims),
                     Dropout(dropout) if dropout else nn.Identity(),

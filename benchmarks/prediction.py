@@ -1,0 +1,245 @@
+"""Memory and speed of predicting large images: JSON lines, then a table.
+
+    python benchmarks/prediction.py [--parts memory speed precision] [--sides 4096 8192 16384] [--suffixes .tif .zarr]
+                                    [--preset fast] [--speed-side 4096] [--monai FOLDER]
+
+`memory`: square uint16 images, mostly zeros, so that their TIFF is a sparse file, are predicted from file to file by
+the preset `fast` in a process of its own; the most anonymous memory (Linux: RssAnon) above that of the idle process,
+which has the model loaded and has predicted a small image. `--sides 30000` is the size of a slide; the goal is 2 GB.
+
+`speed`: of the default preset `microscopy`, on the CPU: seconds that the bare network takes for the image in one piece,
+that our exact tiles take (goal: at most 1.25 times), that file -> file takes, and that MONAI's
+`sliding_window_inference` takes (overlap 0.25, gaussian; blended, not exact), if it can be imported: `pip install
+--no-deps --target FOLDER monai` keeps it away from the environment. `cpu_s` are seconds of all processors together,
+which other work on the machine disturbs less than the clock.
+
+`precision`: one tile through the network in float32 in both layouts, and in bfloat16 (goal: 1.7 times the better).
+
+Networks are not trained: what they compute takes as long, whatever their weights.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+
+import numpy as np
+import tifffile
+import torch
+
+from napari_pix2pix.core.config import make_config
+from napari_pix2pix.core.encoding import fit_encoding
+from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.prediction import channels_last, predict_tiles
+from napari_pix2pix.core.source_view import SourceView
+from napari_pix2pix.files.results import predict_file
+
+Row = dict[str, Any]
+
+
+def untrained(preset: str) -> TrainedModel:
+    """A model from one channel to one, uint16 both."""
+    config = make_config(preset)
+    encoding = fit_encoding([np.array([[[0, 2**16 - 1]]], np.uint16)], "intensity", limit=1.0)
+    generator, _ = networks(config, 1, 1)
+    return TrainedModel(config, generator.eval(), None, encoding, encoding, SourceView(), "")
+
+
+def write_sparse(path: Path, side: int) -> None:
+    """A TIFF of zeros with a line of grey values every 256 rows: a sparse file."""
+    pixels = tifffile.memmap(path, shape=(side, side), dtype=np.uint16)
+    pixels[::256] = np.arange(side) % 60_000
+    pixels.flush()
+
+
+# Memory
+
+
+def anonymous_mib() -> float:
+    """Of this process, now."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found, "RssAnon is Linux's"
+    return int(found[1]) / 1024
+
+
+def memory(side: int, suffix: str, preset: str) -> Row:
+    """The most above idle while an image is predicted; in this process."""
+    model = untrained(preset)
+    model.predict(np.zeros((256, 256), np.uint16), "YX")
+    with tempfile.TemporaryDirectory() as folder:
+        source, done = Path(folder) / "source.tif", threading.Event()
+        write_sparse(source, side)
+        idle = peak = anonymous_mib()
+
+        def watch() -> None:
+            nonlocal peak
+            while not done.wait(0.02):
+                peak = max(peak, anonymous_mib())
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        started = time.monotonic()
+        for _ in predict_file(model, source, Path(folder) / f"out{suffix}", precision="float32"):
+            pass
+        seconds = time.monotonic() - started
+        done.set()
+        watching.join()
+    return {"part": "memory", "side": side, "suffix": suffix, "above_idle_mib": peak - idle, "wall_s": seconds}
+
+
+def memories(sides: list[int], suffixes: list[str], preset: str) -> Iterator[Row]:
+    """Each in a child process: what is freed is not always given back."""
+    for side in sides:
+        for suffix in suffixes:
+            words = [sys.executable, __file__, "--child", str(side), suffix, preset]
+            yield json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+
+# Speed
+
+
+def timed(name: str, work: Callable[[], object], **more: Any) -> Row:
+    """The best of two runs, by the seconds of the processors."""
+    runs = []
+    for _ in range(2):
+        before = time.perf_counter(), time.process_time()
+        work()
+        runs.append((time.process_time() - before[1], time.perf_counter() - before[0]))
+    cpu, wall = min(runs)
+    return {"name": name, "cpu_s": cpu, "wall_s": wall, **more}
+
+
+def speeds(side: int, roi: int) -> Iterator[Row]:
+    """The same pixels through the same network, in one piece, in exact tiles, to a file, and by MONAI's windows."""
+    model, pixels = untrained("microscopy"), np.random.default_rng(0).integers(0, 2**16, (side, side), dtype=np.uint16)
+    generator, plan = model.generator, model.tile_plan((side, side))
+    frame = model.source_encoding.encode(pixels[None])
+    batch = channels_last(torch.from_numpy(frame[None]))
+    large = model.tile_plan((30_000, 30_000)).cost
+
+    def bare() -> None:
+        with torch.inference_mode():
+            generator(batch)
+
+    def tiled() -> None:
+        for _ in predict_tiles(generator, frame, plan, model.device):
+            pass
+
+    named = {"part": "speed", "side": side}
+    yield timed("bare network, one piece", bare, **named)
+    yield timed("exact tiles", tiled, **named, pixels_read=plan.cost, pixels_read_of_30000=large)
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "source.tif", Path(folder) / "out.tif"
+        tifffile.imwrite(source, pixels)
+        for precision in ("float32", "bfloat16"):
+            name = f"file -> file, {precision}"
+            yield timed(name, lambda p=precision: list(predict_file(model, source, out, precision=p)), **named)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from monai.inferers import sliding_window_inference
+    except ImportError as error:
+        yield {"name": f"no MONAI: {error}", **named}
+        return
+
+    def windows() -> None:
+        with torch.inference_mode():
+            sliding_window_inference(batch, (roi, roi), 1, generator, overlap=0.25, mode="gaussian")
+
+    yield timed(f"MONAI, windows of {roi}, overlap 0.25, gaussian", windows, **named)
+
+
+def precisions(side: int = 1024) -> Iterator[Row]:
+    """A tile in both layouts and both precisions."""
+    for preset in ("fast", "microscopy"):
+        generator, contiguous = untrained(preset).generator, torch.randn(1, 1, side, side)
+        last = channels_last(contiguous)
+        for name, source, fast in (
+            ("float32, contiguous", contiguous, False),
+            ("float32, channels last", last, False),
+            ("bfloat16, contiguous", contiguous, True),
+            ("bfloat16, channels last", last, True),
+        ):
+
+            def run(source: torch.Tensor = source, fast: bool = fast, network: torch.nn.Module = generator) -> None:
+                with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                    network(source)
+
+            run()
+            yield timed(name, run, part="precision", side=side, preset=preset)
+
+
+# What came of it
+
+
+def table(rows: list[Row]) -> str:
+    """For people."""
+    lines = []
+    bare = next((row["cpu_s"] for row in rows if row.get("name", "").startswith("bare")), None)
+    for row in rows:
+        if row["part"] == "memory":
+            lines.append(
+                f"memory     {row['side']:>6} px {row['suffix']:<5} {row['above_idle_mib']:8.0f} MiB above idle"
+            )
+        elif "cpu_s" not in row:
+            lines.append(f"speed      {row['name']}")
+        elif row["part"] == "speed":
+            assert bare is not None
+            lines.append(
+                f"speed      {row['name']:<46} {row['cpu_s']:8.1f} s  {row['cpu_s'] / bare:5.2f} x the bare network"
+            )
+        else:
+            same = [other for other in rows if other.get("preset") == row["preset"] and other["part"] == "precision"]
+            best = min(other["cpu_s"] for other in same if other["name"].startswith("float32"))
+            name = f"{row['preset']}, {row['name']}"
+            lines.append(
+                f"precision  {name:<46} {row['cpu_s']:8.2f} s  {best / row['cpu_s']:5.2f} x as fast as float32"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", default=["memory", "speed", "precision"])
+    parser.add_argument("--sides", nargs="+", type=int, default=[4096, 8192, 16384])
+    parser.add_argument("--suffixes", nargs="+", default=[".tif", ".zarr"])
+    parser.add_argument("--preset", default="fast", help="of the networks whose memory is measured")
+    parser.add_argument("--speed-side", type=int, default=4096)
+    parser.add_argument("--monai", help="the folder into which it was installed")
+    parser.add_argument("--monai-roi", type=int, default=512)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    warnings.filterwarnings("ignore", ".*of the source lies")
+    if asked.child:
+        print(json.dumps(memory(int(asked.child[0]), *asked.child[1:])))
+        return
+    if asked.monai:
+        sys.path.append(asked.monai)
+    parts: dict[str, Callable[[], Iterator[Row]]] = {
+        "memory": lambda: memories(asked.sides, asked.suffixes, asked.preset),
+        "speed": lambda: speeds(asked.speed_side, asked.monai_roi),
+        "precision": precisions,
+    }
+    rows = []
+    for part in asked.parts:
+        for row in parts[part]():
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The figures of a report, as SVG to be put into a page: they take the page's text colour, light or dark."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+TEXT = "#010203"
+"""Stands for the page's text colour until the SVG is written; no figure may use it for anything else."""
+MODEL, OTHER, WORST = "#0072b2", "#7f7f7f", "#d55e00"
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito, "Color Universal Design" (2008)."""
+STYLE: Any = {
+    "axes.edgecolor": TEXT,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": TEXT,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": TEXT,
+    "axes.titlesize": "medium",
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "font.size": 10,
+    "grid.alpha": 0.2,
+    "grid.color": TEXT,
+    "legend.frameon": False,
+    "legend.labelcolor": TEXT,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "napari-pix2pix",
+    "text.color": TEXT,
+    "text.parse_math": False,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+}
+_numbers = count()
+
+
+def drawn(figure: Figure) -> str:
+    """The figure as an ``<svg>`` element with ids of its own, without addresses of anything outside."""
+    written = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(written, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    svg = written.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace(TEXT, "currentColor")
+    # Every SVG of a page shares its ids: those that nothing refers to go, the others get a prefix.
+    used = set(re.findall(r"#([\w-]+)", svg))
+    svg = re.sub(r' id="([\w-]+)"', lambda m: m[0] if m[1] in used else "", svg)
+    prefix = f"f{next(_numbers)}-"
+    return re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", svg).strip()
+
+
+def panels(n: int, height: float = 2.6, columns: int = 3, width: float = 10.0) -> tuple[Figure, list[Axes]]:
+    """A figure of `n` panels in rows of at most `columns`; the height of a row and the width of three, in inches."""
+    with matplotlib.rc_context(STYLE):
+        columns = min(n, columns)
+        rows = -(-n // columns)
+        figure = Figure(figsize=(max(5.0, width * min(columns, 3) / 3), height * rows))
+        axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+        for unused in axes[n:]:
+            unused.remove()
+        return figure, axes[:n]
+
+
+def beside_baselines(rows: dict[str, dict[str, dict[str, Any]]], titles: dict[str, str]) -> str:
+    """For each figure in `titles` what each of `rows` reaches, with its interval; the first row is the model."""
+    figure, axes = panels(len(titles), height=0.9 + 0.28 * len(rows))
+    for panel, (name, title) in zip(axes, titles.items(), strict=True):
+        for place, (who, figures) in enumerate(rows.items()):
+            found, colour = figures.get(name), OTHER if place else MODEL
+            if found is None or found["value"] is None:
+                continue
+            if found["low"] is not None:
+                panel.plot([found["low"], found["high"]], [who, who], color=colour, linewidth=2.5)
+            panel.plot([found["value"]], [who], "o", color=colour, markersize=7)
+        panel.set_yticks(range(len(rows)), list(rows))
+        panel.set_ylim(len(rows) - 0.5, -0.5)
+        panel.locator_params(axis="x", nbins=4)
+        panel.set_title(title)
+    return drawn(figure)
+
+
+def over_images(values: Sequence[float], marked: Mapping[int, str], title: str) -> str:
+    """The figure of every image from the worst to the best; `marked` are those that are shown, by place."""
+    figure, (panel,) = panels(1, height=2.4, width=21.0)
+    panel.plot(range(1, len(values) + 1), values, ".", color=OTHER, markersize=5)
+    colours = {"worst": WORST, "median": LINES[4], "best": MODEL}
+    for name, colour in colours.items():
+        places = [place for place, said in marked.items() if said == name]
+        if places:
+            panel.plot([p + 1 for p in places], [values[p] for p in places], "o", color=colour, label=f"{name}, shown")
+    panel.set_xlabel("images, from the worst to the best")
+    panel.set_title(title)
+    panel.locator_params(axis="x", integer=True)
+    _legend(panel)
+    return drawn(figure)
+
+
+def over_thresholds(figures: dict[str, dict[int, dict[str, Any]]]) -> str:
+    """Each of `figures` over the IoU in percent from which on objects match, with its interval."""
+    figure, (panel,) = panels(1, height=2.8, width=18.0)
+    for colour, (name, found) in zip(LINES, figures.items(), strict=False):
+        known = {iou / 100: one for iou, one in found.items() if one["value"] is not None}
+        panel.plot(list(known), [one["value"] for one in known.values()], "o-", color=colour, label=name, markersize=4)
+        sure = {iou: one for iou, one in known.items() if one["low"] is not None}
+        low, high = ([one[end] for one in sure.values()] for end in ("low", "high"))
+        panel.fill_between(list(sure), low, high, color=colour, alpha=0.15, linewidth=0)
+    panel.set_xlabel("IoU above which objects match")
+    panel.set_ylim(-0.02, 1.02)
+    _legend(panel)
+    return drawn(figure)
+
+
+def spectra(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Power of prediction and target over the frequency, above their ratio, for each channel."""
+    figure, axes = panels(2 * len(channels), columns=len(channels), height=2.2)
+    for channel, name, power, ratio in zip(channels, names, axes, axes[len(channels) :], strict=False):
+        there = [i for i, value in enumerate(channel["target"]) if value > 0]
+        frequency = [channel["frequency"][i] for i in there]
+        for side, colour in (("target", OTHER), ("prediction", MODEL)):
+            power.plot(frequency, [max(channel[side][i], 1e-12) for i in there], color=colour, label=side)
+        power.set_yscale("log")
+        power.yaxis.set_minor_formatter(NullFormatter())
+        power.yaxis.set_major_formatter("{x:.0e}")
+        power.set_title(name)
+        ratio.plot(frequency, [channel["ratio"][i] for i in there], color=MODEL)
+        ratio.axhline(1, color=OTHER, linewidth=1)
+        ratio.axhline(0.5, color=WORST, linewidth=1, linestyle=":")
+        if channel["half"] is not None:
+            ratio.axvline(channel["half"], color=WORST, linewidth=1, label="falls below one half")
+            _legend(ratio)
+        ratio.set_ylim(0, min(max(1.5, *(channel["ratio"][i] for i in there)), 3))
+        ratio.set_xlabel("frequency, cycles/px")
+    axes[0].set_ylabel("power")
+    axes[len(channels)].set_ylabel("prediction / target")
+    _legend(axes[0])
+    return drawn(figure)
+
+
+def agreement(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """For each channel the mean grey value of each object, predicted over true; below, Bland and Altman's plot."""
+    figure, axes = panels(2 * len(channels), columns=len(channels), height=2.8)
+    for channel, name, plain, differences in zip(channels, names, axes, axes[len(channels) :], strict=False):
+        true, found = zip(*channel["points"], strict=True)
+        ends = min(true), max(true)
+        plain.plot(true, found, ".", color=MODEL, markersize=3, alpha=0.6)
+        plain.plot(ends, ends, color=OTHER, linewidth=1, label="perfect")
+        plain.set_title(name)
+        plain.set_xlabel("true mean of an object")
+        means = [(a + b) / 2 for a, b in channel["points"]]
+        differences.plot(means, [b - a for a, b in channel["points"]], ".", color=MODEL, markersize=3, alpha=0.6)
+        found = channel["intensity"]
+        differences.axhline(0, color=OTHER, linewidth=1)
+        differences.axhline(found["bias"]["value"], color=WORST, linewidth=1.2, label="bias")
+        for limit in found["limits"]:
+            differences.axhline(limit["value"], color=WORST, linewidth=1, linestyle=":", label="95 % limits")
+        differences.set_xlabel("mean of both")
+    axes[0].set_ylabel("predicted mean")
+    axes[len(channels)].set_ylabel("predicted - true")
+    _legend(axes[0])
+    _legend(axes[len(channels)])
+    return drawn(figure)
+
+
+def training_curves(history: Sequence[dict[str, float]]) -> str:
+    """The losses, and the figures on validation pairs, over the steps."""
+    names = [name for name in dict.fromkeys(name for row in history for name in row) if name != "step"]
+    judged = [name for name in names if name.startswith("validation_")]
+    losses = [name for name in names if name not in judged]
+    parts = [part for part in (losses, *([name] for name in judged)) if part]
+    figure, axes = panels(len(parts))
+    for panel, part in zip(axes, parts, strict=True):
+        for colour, name in zip(LINES * 2, part, strict=False):
+            points = [(row["step"], row[name]) for row in history if row.get(name) is not None]
+            marker = "o-" if part is not losses and len(points) < 30 else "-"
+            panel.plot(*zip(*points, strict=True), marker, color=colour, label=name, markersize=4)
+        panel.set_title("losses" if part is losses else part[0].replace("validation_", "") + " of validation pairs")
+        panel.set_xlabel("step")
+        if part is losses:
+            if all(row[name] > 0 for row in history for name in part if row.get(name) is not None):
+                panel.set_yscale("log")
+                panel.yaxis.set_major_formatter("{x:g}")
+                panel.yaxis.set_minor_formatter(NullFormatter())
+            _legend(panel)
+    return drawn(figure)
+
+
+def _legend(panel: Axes) -> None:
+    lines, names = panel.get_legend_handles_labels()
+    once = dict(zip(names, lines, strict=True))
+    with matplotlib.rc_context(STYLE):
+        panel.legend(once.values(), once.keys(), loc="best", fontsize="small")

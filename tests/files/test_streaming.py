@@ -1,0 +1,202 @@
+"""Files that are predicted row by row are what the arrays in memory give, in TIFF and OME-Zarr."""
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_pix2pix.core import bands
+from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.files import ome_tiff, pyramids
+from napari_pix2pix.files.results import maps_path, predict_file, spread_path
+from napari_pix2pix.files.stacks import open_stack, stack_writer, write_stack
+from small import untrained
+
+RNG = np.random.default_rng(0)
+
+
+@contextmanager
+def traced() -> Iterator[Callable[[], int]]:
+    """Within the block, what gives the most bytes that numpy and Python have held so far."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+def test_rows_give_the_file_that_frames_give(tmp_path_factory, suffix: str, data: st.DataObject) -> None:
+    """However many rows come at once: every pixel of every level, of stacks, volumes and colours."""
+    axes = data.draw(st.sampled_from(["YX", "TCYX", "ZYXS", "CXZY", "CYXS"]))
+    lengths = {"T": 2, "Z": 3, "C": 2, "S": 3, "X": data.draw(st.integers(1, 90)), "Y": data.draw(st.integers(1, 150))}
+    plan = AxesPlan(
+        axes, tuple(lengths[axis] for axis in axes), z="volume" if "Z" in axes and data.draw(st.booleans()) else "frame"
+    )
+    dtype = np.dtype(data.draw(st.sampled_from(["uint8", "float32", "int32"])))
+    stack = RNG.integers(0, 200, plan.shape).astype(dtype)
+    folder, steps = tmp_path_factory.mktemp("s"), data.draw(st.lists(st.integers(1, 70), min_size=1, max_size=4))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pyramids, ome_tiff):
+            patch.setattr(module, "TILE", 16)
+        patch.setattr("napari_pix2pix.files.zarr_stacks.TILE", 16)
+        patch.setattr(ome_tiff, "PYRAMID_ABOVE", 500)
+        write_stack(folder / f"whole{suffix}", plan, dtype, (plan.take(stack, i) for i in range(plan.n_frames)))
+        with stack_writer(folder / f"rows{suffix}", plan, dtype) as put:
+            for frame in range(plan.n_frames):
+                start, i = 0, 0
+                while start < plan.length("Y"):
+                    stop = start + steps[i % len(steps)]
+                    put(plan.take(stack, frame, plan.rows(slice(start, stop))))
+                    start, i = stop, i + 1
+    whole, rows = (_levels(folder / f"{name}{suffix}") for name in ("whole", "rows"))
+    assert len(whole) == len(rows) == 1 + max(0, int(np.ceil(np.log2(max(plan.frame_shape[-2:]) / 16)))) or (
+        suffix == ".tif" and np.prod(plan.frame_shape[-2:]) <= 500
+    )
+    for ours, theirs in zip(rows, whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for above, below in pairwise(rows if suffix == ".zarr" else []):  # of TIFF see test_ome_tiff
+        np.testing.assert_array_equal(below, pyramids.halved(above, pyramids.are_labels(dtype, None)))
+    read = open_stack(folder / f"rows{suffix}")
+    for frame in range(read.plan.n_frames):
+        np.testing.assert_array_equal(
+            read.plan.take(read.array, frame), AxesPlan(axes, plan.shape).take(stack, frame).astype(read.array.dtype)
+        )
+    assert sorted(path.name for path in folder.iterdir()) == [f"rows{suffix}", f"whole{suffix}"]
+
+
+def _levels(path) -> list[np.ndarray]:
+    if path.suffix == ".zarr":
+        return [array[...] for _, array in sorted(zarr.open_group(path, mode="r").arrays())]
+    with tifffile.TiffFile(path) as file:
+        return [level.asarray() for level in file.series[0].levels]
+
+
+STACKS = [
+    ("YX", (131, 70), "frame", "intensity", {}),
+    ("YX", (131, 70), "frame", "intensity", {"draws": 2}),
+    ("YX", (131, 70), "frame", "intensity", {"overlap": 4}),
+    ("CTYX", (2, 3, 90, 61), "frame", "intensity", {}),
+    ("ZCYX", (3, 2, 90, 61), "frame", "classes", {}),
+    ("ZYX", (4, 90, 61), "volume", "intensity", {"draws": 2}),
+    ("TYX", (2, 131, 70), "frame", "instances", {}),
+]
+
+
+@pytest.mark.parametrize(("axes", "shape", "z", "kind", "how"), STACKS)
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+@pytest.mark.filterwarnings("ignore:Tiles overlap by", "ignore:Objects should have")
+def test_a_streamed_file_is_the_prediction_of_the_array(
+    tmp_path, monkeypatch, axes, shape, z, kind, how, suffix
+) -> None:
+    """Prediction, maps and spread of a file, tile rows at a time, are those of the array in memory."""
+    monkeypatch.setattr(bands, "AT_ONCE", 1500)
+    stack = RNG.integers(0, 999, shape, dtype=np.uint16)
+    plan = AxesPlan(axes, shape, z=z)
+    source = np.broadcast_to(np.arange(1000, dtype=np.uint16), (plan.n_channels, *[3] * (len(plan.spatial) - 1), 1000))
+    target = source if kind == "intensity" else source[:1] // (100 if kind == "instances" else 300)
+    model = untrained(source, target, kind, z)
+    write_stack(tmp_path / f"source{suffix}", plan, "uint16", (plan.take(stack, i) for i in range(plan.n_frames)))
+    out, how = tmp_path / f"out{suffix}", {"tile_size": 32} | how
+    *_, row = predict_file(model, tmp_path / f"source{suffix}", out, keep_maps=True, **how)
+    read, expected = open_stack(out), model.prediction_plan(stack, axes)
+    prediction = model.predict(stack, axes, **how)
+    for frame in range(read.plan.n_frames):
+        whole = AxesPlan(expected.axes, expected.shape)
+        np.testing.assert_array_equal(read.plan.take(read.array, frame), whole.take(prediction, frame))
+    assert (row["row"]["input_low"], row["row"]["input_high"]) == (stack.min(), stack.max())
+
+    frames = model.draw_maps if "draws" in how else model.predict_maps  # maps and spread lie beside it
+    _, grey, maps, *spread = next(frames(stack, axes, **how))
+    expected = {maps_path(out): maps} | {spread_path(out): model.decode_spread(values, grey) for values in spread}
+    for path, values in expected.items():
+        beside = open_stack(path)
+        first = values if z == "frame" else values[:, 0]
+        np.testing.assert_array_equal(beside.plan.take(beside.array, 0), first)
+
+
+class Generated:
+    """A source of any height that holds no pixels."""
+
+    dtype = np.dtype("uint16")
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+
+    def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
+        rows, columns = (np.arange(*side.indices(n)) for side, n in zip(index, self.shape, strict=True))
+        return ((rows[:, None] // 9 * 31 + columns // 9 * 17) % 900).astype(np.uint16)
+
+
+@pytest.mark.parametrize("kind", ["intensity", "instances"])
+def test_memory_does_not_grow_with_the_image(tmp_path, monkeypatch, kind: str) -> None:
+    """From source to file: four times the rows take no more memory (of numpy: what torch holds is a tile)."""
+    monkeypatch.setattr(bands, "AT_ONCE", 64 * 64)
+    monkeypatch.setattr("napari_pix2pix.core.encoding.LARGEST", 64)
+    monkeypatch.setattr("napari_pix2pix.core.encoding.HELD", 1)
+    peaks = []
+    for height in (600, 600, 2400):  # first to have everything imported
+        source = Generated((height, 64))
+        image = np.arange(900, dtype=np.uint16).reshape(1, 30, 30)
+        model = untrained(image, image // 90 if kind == "instances" else image, kind)
+        plan = model.prediction_plan(source, "YX")
+        with traced() as peak:
+            with stack_writer(tmp_path / f"{height}.tif", plan, model.target_encoding.dtype_decoded) as put:
+                for _, _, values in model.decode_bands(model.predict_bands(source, "YX", tile_size=64)):
+                    put(values)
+            peaks.append(peak())
+    assert peaks[2] < 1.4 * peaks[1]
+
+
+STORED = [{}, {"compression": "zlib", "tile": (512, 512)}, {"rowsperstrip": 8, "compression": "zlib"}]
+
+
+@pytest.mark.parametrize("how", STORED)
+def test_only_what_a_window_shows_is_read(tmp_path, how: dict) -> None:
+    """Of a TIFF whose pixels lie as in memory, in one strip, or in strips or tiles, in either byte order."""
+    path, shape = tmp_path / "a.tif", (4000, 3000)
+    stack = np.arange(np.prod(shape), dtype=np.uint32).reshape(shape).astype(np.uint16)
+    tifffile.imwrite(path, stack, byteorder=">", **how)
+    array = open_stack(path).array
+    np.testing.assert_array_equal(array[:2, :2], stack[:2, :2])  # to have everything imported
+    with traced() as peak:
+        window = array[1000:1016, 20:1020]
+        assert peak() < 4e6
+    np.testing.assert_array_equal(window, stack[1000:1016, 20:1020])
+    assert window.dtype == np.dtype("uint16")
+
+
+def test_a_prediction_that_is_left_or_fails_leaves_nothing(tmp_path, monkeypatch) -> None:
+    """Stopped after some rows, or where the source breaks off: no output, nothing beside it, and the error is told."""
+    monkeypatch.setattr(bands, "AT_ONCE", 1500)
+    stack = RNG.integers(0, 999, (2, 200, 60), dtype=np.uint16)
+    model = untrained(stack[:1], stack[:1])
+    for suffix in (".tif", ".zarr"):
+        source = tmp_path / f"source{suffix}"
+        write_stack(source, AxesPlan("TYX", stack.shape), "uint16", stack[:, None])
+        before = sorted(tmp_path.iterdir())
+        working = predict_file(model, source, tmp_path / f"out{suffix}", tile_size=32)
+        assert [next(working)["event"] for _ in range(3)][-1] == "progress"
+        working.close()
+        assert sorted(tmp_path.iterdir()) == before
+        working = predict_file(model, source, tmp_path / f"out{suffix}", tile_size=32)
+        while next(working)["event"] != "progress":
+            pass
+        if suffix == ".tif":
+            source.write_bytes(source.read_bytes()[:3000])
+        else:
+            for chunk in (source / "0" / "c" / "1").rglob("0"):
+                if chunk.is_file():
+                    chunk.write_bytes(b"damaged")
+        with pytest.raises(ValueError, match=f"source{suffix} is not"):
+            list(working)
+        assert sorted(tmp_path.iterdir()) == before
