@@ -51,7 +51,7 @@ def test_every_file_holds_what_score_gives(model, tmp_path, axes, suffix) -> Non
     with beside_scores("table")(out).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == whole.scores.size
-    for place in [(0,) * len(axes), tuple(n - 1 for n in whole.scores.shape), (1,) * len(axes)]:
+    for place in [(0,) * len(axes), tuple(n - 1 for n in whole.scores.shape), tuple(range(len(axes)))]:
         row = rows[np.ravel_multi_index(place, whole.scores.shape)]
         at = [*place[:-2], *(i * s + t for i, s, t in zip(place[-2:], whole.scale, whole.translate, strict=True))]
         assert [float(row[axis.lower()]) for axis in axes] == at
