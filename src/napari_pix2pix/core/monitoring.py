@@ -37,7 +37,7 @@ class Monitoring:
         inside = whole_scores(network.fields, frame.known.shape)
         if inside.any():
             inside = inside & (field_means(frame.known, network.fields) > 0.999)
-        if not inside.any() or not np.isfinite(frame.source).all():
+        if not (inside.any() and np.isfinite(frame.source).all() and np.isfinite(prediction).all()):
             self.frames.append({})
             return
         source = self.model.source_encoding.encode(frame.source)
