@@ -51,7 +51,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 
 def trained(pairs: core.PairedFrames, changes: dict[str, Any], steps: int, seed: int) -> core.TrainedModel:
     """The last model: nothing chooses, as in the paper."""
-    said = PAPER | {"target_kind": "intensity", "validation_share": 0.0, "calibration_share": 0.0}
+    said = PAPER | {"target_kind": "intensity", "validation_share": 0.0, "calibration_share": 0.0, "trust_steps": 0}
     config = make_config("fast", changes=said | changes | {"steps": steps, "seed": seed, "validate_every": steps})
     with tempfile.TemporaryDirectory() as folder:
         *_, last = core.train(pairs, config, out=folder)

@@ -27,7 +27,7 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 
 FIRST = 20
 """Steps before which the clock does not run: the process starts, caches fill."""
-SETTINGS = ("--validation-share=0", "--calibration-share=0", "--validate-every=1000000")
+SETTINGS = ("--validation-share=0", "--calibration-share=0", "--validate-every=1000000", "--trust-steps=0")
 NETWORK = """
 import sys, time
 from napari_pix2pix import core
@@ -131,6 +131,7 @@ def main() -> None:
                 "steps": given.steps,
                 "validation_share": 0.0,
                 "calibration_share": 0.0,
+                "trust_steps": 0,
                 "validate_every": 1_000_000,
             }
         )

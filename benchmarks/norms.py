@@ -108,6 +108,7 @@ def runs(args: argparse.Namespace) -> Iterator[dict[str, object]]:
                     "target_kind": "intensity",
                     "validation_share": 0.0,
                     "calibration_share": 0.0,
+                    "trust_steps": 0,
                     "validate_every": args.steps,
                     "steps": args.steps,
                     "seed": seed,

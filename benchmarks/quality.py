@@ -109,9 +109,8 @@ def runs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
             seconds[method] = seconds_per_step(learn, settings | METHODS[method], method)
             steps = round(args.steps * seconds[args.methods[0]] / seconds[method])
             for seed in range(args.seeds):
-                changes = (
-                    settings | METHODS[method] | {"steps": steps, "seed": seed, "validate_every": max(1, steps // 8)}
-                )
+                changes = settings | METHODS[method] | {"steps": steps, "seed": seed, "trust_steps": 0}
+                changes["validate_every"] = max(1, steps // 8)
                 started, used = time.monotonic(), time.process_time()
                 with tempfile.TemporaryDirectory() as folder, learning(method):
                     *_, last = core.train(learn, make_config("fast", changes=changes), out=folder)
@@ -133,7 +132,7 @@ def learning(method: str) -> Any:
 
 def seconds_per_step(pairs: core.PairedFrames, changes: dict[str, Any], method: str) -> float:
     """The median of thirty steps."""
-    config = make_config("fast", changes=changes | {"steps": 40, "validation_share": 0.0})
+    config = make_config("fast", changes=changes | {"steps": 40, "validation_share": 0.0, "trust_steps": 0})
     times = []
     with tempfile.TemporaryDirectory() as folder, learning(method):
         for report in core.train(pairs, config, out=folder):

@@ -26,7 +26,7 @@ import tifffile
 
 ENVIRONMENT = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 SMALL = ["--generator.levels", "3", "--generator.base-channels", "8", "--discriminator.base-channels", "8"]
-SMALL += ["--patch-size", "64", "--batch-size", "1", "--device", "cpu"]
+SMALL += ["--patch-size", "64", "--batch-size", "1", "--device", "cpu", "--trust-steps", "0"]
 GIB = 2**30
 
 

@@ -95,6 +95,7 @@ def trained(pairs: Pairs, axes: Any, settings: argparse.Namespace, seed: int, to
             "validate_every": settings.steps,
             "validation_share": 0,
             "calibration_share": 0,
+            "trust_steps": 0,
             "empty_frames": "empty",
             "shift_tolerance": tolerance,
             "seed": seed,

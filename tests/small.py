@@ -32,6 +32,7 @@ def small_config(**changes) -> Config:
         "batch_size": 2,
         "steps": 6,
         "validate_every": 4,
+        "trust_steps": 0,
     }
     return make_config(changes=small | changes)
 
@@ -53,6 +54,19 @@ def untrained(source: NDArray, target: NDArray, kind="intensity", z="frame", **c
 SMALL_FLAGS = [
     *("--generator.levels", "3", "--generator.base-channels", "8"),
     *("--discriminator.n-layers", "1", "--discriminator.base-channels", "8"),
-    *("--patch-size", "32", "--batch-size", "2", "--steps", "6", "--validate-every", "4", "--device", "cpu"),
+    *(
+        "--patch-size",
+        "32",
+        "--batch-size",
+        "2",
+        "--steps",
+        "6",
+        "--validate-every",
+        "4",
+        "--trust-steps",
+        "0",
+        "--device",
+        "cpu",
+    ),
 ]
 """`small_config` as flags."""

@@ -623,7 +623,7 @@ def test_halves_are_predicted_and_scored_as_they_were_trained(tmp_path, capsys) 
         found[name].append([said["metrics"], said["baselines"]])
     *images, figures = found["halves"]
     *others, same = found["whole"]
-    assert (len(images), figures) == (6, same)
+    assert (len(images), figures) == (9, same)  # predictions, scores, and which of these are valid
     for one, other in zip(images, others, strict=True):
         np.testing.assert_array_equal(one, other)
     assert json.loads(open_stack(tmp_path / "halves predict" / "0.tif").description)["source"]["half"] == "left"

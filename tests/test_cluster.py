@@ -88,7 +88,7 @@ def test_workers_do_what_one_process_does(model, plates, scheduler, capsys) -> N
     assert told["plain"] == told["shared"]
     for name in ("", "-scores"):
         plain, shared = contents(Path(f"plain{name}")), contents(Path(f"shared{name}"))
-        assert len([place for place in plain if place.endswith(".tif")]) == 3
+        assert len([place for place in plain if place.endswith(".tif")]) == (6 if name else 3)  # .valid.tif, too
         assert shared == plain
 
 

@@ -33,7 +33,7 @@ def beside_a_demo(tmp_path, monkeypatch):
 def test_readme_terminal_block_runs(beside_a_demo, capsys) -> None:
     """Every command of the terminal block succeeds and writes what it names."""
     _, terminal = blocks("bash")
-    commands = re.sub(r"--steps \d+", f"--steps {FEW}", terminal).replace("\\\n", " ").splitlines()
+    commands = re.sub(r"--steps \d+", f"--steps {FEW} --trust-steps {FEW}", terminal).replace("\\\n", " ").splitlines()
     assert len(commands) == 6
     for command in commands:
         name, *words = shlex.split(command)
@@ -48,7 +48,7 @@ def test_readme_python_block_runs(beside_a_demo) -> None:
     """The Python block runs and its tiled prediction is the whole one."""
     [code] = blocks("python")
     names: dict = {}
-    exec(re.sub(r'"steps": \d+', f'"steps": {FEW}', code), names)
+    exec(re.sub(r'"steps": \d+', f'"steps": {FEW}, "trust_steps": {FEW}', code), names)
     assert (names["labels"] == names["model"].predict(names["unseen"], "YX")).all()
 
 

@@ -64,6 +64,8 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         "split": ", ".join(f"{split[kind]} {kind}" for kind in KINDS_OF_PAIRS if kind in split) or "not known",
         "pixel size, µm": ", ".join(f"{axis} {sizes[axis]:.4g}" for axis in "ZYX" if axis in sizes) or "not known",
     }
+    if trust := told.get("trust"):
+        lines["match"] = f"judged after {trust['steps']} steps, calibrated on {trust['groups']} groups"
     lines["tiles"], lines["predicts in"] = _tiles(model), told.get("predicts_in", "float32")
     if "bfloat16_changes_error_by" in told:
         lines["predicts in"] += f" (bfloat16 changes the validation error by {told['bfloat16_changes_error_by']:.2%})"
@@ -89,7 +91,7 @@ def refusals(model: "TrainedModel") -> list[str]:
     found += [f"sources with other labels than {list(source.classes)}"] if source.classes else []
     if model.config.norm_statistics == "image" or norm == "instance":
         found.append("images too large for one piece, which its norm needs")
-    if model.discriminator is None:
+    if model.discriminator is None and model.match is None:
         found.append("to score, having no discriminator")
     found.append("to be evaluated on files that made it")
     return found
@@ -156,11 +158,14 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
         lines.append((called[i] if len(report["objects"]) > 1 else "objects", _objects(objects)))
     if stain := report.get("stain"):
         lines.append((f"{stain['name']} stain", _figures(stain["metrics"])))
+    if (trust := report.get("trust")) and trust["fields"]:
+        lines += _trust(trust)
     intervals, mark = report["intervals"], "  SEEN" if report.get("seen") else ""
     each = f"95 % over {intervals['n']} {intervals['over']}" if intervals["n"] > 1 else "none for a single one"
     known = "" if report["known_share"] == 1 else f", known in {report['known_share']:.1%} of their pixels"
     first = ("on", f"{report['n']} frames{known}, {report['kind_of_pairs']} pairs; intervals: {each}")
     text = [table([first, *((label, line + mark) for label, line in lines)]), *report["remarks"]]
+    text += trust["remarks"] if trust else []
     if needless := [name for name in report["baselines"] if name in NO_NETWORK]:
         text.append(f"{_no_network(needless)}: a model worth its training is clearly better.")
     return "\n".join(text)
@@ -218,6 +223,23 @@ def _errors(errors: dict[str, Any], called: Sequence[str]) -> list[tuple[str, st
         dense = "" if told["per_mm2"] is None else f", {told['per_mm2']:.3g} per mm²"
         share = "" if told["share"] is None else f" ({told['share']:.1%})"
         lines.append((kind, f"{told['objects']} of {told['of']} objects{share}{dense}"))
+    return lines
+
+
+def _trust(trust: dict[str, Any]) -> list[tuple[str, str]]:
+    """Whether the expected error can be trusted, and what needs no network beside it."""
+    lines = []
+    for label, monitor in (("expected error", "expected_error"), ("match score", "match"), ("edges alone", "edges")):
+        found = {name: figure["pooled"] for name, figure in trust["monitors"][monitor].items()}
+        said = {
+            "Spearman with the true error": found["spearman"],
+            "beyond edges": found["beyond_edges"],
+            "gap closed": found["gap_closed"],
+            "AUROC of the worst 10 %": found["auroc_worst"],
+        }
+        lines.append((label, ", ".join(f"{name} {value:.2f}" for name, value in said.items() if value is not None)))
+    if trust["bound"] is not None:
+        lines.append(("error bound", f"holds for {_figure(trust['bound'])} of the fields of an image (promised: 0.9)"))
     return lines
 
 

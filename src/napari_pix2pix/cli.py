@@ -38,6 +38,7 @@ from napari_pix2pix.events import (
     Interrupt,
     draw_json,
     draw_text,
+    teaching_event,
     training_events,
     until_stopped,
     warnings_as_events,
@@ -366,6 +367,16 @@ def score(
     side_by_side: SideBySide = None,
     pair_by: Annotated[tuple[str, str] | None, Parameter(help=PairSettings.model_fields["pair_by"].description)] = None,
     image_axes: Axes = None,
+    kind: Annotated[
+        Literal["match", "plain"] | None,
+        Parameter(
+            help="match: does it belong to its source, with expected errors; plain: does it look real. "
+            "Default: the first that the model has."
+        ),
+    ] = None,
+    table: Annotated[
+        bool, Parameter(negative="", help="A table of all scores, too (OUT.table.csv): position, score, rank, errors.")
+    ] = False,
     tile_size: TileSize = None,
     shard: Shard = None,
     scheduler: Scheduler = None,
@@ -373,9 +384,14 @@ def score(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
-    """Patch scores of images given their sources, placed on the image. High = looks real; no truth needed."""
+    """Patch scores of images given their sources, placed on the image; no truth needed. High = matches, looks real.
+
+    Beside OUT.tif: which fields lie wholly inside (OUT.valid.tif) and, from a model that was taught to judge the match,
+    OUT.expected_error.tif, OUT.rank.tif and OUT.error_bound.tif.
+    """
     from napari_pix2pix.files.folders import further_paths, halved, named_pairs, place_below
     from napari_pix2pix.files.outputs import plan_outputs
+    from napari_pix2pix.files.results import beside_scores, parts_of_scores
     from napari_pix2pix.jobs import ModelWork, do_each
 
     if image is None and (side_by_side is None) == (pair_by is None):
@@ -388,8 +404,8 @@ def score(
     inputs = [
         (place_below(image or source, judged), (judged, given, *more[name])) for name, (given, judged) in pairs.items()
     ]
-    jobs = plan_outputs(inputs, out)
     loaded = _load(model, device)
+    jobs = plan_outputs(inputs, out, [beside_scores(part) for part in parts_of_scores(loaded, kind, table)])
     yield from told_of_halves(loaded, side_by_side)
     settings: dict[str, Any] = {
         "source_axes": source_axes,
@@ -397,6 +413,8 @@ def score(
         "wanted": source_channels,
         "halves": halves,
         "tile_size": tile_size,
+        "kind": kind,
+        "table": table,
     }
     work, workers = ModelWork("scores", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
@@ -511,6 +529,62 @@ def _beside(model: Path, further: tuple[Path, ...], device: str) -> dict[str, An
             raise ValueError(f"Models beside each other must be called differently; {name} is there twice.")
         found[name] = load_model(file, device)
     return found
+
+
+@app.command
+def fit_trust(
+    model: Annotated[Path, Parameter(help="A model.safetensors.")],
+    source: Annotated[Path, Parameter(help="A stack or a folder.")],
+    target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
+    *,
+    out: Annotated[Path, Parameter(help="The new model: the same, taught to judge the match. A .safetensors file.")],
+    steps: Annotated[int | None, Parameter(help="Default: the model's --trust-steps.")] = None,
+    empty_frames: Annotated[
+        EmptyFrames | None,
+        Parameter(help="Frames without any label: empty or unlabelled; default: as in the training."),
+    ] = None,
+    pairs: Pairs = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> Events:
+    """Teach a model to judge whether an image belongs to its source and to expect errors, and calibrate both.
+
+    Pairs are divided by group: what the model has not seen teaches in part and calibrates in part; what trained or
+    chose it only teaches.
+    """
+    if out.suffix != ".safetensors":
+        raise ValueError(f"A model must go to a .safetensors file; got {out}. Choose another --out.")
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"An output must not exist yet; {out} does. Choose another --out or --overwrite.")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}. Leave it out for the model's.")
+
+    from napari_pix2pix import core
+    from napari_pix2pix.files.pairing import open_stacks
+
+    said, loaded = pairs or PairSettings(), _load(model, device)
+    if "z" not in said.model_fields_set:
+        said = said.model_copy(update={"z": loaded.source_view.pairs_z})
+    stacks = open_stacks(source, target, said).without_bad()
+    yield from told(stacks)
+    taught = loaded
+    with closing(core.fit_trust(loaded, stacks.frames(), steps=steps, empty_frames=empty_frames)) as reports:
+        for report in reports:
+            if report.model is not None:
+                taught = report.model
+            else:
+                yield teaching_event(report)
+    taught.save(out)
+    facts = taught.provenance["trust"]
+    known = taught.match.calibration if taught.match else None
+    promise = known.promise if known else "No calibration pairs: scores have no ranks, errors no bound."
+    yield {
+        "event": "result",
+        "model": str(out),
+        "trust": facts,
+        "text": f"Model: {out}\nTaught on {facts['taught']} and calibrated on {facts['calibrated']} regions "
+        f"({facts['groups']} groups). {promise}",
+    }
 
 
 @app.command

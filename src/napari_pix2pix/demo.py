@@ -25,7 +25,7 @@ from napari_pix2pix.files.stacks import open_stack, write_stack
 
 STEPS = 800
 IMAGES = ("train_source.tif", "train_target.tif", "source.tif", "target.tif", "prediction.tif", "patch_scores.tif")
-OTHERS = ("metrics.json", "demo.png", "previews", ".lock")
+OTHERS = ("patch_scores.valid.tif", "metrics.json", "demo.png", "previews", ".lock")
 
 
 def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
@@ -64,6 +64,7 @@ def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
             "steps": STEPS,
             "validation_share": 0,
             "calibration_share": 0,
+            "trust_steps": 0,  # one image could not calibrate it
         },
     )
     pairs = core.PairedFrames(images["train_source"], images["train_target"], "YX", names=["demo"])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.training import Report
+    from napari_pix2pix.core.trust import TrustReport
 
 Event = dict[str, Any]
 Events = Generator[Event, None, None]
@@ -101,6 +102,9 @@ def training_events(reports: Generator["Report", None, None], run: Path) -> Even
                 path = run / "previews" / f"{report.step:07d}.png"
                 write_preview(path, preview)
                 yield {"event": "preview", "step": report.step, "path": str(path)}
+            if report.teaching is not None:
+                yield teaching_event(report.teaching)
+                continue
             yield {
                 "event": "progress",
                 "unit": "steps",
@@ -110,6 +114,19 @@ def training_events(reports: Generator["Report", None, None], run: Path) -> Even
                 "losses": report.losses,
                 "metrics": report.metrics,
             }
+
+
+def teaching_event(report: "TrustReport") -> Event:
+    """How far the teaching of the judge of the match is."""
+    return {
+        "event": "progress",
+        "unit": "trust steps",
+        "done": report.step,
+        "total": report.steps,
+        "remaining_s": report.remaining_s,
+        "losses": report.losses,
+        "metrics": {},
+    }
 
 
 def exit_code(event: Event) -> int:

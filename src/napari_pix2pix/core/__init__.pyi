@@ -6,6 +6,7 @@ from .model import TrainedModel, load_model
 from .pairs import PairedFrames
 from .patch_scores import PatchScores
 from .training import Report, train
+from .trust import fit_trust
 
 __all__ = [
     "Config",
@@ -17,6 +18,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_prediction",
+    "fit_trust",
     "load_model",
     "make_config",
     "train",

@@ -175,6 +175,9 @@ class Config(Settings):
     norm_statistics: Literal["training", "image"] = "training"
     """At prediction, what batch norm uses: the training's statistics (exact tiles), or each image's, as in the paper,
     with dropout left on."""
+    trust_steps: Annotated[int, Field(ge=0)] = 1200
+    """Steps to teach, after the training, a second discriminator that judges whether an image belongs to its source and
+    expects errors; 0: none, and patch scores are those of the training's own discriminator."""
     precision: Precision = "auto"
     """Of the training step; `auto` takes bfloat16 where the device computes with it."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -269,6 +272,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "jitter": 286 / 256,
         "rotate": False,
         "norm_statistics": "image",
+        "trust_steps": 0,  # the paper has none
     },
     "fast": {
         "generator": {"levels": 4, "base_channels": 32},

@@ -21,6 +21,7 @@ from napari_pix2pix.core.metrics.intervals import Row, summarize
 from napari_pix2pix.core.metrics.judges import IntensityJudge, judge_of
 from napari_pix2pix.core.metrics.objects import Counted, ObjectCounts, Stain
 from napari_pix2pix.core.model import TrainedModel, counted
+from napari_pix2pix.core.monitoring import Monitoring
 from napari_pix2pix.core.pairs import PairedFrames, Region, StackAxes, Windows, settle_empty_frames
 from napari_pix2pix.core.split import KINDS, seen_frames
 
@@ -146,7 +147,8 @@ def evaluate(
         ``soft``, ``displaced``, ``invented``, ``missing``; ``ceiling``, the metrics of targets that are only moved as
         far as they lie off; ``files``, a row for each frame, the worst first. Of intensities ``ranges``, ``spectra``
         and, of several channels, ``channels``; of classes ``confusion`` and ``classes``; with `objects` ``objects``,
-        with `stain` ``stain``. See `core.metrics`.
+        with `stain` ``stain``. See `core.metrics`. Of a model that was taught to expect errors ``trust``, see
+        `Monitoring.report`.
 
     Raises
     ------
@@ -181,14 +183,19 @@ def evaluate(
     predictions = {name: _predictions(judged, pairs) for name, judged in models.items()}
     report = _Report(pairs, encoding.kind, encoding.classes, objects, stain, pixel_size_um)
     report.fit(with_source=True)
+    monitoring = Monitoring(model, model.match) if model.match else None
     for frame_of_each in zip(*predictions.values(), strict=True):
         (number, prediction), *others = frame_of_each
+        if monitoring is not None:
+            monitoring.add(prediction, report.frames[len(report.rows)])
         report.add(number, prediction, dict(zip(beside or (), (made for _, made in others), strict=True)))
         if on_frame is not None:
             on_frame(len(report.rows), len(report.frames))
     if seen:
         kind_of_pairs = next(kind for kind in KINDS if kind in seen.values())
     told = report.told(kind_of_pairs, {pairs.name(frame): kind for frame, kind in seen.items()})
+    if monitoring is not None:
+        told["trust"] = monitoring.report(report.frames.groups)
     return told | {"seen": bool(seen)}
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,22 +21,24 @@ from napari_pix2pix.core.bands import Band, joined, predict_bands, unknown
 from napari_pix2pix.core.config import Config, Precision, validated
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.encoding import Encoding
+from napari_pix2pix.core.match import MatchJudge, match_network
 from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.patch_scores import (
     PatchScores,
+    ScoreKind,
+    frame_outputs,
     require_large_enough,
-    score_frame,
     score_grid,
     score_windows,
     valid_scores,
 )
-from napari_pix2pix.core.prediction import plan_prediction
+from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.rescaling import resampled, rescaled_shape
 from napari_pix2pix.core.source_view import SourceView
-from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
+from napari_pix2pix.core.tensor_files import read_tensors, under, write_tensors
 from napari_pix2pix.core.tiles import TilePlan
 
 OUTSIDE = 0.1
@@ -62,6 +65,8 @@ class TrainedModel:
         Of the target: ``"S"`` (RGB), ``"C"`` or ``""``.
     provenance
         Where it came from: files, split, versions, figures; JSON.
+    match
+        The second discriminator, which judges whether an image belongs to its source; None: not taught.
     """
 
     config: Config
@@ -72,6 +77,7 @@ class TrainedModel:
     source_view: SourceView
     channel_axis: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    match: MatchJudge | None = None
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +92,7 @@ class TrainedModel:
         ValueError
             If this machine has no such device.
         """
-        for network in (self.generator, self.discriminator):
+        for network in (self.generator, self.discriminator, self.match.network if self.match else None):
             if network is not None:
                 network.to(pick_device(device))
         return self
@@ -102,17 +108,15 @@ class TrainedModel:
             "source_view": self.source_view.model_dump(mode="json"),
             "channel_axis": self.channel_axis,
             "provenance": self.provenance,
+            **({"trust": self.match.content()} if self.match else {}),
         }
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The weights and norm statistics of both networks."""
+        """The weights and norm statistics of all networks, and what calibrates them."""
         named = {"generator": self.generator, "discriminator": self.discriminator}
-        return {
-            f"{prefix}.{name}": tensor
-            for prefix, network in named.items()
-            if network is not None
-            for name, tensor in network.state_dict().items()
-        }
+        tensors = {prefix: network.state_dict() for prefix, network in named.items() if network is not None}
+        tensors |= {"trust": self.match.tensors()} if self.match else {}
+        return {f"{prefix}.{name}": tensor for prefix, own in tensors.items() for name, tensor in own.items()}
 
     def hash(self) -> str:
         """SHA-256 of tensors and content: the same model, the same hash."""
@@ -406,6 +410,17 @@ class TrainedModel:
         """The spread of a prediction, as in `predict_draws`, from the standard deviation of its maps."""
         return np.where(unknown(source).any(axis=0), np.float32(np.nan), self.target_encoding.decode_spread(spread))
 
+    def generate(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The maps (n_maps, [Z,] Y, X) of one frame (C, [Z,] Y, X), both in network values, as `predict` makes them."""
+        tiles, precision = self.tile_plan(frame.shape[1:]), self.precision_for()
+        if self.config.norm_statistics == "image":
+            seed = self.config.seed
+            return predict_by_image_statistics(self.generator, frame, self.device, seed, precision=precision)
+        maps = np.zeros((self.target_encoding.n_maps, *frame.shape[1:]), np.float32)
+        for window, values in predict_tiles(self.generator, frame, tiles, self.device, precision=precision):
+            maps[(slice(None), *window)] += values
+        return maps
+
     def _outside(self, band: Band) -> NDArray[np.float64]:
         """The shares of each channel's pixels below and above the training range, times the rows; (C, 2)."""
         normalization = self.source_encoding.normalization
@@ -435,6 +450,7 @@ class TrainedModel:
         *,
         channels: Sequence[int] = (),
         tile_size: int | None = None,
+        kind: ScoreKind | None = None,
     ) -> PatchScores:
         """The discriminator's scores of `image` given `source`.
 
@@ -450,19 +466,25 @@ class TrainedModel:
             Of the source, as in `predict`.
         tile_size
             In pixels; None: each frame in one piece up to 2048 px, else 2048. The scores do not depend on it.
+        kind
+            ``match``: by the discriminator that was taught to judge the match, with expected errors; ``plain``: by that
+            of the training. None: the first of the two that the model has.
 
         Raises
         ------
         ValueError
-            If the model has no discriminator, the stacks do not show the same frames, have other channels than the
+            If the model has no such discriminator, the stacks do not show the same frames, have other channels than the
             model's, hold NaN, or are smaller than one field.
         """
-        plan = self.score_plan(source, image, axes, channels)
-        scores, valid = np.empty(plan.shape, np.float32), np.empty(plan.shape, bool)
-        for frame, scored in enumerate(self.score_frames(source, image, axes, channels=channels, tile_size=tile_size)):
-            plan.put(scores, frame, scored.scores[None])
-            plan.put(valid, frame, scored.valid[None])
-        return replace(scored, scores=scores, valid=valid, axes=plan.axes)
+        named: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": kind}
+        plan = self.score_plan(source, image, axes, channels, kind)
+        whole: dict[str, Any] = {}
+        for frame, scored in enumerate(self.score_frames(source, image, axes, **named)):
+            for name, values in scored.parts.items():
+                if name not in whole:
+                    whole[name] = np.empty(plan.shape, values.dtype)
+                plan.put(whole[name], frame, values[None])
+        return replace(scored, axes=plan.axes, **whole)
 
     def score_plan(
         self,
@@ -470,10 +492,12 @@ class TrainedModel:
         image: Any,
         axes: str | tuple[str | None, str | None] | None = None,
         channels: Sequence[int] = (),
+        kind: ScoreKind | None = None,
     ) -> AxesPlan:
         """Axes and shape of the scores of `image` given `source`."""
-        discriminator, plan, _ = self._scorable(source, image, axes, channels)
-        return plan.like(1, "", score_grid(discriminator.fields, plan.frame_shape))
+        network, _ = self._judge(kind)
+        plan, _ = self._scorable(network, source, image, axes, channels)
+        return plan.like(1, "", score_grid(network.fields, plan.frame_shape))
 
     def score_frames(
         self,
@@ -483,13 +507,15 @@ class TrainedModel:
         *,
         channels: Sequence[int] = (),
         tile_size: int | None = None,
+        kind: ScoreKind | None = None,
     ) -> Iterator[PatchScores]:
         """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
 
         But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
         """
-        discriminator, source_plan, image_plan = self._scorable(source, image, axes, channels)
-        if self.config.discriminator.norm == "instance":
+        network, judge = self._judge(kind)
+        source_plan, image_plan = self._scorable(network, source, image, axes, channels)
+        if judge is None and self.config.discriminator.norm == "instance":
             if tile_size is not None:
                 raise ValueError(
                     "A discriminator whose norm looks at the image must score it in one piece, since tiles would "
@@ -497,22 +523,22 @@ class TrainedModel:
                 )
         elif tile_size is None and max(source_plan.frame_shape[-2:]) > ONE_PIECE:
             tile_size = ONE_PIECE
-        fields, shape = discriminator.fields, source_plan.frame_shape
+        shape = source_plan.frame_shape
         for frame in range(source_plan.n_frames):
             seen = self.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
             judged = self.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
-            scores = score_windows(discriminator, seen, judged, shape, self.device, tile_size)
-            yield PatchScores(scores, valid_scores(fields, shape), source_plan.spatial, fields)
+            outputs = score_windows(network, seen, judged, shape, self.device, tile_size)
+            yield _placed(outputs, network, judge, shape)
 
     def _scorable(
         self,
+        network: PatchGAN,
         source: Any,
         image: Any,
         axes: str | tuple[str | None, str | None] | None,
         channels: Sequence[int],
-    ) -> tuple[PatchGAN, AxesPlan, AxesPlan]:
-        """The discriminator, and the plans of a source and an image that it can score."""
-        discriminator = self._discriminator()
+    ) -> tuple[AxesPlan, AxesPlan]:
+        """The plans of a source and an image that `network` can score."""
         source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
         source_plan = self.source_plan(source, source_axes, channels)
         volume = source_plan.z == "volume"
@@ -527,31 +553,37 @@ class TrainedModel:
                 f"Source and image must show the same pixels; got {source_plan.shape} ({source_plan.axes}) and "
                 f"{image_plan.shape} ({image_plan.axes})."
             )
-        require_large_enough(discriminator.fields, source_plan.frame_shape)
-        return discriminator, source_plan, image_plan
+        require_large_enough(network.fields, source_plan.frame_shape)
+        return source_plan, image_plan
 
-    def _discriminator(self) -> PatchGAN:
+    def _judge(self, kind: ScoreKind | None) -> tuple[PatchGAN, MatchJudge | None]:
+        """The discriminator that gives scores of this kind; and the judge of the match, if it is its."""
+        if self.match is not None and kind != "plain":
+            return self.match.network, self.match
+        if kind == "match":
+            raise ValueError(
+                "A model to judge the match with must have been taught to; this one was not. Give it to fit-trust, or "
+                "choose the kind plain."
+            )
         if self.discriminator is None:
             raise ValueError(
                 "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
             )
-        return self.discriminator
+        return self.discriminator, None
 
-    def score_frame(self, source: NDArray[Any], image: NDArray[Any]) -> PatchScores:
+    def score_frame(self, source: NDArray[Any], image: NDArray[Any], kind: ScoreKind | None = None) -> PatchScores:
         """The scores of one frame `image` (K, [Z,] Y, X) given its `source` (C, [Z,] Y, X), as `predict_frame`.
 
         Raises
         ------
         ValueError
-            If the model has no discriminator, the frames hold NaN or Inf, or are smaller than one field.
+            If the model has no such discriminator, the frames hold NaN or Inf, or are smaller than one field.
         """
-        discriminator = self._discriminator()
+        network, judge = self._judge(kind)
         if any(unknown(values).any() for values in (source, image)):
             raise ValueError("Frames to score must be finite; these hold NaN or Inf. Replace these pixels.")
         encoded = self.source_encoding.encode(source), self.target_encoding.encode(image)
-        valid = valid_scores(discriminator.fields, source.shape[1:])
-        axes = "ZYX" if self.source_view.z == "volume" else "YX"
-        return PatchScores(score_frame(discriminator, *encoded, self.device), valid, axes, discriminator.fields)
+        return _placed(frame_outputs(network, *encoded, self.device), network, judge, source.shape[1:])
 
     def source_plan(self, stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
         """How frames of the source `stack` are taken for the model; parameters as in `predict`.
@@ -579,6 +611,27 @@ class TrainedModel:
                 f"({plan.axes}, {plan.shape}). Choose channels (--source-channels){few} or give the axes."
             )
         return plan
+
+
+def _placed(
+    outputs: NDArray[np.float32], network: PatchGAN, judge: MatchJudge | None, shape: tuple[int, ...]
+) -> PatchScores:
+    """The scores of a frame of this shape ([Z,] Y, X), and what the judge of the match knows of them."""
+    axes, valid = "ZYX"[-len(shape) :], valid_scores(network.fields, shape)
+    if judge is None:
+        return PatchScores(outputs[0], valid, axes, network.fields)
+    expected, known = judge.expected_error(outputs[1]), judge.calibration
+    return PatchScores(
+        outputs[0],
+        valid,
+        axes,
+        network.fields,
+        "match",
+        expected_error=expected,
+        rank=known.rank(outputs[0]) if known else None,
+        error_bound=known.bound(expected) if known else None,
+        promise=known.promise if known else "No calibration pairs: scores have no ranks, errors no bound.",
+    )
 
 
 def _one_frame(frame: NDArray[Any]) -> AxesPlan:
@@ -627,8 +680,8 @@ def load_model(path: Path | str, device: str = "auto") -> TrainedModel:
         If it is no model, is damaged, is newer than this package, or the device is missing.
     """
     tensors, content = read_tensors(Path(path))
-    names = {field.name for field in dataclasses.fields(TrainedModel)} - {"generator", "discriminator"}
-    if set(content) != names:
+    names = {field.name for field in dataclasses.fields(TrainedModel)} - {"generator", "discriminator", "match"}
+    if set(content) - {"trust"} != names:
         raise ValueError(f"A model must hold {', '.join(sorted(names))}; {path} holds {', '.join(sorted(content))}.")
     model = restore_model(tensors, content)
     return model.to(device)
@@ -644,13 +697,24 @@ def restore_model(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> 
     generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps, spatial_dims)
     for prefix, network in (("generator.", generator), ("discriminator.", discriminator)):
         if network is not None:
-            state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            try:
-                network.load_state_dict(state)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"The weights of a model must fit its config; those of the {prefix[:-1]} do not."
-                ) from error
+            with _fitting(prefix[:-1]):
+                network.load_state_dict(under(prefix, tensors))
             network.eval()
+    match = None
+    if "trust" in content:
+        like = config.discriminator, source_encoding, target_encoding, spatial_dims
+        judge = match_network(*like, bool(content["trust"].get("conditional", True)))
+        with _fitting("discriminator that judges the match"):
+            match = MatchJudge.restored(judge, under("trust.", tensors), content["trust"])
     encodings = source_encoding, target_encoding, source_view
-    return TrainedModel(config, generator, discriminator, *encodings, content["channel_axis"], content["provenance"])
+    said = content["channel_axis"], content["provenance"]
+    return TrainedModel(config, generator, discriminator, *encodings, *said, match)
+
+
+@contextmanager
+def _fitting(network: str) -> Iterator[None]:
+    """Within the block, weights that do not fit are a ValueError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ValueError(f"The weights of a model must fit its config; those of the {network} do not.") from error

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.receptive_field import ReceptiveField
 from napari_pix2pix.core.tiles import round_up
 
+ScoreKind = Literal["match", "plain"]
 ReadWindow = Callable[[tuple[slice, ...]], NDArray[np.float32]]
 
 
@@ -31,17 +32,36 @@ class PatchScores:
     fields
         What one score sees along each axis, in pixels.
     kind
-        ``plain``: by the discriminator of the training. It judges whether a field looks real, not whether it is true.
+        ``match``: by the discriminator that was taught to judge whether a field belongs to its source. ``plain``: by
+        the one of the training, which judges whether a field looks real, not whether it is true.
     expected_error
-        None: this model has not been taught to expect errors.
+        How wrong the field is likely to be, float32 (…, y, x): the mean over its pixels in the target's grey values
+        (over its channels, too), of labels the share of wrong pixels. None: this model was not taught to expect errors.
+    rank
+        Of each score among real fields of calibration pairs, float32 (…, y, x), small = few real fields score so low;
+        see `Calibration.rank`. None: the model has none.
+    error_bound
+        What 90 % of fields err less than, on average over new images like those of the calibration pairs, float32
+        (…, y, x); see `Calibration.bound`. None: the model has none, or too few calibration groups to promise it.
+    promise
+        What `error_bound` means, or why there is none, in a sentence; empty for plain scores.
     """
 
     scores: NDArray[np.float32]
     valid: NDArray[np.bool_]
     axes: str
     fields: tuple[ReceptiveField, ...]
-    kind: Literal["plain", "match"] = "plain"
+    kind: ScoreKind = "plain"
     expected_error: NDArray[np.float32] | None = None
+    rank: NDArray[np.float32] | None = None
+    error_bound: NDArray[np.float32] | None = None
+    promise: str = ""
+
+    @property
+    def parts(self) -> dict[str, NDArray[Any]]:
+        """All that is known of each score, by name: ``scores``, ``valid`` and what else there is."""
+        named = ("scores", "valid", "expected_error", "rank", "error_bound")
+        return {name: values for name in named if (values := getattr(self, name)) is not None}
 
     @property
     def receptive_field(self) -> ReceptiveField:
@@ -77,6 +97,28 @@ def valid_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> 
     return valid
 
 
+def whole_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """`valid_scores`; of a volume with fewer planes than a field those that see no padding along Y and X."""
+    valid = valid_scores(fields, shape)
+    if valid.any() or len(shape) == 2:
+        return valid
+    return np.broadcast_to(valid_scores(fields[1:], shape[1:]), valid.shape)
+
+
+def field_means(values: NDArray[Any], fields: tuple[ReceptiveField, ...]) -> NDArray[np.float32]:
+    """The mean of `values` (…, [Z,] Y, X) over the part of each score's field that lies inside, (…, [z,] y, x)."""
+    means: NDArray[np.float64] = values.astype(np.float64)
+    first = means.ndim - len(fields)
+    for axis, field in enumerate(fields, first):
+        n = means.shape[axis]
+        starts = field.first + field.stride * np.arange(field.count(n))
+        ends = np.clip([starts, starts + field.size], 0, n)
+        sums = np.concatenate([np.zeros_like(means.take([0], axis)), means.cumsum(axis)], axis)
+        counts = (ends[1] - ends[0]).reshape(-1, *(1,) * (means.ndim - axis - 1))
+        means = (sums.take(ends[1], axis) - sums.take(ends[0], axis)) / counts
+    return means.astype(np.float32)
+
+
 def require_large_enough(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> None:
     """Raise if an image of this shape is too small for a score.
 
@@ -105,7 +147,19 @@ def score_frame(
     device: torch.device,
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
-    """Scores ([z,] y, x) of `image` (K, [Z,] Y, X) given `source` (C, [Z,] Y, X), as `score_windows` computes them."""
+    """Scores ([z,] y, x), the first output of `frame_outputs`."""
+    scores: NDArray[np.float32] = frame_outputs(discriminator, source, image, device, tile_size)[0]
+    return scores
+
+
+def frame_outputs(
+    discriminator: PatchGAN,
+    source: NDArray[np.float32],
+    image: NDArray[np.float32],
+    device: torch.device,
+    tile_size: int | None = None,
+) -> NDArray[np.float32]:
+    """Outputs (n, [z,] y, x) for `image` (K, [Z,] Y, X) given `source` (C, [Z,] Y, X), as of `score_windows`."""
     sides = (lambda window: source[(slice(None), *window)]), (lambda window: image[(slice(None), *window)])
     return score_windows(discriminator, *sides, image.shape[1:], device, tile_size)
 
@@ -118,7 +172,9 @@ def score_windows(
     device: torch.device,
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
-    """Scores ([z,] y, x) of an image of this shape ([Z,] Y, X) given a source; both are read window by window.
+    """Outputs (n, [z,] y, x) for an image of this shape ([Z,] Y, X) given a source; both are read window by window.
+
+    The first of the discriminator's n outputs are the scores.
 
     Computed in tiles of about `tile_size` pixels that give the scores of the whole: each starts on a multiple of the
     stride and sees the whole field of every score that is kept from it. Readers give network values, float32
@@ -132,20 +188,20 @@ def score_windows(
     fields = discriminator.fields
     require_large_enough(fields, shape)
     grid = score_grid(fields, shape)
-    scores = np.empty(grid, np.float32)
+    outputs = np.empty((discriminator.outputs, *grid), np.float32)
     sides = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
     for corner in product(*(range(0, n, side) for n, side in zip(grid, sides, strict=True))):
         keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, grid, strict=True))
         seen = tuple(_pixels_behind(f, kept, n) for f, kept, n in zip(fields, keep, shape, strict=True))
         with torch.inference_mode():
             pair = [torch.from_numpy(np.ascontiguousarray(read(seen)))[None].to(device) for read in (source, image)]
-            found = discriminator(*pair)[0, 0].cpu().numpy()
+            found = discriminator(*pair)[0].cpu().numpy()
         inside = tuple(
             slice(k.start - r.start // f.stride, k.stop - r.start // f.stride)
             for f, k, r in zip(fields, keep, seen, strict=True)
         )
-        scores[keep] = found[inside]
-    return scores
+        outputs[(slice(None), *keep)] = found[(slice(None), *inside)]
+    return outputs
 
 
 def _pixels_behind(field: ReceptiveField, scores: slice, length: int) -> slice:

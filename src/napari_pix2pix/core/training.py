@@ -34,6 +34,7 @@ from napari_pix2pix.core.source_view import SourceView
 from napari_pix2pix.core.split import Split, split_pairs, windows_of, without_seen
 from napari_pix2pix.core.start import Start
 from napari_pix2pix.core.tensor_files import under, write_tensors
+from napari_pix2pix.core.trust import TrustReport, fit_trust
 
 HISTORY_EVERY = 10
 """Steps per row of `history.csv`; losses are read from the device no more often."""
@@ -75,6 +76,8 @@ class Report:
         Since this process began to train.
     remaining_s
         At the present speed; None at the start.
+    teaching
+        Where the teaching of the judge of the match is, which follows the last step; else None.
     model
         The finished model, in the last report.
     """
@@ -86,6 +89,7 @@ class Report:
     preview: Preview | None = None
     elapsed_s: float = 0.0
     remaining_s: float | None = None
+    teaching: TrustReport | None = None
     model: TrainedModel | None = None
 
 
@@ -348,11 +352,16 @@ class _Loop:
                 yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
                 if self.step == self.last:
                     break
-            yield Report(self.step, self.last, losses, model=self._finished())
+            model = self._finished()
+            if config.trust_steps and model.match is None:
+                for taught in self._teach(model):
+                    yield Report(self.step, self.last, losses, teaching=taught, remaining_s=taught.remaining_s)
+                model = self._loaded()
+            yield Report(self.step, self.last, losses, model=model)
         except GeneratorExit:
             self.save()
             self.run.write_elapsed(time.monotonic() - began)
-            if self.best is None:
+            if self.best is None and self.step < self.last:
                 self._settle()
                 self._keep({})
             raise
@@ -445,8 +454,7 @@ class _Loop:
 
     def _finished(self) -> TrainedModel:
         """The best model, with its figures on the test pairs, and what it predicts in."""
-        self.method.fabric.barrier()  # the first process has written it
-        model = load_model(self.run.model, str(self.model.device))
+        model = self._loaded()
         if not self.writes:
             return model
         if self.judged_regions and resolve_precision("auto", model.device) == "bfloat16":
@@ -458,6 +466,20 @@ class _Loop:
             model.provenance["figures"]["test"] = judge(model, self.test, self.test.regions()).figures
             model.save(self.run.model)
         return model
+
+    def _loaded(self) -> TrainedModel:
+        self.method.fabric.barrier()  # the first process has written it
+        return load_model(self.run.model, str(self.model.device))
+
+    def _teach(self, model: TrainedModel) -> Iterator[TrustReport]:
+        """Teach the best model to judge the match, in the first process; if stopped, a resumed run begins it anew."""
+        if self.writes:
+            pairs = self.patches.pairs
+            for report in fit_trust(model, pairs, split=self.split):
+                if report.model is not None:
+                    report.model.save(self.run.model)
+                else:
+                    yield report
 
     def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
         """By which share the error on the validation pairs changes when the model predicts in `precision`."""

@@ -274,7 +274,9 @@ def _score_panel(found: Cut, ends: tuple[float, float]) -> Panel:
     pixels = np.asarray(colormaps[SCORE_MAP](np.nan_to_num(share)))[..., :3] * 255
     pixels = np.where(found.faded[..., None], 0.35 * pixels + 0.65 * 128, pixels)
     pixels = np.where(np.isnan(found.scores)[..., None], UNKNOWN, pixels)
-    return Panel("patch scores", "bright where a field looks real to the discriminator", pixels.astype(np.uint8))
+    match = found.example.scores is not None and found.example.scores.kind == "match"
+    told = "bright where a field matches its source" if match else "bright where a field looks real"
+    return Panel("patch scores", f"{told} to the discriminator", pixels.astype(np.uint8))
 
 
 def label_colours(labels: NDArray[Any], kind: Kind, classes: Sequence[int]) -> Image:

@@ -499,7 +499,9 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
         legends.append(tag("li", "hatched: not known, and not judged"))
     if scored:
         low, high = (number(end) for end in score_ends)
-        text = f"patch scores from {low} (looks made up) to {high} (looks real): not whether the content is right; "
+        match = any(cut.example.scores is not None and cut.example.scores.kind == "match" for cut in cuts)
+        worst, best = ("does not match", "matches its source") if match else ("looks made up", "looks real")
+        text = f"patch scores from {low} ({worst}) to {high} ({best}): not whether the content is right; "
         legends.append(_bar(pictures.SCORE_MAP, text + "faded where fields see padding"))
     parts.append(tag("ul", *legends, class_="keys"))
     ranks = {row["name"]: place for place, row in enumerate(rows, 1)}

@@ -1,10 +1,11 @@
 """A model applied to files: predictions and patch scores as TIFF, with pixel size and where they came from."""
 
+import csv
 import json
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix import __version__
+from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.bands import Band
 from napari_pix2pix.core.config import Precision
 from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.patch_scores import PatchScores, ScoreKind
 from napari_pix2pix.core.prediction import cheaper
 from napari_pix2pix.core.rescaling import rescaled_shape
 from napari_pix2pix.core.tiles import TilePlan
@@ -28,6 +32,7 @@ from napari_pix2pix.files.stacks import (
     open_stack,
     sha256,
     stack_writer,
+    standard,
     stem,
 )
 
@@ -207,7 +212,31 @@ def maps_path(out: Path) -> Path:
 
 def spread_path(out: Path) -> Path:
     """Where the spread over the draws of the prediction `out` goes: a file of the same kind."""
-    return out.with_name(f"{stem(out)}.spread{'.zarr' if out.name.lower().endswith(ZARR) else '.tif'}")
+    return out.with_name(f"{stem(out)}.spread{_suffix(out)}")
+
+
+def _suffix(out: Path) -> str:
+    return ".zarr" if out.name.lower().endswith(ZARR) else ".tif"
+
+
+SCORED = ("valid", "expected_error", "rank", "error_bound")
+"""What goes beside patch scores, each to a file of its own where there is some."""
+
+
+def beside_scores(what: str) -> Callable[[Path], Path]:
+    """Names the file beside patch scores for this part of `SCORED`, or for their ``table``."""
+    return lambda out: out.with_name(f"{stem(out)}.{what}{'.csv' if what == 'table' else _suffix(out)}")
+
+
+def parts_of_scores(model: TrainedModel, kind: str | None, table: bool) -> list[str]:
+    """What `score_file` writes beside the scores."""
+    parts = ["valid"]
+    if model.match is not None and kind != "plain":
+        known = model.match.calibration
+        parts.append("expected_error")
+        parts += ["rank"] if known else []
+        parts += ["error_bound"] if known and known.promises else []
+    return parts + (["table"] if table else [])
 
 
 def score_file(
@@ -222,11 +251,18 @@ def score_file(
     more: Sequence[Path] = (),
     wanted: tuple[str, ...] = (),
     halves: tuple[str | None, str | None] = (None, None),
+    kind: ScoreKind | None = None,
+    table: bool = False,
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
 
-    At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any.
+    Beside them, as `beside_scores` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
+    where the model was taught to judge the match, ``expected_error``, ``rank`` and ``error_bound``, as in
+    `PatchScores`; and a ``table`` of all scores (CSV), if asked for.
+
+    At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any,
+    and the mean expected error.
     `more`, `wanted` and `model_sha256` as in `predict_file`; `halves` of source and image to take.
     """
     given = open_joined(source, more, source_axes, halves[0])
@@ -234,32 +270,66 @@ def score_file(
     judged = open_stack(image, image_axes, halves[1])
     channels = _channels(model, given, wanted)
     axes = given.axes, judged.axes
-    plan = model.score_plan(given.array, judged.array, axes, channels)
-    frames = model.score_frames(given.array, judged.array, axes, channels=channels, tile_size=tile_size)
+    plan = model.score_plan(given.array, judged.array, axes, channels, kind)
+    how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": kind}
+    frames = model.score_frames(given.array, judged.array, axes, **how)
     first = next(frames)
     field, scale = first.receptive_field, dict(zip(first.axes, first.scale, strict=True))
-    geometry = {
+    geometry: dict[str, Any] = {
         "kind": first.kind,
         "scale": first.scale,
         "translate": first.translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
     }
+    geometry |= {"promise": first.promise} if first.promise else {}
     origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
     said: dict[str, Any] = {
         "pixel_size_um": {axis: size * scale.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
-        "channel_names": (f"patch score ({first.kind})",),
         "description": json.dumps(origin, sort_keys=True),
     }
-    total, count, lowest = 0.0, 0, math.inf
-    with stack_writer(out, plan, first.scores.dtype, **said) as put:
+    sums, count, lowest = np.zeros(2), 0, math.inf
+    with ExitStack() as files:
+        put = {}
+        for part, values in first.parts.items():
+            path = out if part == "scores" else beside_scores(part)(out)
+            named = f"patch score ({first.kind})" if part == "scores" else part.replace("_", " ")
+            dtype = np.uint8 if values.dtype == bool else values.dtype
+            put[part] = files.enter_context(stack_writer(path, plan, dtype, channel_names=(named,), **said))
+        put_rows = files.enter_context(_table_writer(beside_scores("table")(out), plan, first)) if table else None
         for frame, scored in enumerate(chain([first], frames)):
-            put(scored.scores[None])
-            inside = scored.scores[scored.valid] if scored.valid.any() else scored.scores
-            total, count = total + float(inside.sum(dtype=np.float64)), count + inside.size
-            lowest = min(lowest, float(inside.min()))
+            for part, values in scored.parts.items():
+                put[part](values[None].astype(np.uint8) if values.dtype == bool else values[None])
+            if put_rows:
+                put_rows(frame, scored)
+            inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
+            told = [scored.scores] if scored.expected_error is None else [scored.scores, scored.expected_error]
+            sums[: len(told)] += [float(values[inside].sum(dtype=np.float64)) for values in told]
+            count, lowest = count + int(inside.sum()), min(lowest, float(scored.scores[inside].min()))
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
     yield {"event": "placed", "path": str(out), **geometry}
-    yield {"event": "row", "row": {"mean": total / count, "lowest": lowest}}
+    mean, expected_error = (float(total) / count for total in sums)
+    row = {"mean": mean, "lowest": lowest}
+    row |= {} if first.expected_error is None else {"expected_error": expected_error}
+    yield {"event": "row", "row": row}
+
+
+@contextmanager
+def _table_writer(path: Path, plan: AxesPlan, first: PatchScores) -> Iterator[Callable[[int, PatchScores], None]]:
+    """Gives a function that adds a frame: a row for each score, its place in the stack and on the image in pixels."""
+    before = "".join(axis for axis in standard(plan).axes if axis not in first.axes)
+    lengths = [plan.length(axis) for axis in before]
+    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(before + first.axes).lower(), "score", *[*first.parts][1:]])
+
+        def put(frame: int, scored: PatchScores) -> None:
+            start = np.unravel_index(frame, lengths) if lengths else ()
+            known = scored.parts.values()
+            for place in np.ndindex(scored.scores.shape):
+                at = (a + step * i for i, step, a in zip(place, scored.scale, scored.translate, strict=True))
+                writer.writerow([*start, *(f"{x:g}" for x in at), *(f"{float(values[place]):.6g}" for values in known)])
+
+        yield put
 
 
 def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:

@@ -10,7 +10,7 @@ from napari_pix2pix.core.networks.receptive_field import ReceptiveField, recepti
 
 
 class PatchGAN(nn.Module):
-    """Sources and images (N, C, [Z,] Y, X) to logits (N, 1, [z,] y, x): high where the field looks real.
+    """Sources and images (N, C, [Z,] Y, X) to logits (N, outputs, [z,] y, x): high where the field looks real.
 
     `n_layers` strided 4x4 convolutions, then two of stride 1; with 0, the paper's PixelGAN of 1x1 convolutions.
     In a volume, the last `z_layers` of the strided ones have kernels of 4x4x4 and halve the planes, too; the others
@@ -23,15 +23,20 @@ class PatchGAN(nn.Module):
     """
 
     def __init__(
-        self, source_channels: int, image_channels: int, config: DiscriminatorConfig, spatial_dims: int = 2
+        self,
+        source_channels: int,
+        image_channels: int,
+        config: DiscriminatorConfig,
+        spatial_dims: int = 2,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
-        self.conditional = config.conditional
+        self.conditional, self.outputs = config.conditional, outputs
         in_channels = image_channels + (source_channels if config.conditional else 0)
         n = config.n_layers
         strides, kernel = ([2] * n + [1, 1], 4) if n else ([1, 1, 1], 1)
         z_strides = [2 if n - config.z_layers <= i < n else 1 for i in range(len(strides))]
-        widths = [config.base_channels * min(2**i, 8) for i in range(len(strides) - 1)] + [1]
+        widths = [config.base_channels * min(2**i, 8) for i in range(len(strides) - 1)] + [outputs]
         layers: list[nn.Module] = []
         for i, (width, stride, z_stride) in enumerate(zip(widths, strides, z_strides, strict=True)):
             norm = config.norm if 0 < i < len(strides) - 1 else "none"

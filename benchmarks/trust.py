@@ -1,0 +1,249 @@
+"""Can patch scores be trusted? Planted damage on held-out predictions, and natural errors: a JSON line per finding.
+
+    python benchmarks/trust.py [--data ../shared/data] [--sets facade_windows isbi2012 dsb2018]
+                               [--train-steps 1600] [--trust-steps 1200] [--images 12] [--seed 0]
+                               [--model RUN/model.safetensors]
+
+`damage`: AUROC of a low score for finding fields that were damaged, among fields that were not, by kind of damage, hard
+(softness 0) and feathered, for four judges: the match score, the same taught without the source (it sees
+seams only), the plain discriminator of the training, and that of an unconditional training. ``put back`` is the
+control: the same content cut out and put back must not be found (0.5). ``shuffled``: an untouched prediction beside
+another image's source. ``mirrored`` and ``swollen`` are kinds that nobody was taught. Predictions and donors are of
+held-out images. Counted are fields of which half or more lies in the damage, and which it changed at all (2 % of the
+range); of the control, all.
+
+`errors`: of the expected error, the match score and what needs no network (edges of the prediction, gradient of the
+source), Spearman's correlation with the true error of fields, pooled, and beyond edges (partial, given both kinds); and
+the share of the risk-coverage gap between a random order and the best that is closed.
+
+With `--model` (one set), that model is judged, taught first if it was not; only columns that it has are told.
+"""
+
+import argparse
+import csv
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_pix2pix import core
+from napari_pix2pix.core.damage import Area, blurred, change, erased, moved
+from napari_pix2pix.core.match import as_scored, pixel_errors
+from napari_pix2pix.core.metrics.monitors import auroc, gap_closed, spearman
+from napari_pix2pix.core.patch_scores import field_means, score_frame
+from napari_pix2pix.core.split import Split
+from napari_pix2pix.files.stacks import open_stack
+
+Image = NDArray[Any]
+Pairs = list[tuple[Image, Image]]
+SIDE = 256
+LEAST = 0.02
+KINDS = ("swapped", "pasted", "erased", "blurred", "mirrored", "swollen", "put back")
+WHOLE = ("moved by 1", "moved by 3", "shuffled")
+
+
+def read(path: Path) -> Image:
+    """All of it."""
+    return np.asarray(open_stack(path).array[...])
+
+
+def pairs_of(name: str, data: Path) -> tuple[Pairs, Pairs, str]:
+    """Training and test pairs, and the axes of a source and a target."""
+    folder = data / name
+    if name == "isbi2012":
+        images, membranes = read(folder / "image.tif"), read(folder / "membrane.tif")
+        pairs = list(zip(images, membranes, strict=True))
+        return pairs[:18], pairs[19:], "YX"  # neighbouring slices look alike, so one is left out between
+    if name == "facade_windows":  # label to photo: the photo is on the left
+        both = [read(path) for path in sorted(folder.glob("*.jpg"))]
+        pairs = [(image[:, SIDE:], image[:, :SIDE]) for image in both]
+        return pairs[:-40], pairs[-40:], "YXS"
+    with (folder / "index.csv").open(encoding="utf8") as file:
+        rows = [row for row in csv.DictReader(file) if row["domain"] == "fluo" and row["channels"] == "1"]
+    sides: dict[str, Pairs] = {"train": [], "validation": []}
+    for row in rows:
+        files = f"image/{row['id']}.png", f"label/{row['id']}.tif"
+        source, target = (read(folder / row["split"] / file) for file in files)
+        sides[row["split"]].append((source, target))
+    return sides["train"], sides["validation"], "YX"
+
+
+def trained(pairs: Pairs, axes: str, settings: argparse.Namespace, **changes: Any) -> Any:
+    """A model of the preset fast, not yet taught to judge the match."""
+    known = {"steps": settings.train_steps, "validate_every": settings.train_steps, "trust_steps": 0}
+    config = core.make_config("fast", changes=known | {"empty_frames": "empty", "seed": settings.seed} | changes)
+    with tempfile.TemporaryDirectory() as folder:
+        *_, last = core.train(frames_of(pairs, axes), config, out=folder)
+    return last.model
+
+
+def frames_of(pairs: Pairs, axes: str) -> core.PairedFrames:
+    """Each pair by itself."""
+    sources, targets = (list(side) for side in zip(*pairs, strict=True))
+    return core.PairedFrames(sources, targets, axes)
+
+
+def taught(model: Any, pairs: Pairs, axes: str, steps: int, blind: bool = False) -> tuple[Any, float]:
+    """The model with a judge of the match, and the seconds it took; `blind`: one that does not see the source."""
+    frames, started = frames_of(pairs, axes), time.monotonic()
+    regions, third = frames.regions(), len(frames) // 6
+    split = Split(regions[third:], (), regions[:third])
+    *_, last = core.fit_trust(model, frames, split=split, steps=steps, conditional=not blind)
+    return last.model, time.monotonic() - started
+
+
+def cut(pairs: Pairs) -> Iterator[tuple[Image, Image]]:
+    """The top left of each, of one size, channels first."""
+    for pair in pairs:
+        first = [image[:SIDE, :SIDE] for image in pair]
+        if all(image.shape[:2] == (SIDE, SIDE) for image in first):
+            yield tuple(image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0) for image in first)  # type: ignore[misc]
+
+
+def planted(kind: str, image: Image, donor: Image, area: Area, softness: float) -> Image:
+    """`image`, in network values, with damage of this kind in this area."""
+    changed = {
+        "swapped": lambda: donor,
+        "pasted": lambda: donor,
+        "erased": lambda: erased(image),
+        "blurred": lambda: blurred(image, 3),
+        "mirrored": lambda: image[..., ::-1],
+        "swollen": lambda: swollen(image),
+        "put back": lambda: image.copy(),
+    }[kind]()
+    return image + area.weights(image.shape[1:], softness) * (changed - image)
+
+
+def swollen(image: Image) -> Image:
+    """Magnified by a quarter about its middle."""
+    y, x = (np.linspace(n / 10, 0.9 * n - 1, n) for n in image.shape[-2:])
+    at = np.meshgrid(y, x, indexing="ij")
+    return np.stack([ndimage.map_coordinates(channel, at, order=1, mode="nearest") for channel in image])
+
+
+def damage_rows(judges: dict[str, Any], pairs: Pairs, settings: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row for each kind and softness: the AUROC of each judge. A judge gives (source, image) its scores."""
+    model = settings.first
+    encoding, fields = model.target_encoding, model.match.network.fields
+    held = list(cut(pairs))[: settings.images]
+    sources = [model.source_encoding.encode(source) for source, _ in held]
+    images = [as_scored(model.generate(source), encoding) for source in sources]
+    clean_by = {n: [scores_by(*both) for both in zip(sources, images, strict=True)] for n, scores_by in judges.items()}
+    inside = slice(3, -3)  # fields wholly inside
+    for kind in (*KINDS, *WHOLE):
+        for softness in (0.0, 8.0) if kind in KINDS else (0.0,):
+            found: dict[str, tuple[list[Any], list[Any]]] = {name: ([], []) for name in judges}
+            for i, (source, image) in enumerate(zip(sources, images, strict=True)):
+                random = np.random.default_rng([settings.seed, i])
+                donor = images[(i + 1 + int(random.integers(len(images) - 1))) % len(images)]
+                size = 35.0 if kind == "pasted" else 90.0
+                area = Area.drawn((SIDE, SIDE), random, 0.8 * size, 1.2 * size)
+                area = replace(area, centre=tuple(float(random.uniform(60, SIDE - 60)) for _ in range(2)))  # type: ignore[arg-type]
+                beside, weights = source, np.ones((SIDE, SIDE), np.float32)
+                if kind in KINDS:
+                    damaged = as_scored(planted(kind, image, donor, area, softness), encoding)
+                    weights = area.weights((SIDE, SIDE), softness)
+                    changed = change(damaged, image)
+                elif kind == "shuffled":
+                    j = (i + 1) % len(images)
+                    damaged, beside, changed = image, sources[j], change(image, images[j])
+                else:
+                    d = int(kind[-1])
+                    damaged = moved(image, (d, 0) if random.random() < 0.5 else (0, d))
+                    changed = change(damaged, image)
+                part, touched = field_means(weights, fields), field_means(changed, fields)
+                hit = (part > (0.1 if kind == "pasted" else 0.5)) & ((touched > LEAST) | (kind == "put back"))
+                for name, scores_by in judges.items():
+                    scores = scores_by(beside, damaged)
+                    clean = (scores, part == 0) if kind in KINDS else (clean_by[name][i], part > 0)
+                    found[name][0].append(-scores[inside, inside][hit[inside, inside]])
+                    found[name][1].append(-clean[0][inside, inside][clean[1][inside, inside]])
+            values = {name: auroc(*(np.concatenate(some) for some in sides)) for name, sides in found.items()}
+            fields_hit = sum(len(some) for some in next(iter(found.values()))[0])
+            yield {"damage": kind, "softness": softness, "fields": fields_hit} | {
+                n: round(v, 3) if np.isfinite(v) else None for n, v in values.items()
+            }
+
+
+def error_rows(model: Any, pairs: Pairs, settings: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row for each monitor of natural errors."""
+    encoding, fields = model.target_encoding, model.match.network.fields
+    monitors: dict[str, list[Image]] = {name: [] for name in ("expected error", "match", "edges", "gradient")}
+    errors = []
+    for source, target in list(cut(pairs))[: settings.images]:
+        frame = model.source_encoding.encode(source)
+        image = as_scored(model.generate(frame), encoding)
+        scored = model.score(source, encoding.decode(image), settings.frame_axes)
+        inside = scored.valid
+        truth = pixel_errors(image, encoding.encode(target), encoding)
+        errors.append(field_means(truth, fields)[inside])
+        monitors["expected error"].append(scored.expected_error[inside])
+        monitors["match"].append(-scored.scores[inside])
+        for name, values in (("edges", image), ("gradient", frame)):
+            steep = np.sum([ndimage.gaussian_gradient_magnitude(channel, 1) for channel in values], axis=0)
+            monitors[name].append(field_means(steep, fields)[inside])
+    error = np.concatenate(errors)
+    pooled = {name: np.concatenate(values) for name, values in monitors.items()}
+    for name, values in pooled.items():
+        beyond = [pooled[other] for other in ("edges", "gradient") if other != name]
+        yield {
+            "monitor": name,
+            "spearman": round(spearman(values, error), 3),
+            "beyond_edges": round(spearman(values, error, beyond), 3),
+            "gap_closed": round(gap_closed(values, error), 3),
+            "fields": int(error.size),
+        }
+
+
+def scores_of(network: Any) -> Any:
+    """What gives (source, image) the scores of this network."""
+    return lambda source, image: score_frame(network, source, image, next(network.parameters()).device)
+
+
+def main() -> None:
+    """Every row as it is found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    sets = ["facade_windows", "isbi2012", "dsb2018"]
+    parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
+    parser.add_argument("--train-steps", type=int, default=1600)
+    parser.add_argument("--trust-steps", type=int, default=1200)
+    parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--no-controls", action="store_true", help="neither the twin nor the unconditional training")
+    parser.add_argument("--seed", type=int, default=0)
+    settings = parser.parse_args()
+    for name in settings.sets:
+        train, test, axes = pairs_of(name, settings.data)
+        settings.frame_axes = "CYX"
+        model = core.load_model(settings.model) if settings.model else trained(train, axes, settings)
+        first, seconds = (model, 0.0) if model.match else taught(model, train, axes, settings.trust_steps)
+        settings.first = first
+        print(json.dumps({"set": name, "trust_steps": settings.trust_steps, "seconds": round(seconds)}), flush=True)
+
+        judges = {"match": scores_of(first.match.network)}
+        if not settings.no_controls:
+            twin, _ = taught(model, train, axes, settings.trust_steps, blind=True)
+            judges["source-blind"] = scores_of(twin.match.network)
+        if model.discriminator is not None:
+            judges["plain"] = scores_of(model.discriminator)
+        if settings.model is None and not settings.no_controls:
+            other = trained(train, axes, settings, discriminator={"conditional": False})
+            judges["unconditional"] = scores_of(other.discriminator)
+        for row in chain(error_rows(first, test, settings), damage_rows(judges, test, settings)):
+            print(json.dumps({"set": name} | row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

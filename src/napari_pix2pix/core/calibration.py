@@ -1,0 +1,127 @@
+"""What scores and expected errors mean: held against real fields, and against errors, of pairs that taught nothing."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.9
+"""Of the bound: so many fields err less."""
+FEWEST_GROUPS = 20
+"""With fewer nothing is promised."""
+MOST_FIELDS = 1000
+"""Of a group with more fields, so many are kept: the quantiles of its scores, evenly spaced."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranks and bounds from calibration pairs, counted by group: fields of one image are not exchangeable.
+
+    Parameters
+    ----------
+    real
+        For each group the scores of its real fields, ascending.
+    scale
+        What expected errors are multiplied by, so that they are right on average over the groups.
+    factor
+        What an expected error, once multiplied by `scale`, is multiplied by for its bound; infinite with so few groups
+        that nothing bounds.
+    within_one
+        Whether all is from one image or group, whose frames are then the groups: it says nothing about another.
+    """
+
+    real: tuple[NDArray[np.float32], ...]
+    scale: float
+    factor: float
+    within_one: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        real: Sequence[NDArray[np.float32]],
+        expected: Sequence[NDArray[np.float32]],
+        errors: Sequence[NDArray[np.float32]],
+        within_one: bool = False,
+    ) -> "Calibration":
+        """From each group's scores of real fields, and its expected and true errors of predicted fields.
+
+        Raises
+        ------
+        ValueError
+            If there is no group, or a group without fields.
+        """
+        if not real or any(not values.size for values in (*real, *expected)):
+            raise ValueError("Each calibration group must have a field wholly inside its images; got one without.")
+        kept = []
+        for scores in real:
+            ordered = np.sort(scores.ravel())
+            places = np.linspace(0, ordered.size - 1, min(ordered.size, MOST_FIELDS)).round().astype(int)
+            kept.append(ordered[places].astype(np.float32))
+        means = [float(np.mean([values.mean() for values in some])) for some in (errors, expected)]
+        scale = means[0] / means[1] if means[1] > 0 else 1.0
+        ratios = [(e / np.maximum(scale * x, TINY)).ravel() for e, x in zip(errors, expected, strict=True)]
+        return cls(tuple(kept), scale, group_quantile(ratios, LEVEL), within_one)
+
+    @property
+    def groups(self) -> int:
+        """How many there are."""
+        return len(self.real)
+
+    def rank(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(k + 1) / (n + 1) for each score: n groups, k the sum of their shares of real fields that score no more.
+
+        By chance a share r of real fields of new images like these ranks r or less, on average. A small rank says that
+        few real fields score so low, not that the field is wrong.
+        """
+        k = np.zeros(scores.shape)
+        for own in self.real:
+            k += np.searchsorted(own, scores, side="right") / own.size
+        return ((k + 1) / (self.groups + 1)).astype(np.float32)
+
+    def bound(self, expected: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """What 90 % of fields err less than, on average over new images like these; None where nothing is promised.
+
+        `expected` are the expected errors, times `scale`.
+        """
+        return (self.factor * np.maximum(expected, TINY)).astype(np.float32) if self.promises else None
+
+    @property
+    def promises(self) -> bool:
+        """Whether there is a bound."""
+        return not self.within_one and self.groups >= FEWEST_GROUPS
+
+    @property
+    def promise(self) -> str:
+        """What `bound` means, or why there is none."""
+        if self.within_one:
+            return "No guarantee for errors: all calibration pairs are from one image or group."
+        if self.groups < FEWEST_GROUPS:
+            return f"No guarantee for errors: {self.groups} calibration groups, {FEWEST_GROUPS} are needed for a bound."
+        return (
+            f"On average over new images like these, {LEVEL:.0%} of fields err less than the bound "
+            f"({self.groups} calibration groups)."
+        )
+
+
+TINY = 1e-9
+"""Expected errors are taken for at least this."""
+
+
+def group_quantile(values: Sequence[NDArray[np.floating]], level: float) -> float:
+    """The least number that at least a share `level` of a new group's values do not exceed, on average over new groups.
+
+    Each of the n groups weighs 1 / (n + 1), whatever its size, and 1 / (n + 1) lies at infinity for the new one. The
+    share is exceeded by at most about 1 / n.
+
+    References
+    ----------
+    Lee, Barber and Willett, "Distribution-free inference with hierarchical data", 2023 (arXiv 2306.06342); for one
+    value a group it is split conformal prediction.
+    """
+    pooled = np.concatenate([np.ravel(own) for own in values])
+    weights = np.concatenate([np.full(own.size, 1 / own.size) for own in values])
+    order = pooled.argsort(kind="stable")
+    reached = weights[order].cumsum() >= level * (len(values) + 1) - 1e-9
+    return float(pooled[order][reached.argmax()]) if reached.any() else math.inf

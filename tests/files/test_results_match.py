@@ -1,0 +1,86 @@
+"""Scores by the judge of the match go to their files frame by frame, as arrays are scored."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
+from napari_pix2pix.core.match import MatchJudge, match_network
+from napari_pix2pix.files.results import beside_scores, parts_of_scores, score_file
+from napari_pix2pix.files.stacks import open_stack
+from small import blobs, untrained
+
+FRAMES = [blobs((90, 120), seed=seed) for seed in range(4)]
+SOURCE, IMAGE = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Its judge of the match is not taught, but calibrated, on enough groups for a bound."""
+    new = untrained(SOURCE[:1], IMAGE[:1], "instances")
+    torch.manual_seed(1)
+    network = match_network(new.config.discriminator, new.source_encoding, new.target_encoding, 2).eval()
+    random = np.random.default_rng(0)
+    real, *errors = random.normal(size=(3, FEWEST_GROUPS, 30)).astype(np.float32)
+    calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors))
+    return replace(new, match=MatchJudge(network, 0.1, calibration))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "zarr"])
+@pytest.mark.parametrize("axes", ["TYX", "TZYX"])
+def test_every_file_holds_what_score_gives(model, tmp_path, axes, suffix) -> None:
+    """All that is known of each score, in tiles; the table has a row for each, with its place in stack and image."""
+    sides = [stack.reshape(2, 2, *stack.shape[1:]) if "Z" in axes else stack for stack in (SOURCE, IMAGE)]
+    for name, stack in zip(("source", "image"), sides, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, ome=True, metadata={"axes": axes})
+    out = tmp_path / f"scores.{suffix}"
+    *_, last = score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", out, tile_size=32, table=True)
+    whole = model.score(*sides, axes)
+    parts = parts_of_scores(model, None, table=False)
+    assert ["scores", *parts] == [*whole.parts] == ["scores", "valid", "expected_error", "rank", "error_bound"]
+    for name, values in whole.parts.items():
+        written = np.asarray(open_stack(out if name == "scores" else beside_scores(name)(out)).array)
+        np.testing.assert_allclose(written, values, rtol=1e-4, atol=1e-5)
+    expected = whole.expected_error[whole.valid].mean()
+    assert last["row"]["expected_error"] == pytest.approx(expected, rel=1e-4)
+
+    with beside_scores("table")(out).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == whole.scores.size
+    for place in [(0,) * len(axes), tuple(n - 1 for n in whole.scores.shape), tuple(range(len(axes)))]:
+        row = rows[np.ravel_multi_index(place, whole.scores.shape)]
+        at = [*place[:-2], *(i * s + t for i, s, t in zip(place[-2:], whole.scale, whole.translate, strict=True))]
+        assert [float(row[axis.lower()]) for axis in axes] == at
+        found = [float(row["score" if name == "scores" else name]) for name in whole.parts]
+        assert found == pytest.approx([float(values[place]) for values in whole.parts.values()], rel=1e-4, abs=1e-5)
+
+
+def test_one_frame_is_scored_as_in_a_stack(model) -> None:
+    """By `score_frame`, which looks at one frame, and by either kind of discriminator, if there is one."""
+    whole, one = model.score(SOURCE, IMAGE, "TYX"), model.score_frame(SOURCE[2:3], IMAGE[2:3])
+    assert (one.kind, one.axes, one.promise) == ("match", "YX", whole.promise)
+    for name, values in one.parts.items():
+        np.testing.assert_array_equal(values, whole.parts[name][2])
+    with pytest.raises(ValueError, match="must have a discriminator"):
+        model.score(SOURCE, IMAGE, "TYX", kind="plain")
+
+
+def test_what_cannot_be_scored_leaves_no_file(model, tmp_path) -> None:
+    """NaN in the last frame: neither scores nor what goes beside them."""
+    holed = SOURCE.astype(np.float32)
+    holed[-1, 40, 40] = np.nan
+    for name, stack in (("source", holed), ("image", IMAGE)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, ome=True, metadata={"axes": "TYX"})
+    with pytest.raises(ValueError, match="frame 3 holds NaN or Inf"):
+        list(score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", tmp_path / "s.tif", table=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.tif", "source.tif"]
+
+
+def test_maps_are_what_predict_decodes(model) -> None:
+    """`generate` gives, of an encoded frame, the maps of `predict_maps`."""
+    [(_, _, maps)] = model.predict_maps(SOURCE[0], "YX")
+    np.testing.assert_array_equal(model.generate(model.source_encoding.encode(SOURCE[:1])), maps)
