@@ -108,6 +108,8 @@ class DeviceChoice(QComboBox):
         super().__init__()
         self._session = session
         self.addItem("auto", "auto")
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(12)
         session.devices_known.connect(self._fill)
         session.ask_for_devices()
 
@@ -115,7 +117,14 @@ class DeviceChoice(QComboBox):
         """The name of the device."""
         return str(self.currentData())
 
+    def resolved(self) -> str:
+        """The name of the device that `auto` takes, once it is known; else of the one chosen."""
+        return next(iter(self._session.devices), "auto") if self.value() == "auto" else self.value()
+
     def _fill(self) -> None:
         for name, said in self._session.devices.items():
             if self.findData(name) < 0:
-                self.addItem(f"{name} ({said})", name)
+                self.addItem("", name)
+            self.setItemText(self.findData(name), f"{name} ({said})")
+        first = next(iter(self._session.devices))
+        self.setItemText(0, f"auto: {first} ({self._session.devices[first]})")

@@ -4,8 +4,18 @@ from typing import Any, NamedTuple
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
@@ -25,6 +35,32 @@ class Request(NamedTuple):
 
     prepare: Prepare
     layers: tuple[Layer, ...]
+
+
+class _Column(QScrollArea):
+    """What is in it scrolls where the window is low, and is never cut at its side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidget(QWidget())
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Grow with what is in it."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as what is in it."""
+        return QSize(self.sizeHint().width(), 100)
+
+    def sizeHint(self) -> QSize:
+        """All of it, and the bar beside it."""
+        return self.widget().minimumSizeHint() + QSize(self.verticalScrollBar().sizeHint().width(), 0)
 
 
 class Dock(QWidget):
@@ -76,11 +112,15 @@ class Dock(QWidget):
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        scroll = _Column()
+        self.column = QVBoxLayout(scroll.widget())
+        self.column.addLayout(self.form)
+        self.column.addLayout(self.buttons)
+        self.column.addWidget(self.bar)
+        self.column.addWidget(self.status)
         layout = QVBoxLayout(self)
-        layout.addLayout(self.form)
-        layout.addLayout(self.buttons)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.status)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
         self._show_idle()
 
     # The form
@@ -95,9 +135,13 @@ class Dock(QWidget):
     def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer, **which: Any) -> LayerChoice:
         """A list of the viewer's layers that follows them; `prefer` and `which` as for `LayerChoice`."""
         choice = LayerChoice(self.viewer, prefer, **which)
-        self._choices.append(choice)
+        self.follow_layers(choice)
         self.add_row(label, choice.native, tooltip)
         return choice
+
+    def follow_layers(self, choice: LayerChoice) -> None:
+        """Have the list follow the viewer's layers."""
+        self._choices.append(choice)
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now; napari calls this when they change."""
@@ -125,6 +169,10 @@ class Dock(QWidget):
         except (ValueError, OSError) as error:
             show_error(str(error))
             return
+        self.begin(request)
+
+    def begin(self, request: Request) -> None:
+        """Have a command done."""
         waits, self._trouble = self.session.busy, ""
         self.layers = request.layers
         self.job = job = self.session.start(self.token, request.prepare)
