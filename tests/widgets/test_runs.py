@@ -50,5 +50,5 @@ def test_a_training_that_ran_here_says_how_long_the_next_takes() -> None:
 
 
 def test_times_are_told_as_people_say_them() -> None:
-    told = {None: "time known after the first steps", 12: "about 10 s", 240: "about 4 min", 9000: "about 2.5 h"}
+    told = {None: "time not known yet", 12: "about 10 s", 240: "about 4 min", 9000: "about 2.5 h"}
     assert {seconds: about(seconds) for seconds in told} == told

@@ -202,6 +202,13 @@ def test_every_control_is_reached_by_the_keyboard_and_nothing_is_cut(viewer) -> 
     for control in controls:
         inner = control.parent() if isinstance(control.parent(), (QAbstractSpinBox, QComboBox)) else control
         assert inner.focusPolicy() & Qt.FocusPolicy.TabFocus, control
+    rows = dock.pairs
+    seen = [rows.from_layers, rows.source.native, rows.source_axes, rows.target.native, rows.target_axes]
+    seen += [rows.known.native, dock.target_kind, dock.name, dock.preset, dock.steps, dock.device, dock.run_button]
+    chain = [seen[0]]
+    while (following := chain[-1].nextInFocusChain()) is not seen[0]:
+        chain.append(following)
+    assert [control for control in chain if control in seen] == seen
     assert dock.minimumSizeHint().width() <= 455
     assert dock.minimumSizeHint().height() <= 600
     layers = [Image(np.zeros((8, 8)), name="a layer with quite a long name, as they come from a microscope")]

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import napari_pix2pix
 from napari_pix2pix.core.config import Config, Precision
-from napari_pix2pix.core.devices import pick_device, resolve_precision
+from napari_pix2pix.core.devices import is_out_of_memory, pick_device, resolve_precision
 from napari_pix2pix.core.evaluation import HEADLINES, judge
 from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
 from napari_pix2pix.core.metrics.comparison import higher_is_better
@@ -370,6 +370,13 @@ class _Loop:
                 self._settle()
                 self._keep({})
             raise
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise MemoryError(
+                f"A step must fit into the memory of {self.model.device}; it does not. Lower --batch-size or "
+                "--patch-size, or close other programs; what was saved is kept."
+            ) from error
         finally:
             torch.set_num_threads(threads_before)
             if lock is not None:

@@ -109,7 +109,7 @@ class DeviceChoice(QComboBox):
         self._session = session
         self.addItem("auto", "auto")
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(12)
+        self.setMinimumContentsLength(24)
         session.devices_known.connect(self._fill)
         session.ask_for_devices()
 

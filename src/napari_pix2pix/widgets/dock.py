@@ -1,5 +1,7 @@
 """What the docks share: a form, a button that runs a command of the command line, and what is heard of it."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from napari.layers import Layer
@@ -61,6 +63,17 @@ class _Column(QScrollArea):
     def sizeHint(self) -> QSize:
         """All of it, and the bar beside it."""
         return self.widget().minimumSizeHint() + QSize(self.verticalScrollBar().sizeHint().width(), 0)
+
+
+def _controls(layout: Any) -> Iterator[QWidget]:
+    """What the keyboard reaches in a layout, in its order."""
+    for i in range(layout.count()):
+        item = layout.itemAt(i)
+        inner = item.layout() or (item.widget().layout() if item.widget() is not None else None)
+        if inner is not None:
+            yield from _controls(inner)
+        elif item.widget() is not None and item.widget().focusPolicy() & Qt.FocusPolicy.TabFocus:
+            yield item.widget()
 
 
 class Dock(QWidget):
@@ -142,6 +155,11 @@ class Dock(QWidget):
     def follow_layers(self, choice: LayerChoice) -> None:
         """Have the list follow the viewer's layers."""
         self._choices.append(choice)
+
+    def order_tabs(self) -> None:
+        """Let the tab key go from control to control as the eye does."""
+        for before, after in pairwise(_controls(self.column)):
+            self.setTabOrder(before, after)
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now; napari calls this when they change."""

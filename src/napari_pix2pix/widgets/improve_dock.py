@@ -69,6 +69,7 @@ class ImproveDock(TrainingDock):
         self.add_row("Name", self.name, "Of the new model; a folder of this name holds the run")
         self.steps = QSpinBox()
         self.steps.setRange(1, 10_000_000)
+        self.steps.setValue(FEWEST)
         self.steps.setGroupSeparatorShown(True)
         self.add_row("Steps", self.steps, "Further updates of the network")
         self.old_pairs = QCheckBox("Mix in the old pairs")
@@ -81,6 +82,7 @@ class ImproveDock(TrainingDock):
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
         self.model.combo.currentIndexChanged.connect(self._follow_model)
         self._follow_model()
+        self.order_tabs()
 
     def correct(self) -> None:
         """Add a copy of the truth to paint in, and choose it."""

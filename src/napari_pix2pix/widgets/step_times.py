@@ -41,7 +41,7 @@ def expected_s(config: Config, device: str) -> float | None:
 def about(seconds: float | None) -> str:
     """``about 4 min``; what is not known is said."""
     if seconds is None:
-        return "time known after the first steps"
+        return "time not known yet"
     if seconds < 90:
         return f"about {max(round(seconds / 10) * 10, 10)} s"
     minutes = round(seconds / 60)

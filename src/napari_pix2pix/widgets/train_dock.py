@@ -85,7 +85,7 @@ class TrainDock(TrainingDock):
         self.steps.setGroupSeparatorShown(True)
         self.time = QLabel()
         self.time.setWordWrap(True)
-        self.time.setToolTip("How long the training will take on this device, as measured here before")
+        self.time.setToolTip("How long this takes on this device, as measured here; known after the first steps of one")
         row = _row(self.steps, self.time)
         self.add_row("Steps", row, "Updates of the network. Stop at any time: the best model so far is kept")
         self.patch_size = QSpinBox()
@@ -112,6 +112,7 @@ class TrainDock(TrainingDock):
             changed.connect(self._changed)
         self._follow_target()
         self._changed()
+        self.order_tabs()
 
     def _fold_settings(self) -> None:
         self.folder = FolderChoice(runs_folder())
