@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_pix2pix.core.config import make_config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.methods.pix2pix import networks, set_up
-from napari_pix2pix.core.training import FABRIC_PRECISION
+from napari_pix2pix.core.preparation import FABRIC_PRECISION
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 Step = Callable[[Tensor, Tensor], object]
