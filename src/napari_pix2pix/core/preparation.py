@@ -1,6 +1,7 @@
 """What a training needs before its first step: pairs and settings checked against each other, networks, who judges."""
 
 import logging
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,15 @@ from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.patches import MixedPatches, PairedPatches
 from napari_pix2pix.core.source_view import SourceView
-from napari_pix2pix.core.split import Split, split_pairs, windows_of, without_seen
+from napari_pix2pix.core.split import Split, evenly, split_pairs, windows_of, without_seen
 from napari_pix2pix.core.start import Start
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision on standard error
 FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+
+
+MOST_JUDGED = 2**24
+"""Pixels of validation pairs that choose the best model; they take seconds on a processor."""
 
 
 @dataclass
@@ -36,6 +41,8 @@ class Prepared:
         What the networks learn from.
     judged, judged_regions
         The pairs among which the validation pairs are, and where.
+    judging
+        What of them chooses the best model: all, or as much as is judged in reasonable time.
     test
         Pairs that judge the finished model.
     split
@@ -54,6 +61,7 @@ class Prepared:
     patches: PairedPatches | MixedPatches
     judged: PairedFrames
     judged_regions: tuple[Region, ...]
+    judging: tuple[Region, ...]
     test: PairedFrames | None
     split: Split
     model: TrainedModel
@@ -97,6 +105,15 @@ def prepare(
     judged, judged_regions = (validation, validation.regions()) if validation else (pairs, split.validation)
     if config.patience and not judged_regions:
         warnings.warn("Without validation pairs nothing can be seen to improve: --patience does nothing.", stacklevel=3)
+
+    judging = evenly(judged_regions, MOST_JUDGED)
+    if judging != judged_regions:
+        all_of, some = (sum(math.prod(r.shape) for r in regions) / 1e6 for regions in (judged_regions, judging))
+        warnings.warn(
+            f"Validation pairs hold {all_of:,.0f} megapixels; {some:.0f} of them, evenly spread, choose the best "
+            "model.",
+            stacklevel=3,
+        )
 
     source_encoding, target_encoding = start.encode(pairs, split)
 
@@ -154,7 +171,9 @@ def prepare(
         _require_same_channels(pairs, old_pairs, "Old pairs")
         old_pairs.require_patches(config.patch_size, config.generator.grid)
         patches = MixedPatches(new, PairedPatches(old_pairs, old, config, *encodings))
-    return Prepared(config, patches, judged, judged_regions, test, split, model, method, told["threads"], average)
+    return Prepared(
+        config, patches, judged, judged_regions, judging, test, split, model, method, told["threads"], average
+    )
 
 
 def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config) -> PairedFrames:

@@ -25,8 +25,8 @@ from napari_pix2pix.core.patches import STATISTICS, TRAINING, Patches
 from napari_pix2pix.core.preparation import Prepared, prepare, seed_of, small_patches
 from napari_pix2pix.core.processes import mean, number, share
 from napari_pix2pix.core.run_folder import RunFolder
-from napari_pix2pix.core.signs import discriminator_too_strong, generator_collapsed
-from napari_pix2pix.core.split import Split
+from napari_pix2pix.core.signs import COLLAPSED, discriminator_too_strong
+from napari_pix2pix.core.split import Split, middle
 from napari_pix2pix.core.start import Start
 from napari_pix2pix.core.tensor_files import under, write_tensors
 from napari_pix2pix.core.trust import TrustReport, fit_trust
@@ -310,10 +310,10 @@ class _Loop(Prepared):
         if not self.judged_regions:
             self._keep({})
             return {}
-        judged = judge(self.model, self.judged, self.judged_regions)
+        judged = judge(self.model, self.judged, self.judging)
         figures, decides = judged.figures, HEADLINES[self.model.target_encoding.kind]
         chosen = figures[decides]
-        self._warn_once(generator_collapsed(judged.predictions, judged.targets))
+        self._warn_once(COLLAPSED if judged.constant else None)
         if (
             self.best is None
             or not math.isfinite(self.best)
@@ -368,7 +368,7 @@ class _Loop(Prepared):
     def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
         """By which share the error on the validation pairs changes when the model predicts in `precision`."""
         decides = HEADLINES[model.target_encoding.kind]
-        judged = judge(model, self.judged, self.judged_regions, precision).figures, model.provenance["figures"]
+        judged = judge(model, self.judged, self.judging, precision).figures, model.provenance["figures"]
         found, exact = (
             1 - figures[decides] if higher_is_better(decides) else figures[decides]
             for figures in (judged[0], judged[1]["validation"])
@@ -385,7 +385,7 @@ class _Loop(Prepared):
         pairs, region = (
             (self.judged, self.judged_regions[0]) if self.judged_regions else (self.patches.pairs, self.split.train[0])
         )
-        window = tuple(_middle(side, 2 * self.config.patch_size) for side in region.window)
+        window = tuple(middle(side, 2 * self.config.patch_size) for side in region.window)
         source = pairs.source(region.frame, window)
         self.model.generator.eval()
         labels = self.model.target_encoding.is_labels
@@ -421,9 +421,3 @@ class _Loop(Prepared):
             self.method.generator.load_state_dict(under("trained.", tensors))
             self.average.n_averaged.fill_(self.step)
         self.method.restore(tensors, state.get("scaler", {}))
-
-
-def _middle(side: slice, length: int) -> slice:
-    """At most `length` pixels in the middle of `side`."""
-    spare = max(0, side.stop - side.start - length)
-    return slice(side.start + spare // 2, side.stop - (spare + 1) // 2)
