@@ -5,11 +5,13 @@
 `start`: seconds from the command to the first step, files on disk, preset `fast`; beside them the seconds that
 importing torch alone takes. `flat`: time per step, on the clock and of the processor (which other work does not
 stretch), and anonymous memory at step 200 and 2,000 of one small training.
-`large`: anonymous memory of a training on a stack of so many GB (a file with holes: it takes no such room on the disk).
+`large`: the most anonymous memory of a training on a stack of so many GB, validation and report included (a file with
+holes: it takes no such room on the disk).
 All are asked of `napari-pix2pix train` itself, in a process of its own.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -19,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,22 +53,37 @@ class Seen(NamedTuple):
     gib: float
 
 
-def told(words: list[str], folder: Path) -> Iterator[Seen]:
-    """What is seen at each step."""
+def told(words: list[str], folder: Path, watch_s: float = 0.0) -> Iterator[Seen]:
+    """What is seen at each step, and at the end with the most memory where it is watched every `watch_s`."""
     started = time.monotonic()
     command = [sys.executable, "-m", "napari_pix2pix", "train", *words, "--json"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
         assert process.stdout is not None
-        watched = psutil.Process(process.pid)
+        watched, most, step = psutil.Process(process.pid), [0.0], 0
+
+        def seen() -> Seen:
+            memory, processor = watched.memory_info(), watched.cpu_times()
+            seconds = time.monotonic() - started, processor.user + processor.system
+            return Seen(*seconds, step, (memory.rss - memory.shared) / GIB)
+
+        def watch() -> None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                while process.poll() is None:
+                    most.append(seen().gib)
+                    time.sleep(watch_s)
+
+        if watch_s:
+            Thread(target=watch, daemon=True).start()
+        last = seen()
         for line in process.stdout:
             event = json.loads(line)
             if event["event"] == "error":
                 raise RuntimeError(event["text"])
             if event["event"] == "progress":
-                memory, processor = watched.memory_info(), watched.cpu_times()
-                seconds = time.monotonic() - started, processor.user + processor.system
-                yield Seen(*seconds, event["done"], (memory.rss - memory.shared) / GIB)
+                step = event["done"]
+                yield (last := seen())
         process.wait()
+        yield last._replace(gib=max(*most, last.gib))
 
 
 def images(folder: Path, side: int = 512) -> list[str]:
@@ -121,9 +139,10 @@ def large(folder: Path, gigabytes: float) -> dict[str, Any]:
             stack.flush()
             del stack
         flags = [*SMALL, "--steps", "60", "--validate-every", "60", "--target-kind", "intensity", "--out", name]
-        began = time.monotonic()
-        memory = max(seen.gib for seen in told([f"{name} source.tif", f"{name} target.tif", *flags], folder))
-        result |= {f"{name}_gib": round(memory, 2), f"{name}_s": round(time.monotonic() - began)}
+        began, most = time.monotonic(), 0.0
+        for seen in told([f"{name} source.tif", f"{name} target.tif", *flags], folder, watch_s=0.05):
+            most = max(most, seen.gib)
+        result |= {f"{name}_gib": round(most, 2), f"{name}_s": round(time.monotonic() - began)}
     return result
 
 
