@@ -721,8 +721,4 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split())
-    return (
-        text
-        if isinstance(error, ValueError | OSError | MemoryError | CycloptsError)
-        else f"{type(error).__name__}: {text}"
-    )
+    return text if isinstance(error, ValueError | OSError | CycloptsError) else f"{type(error).__name__}: {text}"
