@@ -1,7 +1,11 @@
 """The dock Train in a real window: what is seen of the pairs before anything runs, and what a click does about it."""
 
 import json
+import os
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +128,45 @@ def test_files_train_without_being_opened(make_napari_viewer, until, pair) -> No
     assert [layer.name for layer in viewer.layers] == ["labels preview"]
 
 
+def test_large_pairs_are_looked_at_when_asked(viewer, until, monkeypatch) -> None:
+    """And trained without a look: the training has doors of its own."""
+    monkeypatch.setattr("napari_pix2pix.widgets.pair_check.MOST_BYTES", 0)
+    monkeypatch.setattr("napari_pix2pix.widgets.train_dock.MOST_BYTES", 0)
+    dock = opened(viewer, TrainDock)
+    dock.set_value(small_config(steps=2))
+    assert checked(dock, until) == ["Large images are looked at when you ask for it."]
+    [button] = dock.findings.buttons
+    button.click()
+    until(lambda: dock.findings.texts[0].startswith("1 pair"))
+    dock.run()
+    until(lambda: dock.job is None)
+    assert dock.status.text().startswith("Trained.")
+
+
+@pytest.mark.slow
+def test_button_command_and_script_train_the_same_model(make_napari_viewer, until, pair, tmp_path: Path) -> None:
+    """Byte for byte."""
+    dock = opened(make_napari_viewer(), TrainDock)
+    dock.set_value(small_config())
+    dock.device.setCurrentIndex(dock.device.findData("auto"))
+    dock.pairs.choose_files(*pair)
+    dock.run()
+    until(lambda: dock.job is None)
+    models = [(dock.folder.value() / "labels" / "model.safetensors").read_bytes()]
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+    for copy, run in ((dock.copy_command, "labels-2"), (dock.copy_python, "labels-2")):
+        QApplication.clipboard().clear()
+        copy()
+        until(lambda: run in QApplication.clipboard().text())  # noqa: B023
+        text = QApplication.clipboard().text()
+        words = ["-c", text] if text.startswith("from") else ["-m", "napari_pix2pix", *shlex.split(text)[1:]]
+        subprocess.run([sys.executable, *words], check=True, capture_output=True, env=environment)
+        made = dock.folder.value() / run
+        models.append((made / "model.safetensors").read_bytes())
+        shutil.rmtree(made)
+    assert models[0] == models[1] == models[2]
+
+
 def test_settings_are_kept_in_files_and_reset(viewer, tmp_path: Path, notes) -> None:
     dock = opened(viewer, TrainDock)
     config = small_config(seed=7, target_kind="classes")
@@ -175,7 +218,7 @@ def test_a_run_that_was_stopped_goes_on_in_another_session(viewer, until) -> Non
 
     dock = opened(viewer, TrainDock)
     dock._list_runs()
-    [action] = dock._runs.actions()
+    action = dock._runs.actions()[0]
     assert action.text().startswith("nuclei: step ")
     action.trigger()
     assert dock.value() == config
@@ -189,8 +232,7 @@ def test_a_run_that_was_stopped_goes_on_in_another_session(viewer, until) -> Non
     assert steps == sorted(set(steps))
     assert dock.time.text().startswith("about")
     dock._list_runs()
-    [action] = dock._runs.actions()
-    assert not action.isEnabled()
+    assert not dock._runs.actions()[0].isEnabled()
 
 
 def test_every_control_is_reached_by_the_keyboard_and_nothing_is_cut(viewer) -> None:

@@ -1,6 +1,7 @@
 """Losses and validation figures as they come, as two small plots."""
 
 import csv
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from napari_pix2pix.widgets.flags import spoken
 COLOURS = ("#3b8bd0", "#d98200", "#3fa45b", "#b06fd0", "#c0504d", "#8a8a2e")
 """Seen on dark and on light."""
 GREY, HEIGHT = "#888888", 96
-VALIDATION = "validation_"
+VALIDATION, MOST_TICKS = "validation_", 4
 
 
 class Curves(QWidget):
@@ -80,9 +81,11 @@ class Curves(QWidget):
             return
         if not self._plots:
             self._make()
-        plot, positive = self._plots[which], min(min(values) for _, values in series.values()) > 0
+        plot, heard = self._plots[which], [value for _, values in series.values() for value in values]
+        logarithmic = which == "losses" and min(heard) > 0
         plot.clear()
-        plot.setLogMode(False, which == "losses" and positive)
+        plot.setLogMode(False, logarithmic)
+        plot.getAxis("left").setTicks([log_ticks(min(heard), max(heard))] if logarithmic else None)
         named = []
         for colour, (name, (steps, values)) in zip(COLOURS, series.items(), strict=False):
             dots = {"symbol": "o", "symbolSize": 4, "symbolBrush": colour, "symbolPen": None}
@@ -103,6 +106,7 @@ class Curves(QWidget):
             legend = QLabel()
             legend.setWordWrap(True)
             plot = pyqtgraph.PlotWidget(background=None)
+            plot.setStyleSheet("background: transparent")  # whatever theme comes next
             plot.setFixedHeight(HEIGHT)
             plot.setMouseEnabled(False, False)
             plot.setMenuEnabled(False)
@@ -112,8 +116,19 @@ class Curves(QWidget):
                 axis.setPen(GREY)
                 axis.setTextPen(GREY)
             plot.getAxis("left").setWidth(42)
-            plot.getAxis("left").setStyle(maxTickLevel=0)
             self._legends[which], self._plots[which] = legend, plot
             self._layout.addWidget(legend)
             self._layout.addWidget(plot)
             self._show(which, False)
+
+
+def log_ticks(lowest: float, highest: float) -> list[tuple[float, str]]:
+    """A few round numbers from the lowest to the highest: where they are on a logarithmic axis, and what they are."""
+    decades = range(floor(log10(lowest)), ceil(log10(highest)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        found = [step * 10.0**decade for decade in decades for step in steps]
+        inside = [value for value in found if lowest <= value <= highest]
+        if len(inside) <= MOST_TICKS:
+            break
+    shown = inside[:: ceil(len(inside) / MOST_TICKS)] if inside else [lowest, highest]
+    return [(log10(value), f"{value:.2g}") for value in shown]

@@ -6,7 +6,7 @@ from typing import Any
 import napari.viewer
 from napari.layers import Labels, Layer, Shapes
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QPushButton, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QWidget
 
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
 from napari_pix2pix.widgets.dock import Request
@@ -16,6 +16,7 @@ from napari_pix2pix.widgets.pairs import LayerPair, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.placing import MADE_HERE, placement
 from napari_pix2pix.widgets.runs import model_config
+from napari_pix2pix.widgets.step_times import about, expected_s
 from napari_pix2pix.widgets.training_dock import TrainingDock
 
 SHARE, FEWEST = 10, 100
@@ -59,10 +60,10 @@ class ImproveDock(TrainingDock):
         self.mark_button = QPushButton("Mark a region")
         self.mark_button.setToolTip("Add a layer to draw on where the truth is to be used, and choose it")
         self.mark_button.clicked.connect(self.mark)
-        row = QHBoxLayout()
-        row.addWidget(self.correct_button)
-        row.addWidget(self.mark_button)
-        self.form.addRow("", row)
+        hands = QHBoxLayout()
+        hands.addWidget(self.correct_button)
+        hands.addWidget(self.mark_button)
+        self.form.addRow("", hands)
 
         self.name = QLineEdit()
         self.name.textEdited.connect(self._name_edited)
@@ -71,7 +72,15 @@ class ImproveDock(TrainingDock):
         self.steps.setRange(1, 10_000_000)
         self.steps.setValue(FEWEST)
         self.steps.setGroupSeparatorShown(True)
-        self.add_row("Steps", self.steps, "Further updates of the network")
+        self.time = QLabel()
+        self.time.setToolTip("How long this takes on this device, as measured here")
+        row = QHBoxLayout()
+        row.addWidget(self.steps, 1)
+        row.addWidget(self.time, 1)
+        box = QWidget()
+        row.setContentsMargins(0, 0, 0, 0)
+        box.setLayout(row)
+        self.add_row("Steps", box, "Further updates of the network")
         self.old_pairs = QCheckBox("Mix in the old pairs")
         self.old_pairs.setToolTip(
             "Every second patch is of what taught the model, so that it does not forget. Its files must still be there"
@@ -81,6 +90,9 @@ class ImproveDock(TrainingDock):
         self.device = DeviceChoice(self.session)
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
         self.model.combo.currentIndexChanged.connect(self._follow_model)
+        self.session.devices_known.connect(self._show_time)
+        for changed in (self.steps.valueChanged, self.device.currentIndexChanged):
+            changed.connect(self._show_time)
         self._follow_model()
         self.order_tabs()
 
@@ -150,12 +162,20 @@ class ImproveDock(TrainingDock):
     def _name_edited(self, text: str) -> None:
         self._named = bool(text)
 
+    def _show_time(self, *_: Any) -> None:
+        try:
+            config = model_config(self.model.value()).model_copy(update={"steps": self.steps.value()})
+        except ValueError:  # there is none yet
+            return
+        self.time.setText(about(expected_s(config, self.device.resolved())))
+
     def _follow_model(self, *_: Any) -> None:
         try:
             path = self.model.value()
             self.steps.setValue(max(FEWEST, model_config(path).steps // SHARE))
         except ValueError:  # there is none yet
             return
+        self._show_time()
         if not self._named:
             self.name.setText(f"{self.model.combo.currentText()} improved")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_pix2pix.widgets.dock import Dock
 
 AXES_TIP = "One letter for each axis: T time, Z planes, C channels, Y, X. "
+CHANNELS_TIP = "Channels in layers of their own: merge them (right click, Merge to Stack) and call the new axis C."
 NO_PAIR = "There must be a source and a target image; open two layers of the same size first."
 SHOWN_PAIRS = 4
 
@@ -63,7 +64,7 @@ class AxesLine(QLineEdit):
         except ValueError:  # too many axes: said when it is used
             self.setText("")
         shape = "" if layer is None else f"\n{layer.name}: {' × '.join(map(str, pixels(layer).shape))}"
-        self.setToolTip(f"{AXES_TIP}Correct them if they are guessed wrongly.{shape}")
+        self.setToolTip(f"{AXES_TIP}Correct them if they are guessed wrongly. {CHANNELS_TIP}{shape}")
 
     def _take(self) -> None:
         layer, said = self._choice.value, self.text().strip().upper()

@@ -33,7 +33,7 @@ from napari_pix2pix.widgets.pair_rows import PairRows
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.recipe import Recipe, shell_line
-from napari_pix2pix.widgets.runs import UnfinishedRun, unfinished_runs
+from napari_pix2pix.widgets.runs import UnfinishedRun, unfinished_run, unfinished_runs
 from napari_pix2pix.widgets.settings_form import SettingsForm
 from napari_pix2pix.widgets.step_times import about, expected_s
 from napari_pix2pix.widgets.training_dock import TrainingDock
@@ -308,6 +308,15 @@ class TrainDock(TrainingDock):
             self._runs.addAction(run.text, partial(self.continue_run, run)).setToolTip(str(run.path))
         if self._runs.isEmpty():
             self._runs.addAction(f"No unfinished run in {folder}").setEnabled(False)
+        self._runs.addSeparator()
+        self._runs.addAction("Another one …", self._choose_run)
+
+    def _choose_run(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "The folder of a run", str(self.folder.value()))
+        if path and (run := unfinished_run(Path(path))) is not None:
+            self.continue_run(run)
+        elif path:
+            show_error(f"A run to continue must hold what it was stopped with; {path} does not, or it has ended.")
 
     def continue_run(self, run: UnfinishedRun) -> None:
         """Go on with this run, with its pairs and settings."""
