@@ -37,10 +37,11 @@ def test_several_pairs_of_layers_are_folders_paired_by_name(tmp_path: Path) -> N
     assert pairs.name == "nuclei"
 
 
-def test_a_layer_with_a_file_of_its_own_is_not_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mine.tif", "mine.ome.zarr"])
+def test_a_layer_with_a_file_of_its_own_is_not_copied(name: str, tmp_path: Path) -> None:
     """Alone it is named, among others it is linked; what trained is known by its own path."""
     pair = layers(0)
-    path = write_image(tmp_path / "mine.tif", pair.source.data)
+    path = write_image(tmp_path / name, pair.source.data)
     opened = Image(pair.source.data, name="mine")
     opened._source = opened.source.model_copy(update={"path": str(path)})
     alone = LayerPairs((LayerPair(opened, pair.target),)).words(tmp_path / "data")

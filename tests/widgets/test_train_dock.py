@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QPushButton
 
 from napari_pix2pix.core.config import make_config
 from napari_pix2pix.widgets.train_dock import TrainDock
@@ -186,6 +186,18 @@ def test_settings_are_kept_in_files_and_reset(viewer, tmp_path: Path, notes) -> 
     dock.load_settings(tmp_path / "other.json")
     assert "stepps" in notes[0]
     assert dock.value() == config
+
+
+def test_another_preset_keeps_what_was_said_about_the_pairs(viewer) -> None:
+    """Until Reset, which forgets all."""
+    dock = opened(viewer, TrainDock)
+    said = {"target_kind": "classes", "empty_frames": "empty", "shift_tolerance": 3}
+    dock.set_value(make_config("fast", changes=said | {"learning_rate": 1.0}))
+    dock.preset.setCurrentText("microscopy")
+    assert dock.value() == make_config("microscopy", changes=said)
+    [reset] = [button for button in dock.findChildren(QPushButton) if button.text() == "Reset"]
+    reset.click()
+    assert dock.value() == make_config("microscopy")
 
 
 def test_what_is_copied_names_files_that_are_there(viewer, until) -> None:
