@@ -55,6 +55,8 @@ def test_what_is_known_goes_with_its_pair(tmp_path: Path) -> None:
     first, second = layers(0), layers(1)
     marked = Shapes([[[20, 30], [60, 90]]], shape_type="rectangle")
     pairs = LayerPairs((first._replace(known=marked), second))
+    assert pairs.n_bytes() == sum(layer.data.nbytes for pair in pairs.pairs for layer in pair[:2])
+    assert marked in pairs.layers
     frames = read(pairs.words(tmp_path)).frames()
     assert 0 < frames.known(0).mean() < 0.3
     assert frames.known(1).all()

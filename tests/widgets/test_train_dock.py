@@ -128,6 +128,19 @@ def test_files_train_without_being_opened(make_napari_viewer, until, pair) -> No
     assert [layer.name for layer in viewer.layers] == ["labels preview"]
 
 
+def test_only_what_is_known_is_learned_from(viewer, until) -> None:
+    """A shape is drawn and chosen: looked at, and trained with, as any mask."""
+    marked = viewer.add_shapes([[[10, 20], [80, 110]]], shape_type="rectangle", name="known here")
+    dock = opened(viewer, TrainDock)
+    dock.set_value(small_config(steps=2))
+    dock.known.value = marked
+    assert checked(dock, until)[0].startswith("1 pair")
+    dock.run()
+    until(lambda: dock.job is None)
+    assert dock.status.text().startswith("Trained.")
+    assert (dock.folder.value() / "nuclei" / "data" / "known.ome.tif").is_file()
+
+
 def test_large_pairs_are_looked_at_when_asked(viewer, until, monkeypatch) -> None:
     """And trained without a look: the training has doors of its own."""
     monkeypatch.setattr("napari_pix2pix.widgets.pair_check.MOST_BYTES", 0)
