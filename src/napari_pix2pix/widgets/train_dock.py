@@ -276,8 +276,7 @@ class TrainDock(TrainingDock):
 
     def begin(self, request: Request) -> None:
         """Look at the pairs with these settings, then train."""
-        self.check.hold()
-        self.check.forget()
+        self.check.leave_to_others()
         pairs, flags = self.pairs.value(), self._recipe(Path()).flags
         words: list[Any] = []
 
@@ -313,6 +312,8 @@ class TrainDock(TrainingDock):
             show_error(self._unusable)
             self.status.setText(self._unusable)
         else:
+            if then is not None:  # it was not looked at to the end
+                self.check.forget()
             super().finish(well)
 
     def _read_as(self) -> list[str]:
@@ -353,8 +354,9 @@ class TrainDock(TrainingDock):
         except (ValueError, KeyError, OSError) as error:
             show_error(str(error))
             return
-        self.check.hold()
         self.set_value(config)
+        self.check.leave_to_others()
+        self.check.forget()
         self.name.setText(run.path.name)
         self._named = True
         self.watch(run.path, config, self.device.resolved(), self.source.value)
