@@ -310,6 +310,9 @@ def predict(
     keep_maps: Annotated[
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,
+    keep_frames: Annotated[
+        bool, Parameter(negative="", help="If it is stopped, keep the frames that are done, as a shorter OME-Zarr.")
+    ] = False,
     shard: Shard = None,
     scheduler: Scheduler = None,
     local_workers: LocalWorkers = None,
@@ -323,7 +326,11 @@ def predict(
     from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
     from napari_pix2pix.files.outputs import plan_outputs
     from napari_pix2pix.files.results import maps_path, spread_path
+    from napari_pix2pix.files.stacks import ZARR
     from napari_pix2pix.jobs import ModelWork, do_each
+
+    if keep_frames and not out.name.lower().endswith(ZARR):
+        raise ValueError(f"With --keep-frames the output must be an OME-Zarr; got {out}. End --out in .zarr.")
 
     given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out])}
     names = {path: named_as(root)(path) for path, root in given.items()}
@@ -347,6 +354,7 @@ def predict(
         "rescale": rescale,
         "precision": precision,
     }
+    settings |= {"keep_frames": True} if keep_frames else {}  # changes no result: what is done stays done
     work, workers = ModelWork("predictions", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
     yield from do_each(jobs, work, "predictions", out, work.made_with, **how)

@@ -1,5 +1,6 @@
 """What the docks share: a form, a button that runs a command of the command line, and what is heard of it."""
 
+import time
 from typing import Any, NamedTuple
 
 from napari.layers import Layer
@@ -48,6 +49,7 @@ class Dock(QWidget):
         self.job: Job | None = None
         self.layers: tuple[Layer, ...] = ()  # that the present command needs, or the last one needed
         self._trouble = ""
+        self._began: tuple[float, float] | None = None  # when it was first heard how far it is, and how far
         self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
@@ -125,7 +127,7 @@ class Dock(QWidget):
         except (ValueError, OSError) as error:
             show_error(str(error))
             return
-        waits, self._trouble = self.session.busy, ""
+        waits, self._trouble, self._began = self.session.busy, "", None
         self.layers = request.layers
         self.job = job = self.session.start(self.token, request.prepare)
         job.heard.connect(self._hear)
@@ -161,6 +163,8 @@ class Dock(QWidget):
 
     def _hear(self, event: Event) -> None:
         kind = event["event"]
+        if kind == "progress" and self._began is None:
+            self._began = time.monotonic(), event["done"] / event["total"]
         if kind == "started":
             self.status.setText("Starts …")
         elif kind == "progress":
@@ -172,6 +176,12 @@ class Dock(QWidget):
             self._trouble = event["text"]
             show_error(event["text"])
         self.hear(event)
+
+    def seconds_left(self, share: float) -> float | None:
+        """What the rest takes at the speed so far; None while that is not known."""
+        since, first = self._began or (time.monotonic(), share)
+        took = time.monotonic() - since
+        return took * (1 - share) / (share - first) if share > first and took > 1 else None
 
     def _end(self, well: bool) -> None:
         job, self.job = self.job, None

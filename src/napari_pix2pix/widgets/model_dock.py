@@ -35,6 +35,7 @@ class ModelDock(Dock):
         self.remark = ""
         self._folder: Path | None = None
         self._load: Callable[[], list[Layer]] | None = None
+        self._part: Path | None = None
 
     def add_device(self) -> None:
         """The last row of the form."""
@@ -46,16 +47,16 @@ class ModelDock(Dock):
         self._folder = new_working_folder()
         return self._folder
 
-    def load_with(self, load: Callable[..., list[Layer]], *arguments: Any, **named: Any) -> None:
-        """What is to become of the result."""
-        self._load = partial(load, *arguments, **named)
+    def load_with(self, load: Callable[..., list[Layer]], *arguments: Any, part: Path | None = None) -> None:
+        """What is to become of the result; if it is stopped, of the `part` that is there, if any."""
+        self._load, self._part = partial(load, *arguments), part
 
     def finish(self, well: bool) -> None:
         """Load the result in a thread, then add it."""
         folder, load, self._folder, self._load = self._folder, self._load, None, None
         if folder is None:
             return
-        if well and load is not None:
+        if load is not None and (well or (self._part is not None and self._part.exists())):
             self.run_button.setEnabled(False)
             self.session.in_thread(self.token, partial(_load_and_clean, load, folder), self._add, self._not_loaded)
         else:

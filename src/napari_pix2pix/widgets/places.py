@@ -30,6 +30,11 @@ def runs_folder() -> Path:
     return Path.home() / NAME
 
 
+def predictions_folder() -> Path:
+    """Where predictions go that are files, unless the user says otherwise."""
+    return runs_folder() / "predictions"
+
+
 def cache_folder() -> Path:
     """Where layers that are only predicted or scored are written."""
     return _folder(QStandardPaths.StandardLocation.GenericCacheLocation)
@@ -64,6 +69,17 @@ def free_run(folder: Path, name: str) -> Path:
         count += 1
         run = folder / f"{stem}-{count}"
     return run
+
+
+def free_file(folder: Path, name: str) -> Path:
+    """`folder`/`name`, or with -2, -3 … before its suffixes where there is something already."""
+    kept = re.sub(r"[^\w .()+-]+", "-", name)
+    stem, dot, suffixes = kept.partition(".")
+    file, count = folder / kept, 1
+    while file.exists():
+        count += 1
+        file = folder / f"{stem}-{count}{dot}{suffixes}"
+    return file
 
 
 def recent_models() -> list[RecentModel]:
