@@ -1,4 +1,4 @@
-"""The dock *Predict* in a real window: frames, files, objects, what is too large, and what is kept when it is stopped."""
+"""The dock *Predict* in a real window: frames, files, objects, large results, and what a stop keeps."""
 
 import subprocess
 import sys

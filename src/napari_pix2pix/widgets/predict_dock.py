@@ -8,7 +8,7 @@ import napari.viewer
 from napari.layers import Layer
 from qtpy.QtWidgets import QComboBox
 
-from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
+from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window, ZMode
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
@@ -54,7 +54,7 @@ class PredictDock(ModelDock):
         self.add_device()
         self.objects = ObjectSliders(self.session, self.token, viewer)
         self.form.addRow(self.objects)
-        self._frames = 1  # of what is predicted at present
+        self._frames, self._keeps = 1, False  # of what is predicted at present, and whether some are done
         self._said = ""
         self.of.currentIndexChanged.connect(self._show_rows)
         self.source.changed.connect(self._show_rows)
@@ -116,7 +116,7 @@ class PredictDock(ModelDock):
         sizes = tuple(part.stop - part.start for part in window) if window else tuple(shape)
         plan = AxesPlan(layer_axes(source), sizes)
         large, folder = card.bytes_of(plan) > LAZY_BYTES, self.new_folder()
-        self._frames = plan.n_frames if card.view.z == "frame" else plan.length("T")
+        self._frames = plan.n_frames if card.view.z in ("frame", "neighbours") else plan.length("T")
         # Only an OME-Zarr can keep the frames that are done.
         out = folder / f"prediction.ome.{'zarr' if self._frames > 1 else 'tif'}"
         if large:
@@ -134,6 +134,10 @@ class PredictDock(ModelDock):
 
         return Request(prepare, (source,))
 
+    def stop(self) -> None:
+        """End in order what runs; in as long as it takes, once there is something to keep."""
+        self._stop(None if self._keeps else self.stop_within_s)
+
     def hear(self, event: Event) -> None:
         """How far it is, in frames or files."""
         if event["event"] == "progress" and self.stop_button.isEnabled():
@@ -142,7 +146,7 @@ class PredictDock(ModelDock):
             if not of_files:
                 # The share counts one frame more, for what is written at the end.
                 done, total, what = min(int(share * (self._frames + 1) + 1e-6), self._frames), self._frames, "frames"
-                self.stop_within_s = type(self).stop_within_s if not done else None  # what is done is kept in order
+                self._keeps = done > 0 and total > 1
             counted = f"{done:,} of {total:,} {what}" if total > 1 else f"{share:.0%}"
             self.status.setText(f"{counted}{time_left(self.seconds_left(share))}")
         elif event["event"] == "result":
@@ -150,15 +154,13 @@ class PredictDock(ModelDock):
 
     def finish(self, well: bool) -> None:
         """Say what became of files; add what became of a layer."""
-        self.stop_within_s = type(self).stop_within_s
+        self._keeps = False
         of_files = self._folder is None
         super().finish(well)
         if of_files and self._said:
             self.status.setText(self._said)
         elif of_files and self.status.text() == "Stopped.":
-            self.status.setText(
-                f"Stopped. What is done is kept in {self.folder.value()}; Predict goes on with the rest."
-            )
+            self.status.setText(f"Stopped. What is done is kept in {self.folder.value()}; Predict does the rest.")
 
     def _add(self, layers: list[Layer]) -> None:
         super()._add(layers)
@@ -172,7 +174,7 @@ def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool)
         stack, axes = open_stack(maps), axes_of_result(source, open_stack(out))
         wanted = axes.replace("Y", "CY") if axes.index("Y") < axes.index("X") else axes.replace("X", "CX")
         values = turned(stack.array[...], stack.axes, wanted)
-        z = "volume" if card.view.z == "volume" else "frame"
+        z: ZMode = "volume" if card.view.z == "volume" else "frame"
         plans = AxesPlan(wanted, values.shape, z=z), AxesPlan(axes, layers[0].data.shape, z=z)
         layers[0].metadata[MAPS] = Maps(values, *plans, card.encoding)
     return layers
