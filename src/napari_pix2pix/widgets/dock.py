@@ -87,12 +87,12 @@ class Dock(QWidget):
 
     # The form
 
-    def add_row(self, label: str, field: QWidget, tooltip: str) -> None:
-        """A labelled control."""
+    def add_row(self, label: str, field: QWidget, tooltip: str, at: int = -1) -> None:
+        """A labelled control, in row `at` of the form; -1: the last."""
         field.setToolTip(tooltip)
         name = QLabel(label)
         name.setToolTip(tooltip)
-        self.form.addRow(name, field)
+        self.form.insertRow(at, name, field)
 
     def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer, **which: Any) -> LayerChoice:
         """A list of the viewer's layers that follows them; `prefer` and `which` as for `LayerChoice`."""
@@ -100,6 +100,11 @@ class Dock(QWidget):
         self._choices.append(choice)
         self.add_row(label, choice.native, tooltip)
         return choice
+
+    def show_row(self, field: QWidget, shown: bool) -> None:
+        """Show or hide a control with its label."""
+        field.setVisible(shown)
+        self.form.labelForField(field).setVisible(shown)
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now; napari calls this when they change."""
@@ -127,6 +132,10 @@ class Dock(QWidget):
         except (ValueError, OSError) as error:
             show_error(str(error))
             return
+        self.begin(request)
+
+    def begin(self, request: Request) -> None:
+        """Have this command done."""
         waits, self._trouble, self._began = self.session.busy, "", None
         self.layers = request.layers
         self.job = job = self.session.start(self.token, request.prepare)

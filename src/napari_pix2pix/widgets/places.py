@@ -35,6 +35,11 @@ def predictions_folder() -> Path:
     return runs_folder() / "predictions"
 
 
+def evaluations_folder() -> Path:
+    """Where evaluations go, unless the user says otherwise."""
+    return runs_folder() / "evaluations"
+
+
 def cache_folder() -> Path:
     """Where layers that are only predicted or scored are written."""
     return _folder(QStandardPaths.StandardLocation.GenericCacheLocation)

@@ -17,6 +17,7 @@ from napari_pix2pix.widgets.card import Card
 from napari_pix2pix.widgets.layers import layer_axes, pixels, read_as, turned
 
 SCORES_COLORMAP = "cividis"
+DIFFERENCE_COLORMAP = "PiYG"
 MADE_HERE = "napari-pix2pix"
 """Key of a layer's metadata that says what it is and of which layer."""
 
@@ -169,6 +170,33 @@ def _how_much(source: Layer, shape: tuple[int, ...], axes: str, window: Window) 
 def _shape(layer: Layer, window: Window) -> tuple[int, ...]:
     shape = pixels(layer).shape
     return tuple(len(range(*part.indices(n))) for part, n in zip(window, shape, strict=True)) if window else shape
+
+
+def difference_layer(prediction: Layer, target: Layer, kind: str) -> Layer:
+    """What `prediction` shows and `target` does not: grey values, signed; labels, 1 only in the target, 2 only here.
+
+    Of classes, 3 is where both show one, but another; of colours, the mean.
+
+    Raises
+    ------
+    ValueError
+        If they are not of the same shape.
+    """
+    ours, theirs = pixels(prediction), pixels(target)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"A difference must be of images of one shape; got {ours.shape} and {theirs.shape}.")
+    rest: dict[str, Any] = placement(prediction)
+    rest["metadata"] = {MADE_HERE: {"is": "difference", "source": prediction.name}}
+    rest["name"] = f"{prediction.name} − {target.name}"
+    if kind != "intensity":
+        differs = (ours != theirs) & (ours > 0) & (theirs > 0) & (kind == "classes")
+        values = 1 * ((ours == 0) & (theirs > 0)) + 2 * ((ours > 0) & (theirs == 0)) + 3 * differs
+        return Labels(values.astype(np.uint8), opacity=0.7, **rest)
+    difference = ours.astype(np.float32) - theirs.astype(np.float32)
+    difference = difference.mean(axis=-1) if getattr(prediction, "rgb", False) else difference
+    some = np.asarray(difference[(slice(None, None, max(1, len(difference) // 8)),)])
+    most = float(np.percentile(np.abs(some), 99)) or 1.0
+    return Image(difference, colormap=DIFFERENCE_COLORMAP, contrast_limits=(-most, most), **rest)
 
 
 def scores_layer(image: Layer, path: Path, scale: ArrayLike, translate: ArrayLike) -> Image:

@@ -71,8 +71,7 @@ class PredictDock(ModelDock):
             (self.files, not of_layer),
             (self.folder, not of_layer or self._is_large()),
         ):
-            field.setVisible(shown)
-            self.form.labelForField(field).setVisible(shown)
+            self.show_row(field, shown)
 
     def _card(self) -> Card | None:
         try:
