@@ -24,12 +24,8 @@ def test_everything_that_the_manifest_names_is_there() -> None:
     manifest = PluginManifest.from_distribution("napari-pix2pix")
     for command in manifest.contributions.commands:
         assert callable(EntryPoint("", str(command.python_name), "").load())
-    assert {widget.display_name for widget in manifest.contributions.widgets} == {
-        "Train",
-        "Predict",
-        "Patch scores",
-        "Evaluate",
-    }
+    names = {widget.display_name for widget in manifest.contributions.widgets}
+    assert names == {"Train", "Predict", "Patch scores", "Evaluate"}
     assert set(manifest.contributions.menus) == {"napari/layers/filter", "napari/layers/visualize"}
 
 

@@ -64,7 +64,9 @@ class EvaluateDock(ModelDock):
             "not count",
         )
         self.seen = QCheckBox("Also what made the model")
-        self.seen.setToolTip("Judge images that trained or chose the model, too; every figure is then marked")
+        self.seen.setToolTip(
+            "Judge images that trained or chose the model, too; every figure is then marked (--allow-seen)"
+        )
         self.form.addRow("", self.seen)
         self.folder = FolderChoice(evaluations_folder())
         self.add_row("Folder", self.folder, "Where the folder with figures and report is made")
