@@ -114,15 +114,15 @@ class EvaluateDock(ModelDock):
             raise ValueError("The target image must be another layer than what is judged; choose another one.")
         model = self.model.value() if of_model else None
         name = f"{self.model.combo.currentText()} on {judged.name}" if of_model else judged.name
-        out, work, device = free_run(self.folder.value(), name), self.new_folder(), self.device.value()
+        out, work = free_run(self.folder.value(), name), self.new_folder()
         self.report, self._kind, self._following = None, "", None
         self._show_figures({})
         flags: list[Any] = ["--out", out, "--empty-frames", self.empty_frames.currentText()]
         if model is None:
             self.load_with(lambda: [difference_layer(judged, target, self._kind)])
         else:
-            flags += ["--device", device, *(["--allow-seen"] if self.seen.isChecked() else [])]
-            self._predict_after(model, judged, target, work, device)
+            flags += ["--device", self.device.value(), *(["--allow-seen"] if self.seen.isChecked() else [])]
+            self._predict_after(model, judged, target, work)
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
             files = [
@@ -135,13 +135,13 @@ class EvaluateDock(ModelDock):
 
         return Request(prepare, (judged, target))
 
-    def _predict_after(self, model: Path, source: Layer, target: Layer, work: Path, device: str) -> None:
+    def _predict_after(self, model: Path, source: Layer, target: Layer, work: Path) -> None:
         """Once there are figures, the prediction is wanted, too, and its difference."""
-        out = work / "prediction.ome.tif"
+        out, flags = work / "prediction.ome.tif", self.computing()
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
             file = file_of(source, work / "source.ome.tif", stopped)
-            return ["predict", model, file.path, "--out", out, "--source-axes", file.axes, "--device", device]
+            return ["predict", model, file.path, "--out", out, "--source-axes", file.axes, *flags]
 
         self._following = Request(prepare, (source, target))
         self.load_with(_prediction_and_difference, source, target, out, read_card(model))

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
+from napari_pix2pix.widgets.defaults import defaults
 from napari_pix2pix.widgets.dock import Dock
 from napari_pix2pix.widgets.places import new_working_folder
 from napari_pix2pix.widgets.session import STOP_S
@@ -41,6 +42,11 @@ class ModelDock(Dock):
         """The last row of the form."""
         self.device = DeviceChoice(self.session)
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
+
+    def computing(self) -> list[str]:
+        """Flags for what computes, and in which tiles."""
+        tile_size = defaults().tile_size
+        return ["--device", self.device.value(), *(["--tile-size", str(tile_size)] if tile_size else [])]
 
     def new_folder(self) -> Path:
         """A folder for this command's files; it goes when the command has ended."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from qtpy.QtCore import QStandardPaths
 
 from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.widgets.defaults import defaults
 
 NAME = "napari-pix2pix"
 MOST_MODELS = 20
@@ -27,7 +28,7 @@ class RecentModel(NamedTuple):
 
 def runs_folder() -> Path:
     """Where runs go unless the user says otherwise."""
-    return Path.home() / NAME
+    return defaults().folder
 
 
 def predictions_folder() -> Path:

@@ -103,11 +103,11 @@ class PredictDock(ModelDock):
         model, files, out = self.model.value(), self.files.value(), self.folder.value()
         if not files:
             raise ValueError("There must be files to predict from; choose some, or a folder.")
-        words = ["predict", model, *files, "--out", out, "--device", self.device.value()]
+        words = ["predict", model, *files, "--out", out, *self.computing()]
         return Request(lambda stopped: words, ())
 
     def _of_layer(self) -> Request:
-        model, source, device = self.model.value(), self.source.value, self.device.value()
+        model, source = self.model.value(), self.source.value
         if source is None:
             raise ValueError("There must be a layer to predict from; open an image first.")
         card, window = read_card(model), self.frames.window()
@@ -123,13 +123,14 @@ class PredictDock(ModelDock):
             self.remark = f"It is too large for memory and lies in {out}."
         maps = card.encoding.kind == "instances" and not large
         self.load_with(_load, source, out, card, window, maps, part=out if self._frames > 1 else None)
-        flags = ["--keep-frames"] if out.suffix == ".zarr" else []
+        flags = self.computing()
+        flags += ["--keep-frames"] if out.suffix == ".zarr" else []
         flags += ["--keep-maps"] if maps else []
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
             file = file_of(source, folder / "source.ome.tif", stopped, window)
             axes = ["--source-axes", file.axes]
-            return ["predict", model, file.path, "--out", out, *axes, *flags, "--device", device]
+            return ["predict", model, file.path, "--out", out, *axes, *flags]
 
         return Request(prepare, (source,))
 
