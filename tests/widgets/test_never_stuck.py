@@ -128,7 +128,8 @@ def _kept(dock) -> dict[str, float]:
 def test_fifty_times_begun_and_stopped_leaves_nothing(viewer, until, home: Path) -> None:
     """Memory flat, no thread, process or file left but the fifty runs."""
     dock, before = opened(viewer, TrainDock), {}
-    dock.set_value(small_config(steps=1_000_000, validate_every=1_000_000))
+    tiny = {"generator": {"levels": 2, "base_channels": 4}, "patch_size": 16}
+    dock.set_value(small_config(steps=1_000_000, validate_every=1_000_000, **tiny))
     for cycle in range(CYCLES):
         if cycle == WARM:
             before = _kept(dock)
@@ -146,5 +147,6 @@ def test_fifty_times_begun_and_stopped_leaves_nothing(viewer, until, home: Path)
     assert len(recent_models()) == 20
     runs = sorted((home / "napari-pix2pix").iterdir())
     assert len(runs) == CYCLES
-    assert not [path for run in runs for path in run.rglob(".*") if path.name.startswith(".") and path.is_file()]
+    hidden = {path.name for run in runs for path in run.rglob(".*")}
+    assert hidden <= {".lock"}  # which stays by design, unlocked
     assert not (home / "cache" / "napari-pix2pix").exists() or not list((home / "cache" / "napari-pix2pix").iterdir())

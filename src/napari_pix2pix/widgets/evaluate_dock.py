@@ -80,8 +80,10 @@ class EvaluateDock(ModelDock):
         self.report_button = QPushButton("Open report")
         self.report_button.setToolTip("Open report.html in the browser: figures, the worst images, the model's card")
         self.report_button.clicked.connect(self.open_report)
-        self.layout().addWidget(self.table)
-        self.layout().addWidget(self.report_button)
+        layout = self.layout()
+        layout.addWidget(self.table, 100)
+        layout.addWidget(self.report_button)
+        layout.addStretch(1)  # keeps the form together while there is no table
         self.report: Path | None = None
         self._following: Request | None = None
         self._kind = ""
@@ -101,7 +103,7 @@ class EvaluateDock(ModelDock):
             (self.device, of_model),
         ):
             self.show_row(field, shown)
-        self.card.setVisible(of_model)
+        self._show_card()
         self.seen.setVisible(of_model)
 
     def request(self) -> Request:

@@ -81,9 +81,11 @@ class ModelDock(Dock):
 
     def _show_card(self, *_: Any) -> None:
         try:
-            self.card.setText(read_card(self.model.value()).text)
+            text = read_card(self.model.value()).text
         except ValueError as error:
-            self.card.setText("" if self.model.combo.currentIndex() < 0 else str(error))
+            text = "" if self.model.combo.currentIndex() < 0 else str(error)
+        self.card.setText(text)
+        self.card.setVisible(bool(text) and not self.model.isHidden())
 
 
 def _load_and_clean(load: Callable[[], list[Layer]], folder: Path) -> list[Layer]:

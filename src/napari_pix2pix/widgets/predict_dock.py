@@ -43,7 +43,7 @@ class PredictDock(ModelDock):
         super().__init__(viewer)
         self.of = QComboBox()
         self.of.addItems([LAYER, FILES])
-        self.add_row("Of", self.of, "What to predict from: a layer of this viewer, or files, which may be many")
+        self.add_row("From", self.of, "What to predict from: a layer of this viewer, or files, which may be many")
         self.source = self.add_layer_choice("Source", "The layer to predict from", first_image)
         self.frames = FramesChoice(viewer)
         self.add_row("Frames", self.frames, "Which frames or planes of the layer")
