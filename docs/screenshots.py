@@ -1,6 +1,6 @@
 """Pictures of the docks in a real window, before, during and after their work.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py [FOLDER] [--steps 700]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py [FOLDER] [--steps 700] [--trust-steps 300]
 
 The best are kept as docs/images/dock_*.png, for the README and the tutorial.
 """
@@ -83,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--trust-steps", type=int, default=300)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     studio = Studio(given.folder)
@@ -99,13 +100,12 @@ def main() -> None:
     wait(lambda: train.device.count() > 1)
     rest(3)
     shoot("dock_train_before")
-    patch, steps = train.patch_size.value(), given.steps
+    settings = train.value().model_copy(update={"steps": given.steps, "trust_steps": given.trust_steps})
     train.patch_size.setValue(100)
     train.run()
     rest(0.5)
     shoot("train_error", notes=True)
-    train.patch_size.setValue(patch)
-    train.steps.setValue(steps)
+    train.set_value(settings)
     train.run()
     wait(lambda: train.bar.value() > 600 or train.job is None)
     shoot("dock_train")

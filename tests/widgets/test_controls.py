@@ -20,7 +20,7 @@ from small import blobs
 pytestmark = pytest.mark.gui
 DOCKS = [widget.display_name for widget in PluginManifest.from_distribution("napari-pix2pix").contributions.widgets]
 CONTROLS = (QAbstractButton, QAbstractItemView, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QProgressBar)
-INNER = (QComboBox, QAbstractSpinBox, QAbstractItemView)
+INNER = (QComboBox, QAbstractSpinBox, QAbstractItemView, QAbstractSlider)
 """Whose own parts are no controls for themselves."""
 
 
