@@ -106,7 +106,7 @@ def prediction_layers(source: Layer, path: Path, card: Card, window: Window = WH
     stack = open_stack(path)
     if card.channel_axis == "S":  # OME-Zarr knows no colours
         stack = replace(stack, axes=stack.axes.replace("C", "S"))
-    axes = axes_of_result(source, stack)
+    axes = _axes_of_result(source, stack)
     levels = [turned(level, stack.axes, axes) for level in _levels(stack)]
     place: dict[str, Any] = placement(source, _kept(source, axes), window)
     place["metadata"] = {MADE_HERE: {"is": "prediction", "source": source.name}}
@@ -221,7 +221,7 @@ def _limits(scores: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high) if high > low else float(low) + 1
 
 
-def axes_of_result(source: Layer, stack: Stack) -> str:
+def _axes_of_result(source: Layer, stack: Stack) -> str:
     """The axes of the source without its channels, and with those that the result has."""
     plan = AxesPlan(layer_axes(source), (1,) * len(layer_axes(source)))
     has = "S" if "S" in stack.axes else "C" if "C" in stack.axes else ""
