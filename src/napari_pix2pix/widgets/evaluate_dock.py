@@ -1,5 +1,6 @@
 """The dock *Evaluate*: a prediction, or a model, against the truth: figures, a difference, and a report."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from napari_pix2pix.widgets.places import evaluations_folder, free_run
 from napari_pix2pix.widgets.placing import difference_layer, prediction_layers
 
 PREDICTION, MODEL = "a prediction", "a model"
+FURTHER = re.compile(r"_iou(?!50$)\d+$")
+"""Figures that are left to the report: objects at further overlaps."""
+LEGEND = "In the difference, 1 (orange) is only in the target image, 2 (blue) only in the prediction."
 
 
 class EvaluateDock(ModelDock):
@@ -153,7 +157,7 @@ class EvaluateDock(ModelDock):
         if event["event"] == "result" and "report" in event:
             self.report, self._kind = Path(event["report"]), event["kind"]
             self._show_figures(event)
-            self.remark = " ".join(event["remarks"])
+            self.remark = " ".join([*([LEGEND] if self._kind != "intensity" else []), *event["remarks"]])
 
     def finish(self, well: bool) -> None:
         """The figures are there: show where they come from."""
@@ -170,7 +174,7 @@ class EvaluateDock(ModelDock):
 
     def _show_figures(self, report: dict[str, Any]) -> None:
         metrics, baselines = report.get("metrics", {}), report.get("baselines", {})
-        names = [name for name, figure in metrics.items() if figure["value"] is not None]
+        names = [name for name, figure in metrics.items() if figure["value"] is not None and not FURTHER.search(name)]
         self.table.setRowCount(len(names))
         self.table.setColumnCount(1 + len(baselines))
         self.table.setVerticalHeaderLabels([name.replace("_", " ") for name in names])

@@ -18,6 +18,8 @@ from napari_pix2pix.widgets.layers import layer_axes, pixels, read_as, turned
 
 SCORES_COLORMAP = "cividis"
 DIFFERENCE_COLORMAP = "PiYG"
+DIFFERENCE_COLOURS = {None: "transparent", 1: "#d98200", 2: "#3b8bd0", 3: "#b06fd0"}
+"""Of what is only in the target, only in the prediction, and of another class."""
 MADE_HERE = "napari-pix2pix"
 """Key of a layer's metadata that says what it is and of which layer."""
 
@@ -191,7 +193,7 @@ def difference_layer(prediction: Layer, target: Layer, kind: str) -> Layer:
     if kind != "intensity":
         differs = (ours != theirs) & (ours > 0) & (theirs > 0) & (kind == "classes")
         values = 1 * ((ours == 0) & (theirs > 0)) + 2 * ((ours > 0) & (theirs == 0)) + 3 * differs
-        return Labels(values.astype(np.uint8), opacity=0.7, **rest)
+        return Labels(values.astype(np.uint8), colormap=DIFFERENCE_COLOURS, opacity=0.7, **rest)
     difference = ours.astype(np.float32) - theirs.astype(np.float32)
     difference = difference.mean(axis=-1) if getattr(prediction, "rgb", False) else difference
     some = np.asarray(difference[(slice(None, None, max(1, len(difference) // 8)),)])
