@@ -43,7 +43,7 @@ from napari_pix2pix.events import (
     until_stopped,
     warnings_as_events,
 )
-from napari_pix2pix.remarks import told, told_of_halves, understood
+from napari_pix2pix.remarks import told, told_of_calibration, told_of_halves, understood
 
 
 class ConfigFlags(Config):
@@ -310,6 +310,21 @@ def predict(
     keep_maps: Annotated[
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,
+    trust: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="How far to trust each pixel: OUT.expected_error.tif, and OUT.untrusted.tif, 1 where that is above "
+            "the limit.",
+        ),
+    ] = False,
+    trust_limit: Annotated[
+        float | None,
+        Parameter(
+            help="With --trust: the expected error above which a pixel is not trusted, in the target's units; of "
+            "labels a share of wrong pixels. Default: twice the usual error."
+        ),
+    ] = None,
     shard: Shard = None,
     scheduler: Scheduler = None,
     local_workers: LocalWorkers = None,
@@ -321,17 +336,19 @@ def predict(
 ) -> Events:
     """Predict the target of each source; a folder with its subfolders."""
     from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
-    from napari_pix2pix.files.outputs import plan_outputs
-    from napari_pix2pix.files.results import maps_path, spread_path
+    from napari_pix2pix.files.outputs import beside, plan_outputs
+    from napari_pix2pix.files.results import maps_path
+    from napari_pix2pix.files.trusted import PARTS
+    from napari_pix2pix.files.trusted import trust_limit as limit_of
     from napari_pix2pix.jobs import ModelWork, do_each
 
     given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out])}
     names = {path: named_as(root)(path) for path, root in given.items()}
     more = further_paths(source_more, list(names.values()), tree=True)
     inputs = [(place_below(root, path), (path, *more[names[path]])) for path, root in given.items()]
-    beside = [named for named, wanted in ((maps_path, keep_maps), (spread_path, draws is not None)) if wanted]
-    jobs = plan_outputs(inputs, out, beside)
     loaded = _load(model, device)
+    parts = [*(["spread"] if draws is not None else []), *(PARTS if trust else [])]
+    jobs = plan_outputs(inputs, out, [*([maps_path] if keep_maps else []), *map(beside, parts)])
     yield from told_of_halves(loaded, side_by_side)
     settings: dict[str, Any] = {
         "axes": source_axes,
@@ -347,6 +364,11 @@ def predict(
         "rescale": rescale,
         "precision": precision,
     }
+    if trust:
+        settings |= {"trust": True, "trust_limit": limit_of(loaded, trust_limit)}
+        yield from told_of_calibration(loaded)
+    elif trust_limit is not None:
+        raise ValueError("A trust limit must limit something; give --trust, too, or leave --trust-limit out.")
     work, workers = ModelWork("predictions", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
     yield from do_each(jobs, work, "predictions", out, work.made_with, **how)
@@ -390,8 +412,8 @@ def score(
     OUT.expected_error.tif, OUT.rank.tif and OUT.error_bound.tif.
     """
     from napari_pix2pix.files.folders import further_paths, halved, named_pairs, place_below
-    from napari_pix2pix.files.outputs import plan_outputs
-    from napari_pix2pix.files.results import beside_scores, parts_of_scores
+    from napari_pix2pix.files.outputs import beside, plan_outputs
+    from napari_pix2pix.files.results import parts_of_scores
     from napari_pix2pix.jobs import ModelWork, do_each
 
     if image is None and (side_by_side is None) == (pair_by is None):
@@ -405,7 +427,7 @@ def score(
         (place_below(image or source, judged), (judged, given, *more[name])) for name, (given, judged) in pairs.items()
     ]
     loaded = _load(model, device)
-    jobs = plan_outputs(inputs, out, [beside_scores(part) for part in parts_of_scores(loaded, kind, table)])
+    jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, kind, table)])
     yield from told_of_halves(loaded, side_by_side)
     settings: dict[str, Any] = {
         "source_axes": source_axes,

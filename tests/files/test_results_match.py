@@ -10,7 +10,8 @@ import torch
 
 from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
 from napari_pix2pix.core.match import MatchJudge, match_network
-from napari_pix2pix.files.results import beside_scores, parts_of_scores, score_file
+from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.results import parts_of_scores, score_file
 from napari_pix2pix.files.stacks import open_stack
 from small import blobs, untrained
 
@@ -43,12 +44,12 @@ def test_every_file_holds_what_score_gives(model, tmp_path, axes, suffix) -> Non
     parts = parts_of_scores(model, None, table=False)
     assert ["scores", *parts] == [*whole.parts] == ["scores", "valid", "expected_error", "rank", "error_bound"]
     for name, values in whole.parts.items():
-        written = np.asarray(open_stack(out if name == "scores" else beside_scores(name)(out)).array)
+        written = np.asarray(open_stack(out if name == "scores" else beside(name)(out)).array)
         np.testing.assert_allclose(written, values, rtol=1e-4, atol=1e-5)
     expected = whole.expected_error[whole.valid].mean()
     assert last["row"]["expected_error"] == pytest.approx(expected, rel=1e-4)
 
-    with beside_scores("table")(out).open(newline="") as file:
+    with beside("table")(out).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == whole.scores.size
     for place in [(0,) * len(axes), tuple(n - 1 for n in whole.scores.shape), tuple(range(len(axes)))]:

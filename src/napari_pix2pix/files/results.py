@@ -24,10 +24,10 @@ from napari_pix2pix.core.prediction import cheaper
 from napari_pix2pix.core.rescaling import rescaled_shape
 from napari_pix2pix.core.tiles import TilePlan
 from napari_pix2pix.files.folders import open_joined
+from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
 from napari_pix2pix.files.stacks import (
     PREDICTED,
-    ZARR,
     Stack,
     open_stack,
     sha256,
@@ -35,9 +35,13 @@ from napari_pix2pix.files.stacks import (
     standard,
     stem,
 )
+from napari_pix2pix.files.trusted import require_known, require_trustable, write_trust
+from napari_pix2pix.files.trusted import trust_limit as limit_of
 
 ALIKE = 0.1
 """Pixel sizes that differ by more than this share want another scale."""
+JUDGING = 0.3
+"""The share of the work on a prediction that judging it takes, about."""
 
 
 def predict_file(
@@ -58,6 +62,8 @@ def predict_file(
     norm_statistics: Literal["training", "image"] | None = None,
     rescale: bool = False,
     precision: Precision = "auto",
+    trust: bool = False,
+    trust_limit: float | None = None,
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after some rows.
@@ -71,19 +77,28 @@ def predict_file(
     or right, where each image holds source and target.
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
-    With `draws` the prediction is the mean over so many dropout draws, and their spread goes to `spread_path`.
+    With `draws` the prediction is the mean over so many dropout draws, and their spread beside it.
     `norm_statistics` are used instead of those that the model was trained to be used with; `precision` as in
     `TrainedModel.precision_for`.
     With `rescale` the network sees each frame at the training's pixel size where the source's differs by more than
     10 %, and what it makes of it is resampled to the source's grid, then decoded.
+    With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
     `model_sha256` is the model's hash, where it is known already.
     """
+    if trust and rescale:
+        raise ValueError(
+            "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so --trust and "
+            "--rescale cannot be had together. Resample the source, or leave one of them out."
+        )
     stack = open_joined(source, more, axes, half)
     scale = _scale(model, stack) if rescale else None
     if not rescale:
         _warn_of_pixel_size(model, stack)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
+    if trust:
+        limit = limit_of(model, trust_limit)
+        require_trustable(model, plan.frame_shape)
     used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
     tiles, precision = used.tile_plan(seen_shape, tile_size, overlap), used.precision_for(precision)
@@ -121,13 +136,15 @@ def predict_file(
         if draws is not None:
             spread_names = tuple(f"spread of {name}" for name in called)
             put_spread = files.enter_context(
-                stack_writer(spread_path(out), plan, "float32", channel_names=spread_names, **said)
+                stack_writer(beside("spread")(out), plan, "float32", channel_names=spread_names, **said)
             )
         seen = _SourceRange(model)
 
         def bands() -> Iterator[Band]:
             for band in used.predict_bands(stack.array, stack.axes, draws=draws, precision=precision, **tiling):
                 seen.add(band.source)
+                if trust:
+                    require_known(band.source, band.frame)
                 if put_maps is not None:
                     put_maps(band.maps[: encoding.n_maps])
                 if put_spread is not None:
@@ -137,13 +154,20 @@ def predict_file(
         n_rows = plan.frame_shape[-2]
         for frame, rows, values in model.decode_bands(bands(), seed_threshold=seed_threshold, min_size=min_size):
             put(values)
-            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1)
+            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1) * (1 - JUDGING * trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
     if keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
     if draws is not None:
-        yield {"event": "spread", "path": str(spread_path(out))}
-    yield {"event": "row", "row": seen.row()}
+        yield {"event": "spread", "path": str(beside("spread")(out))}
+    row: dict[str, Any] = dict(seen.row())
+    if trust:
+        for event in write_trust(model, stack, channels, out, plan, limit, tile_size):
+            if event["event"] == "row":
+                row |= event["row"]
+                continue
+            yield event | ({"done": 1 - JUDGING * (1 - event["done"])} if "done" in event else {})
+    yield {"event": "row", "row": row}
 
 
 class _SourceRange:
@@ -210,26 +234,8 @@ def maps_path(out: Path) -> Path:
     return out.with_name(f"{stem(out)}.maps.tif")
 
 
-def spread_path(out: Path) -> Path:
-    """Where the spread over the draws of the prediction `out` goes: a file of the same kind."""
-    return out.with_name(f"{stem(out)}.spread{_suffix(out)}")
-
-
-def _suffix(out: Path) -> str:
-    return ".zarr" if out.name.lower().endswith(ZARR) else ".tif"
-
-
-SCORED = ("valid", "expected_error", "rank", "error_bound")
-"""What goes beside patch scores, each to a file of its own where there is some."""
-
-
-def beside_scores(what: str) -> Callable[[Path], Path]:
-    """Names the file beside patch scores for this part of `SCORED`, or for their ``table``."""
-    return lambda out: out.with_name(f"{stem(out)}.{what}{'.csv' if what == 'table' else _suffix(out)}")
-
-
 def parts_of_scores(model: TrainedModel, kind: str | None, table: bool) -> list[str]:
-    """What `score_file` writes beside the scores."""
+    """What `score_file` writes beside the scores, as `beside` names it."""
     parts = ["valid"]
     if model.match is not None and kind != "plain":
         known = model.match.calibration
@@ -257,7 +263,7 @@ def score_file(
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
 
-    Beside them, as `beside_scores` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
+    Beside them, as `beside` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
     where the model was taught to judge the match, ``expected_error``, ``rank`` and ``error_bound``, as in
     `PatchScores`; and a ``table`` of all scores (CSV), if asked for.
 
@@ -291,11 +297,11 @@ def score_file(
     with ExitStack() as files:
         put = {}
         for part, values in first.parts.items():
-            path = out if part == "scores" else beside_scores(part)(out)
+            path = out if part == "scores" else beside(part)(out)
             named = f"patch score ({first.kind})" if part == "scores" else part.replace("_", " ")
             dtype = np.uint8 if values.dtype == bool else values.dtype
             put[part] = files.enter_context(stack_writer(path, plan, dtype, channel_names=(named,), **said))
-        put_rows = files.enter_context(_table_writer(beside_scores("table")(out), plan, first)) if table else None
+        put_rows = files.enter_context(_table_writer(beside("table")(out), plan, first)) if table else None
         for frame, scored in enumerate(chain([first], frames)):
             for part, values in scored.parts.items():
                 put[part](values[None].astype(np.uint8) if values.dtype == bool else values[None])

@@ -27,6 +27,7 @@ __all__ = [
     "ZARR",
     "LazyArray",
     "Stack",
+    "is_beside",
     "is_image",
     "is_zarr",
     "join_stacks",
@@ -44,6 +45,10 @@ ZARR = (".ome.zarr", ".zarr")
 SUFFIXES = TIFF + PICTURES + ZARR
 
 
+BESIDE = ("maps", "spread", "valid", "expected_error", "rank", "error_bound", "untrusted")
+"""Images that go beside a result, named by what they hold of it: ``a.tif`` has ``a.valid.tif``."""
+
+
 def is_zarr(path: Path) -> bool:
     """Whether the path is a directory that zarr wrote, or that is named as one."""
     marks = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
@@ -59,6 +64,12 @@ def stem(path: Path) -> str:
     """The file's name without its extension; ``.ome.tif`` is one extension."""
     name = path.name
     return next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), path.stem)
+
+
+def is_beside(path: Path) -> bool:
+    """Whether the image lies beside a result of which it holds something, see `BESIDE`."""
+    name, _, what = stem(path).rpartition(".")
+    return what in BESIDE and any(path.with_name(name + suffix).exists() for suffix in SUFFIXES)
 
 
 def sha256(path: Path) -> str:
