@@ -399,6 +399,14 @@ def score(
     table: Annotated[
         bool, Parameter(negative="", help="A table of all scores, too (OUT.table.csv): position, score, rank, errors.")
     ] = False,
+    per_pixel: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Every image on the pixels of IMAGE, linear between the centres of the fields, instead of one for "
+            "each field.",
+        ),
+    ] = False,
     tile_size: TileSize = None,
     shard: Shard = None,
     scheduler: Scheduler = None,
@@ -437,7 +445,7 @@ def score(
         "tile_size": tile_size,
         "kind": kind,
         "table": table,
-    }
+    } | ({"each_pixel": True} if per_pixel else {})
     work, workers = ModelWork("scores", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
     yield from do_each(jobs, work, "scores", out, work.made_with, **how)

@@ -20,6 +20,7 @@ from napari_pix2pix.core.bands import Band
 from napari_pix2pix.core.config import Precision
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.patch_scores import PatchScores, ScoreKind
+from napari_pix2pix.core.per_pixel import per_pixel
 from napari_pix2pix.core.prediction import cheaper
 from napari_pix2pix.core.rescaling import rescaled_shape
 from napari_pix2pix.core.tiles import TilePlan
@@ -35,7 +36,7 @@ from napari_pix2pix.files.stacks import (
     standard,
     stem,
 )
-from napari_pix2pix.files.trusted import require_known, require_trustable, write_trust
+from napari_pix2pix.files.trusted import bands, require_known, require_trustable, write_trust
 from napari_pix2pix.files.trusted import trust_limit as limit_of
 
 ALIKE = 0.1
@@ -140,7 +141,7 @@ def predict_file(
             )
         seen = _SourceRange(model)
 
-        def bands() -> Iterator[Band]:
+        def source_bands() -> Iterator[Band]:
             for band in used.predict_bands(stack.array, stack.axes, draws=draws, precision=precision, **tiling):
                 seen.add(band.source)
                 if trust:
@@ -152,7 +153,7 @@ def predict_file(
                 yield band
 
         n_rows = plan.frame_shape[-2]
-        for frame, rows, values in model.decode_bands(bands(), seed_threshold=seed_threshold, min_size=min_size):
+        for frame, rows, values in model.decode_bands(source_bands(), seed_threshold=seed_threshold, min_size=min_size):
             put(values)
             done = (frame + rows.stop / n_rows) / (plan.n_frames + 1) * (1 - JUDGING * trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
@@ -259,13 +260,15 @@ def score_file(
     halves: tuple[str | None, str | None] = (None, None),
     kind: ScoreKind | None = None,
     table: bool = False,
+    each_pixel: bool = False,
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
 
     Beside them, as `beside` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
     where the model was taught to judge the match, ``expected_error``, ``rank`` and ``error_bound``, as in
-    `PatchScores`; and a ``table`` of all scores (CSV), if asked for.
+    `PatchScores`; and a ``table`` of all scores (CSV), if asked for. With `each_pixel` all images are on the pixels of
+    `image`, as `per_pixel` gives them; a pixel is ``valid`` between fields that are.
 
     At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any,
     and the mean expected error.
@@ -280,17 +283,21 @@ def score_file(
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": kind}
     frames = model.score_frames(given.array, judged.array, axes, **how)
     first = next(frames)
-    field, scale = first.receptive_field, dict(zip(first.axes, first.scale, strict=True))
+    shape = model.source_plan(given.array, given.axes, channels).frame_shape
+    written = plan.like(1, "", shape) if each_pixel else plan
+    field, n = first.receptive_field, len(shape)
+    scale, translate = ((1.0,) * n, (0.0,) * n) if each_pixel else (first.scale, first.translate)
     geometry: dict[str, Any] = {
         "kind": first.kind,
-        "scale": first.scale,
-        "translate": first.translate,
+        "scale": scale,
+        "translate": translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
     }
     geometry |= {"promise": first.promise} if first.promise else {}
     origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
+    steps = dict(zip(first.axes, scale, strict=True))
     said: dict[str, Any] = {
-        "pixel_size_um": {axis: size * scale.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
+        "pixel_size_um": {axis: size * steps.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
         "description": json.dumps(origin, sort_keys=True),
     }
     sums, count, lowest = np.zeros(2), 0, math.inf
@@ -300,11 +307,12 @@ def score_file(
             path = out if part == "scores" else beside(part)(out)
             named = f"patch score ({first.kind})" if part == "scores" else part.replace("_", " ")
             dtype = np.uint8 if values.dtype == bool else values.dtype
-            put[part] = files.enter_context(stack_writer(path, plan, dtype, channel_names=(named,), **said))
+            put[part] = files.enter_context(stack_writer(path, written, dtype, channel_names=(named,), **said))
         put_rows = files.enter_context(_table_writer(beside("table")(out), plan, first)) if table else None
         for frame, scored in enumerate(chain([first], frames)):
             for part, values in scored.parts.items():
-                put[part](values[None].astype(np.uint8) if values.dtype == bool else values[None])
+                for some in _each_pixel(values, scored, shape) if each_pixel else [values]:
+                    put[part](some[None].astype(np.uint8) if values.dtype == bool else some[None])
             if put_rows:
                 put_rows(frame, scored)
             inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
@@ -317,6 +325,14 @@ def score_file(
     row = {"mean": mean, "lowest": lowest}
     row |= {} if first.expected_error is None else {"expected_error": expected_error}
     yield {"event": "row", "row": row}
+
+
+def _each_pixel(values: NDArray[Any], scored: PatchScores, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    """`values` of the fields at the pixels of an image of this shape, some rows at a time."""
+    for rows in bands(shape[-2]):
+        window = (*(slice(0, n) for n in shape[:-2]), rows, slice(0, shape[-1]))
+        found = per_pixel(values.astype(np.float32, copy=False), scored.scale, scored.translate, window)
+        yield found == 1 if values.dtype == bool else found
 
 
 @contextmanager

@@ -118,7 +118,7 @@ def write_trust(
 
 
 def bands(height: int) -> Iterator[slice]:
-    """Rows of an image of this height, some at a time."""
+    """The rows of an image of this height, some at a time."""
     for row in range(0, height, ROWS):
         yield slice(row, min(row + ROWS, height))
 
