@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +130,19 @@ def test_it_is_what_score_says_of_the_prediction(
     n = len(whole.fields)
     grid = [*place[:-n], *((x - t) / s for x, t, s in zip(place[-n:], whole.translate, whole.scale, strict=True))]
     assert whole.expected_error[tuple(int(x) for x in grid)] == pytest.approx(row["worst_expected_error"], rel=1e-4)
+    if kind == "instances":
+        with Path(trust["objects"]).open(newline="") as file:
+            objects = list(csv.DictReader(file))
+        labels = np.asarray(prediction.array)
+        assert row["objects"] == len(objects) == sum(np.unique(frame[frame > 0]).size for frame in labels)
+        for told in objects:
+            inside = labels[int(told["t"])] == int(told["label"])
+            mean = expected[int(told["t"])][inside].mean()
+            assert float(told["expected_error"]) == pytest.approx(mean, rel=1e-3)
+            assert told["verdict"] == ("check" if mean > trust["limit"] else "keep")
+        assert len(json.loads(Path(trust["outlines"]).read_text())["features"]) == len(objects)
+    else:
+        assert not list(tmp_path.glob("*.csv"))
     shares = [event["done"] for event in events if event["event"] == "progress"]
     assert shares == sorted(shares)
 

@@ -315,7 +315,7 @@ def predict(
         Parameter(
             negative="",
             help="How far to trust each pixel: OUT.expected_error.tif, and OUT.untrusted.tif, 1 where that is above "
-            "the limit.",
+            "the limit; each object, to keep or to check: OUT.objects.csv, OUT.outlines.geojson.",
         ),
     ] = False,
     trust_limit: Annotated[
@@ -338,7 +338,7 @@ def predict(
     from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
     from napari_pix2pix.files.outputs import beside, plan_outputs
     from napari_pix2pix.files.results import maps_path
-    from napari_pix2pix.files.trusted import PARTS
+    from napari_pix2pix.files.trusted import parts_of_trust
     from napari_pix2pix.files.trusted import trust_limit as limit_of
     from napari_pix2pix.jobs import ModelWork, do_each
 
@@ -347,7 +347,7 @@ def predict(
     more = further_paths(source_more, list(names.values()), tree=True)
     inputs = [(place_below(root, path), (path, *more[names[path]])) for path, root in given.items()]
     loaded = _load(model, device)
-    parts = [*(["spread"] if draws is not None else []), *(PARTS if trust else [])]
+    parts = [*(["spread"] if draws is not None else []), *(parts_of_trust(loaded) if trust else [])]
     jobs = plan_outputs(inputs, out, [*([maps_path] if keep_maps else []), *map(beside, parts)])
     yield from told_of_halves(loaded, side_by_side)
     settings: dict[str, Any] = {

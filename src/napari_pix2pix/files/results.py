@@ -31,9 +31,9 @@ from napari_pix2pix.files.stacks import (
     PREDICTED,
     Stack,
     open_stack,
+    place_of,
     sha256,
     stack_writer,
-    standard,
     stem,
 )
 from napari_pix2pix.files.trusted import bands, require_known, require_trustable, write_trust
@@ -338,15 +338,12 @@ def _each_pixel(values: NDArray[Any], scored: PatchScores, shape: tuple[int, ...
 @contextmanager
 def _table_writer(path: Path, plan: AxesPlan, first: PatchScores) -> Iterator[Callable[[int, PatchScores], None]]:
     """Gives a function that adds a frame: a row for each score, its place in the stack and on the image in pixels."""
-    before = "".join(axis for axis in standard(plan).axes if axis not in first.axes)
-    lengths = [plan.length(axis) for axis in before]
     with written_beside(path) as beside, beside.open("w", newline="", encoding="utf8") as file:
         writer = csv.writer(file)
-        writer.writerow([*(before + first.axes).lower(), "score", *[*first.parts][1:]])
+        writer.writerow([*place_of(plan, 0), *first.axes.lower(), "score", *[*first.parts][1:]])
 
         def put(frame: int, scored: PatchScores) -> None:
-            start = np.unravel_index(frame, lengths) if lengths else ()
-            known = scored.parts.values()
+            start, known = place_of(plan, frame).values(), scored.parts.values()
             for place in np.ndindex(scored.scores.shape):
                 at = (a + step * i for i, step, a in zip(place, scored.scale, scored.translate, strict=True))
                 writer.writerow([*start, *(f"{x:g}" for x in at), *(f"{float(values[place]):.6g}" for values in known)])

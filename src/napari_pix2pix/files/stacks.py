@@ -32,6 +32,7 @@ __all__ = [
     "is_zarr",
     "join_stacks",
     "open_stack",
+    "place_of",
     "sha256",
     "stack_writer",
     "standard",
@@ -193,6 +194,13 @@ def standard(plan: AxesPlan) -> AxesPlan:
     """The same axes in the order in which files are written, T Z C Y X S."""
     axes = "".join(axis for axis in KNOWN if axis in plan.axes)
     return AxesPlan(axes, tuple(plan.length(axis) for axis in axes))
+
+
+def place_of(plan: AxesPlan, frame: int) -> dict[str, int]:
+    """Where this frame is in the stack, by axis, ``{"t": 3, "z": 0}``: in files, the axes that number frames."""
+    numbering = [axis for axis in standard(plan).axes if axis not in plan.spatial + "CS"]
+    at = np.unravel_index(frame, [plan.length(axis) for axis in numbering]) if numbering else ()
+    return {axis.lower(): int(i) for axis, i in zip(numbering, at, strict=True)}
 
 
 def write_stack(

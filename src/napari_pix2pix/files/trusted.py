@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,21 @@ from napari_pix2pix.core.bands import unknown
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.patch_scores import PatchScores, require_large_enough
 from napari_pix2pix.core.per_pixel import per_pixel
+from napari_pix2pix.files.judged_objects import JudgedObjects, objects_writer
 from napari_pix2pix.files.outputs import beside
-from napari_pix2pix.files.stacks import Stack, open_stack, stack_writer, standard
+from napari_pix2pix.files.stacks import Stack, open_stack, place_of, stack_writer
 
 TIMES_USUAL = 2.0
 """An expected error of more than so many times the usual one is not to be trusted, unless another limit is given."""
 ROWS = 512
 """Of an image that are written at once."""
-PARTS = ("expected_error", "untrusted")
-"""What goes beside a prediction."""
+MAPS = ("expected_error", "untrusted")
+OBJECTS = ("objects", "outlines")
+
+
+def parts_of_trust(model: TrainedModel) -> tuple[str, ...]:
+    """What goes beside a prediction, as `beside` names it."""
+    return MAPS + (OBJECTS if model.target_encoding.kind == "instances" else ())
 
 
 def trust_limit(model: TrainedModel, given: float | None = None) -> float:
@@ -70,12 +77,13 @@ def write_trust(
     limit: float | None = None,
     tile_size: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Judge the prediction in the file `out`, and write `PARTS` beside it; yields progress, then a ``row``.
+    """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
 
-    Both lie on the prediction's pixels: ``expected_error`` in the target's units, float32, see `per_pixel`;
+    Both maps lie on the prediction's pixels: ``expected_error`` in the target's units, float32, see `per_pixel`;
     ``untrusted`` is 1 where that is above the limit, else 0. The row has the mean ``expected_error`` and the largest
     with its place in pixels, of fields wholly inside the image if there are any, and the share of pixels that are
-    ``untrusted``.
+    ``untrusted``. Of instances, a table and ``outlines`` have each object, see `JudgedObjects`, and the row how many
+    there are and are to be checked.
 
     Parameters
     ----------
@@ -94,10 +102,15 @@ def write_trust(
     worst, sums, untrusted = _Worst(maps), np.zeros(2), 0
     with ExitStack() as files:
         put = {}
-        for part, dtype in zip(PARTS, ("float32", "uint8"), strict=True):
+        for part, dtype in zip(MAPS, ("float32", "uint8"), strict=True):
             said["description"] = json.dumps({**origin, "trust": part}, sort_keys=True)
             named = {"channel_names": (part.replace("_", " "),), "labels": part == "untrusted"}
             put[part] = files.enter_context(stack_writer(beside(part)(out), maps, dtype, **named, **said))
+        objects: JudgedObjects | None = None
+        if model.target_encoding.kind == "instances":
+            table, shapes = (beside(part)(out) for part in OBJECTS)
+            objects = files.enter_context(objects_writer(table, shapes, maps, limit))
+        labels = replace(image.plan, z=maps.z)
         for frame, scored in enumerate(frames):
             assert scored.expected_error is not None
             for rows in bands(maps.frame_shape[-2]):
@@ -107,14 +120,18 @@ def write_trust(
                 untrusted += int(doubtful.sum())
                 put["expected_error"](expected[None])
                 put["untrusted"](doubtful[None].astype(np.uint8))
+                if objects:
+                    objects.add(labels.take(image.array, frame, window)[0], expected, rows)
+            if objects:
+                objects.finish(frame, lambda asked: labels.take(image.array, frame, asked)[0])  # noqa: B023 - used at once
             worst.add(frame, scored)
             inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
             sums += scored.expected_error[inside].sum(dtype=np.float64), inside.sum()
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (maps.n_frames + 1), "total": 1}
-    paths = {part: str(beside(part)(out)) for part in PARTS}
-    yield {"event": "trust", "limit": limit, **paths}
+    yield {"event": "trust", "limit": limit, **{part: str(beside(part)(out)) for part in parts_of_trust(model)}}
     mean, share = sums[0] / sums[1], untrusted / np.prod(maps.shape)
-    yield {"event": "row", "row": {"expected_error": float(mean), "untrusted": float(share), **worst.row}}
+    row = {"expected_error": float(mean), "untrusted": float(share), **worst.row}
+    yield {"event": "row", "row": row | (objects.row if objects else {})}
 
 
 def bands(height: int) -> Iterator[slice]:
@@ -127,8 +144,7 @@ class _Worst:
     """The field with the largest expected error, and where in the stack it is."""
 
     def __init__(self, plan: AxesPlan) -> None:
-        self._before = "".join(axis for axis in standard(plan).axes if axis not in plan.spatial)
-        self._lengths = [plan.length(axis) for axis in self._before]
+        self._plan = plan
         self.row: dict[str, float] = {"worst_expected_error": -1.0}
 
     def add(self, frame: int, scored: PatchScores) -> None:
@@ -138,10 +154,8 @@ class _Worst:
         place = np.unravel_index(int(seen.argmax()), seen.shape)
         if seen[place] <= self.row["worst_expected_error"]:
             return
-        start = np.unravel_index(frame, self._lengths) if self._lengths else ()
         at = (
             float(first + step * int(i)) for i, step, first in zip(place, scored.scale, scored.translate, strict=True)
         )
-        axes = (self._before + scored.axes).lower()
-        named = {f"worst_{axis}": x for axis, x in zip(axes, (*map(float, start), *at), strict=True)}
-        self.row = {"worst_expected_error": float(seen[place]), **named}
+        where = place_of(self._plan, frame) | dict(zip(scored.axes.lower(), at, strict=True))
+        self.row = {"worst_expected_error": float(seen[place])} | {f"worst_{axis}": x for axis, x in where.items()}
