@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.files.judged_objects import objects_writer
-from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_layer
 from widgets.conftest import write_image
 
@@ -57,48 +54,6 @@ def test_a_prediction_lies_over_its_source(place, tmp_path) -> None:
         assert np.allclose(layer.data_to_world(corner), source.data_to_world(corner))
     assert layer.units == source.units
     assert layer.axis_labels == source.axis_labels
-
-
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_what_predict_writes_beside_lies_over_the_source_too(place, tmp_path) -> None:
-    """Expected errors, the hidden mask, and each object's verdict as features; the prediction is on top."""
-    source = Image(np.zeros((20, 30)), name="source", **place)
-    values, out = np.zeros((20, 30), np.int32), tmp_path / "p.ome.tif"
-    values[3:9, 4:8], values[10:15, 20:28] = 1, 2
-    expected = np.random.default_rng(0).random((20, 30)).astype(np.float32)
-    write_image(out, values)
-    write_image(beside("expected_error")(out), expected)
-    write_image(beside("untrusted")(out), (expected > 0.5).astype(np.uint8))
-    plan = AxesPlan("YX", values.shape)
-    with objects_writer(beside("objects")(out), beside("outlines")(out), plan, 0.5) as objects:
-        objects.add(values, expected, slice(0, 20))
-        objects.finish(0, lambda window: values[window])
-    mask, error, prediction = prediction_layers(source, out, labels=True)
-    assert (mask.visible, error.visible, prediction.name) == (False, True, "source (predicted)")
-    assert np.array_equal(error.data, expected)
-    assert np.array_equal(mask.data, expected > 0.5)
-    assert error.colormap.name == "inferno"
-    for layer in (mask, error, prediction):
-        assert np.allclose(layer.data_to_world((19, 29)), source.data_to_world((19, 29)))
-        assert layer.units == source.units
-    features = prediction.features
-    assert list(features["index"]) == [1, 2]
-    means = [expected[values == number].mean() for number in (1, 2)]
-    assert list(features["expected_error"]) == pytest.approx(means, rel=1e-4)
-    assert list(features["verdict"]) == ["check" if mean > 0.5 else "keep" for mean in means]
-
-
-def test_numbers_of_several_objects_have_no_features(tmp_path) -> None:
-    """Frames number their objects anew, and a layer has one row for each number."""
-    source, out = Image(np.zeros((2, 20, 30)), name="source"), tmp_path / "p.ome.tif"
-    values = np.ones((2, 20, 30), np.int32)
-    write_image(out, values, "ZYX")
-    with objects_writer(beside("objects")(out), beside("outlines")(out), AxesPlan("ZYX", values.shape), 0.5) as objects:
-        for frame in range(2):
-            objects.add(values[frame], np.zeros((20, 30), np.float32), slice(0, 20))
-            objects.finish(frame, lambda window: values[0][window])
-    (prediction,) = prediction_layers(source, out, labels=True)
-    assert prediction.features.empty
 
 
 def test_the_axes_of_the_source_are_kept_and_its_channels_dropped(tmp_path) -> None:

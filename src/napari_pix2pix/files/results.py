@@ -292,8 +292,10 @@ def score_file(
         "scale": scale,
         "translate": translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
+        "sizes": [along.size for along in first.fields],
     }
     geometry |= {"promise": first.promise} if first.promise else {}
+    geometry |= {"trust_limit": limit_of(model)} if first.expected_error is not None else {}
     origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
     steps = dict(zip(first.axes, scale, strict=True))
     said: dict[str, Any] = {

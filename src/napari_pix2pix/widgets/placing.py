@@ -1,6 +1,5 @@
 """Results as layers that lie exactly where they belong: predictions over their source, patch scores on their fields."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from napari.layers import Image, Labels, Layer
 from numpy.typing import ArrayLike, NDArray
 
 from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import Stack, open_stack
 from napari_pix2pix.widgets.layers import layer_axes, read_as
 
-SCORES_COLORMAP, ERROR_COLORMAP = "cividis", "inferno"
+SCORES_COLORMAP = "cividis"
 MADE_HERE = "napari-pix2pix"
 """Key of a layer's metadata that says what it is and of which layer."""
 
@@ -54,7 +52,7 @@ def scores_placement(
     layer
         The layer that was scored.
     scale, translate
-        Pixels between scores and the pixel of the first one, (y, x), pixel centres at integers.
+        Pixels between scores and the pixel of the first one, ([z,] y, x), pixel centres at integers.
     keep
         Which of the layer's axes the scores have; None: all of them.
 
@@ -66,7 +64,7 @@ def scores_placement(
     kept = placement(layer, keep)
     letters = [axis for i, axis in enumerate(layer_axes(layer)[: layer.ndim]) if keep is None or i in keep]
     stride, centre = np.ones(len(letters)), np.zeros(len(letters))
-    for axis, between, first in zip("YX", np.asarray(scale), np.asarray(translate), strict=True):
+    for axis, between, first in zip("ZYX"[-np.size(scale) :], np.asarray(scale), np.asarray(translate), strict=True):
         stride[letters.index(axis)], centre[letters.index(axis)] = between, first
     shear = np.eye(len(letters))
     shear[np.triu_indices(len(letters), 1)] = kept["shear"]
@@ -76,9 +74,6 @@ def scores_placement(
 
 def prediction_layers(source: Layer, path: Path, labels: bool) -> list[Layer]:
     """The prediction in the file `path` as layers over `source`: one, or one for each channel.
-
-    Below them, where they lie beside the file, the expected errors of its pixels, and the mask of what not to trust,
-    hidden; objects have theirs as features of the labels.
 
     Parameters
     ----------
@@ -93,66 +88,18 @@ def prediction_layers(source: Layer, path: Path, labels: bool) -> list[Layer]:
     axes = _axes_of_result(source, stack)
     values, place = read_as(stack, axes), placement(source, _kept(source, axes))
     place["metadata"] = {MADE_HERE: {"is": "prediction", "source": source.name}}
-    trust = _trust_layers(source, path)
     if labels:
-        named = {"name": f"{source.name} (predicted)", "features": _object_features(path)}
-        return [*trust, Labels(values, **named, **place)]
+        return [Labels(values, name=f"{source.name} (predicted)", **place)]
     if "C" not in axes:
-        return [*trust, Image(values, name=f"{source.name} (predicted)", rgb="S" in axes, **place)]
+        return [Image(values, name=f"{source.name} (predicted)", rgb="S" in axes, **place)]
     channels = np.moveaxis(values, axes.index("C"), 0)
     names = stack.channel_names
     if len(set(names)) != len(channels):
         names = tuple(f"channel {i} (predicted)" for i in range(len(channels)))
-    return trust + [
+    return [
         Image(channel, name=f"{source.name}: {name}", blending="additive", **place)
         for channel, name in zip(channels, names, strict=True)
     ]
-
-
-def _trust_layers(source: Layer, path: Path) -> list[Layer]:
-    """What `predict --trust` has written beside the prediction in the file `path`; nothing, if it has not."""
-    found: list[Layer] = []
-    for part, called in (("untrusted", "not to trust"), ("expected_error", "expected error")):
-        if not (file := beside(part)(path)).exists():
-            continue
-        stack = open_stack(file)
-        axes = _axes_of_result(source, stack)
-        named = {"name": f"{source.name}: {called}", **placement(source, _kept(source, axes))}
-        named["metadata"] = {MADE_HERE: {"is": called, "source": source.name}}
-        values = read_as(stack, axes)
-        if part == "untrusted":
-            found.append(Labels(values, visible=False, **named))
-        else:
-            found.append(expected_error_layer(values, **named))
-    return found
-
-
-def expected_error_layer(values: NDArray[Any], **named: Any) -> Image:
-    """Expected errors as an overlay, dark for none, bright for much; `named` are further arguments of the layer."""
-    high = float(np.percentile(values, 99.5))
-    return Image(
-        values,
-        colormap=ERROR_COLORMAP,
-        contrast_limits=(0.0, high if high > 0 else 1.0),
-        interpolation2d="nearest",
-        blending="translucent",
-        opacity=0.6,
-        **named,
-    )
-
-
-def _object_features(path: Path) -> dict[str, list[Any]] | None:
-    """Expected error and verdict of each label; None where there is no table, or a number names several objects."""
-    table = beside("objects")(path)
-    if not table.is_file():
-        return None
-    with table.open(newline="", encoding="utf8") as file:
-        rows = list(csv.DictReader(file))
-    numbers = [int(row["label"]) for row in rows]
-    if len(set(numbers)) < len(numbers):
-        return None
-    columns: dict[str, Any] = {"expected_error": float, "verdict": str, "size": int}
-    return {"index": numbers} | {name: [kind(row[name]) for row in rows] for name, kind in columns.items()}
 
 
 def scores_layer(image: Layer, path: Path, scale: ArrayLike, translate: ArrayLike) -> Image:
