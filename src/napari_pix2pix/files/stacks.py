@@ -27,10 +27,12 @@ __all__ = [
     "ZARR",
     "LazyArray",
     "Stack",
+    "is_beside",
     "is_image",
     "is_zarr",
     "join_stacks",
     "open_stack",
+    "place_of",
     "sha256",
     "stack_writer",
     "standard",
@@ -42,6 +44,10 @@ TIFF = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 PICTURES = (".png", ".jpeg", ".jpg")
 ZARR = (".ome.zarr", ".zarr")
 SUFFIXES = TIFF + PICTURES + ZARR
+
+
+BESIDE = ("maps", "spread", "valid", "expected_error", "rank", "error_bound", "untrusted")
+"""Images that go beside a result, named by what they hold of it: ``a.tif`` has ``a.valid.tif``."""
 
 
 def is_zarr(path: Path) -> bool:
@@ -59,6 +65,12 @@ def stem(path: Path) -> str:
     """The file's name without its extension; ``.ome.tif`` is one extension."""
     name = path.name
     return next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), path.stem)
+
+
+def is_beside(path: Path) -> bool:
+    """Whether the image lies beside a result of which it holds something, see `BESIDE`."""
+    name, _, what = stem(path).rpartition(".")
+    return what in BESIDE and any(path.with_name(name + suffix).exists() for suffix in SUFFIXES)
 
 
 def sha256(path: Path) -> str:
@@ -182,6 +194,13 @@ def standard(plan: AxesPlan) -> AxesPlan:
     """The same axes in the order in which files are written, T Z C Y X S."""
     axes = "".join(axis for axis in KNOWN if axis in plan.axes)
     return AxesPlan(axes, tuple(plan.length(axis) for axis in axes))
+
+
+def place_of(plan: AxesPlan, frame: int) -> dict[str, int]:
+    """Where this frame is in the stack, by axis, ``{"t": 3, "z": 0}``: in files, the axes that number frames."""
+    numbering = [axis for axis in standard(plan).axes if axis not in plan.spatial + "CS"]
+    at = np.unravel_index(frame, [plan.length(axis) for axis in numbering]) if numbering else ()
+    return {axis.lower(): int(i) for axis, i in zip(numbering, at, strict=True)}
 
 
 def write_stack(

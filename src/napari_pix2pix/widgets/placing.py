@@ -69,7 +69,7 @@ def scores_placement(
     layer
         The layer that was scored.
     scale, translate
-        Pixels between scores and the pixel of the first one, (y, x), pixel centres at integers.
+        Pixels between scores and the pixel of the first one, ([z,] y, x), pixel centres at integers.
     keep
         Which of the layer's axes the scores have; None: all of them.
 
@@ -81,7 +81,7 @@ def scores_placement(
     kept = placement(layer, keep)
     letters = [axis for i, axis in enumerate(layer_axes(layer)[: layer.ndim]) if keep is None or i in keep]
     stride, centre = np.ones(len(letters)), np.zeros(len(letters))
-    for axis, between, first in zip("YX", np.asarray(scale), np.asarray(translate), strict=True):
+    for axis, between, first in zip("ZYX"[-np.size(scale) :], np.asarray(scale), np.asarray(translate), strict=True):
         stride[letters.index(axis)], centre[letters.index(axis)] = between, first
     shear = np.eye(len(letters))
     shear[np.triu_indices(len(letters), 1)] = kept["shear"]
