@@ -127,7 +127,9 @@ def check(
     stacks = open_stacks(source, target, pairs or PairSettings())
     files = stacks.files
     report = core.check(stacks.frames(), config=chosen)
-    report["warnings"] += [event["text"] for event in told(stacks)]
+    for event in told(stacks):
+        report["warnings"].append(event["text"])
+        report["remarks"].append({"text": event["text"], "short": "", "level": "warning", "remedies": []})
     sizes = [(a.pixel_size_um, b.pixel_size_um) for a, b in zip(files.sources, files.targets, strict=True)]
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
@@ -247,12 +249,14 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
 
     model = _load(path, device)
     figures, lines = model.provenance["figures"], []
+    not_compared = ""
     if initial is not None and "compared" not in model.provenance:
         try:
             model.provenance["compared"] = figures_of_old(initial.to(device), model)
             model.save(path)
         except (ValueError, FileNotFoundError) as error:
-            lines.append(f"Not compared with the model before: {error}")
+            not_compared = f"Not compared with the model before: {error}"
+            lines.append(not_compared)
     if compared := model.provenance.get("compared"):
         both = " -> ".join(_listed(compared[when]) for when in ("before", "after"))
         lines.append(f"On the {compared['kind']} pairs of the model before: {both}")
@@ -263,6 +267,7 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
         "figures": figures.get("validation", {}),
         "test": figures.get("test", {}),
         "compared": compared or {},
+        "not_compared": not_compared,
         "text": "\n".join([f"Model: {path} (step {model.provenance['step']})", *kinds, *lines]),
     }
 

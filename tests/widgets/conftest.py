@@ -69,3 +69,10 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def until(qtbot) -> Callable[..., None]:
     """Wait, with the window alive, until a condition holds."""
     return lambda condition, seconds=60: qtbot.waitUntil(condition, timeout=int(seconds * 1000))
+
+
+def opened(viewer, dock_class):
+    """The dock, in the viewer's window."""
+    dock = dock_class(viewer)
+    viewer.window.add_dock_widget(dock, name=dock_class.__name__)
+    return dock

@@ -111,6 +111,8 @@ class DeviceChoice(QComboBox):
         for name in dict.fromkeys(["auto", defaults().device]):
             self.addItem(name, name)
         self.setCurrentIndex(self.count() - 1)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(24)
         session.devices_known.connect(self._fill)
         session.ask_for_devices()
 
@@ -118,8 +120,14 @@ class DeviceChoice(QComboBox):
         """The name of the device."""
         return str(self.currentData())
 
+    def resolved(self) -> str:
+        """The name of the device that `auto` takes, once it is known; else of the one chosen."""
+        return next(iter(self._session.devices), "auto") if self.value() == "auto" else self.value()
+
     def _fill(self) -> None:
         for name, said in self._session.devices.items():
             if self.findData(name) < 0:
-                self.addItem(name, name)
+                self.addItem("", name)
             self.setItemText(self.findData(name), f"{name} ({said})")
+        first = next(iter(self._session.devices))
+        self.setItemText(0, f"auto: {first} ({self._session.devices[first]})")

@@ -1,12 +1,24 @@
 """What the docks share: a form, a button that runs a command of the command line, and what is heard of it."""
 
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
@@ -26,6 +38,43 @@ class Request(NamedTuple):
 
     prepare: Prepare
     layers: tuple[Layer, ...]
+
+
+class _Column(QScrollArea):
+    """What is in it scrolls where the window is low, and is never cut at its side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidget(QWidget())
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Grow with what is in it."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as what is in it."""
+        return QSize(self.sizeHint().width(), 100)
+
+    def sizeHint(self) -> QSize:
+        """All of it, and the bar beside it."""
+        return self.widget().minimumSizeHint() + QSize(self.verticalScrollBar().sizeHint().width(), 0)
+
+
+def _controls(layout: Any) -> Iterator[QWidget]:
+    """What the keyboard reaches in a layout, in its order."""
+    for i in range(layout.count()):
+        item = layout.itemAt(i)
+        inner = item.layout() or (item.widget().layout() if item.widget() is not None else None)
+        if inner is not None:
+            yield from _controls(inner)
+        elif item.widget() is not None and item.widget().focusPolicy() & Qt.FocusPolicy.TabFocus:
+            yield item.widget()
 
 
 class Dock(QWidget):
@@ -78,11 +127,15 @@ class Dock(QWidget):
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        scroll = _Column()
+        self.column = QVBoxLayout(scroll.widget())
+        self.column.addLayout(self.form)
+        self.column.addLayout(self.buttons)
+        self.column.addWidget(self.bar)
+        self.column.addWidget(self.status)
         layout = QVBoxLayout(self)
-        layout.addLayout(self.form)
-        layout.addLayout(self.buttons)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.status)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
         self._show_idle()
 
     # The form
@@ -97,7 +150,7 @@ class Dock(QWidget):
     def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer, **which: Any) -> LayerChoice:
         """A list of the viewer's layers that follows them; `prefer` and `which` as for `LayerChoice`."""
         choice = LayerChoice(self.viewer, prefer, **which)
-        self._choices.append(choice)
+        self.follow_layers(choice)
         self.add_row(label, choice.native, tooltip)
         return choice
 
@@ -105,6 +158,15 @@ class Dock(QWidget):
         """Show or hide a control with its label."""
         field.setVisible(shown)
         self.form.labelForField(field).setVisible(shown)
+
+    def follow_layers(self, choice: LayerChoice) -> None:
+        """Have the list follow the viewer's layers."""
+        self._choices.append(choice)
+
+    def order_tabs(self) -> None:
+        """Let the tab key go from control to control as the eye does."""
+        for before, after in pairwise(_controls(self.column)):
+            self.setTabOrder(before, after)
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now; napari calls this when they change."""
@@ -135,7 +197,7 @@ class Dock(QWidget):
         self.begin(request)
 
     def begin(self, request: Request) -> None:
-        """Have this command done."""
+        """Have a command done."""
         waits, self._trouble, self._began = self.session.busy, "", None
         self.layers = request.layers
         self.job = job = self.session.start(self.token, request.prepare)

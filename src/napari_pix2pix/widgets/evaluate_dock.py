@@ -84,10 +84,9 @@ class EvaluateDock(ModelDock):
         self.report_button = QPushButton("Open report")
         self.report_button.setToolTip("Open report.html in the browser: figures, the worst images, the model's card")
         self.report_button.clicked.connect(self.open_report)
-        layout = self.layout()
-        layout.addWidget(self.table, 100)
-        layout.addWidget(self.report_button)
-        layout.addStretch(1)  # keeps the form together while there is no table
+        self.column.addWidget(self.table, 100)
+        self.column.addWidget(self.report_button)
+        self.column.addStretch(1)  # keeps the form together while there is no table
         self.report: Path | None = None
         self._following: Request | None = None
         self._kind = ""
@@ -95,6 +94,7 @@ class EvaluateDock(ModelDock):
         self.target.changed.connect(self._show_rows)
         self._show_figures({})
         self._show_rows()
+        self.order_tabs()
 
     def _show_rows(self, *_: Any) -> None:
         """Only what the present choice needs."""

@@ -91,7 +91,7 @@ def free_file(folder: Path, name: str) -> Path:
 def recent_models() -> list[RecentModel]:
     """Models that were trained or used and are still there, the last first."""
     try:
-        rows = json.loads(_recent_file().read_text("utf8"))
+        rows = json.loads(settings_file("recent_models.json").read_text("utf8"))
         models = [RecentModel(str(name), Path(path)) for name, path in rows]
     except (OSError, ValueError, TypeError):
         return []
@@ -103,13 +103,14 @@ def remember_model(path: Path) -> RecentModel:
     path = path.resolve()
     model = RecentModel(path.parent.name if path.name == "model.safetensors" else path.stem, path)
     models = [model, *(other for other in recent_models() if other.path != path)][:MOST_MODELS]
-    with suppress(OSError), written_beside(_recent_file()) as beside:
+    with suppress(OSError), written_beside(settings_file("recent_models.json")) as beside:
         beside.write_text(json.dumps([(name, str(where)) for name, where in models], indent=1), "utf8")
     return model
 
 
-def _recent_file() -> Path:
-    return _folder(QStandardPaths.StandardLocation.GenericConfigLocation) / "recent_models.json"
+def settings_file(name: str) -> Path:
+    """Where something is remembered from session to session."""
+    return _folder(QStandardPaths.StandardLocation.GenericConfigLocation) / name
 
 
 def _folder(location: QStandardPaths.StandardLocation) -> Path:

@@ -60,6 +60,7 @@ class PredictDock(ModelDock):
         self.source.changed.connect(self._show_rows)
         self.model.combo.currentIndexChanged.connect(self._show_rows)
         self._show_rows()
+        self.order_tabs()
 
     def _show_rows(self, *_: Any) -> None:
         """Only what the present choice needs."""
