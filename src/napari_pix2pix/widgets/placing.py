@@ -12,7 +12,6 @@ from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.files.stacks import Stack, open_stack
 from napari_pix2pix.widgets.layers import layer_axes, read_as
 
-SCORES_COLORMAP = "cividis"
 MADE_HERE = "napari-pix2pix"
 """Key of a layer's metadata that says what it is and of which layer."""
 
@@ -68,8 +67,15 @@ def scores_placement(
         stride[letters.index(axis)], centre[letters.index(axis)] = between, first
     shear = np.eye(len(letters))
     shear[np.triu_indices(len(letters), 1)] = kept["shear"]
-    linear = kept["rotate"] @ shear @ np.diag(kept["scale"])
-    return {**kept, "scale": kept["scale"] * stride, "translate": linear @ centre + kept["translate"]}
+    turned = kept["rotate"] @ shear @ np.diag(kept["scale"])
+    return {**kept, "scale": kept["scale"] * stride, "translate": turned @ centre + kept["translate"]}
+
+
+def linear(layer: Layer) -> NDArray[np.float64]:
+    """R·H·S of the layer: data to physical, without translate and affine."""
+    shear = np.eye(layer.ndim)
+    shear[np.triu_indices(layer.ndim, 1)] = layer.shear
+    return np.asarray(layer.rotate @ shear @ np.diag(layer.scale))
 
 
 def prediction_layers(source: Layer, path: Path, labels: bool) -> list[Layer]:
@@ -100,28 +106,6 @@ def prediction_layers(source: Layer, path: Path, labels: bool) -> list[Layer]:
         Image(channel, name=f"{source.name}: {name}", blending="additive", **place)
         for channel, name in zip(channels, names, strict=True)
     ]
-
-
-def scores_layer(image: Layer, path: Path, scale: ArrayLike, translate: ArrayLike) -> Image:
-    """The patch scores in the file `path` as a layer on `image`."""
-    axes = layer_axes(image).replace("S", "").replace("C", "")
-    scores = read_as(open_stack(path), axes)
-    return Image(
-        scores,
-        name=f"{image.name}: patch scores",
-        metadata={MADE_HERE: {"is": "patch scores", "source": image.name}},
-        colormap=SCORES_COLORMAP,
-        contrast_limits=_limits(scores),
-        interpolation2d="nearest",
-        blending="translucent",
-        opacity=0.6,
-        **scores_placement(image, scale, translate, _kept(image, axes)),
-    )
-
-
-def _limits(scores: NDArray[Any]) -> tuple[float, float]:
-    low, high = np.percentile(scores, (1, 99))
-    return float(low), float(high) if high > low else float(low) + 1
 
 
 def _axes_of_result(source: Layer, stack: Stack) -> str:
