@@ -2,7 +2,8 @@
 
 The textbook's is the paper's step in plain eager float32: U-Net-256 and the 70 x 70 PatchGAN, 256² px, Adam, nothing
 else done about speed. Ours is the preset `paper`, as `train` sets it up on this device. Steps of both take turns, so
-that a busy machine disturbs both alike; ``ratio`` is median textbook time / median time of ours.
+that a busy machine disturbs both alike; ``ratio`` is median textbook time / median time of ours, ``processor_ratio``
+the same of processor seconds (CPU only), ``ours_gflops`` the textbook's operations (counted by torch) by our time.
 
     python benchmarks/training.py [--batch-sizes 1 8] [--repeats 15] [--device auto]
 """
@@ -22,11 +23,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, dropout, l1_loss, leaky_relu, relu
+from torch.utils.flop_counter import FlopCounterMode
 
 from napari_pix2pix.core.config import make_config
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.methods.pix2pix import networks, set_up
-from napari_pix2pix.core.training import FABRIC_PRECISION
+from napari_pix2pix.core.preparation import FABRIC_PRECISION
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 Step = Callable[[Tensor, Tensor], object]
@@ -94,13 +96,13 @@ def ours(device: torch.device, batch_size: int) -> Step:
     return set_up(config, fabric, *networks(config, 3, 3)).step
 
 
-def timed(step: Step, source: Tensor, target: Tensor) -> float:
-    """Seconds of one step."""
-    started = time.perf_counter()
+def timed(step: Step, source: Tensor, target: Tensor) -> tuple[float, float]:
+    """Seconds of one step, on the clock and of the processor."""
+    started = time.perf_counter(), time.process_time()
     step(source, target)
     if source.device.type == "cuda":
         torch.cuda.synchronize(source.device)
-    return time.perf_counter() - started
+    return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
 def main() -> None:
@@ -115,16 +117,23 @@ def main() -> None:
         torch.manual_seed(0)
         source, target = (torch.rand(batch_size, 3, 256, 256, device=device) * 2 - 1 for _ in range(2))
         steps = {"textbook": textbook(device), "ours": ours(device, batch_size)}
-        times: dict[str, list[float]] = {name: [] for name in steps}
+        with FlopCounterMode(display=False) as counter:
+            steps["textbook"](source, target)
+        flops = counter.get_total_flops()
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
         for _ in range(args.repeats + 2):
             for name, step in steps.items():
                 times[name].append(timed(step, source, target))
-        medians = {name: statistics.median(values[2:]) for name, values in times.items()}
+        medians = {
+            name: [statistics.median(one) for one in zip(*rows[2:], strict=True)] for name, rows in times.items()
+        }
+        ratio, processor_ratio = (a / b for a, b in zip(medians["textbook"], medians["ours"], strict=True))
         cuda = device.type == "cuda"
         peak = torch.cuda.max_memory_allocated(device) if cuda else psutil.Process().memory_info().rss
         row = {"batch_size": batch_size, "device": str(device), "threads": torch.get_num_threads()}
-        row |= {"ratio": round(medians["textbook"] / medians["ours"], 2)}
-        row |= {f"{name}_s": round(value, 4) for name, value in medians.items()}
+        row |= {"ratio": round(ratio, 2)} | ({} if cuda else {"processor_ratio": round(processor_ratio, 2)})
+        row |= {f"{name}_s": round(seconds, 4) for name, (seconds, _) in medians.items()}
+        row |= {"ours_gflops": round(flops / 1e9 / medians["ours"][0])}
         print(json.dumps(row | {"memory_gib_of_both": round(peak / 2**30, 2)}), flush=True)
 
 

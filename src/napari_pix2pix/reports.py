@@ -1,6 +1,7 @@
 """The reports that `evaluate` and `train` write: what they have found, shown and told by `files.report`."""
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ FEW = 3
 """Examples of several channels each."""
 MOST_JUDGED = 64
 """Validation images that the report of a training judges: enough to see how it went, in seconds."""
+MOST_PIXELS = 2**26
+"""Of these, unless one alone has more."""
 NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
 
 
@@ -74,7 +77,9 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
         content = Content(title, command, None, model, (), _card(model, run), history, remarks=[NOT_JUDGED])
         write_report(path, content)
         return path
-    judged = regions[:: -(-len(regions) // MOST_JUDGED)]
+    pixels = sum(math.prod(region.shape) for region in regions)
+    count = max(1, min(MOST_JUDGED, len(regions) * MOST_PIXELS // pixels))
+    judged = regions[:: -(-len(regions) // count)]
     pairs, few = pairs.within(judged), f"{len(judged)} of {len(regions)} validation images, evenly chosen."
     remarks = [few] if len(judged) < len(regions) else []
     report = evaluate(model, pairs, None, empty_frames="empty", kind_of_pairs="validation")

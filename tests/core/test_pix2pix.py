@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
-from napari_pix2pix.core.training import FABRIC_PRECISION
+from napari_pix2pix.core.preparation import FABRIC_PRECISION
 from small import small_config
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from napari_pix2pix.core.pairs import PairedFrames
-from napari_pix2pix.core.split import seen_frames, split_pairs
+from napari_pix2pix.core.pairs import PairedFrames, Region
+from napari_pix2pix.core.split import LEAST_SIDE, evenly, seen_frames, split_pairs
 from small import small_config
 
 
@@ -98,3 +98,27 @@ def test_groups_that_made_a_model_are_told_where_they_are_named() -> None:
     assert seen_frames(judges(1, names=["b"], groups=["slide 2"]), regions) == {}
     assert seen_frames(judges(1, names=["slide 1"]), regions) == {}
     assert seen_frames(judges(1, names=["a"]), {"regions": [row("train", "x")]}) == {}
+
+
+def test_what_stands_for_much_is_bounded_and_lies_within() -> None:
+    """Few large regions each give their middle, many give some; what is small is taken whole."""
+
+    def regions(count: int, *shape: int) -> tuple[Region, ...]:
+        return tuple(Region(i, tuple(slice(10, 10 + side) for side in shape)) for i in range(count))
+
+    for many, most in (
+        (regions(1, 9000, 7000), 2**22),
+        (regions(5, 3000, 3001), 2**24),
+        (regions(300, 2000, 700), 2**22),
+        (regions(4, 30, 1024, 1024), 2**24),
+    ):
+        chosen = evenly(many, most)
+        pixels = sum(np.prod(region.shape) for region in chosen)
+        assert most / 2 < pixels <= most
+        for region in chosen:
+            whole = many[region.frame]
+            assert all(a.start <= b.start < b.stop <= a.stop for a, b in zip(whole.window, region.window, strict=True))
+            assert min(region.shape[-2:]) >= LEAST_SIDE
+        assert (chosen[0].frame, chosen[-1].frame) == (0, len(many) - 1)
+    small = regions(3, 100, 100)
+    assert evenly(small, 30000) == small

@@ -23,6 +23,7 @@ from napari_pix2pix.core.metrics.objects import Counted, ObjectCounts, Stain
 from napari_pix2pix.core.model import TrainedModel, counted
 from napari_pix2pix.core.monitoring import Monitoring
 from napari_pix2pix.core.pairs import PairedFrames, Region, StackAxes, Windows, settle_empty_frames
+from napari_pix2pix.core.signs import is_constant
 from napari_pix2pix.core.split import KINDS, seen_frames
 
 KindOfPairs = Literal["test", "validation", "calibration", "train"]
@@ -67,11 +68,10 @@ def measure(
 
 @dataclass(frozen=True)
 class Judgement:
-    """Mean figures of a model, and the images (C, [Z,] Y, X) they come from."""
+    """Mean figures of a model, and whether each prediction is constant where its target is not."""
 
     figures: dict[str, float]
-    predictions: list[NDArray[Any]]
-    targets: list[NDArray[Any]]
+    constant: bool
 
 
 def judge(
@@ -79,18 +79,22 @@ def judge(
 ) -> Judgement:
     """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them.
 
-    `precision` is that of the predictions, as in `TrainedModel.predict`.
+    One region is in memory at a time. `precision` is that of the predictions, as in `TrainedModel.predict`.
     """
-    encoding = model.target_encoding
-    targets = [pairs.target(region.frame, region.window) for region in regions]
-    predictions = [model.predict_frame(pairs.source(region.frame, region.window), precision) for region in regions]
-    data_range = max(float(target.max()) for target in targets) - min(float(target.min()) for target in targets)
-    known = [pairs.known(region.frame, region.window) for region in regions]
-    rows = [
-        measure(prediction, target, encoding.kind, data_range, seen, encoding.classes)
-        for prediction, target, seen in zip(predictions, targets, known, strict=True)
-    ]
-    return Judgement({name: float(np.mean([row[name] for row in rows])) for name in rows[0]}, predictions, targets)
+    encoding, data_range = model.target_encoding, 0.0
+    if encoding.kind == "intensity":
+        targets = (pairs.target(region.frame, region.window) for region in regions)
+        lows, highs = zip(*((target.min(), target.max()) for target in targets), strict=True)
+        data_range = float(max(highs)) - float(min(lows))
+    rows, constant = [], []
+    for region in regions:
+        at = region.frame, region.window
+        target, prediction = pairs.target(*at), model.predict_frame(pairs.source(*at), precision)
+        rows.append(measure(prediction, target, encoding.kind, data_range, pairs.known(*at), encoding.classes))
+        if np.ptp(target):
+            constant.append(is_constant(prediction, target))
+    figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return Judgement(figures, bool(constant) and all(constant))
 
 
 def evaluate(

@@ -22,6 +22,10 @@ ROWS = 50
 """Of the history: how long it must be so."""
 FLAT = 0.01
 """A prediction that varies less than this share of its target is a constant."""
+COLLAPSED = (
+    "Every validation prediction is constant: the generator has collapsed, or has not begun to learn. If it stays so: "
+    "raise --l1-weight, lower --learning-rate, or check that sources and targets show the same."
+)
 
 
 def discriminator_too_strong(history: Sequence[dict[str, Any]], objective: Objective) -> str | None:
@@ -36,12 +40,6 @@ def discriminator_too_strong(history: Sequence[dict[str, Any]], objective: Objec
     )
 
 
-def generator_collapsed(predictions: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]) -> str | None:
-    """Whether every prediction is constant where its target is not."""
-    varying = [(p, t) for p, t in zip(predictions, targets, strict=True) if np.ptp(t)]
-    if not varying or any(np.nanstd(p.astype(float)) > FLAT * np.std(t.astype(float)) for p, t in varying):
-        return None
-    return (
-        "Every validation prediction is constant: the generator has collapsed, or has not begun to learn. If it stays "
-        "so: raise --l1-weight, lower --learning-rate, or check that sources and targets show the same."
-    )
+def is_constant(prediction: NDArray[Any], target: NDArray[Any]) -> bool:
+    """Whether a prediction hardly varies, beside a target that does."""
+    return bool(np.nanstd(prediction.astype(float)) <= FLAT * np.std(target.astype(float)))

@@ -1,5 +1,6 @@
 """Who trains, who chooses the best model, who calibrates: parts of the pairs that never meet."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,9 @@ from napari_pix2pix.core.pairs import PairedFrames, Region
 
 KINDS: tuple[Literal["train", "validation", "calibration"], ...] = ("train", "validation", "calibration")
 """The kinds of pairs that make a model, the one that teaches it most first."""
+
+LEAST_SIDE = 512
+"""Of a part of an image that stands for it, px: some fields of any discriminator, some objects of any kind."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,28 @@ class Split:
                 )
                 names = {"name": pairs.names[stack], "group": pairs.groups[stack]}
                 yield {"kind": kind, **names, "frame": frame, **window, **files}
+
+
+def evenly(regions: tuple[Region, ...], most_pixels: int) -> tuple[Region, ...]:
+    """Regions that hold at most so many pixels: these, or else the middles of some, evenly chosen.
+
+    The middles are squares of all planes, as large as may be where all have a share, but not smaller than `LEAST_SIDE`.
+    """
+    if sum(math.prod(region.shape) for region in regions) <= most_pixels:
+        return regions
+    planes = max(math.prod(region.shape[:-2]) for region in regions)
+    side = max(LEAST_SIDE, math.isqrt(most_pixels // planes // len(regions)))
+    count = min(len(regions), max(1, most_pixels // (planes * side**2)))
+    chosen = np.linspace(0, len(regions) - 1, count).round().astype(int)
+    middles = (regions[i].window for i in chosen)
+    windows = ((*window[:-2], *(middle(along, side) for along in window[-2:])) for window in middles)
+    return tuple(Region(regions[i].frame, window) for i, window in zip(chosen, windows, strict=True))
+
+
+def middle(side: slice, length: int) -> slice:
+    """At most `length` pixels in the middle of `side`."""
+    spare = max(0, side.stop - side.start - length)
+    return slice(side.start + spare // 2, side.stop - (spare + 1) // 2)
 
 
 def overlaps(a: dict[str, Any], b: dict[str, Any]) -> bool:

@@ -1,6 +1,5 @@
 """The training loop, as a generator of reports."""
 
-import logging
 import math
 import time
 import warnings
@@ -10,28 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-import napari_pix2pix
 from napari_pix2pix.core.config import Config, Precision
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.evaluation import HEADLINES, judge
-from napari_pix2pix.core.methods.pix2pix import Average, Pix2Pix, networks, reach, set_up
 from napari_pix2pix.core.metrics.comparison import higher_is_better
 from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
-from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
-from napari_pix2pix.core.patches import STATISTICS, TRAINING, MixedPatches, PairedPatches, Patches
+from napari_pix2pix.core.pairs import PairedFrames
+from napari_pix2pix.core.patches import STATISTICS, TRAINING, Patches
+from napari_pix2pix.core.preparation import Prepared, prepare, seed_of, small_patches
 from napari_pix2pix.core.processes import mean, number, share
 from napari_pix2pix.core.run_folder import RunFolder
-from napari_pix2pix.core.signs import discriminator_too_strong, generator_collapsed
-from napari_pix2pix.core.source_view import SourceView
-from napari_pix2pix.core.split import Split, split_pairs, windows_of, without_seen
+from napari_pix2pix.core.signs import COLLAPSED, discriminator_too_strong
+from napari_pix2pix.core.split import Split, middle
 from napari_pix2pix.core.start import Start
 from napari_pix2pix.core.tensor_files import under, write_tensors
 from napari_pix2pix.core.trust import TrustReport, fit_trust
@@ -44,8 +39,6 @@ CHECKPOINT_EVERY_S = 10.0
 STATISTICS_PATCHES = 64
 SAME_ERROR = 1e-3
 """A change of the error on validation pairs, as a share of it, that is none: so much is bfloat16 allowed to make."""
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision on standard error
-FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -160,7 +153,8 @@ def train(
         run.require_free(overwrite)
     judges = validation, test
     processes = devices, num_nodes
-    loop = _Loop.prepare(pairs, judges, old_pairs, start, pick_device(device), processes, provenance or {}, run)
+    given = prepare(pairs, judges, old_pairs, start, pick_device(device), processes, provenance or {})
+    loop = _Loop(**vars(given), run=run, last=given.config.steps)
     lock = run.lock() if loop.writes else None
     try:
         if resume:
@@ -178,26 +172,16 @@ def train(
         if lock is not None:
             lock.release()
         raise
-    for remark in (*loop.split.remarks, *_small_patches(loop.model)):
+    for remark in (*loop.split.remarks, *small_patches(loop.model)):
         warnings.warn(remark, stacklevel=2)
     return loop.reports(lock)
 
 
 @dataclass
-class _Loop:
+class _Loop(Prepared):
     """Everything a training holds between two steps."""
 
-    config: Config
-    patches: PairedPatches | MixedPatches
-    judged: PairedFrames
-    judged_regions: tuple[Region, ...]
-    test: PairedFrames | None
-    split: Split
-    model: TrainedModel
-    method: Pix2Pix
     run: RunFolder
-    threads: int
-    average: Average | None = None
     step: int = 0
     last: int = 0
     best: float | None = None
@@ -205,106 +189,6 @@ class _Loop:
     warned: set[str] = field(default_factory=set)
     sums: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
-
-    @classmethod
-    def prepare(
-        cls,
-        pairs: PairedFrames,
-        judges: tuple[PairedFrames | None, PairedFrames | None],
-        old_pairs: PairedFrames | None,
-        start: Start,
-        device: torch.device,
-        processes: tuple[int, int],
-        provenance: dict[str, Any],
-        run: RunFolder,
-    ) -> "_Loop":
-        """Check the pairs, resolve the settings against them, make the networks."""
-        config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
-        devices, num_nodes = processes
-        _require_shareable(config, devices, num_nodes)
-        validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config) for judge_pairs in judges)
-        pairs.require_patches(config.patch_size, config.generator.grid)
-        pairs.require_finite(varying=True)
-        pairs = settle_empty_frames(pairs, config.empty_frames, config.target_kind)
-
-        if config.objective == "wgan-gp" and config.discriminator.norm in ("batch", "batch-renorm"):
-            warnings.warn(
-                "wgan-gp penalizes the gradient of each pair, which batch norm in the discriminator mixes with the "
-                "others'; better choose --discriminator.norm instance or none.",
-                stacklevel=3,
-            )
-
-        # Who trains, who judges.
-        gap = reach(config, spatial_dims)
-        if validation is not None:
-            split = split_pairs(pairs, config.model_copy(update={"validation_share": 0.0}), gap)
-        else:
-            split = split_pairs(pairs, config, gap)
-        split = without_seen(split, pairs, start.seen)
-        judged, judged_regions = (validation, validation.regions()) if validation else (pairs, split.validation)
-        if config.patience and not judged_regions:
-            warnings.warn(
-                "Without validation pairs nothing can be seen to improve: --patience does nothing.", stacklevel=3
-            )
-
-        source_encoding, target_encoding = start.encode(pairs, split)
-
-        # Networks and their optimizers.
-        torch.manual_seed(_seed(config.seed, 0))
-        generator, discriminator = networks(config, source_encoding.n_maps, target_encoding.n_maps, spatial_dims)
-        start.load(generator, discriminator)
-        told: dict[str, Any] = {"device": device.type, "threads": torch.get_num_threads()}
-        told |= {"processes": devices * num_nodes} | start.machine
-        precision = told.setdefault("precision", resolve_precision(config.precision, device))
-        if told["device"] != device.type:
-            warnings.warn(
-                f"This run was started on {told['device']} and goes on on {device.type}: not bit for bit.", stacklevel=3
-            )
-        if told["processes"] != devices * num_nodes:
-            warnings.warn(
-                f"This run was started with {told['processes']} processes and goes on with {devices * num_nodes}: not "
-                "bit for bit.",
-                stacklevel=3,
-            )
-        fabric = Fabric(
-            accelerator=device.type,
-            devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
-            num_nodes=num_nodes,
-            strategy="ddp" if devices * num_nodes > 1 else "auto",
-            precision=FABRIC_PRECISION[precision],
-        )
-        fabric.launch()
-        method = set_up(config, fabric, generator, discriminator, target_encoding.weights)
-        average = Average(generator, config.ema_decay) if config.ema_decay else None
-        view = SourceView.of(pairs.source_plans[0], pairs.source_names)
-        channel_axis = max(plan.channel_axis for plan in pairs.target_plans)  # "S" where any target is RGB
-        shown = average.module if average else generator
-        model = TrainedModel(config, shown, discriminator, source_encoding, target_encoding, view, channel_axis)
-        model.provenance = {
-            "pairs": provenance,
-            "split": {
-                "train": len(split.train),
-                "validation": len(judged_regions),
-                "calibration": len(split.calibration),
-            },
-            "regions": list(split.rows(pairs)),
-            "seed": config.seed,
-            **told,
-            "versions": {"napari-pix2pix": napari_pix2pix.__version__, "torch": torch.__version__},
-        }
-        if start.old_regions:
-            model.provenance |= {"old_regions": start.old_regions, "seen": start.seen}
-        encodings = source_encoding, target_encoding
-        new = PairedPatches(pairs, split.train, config, *encodings)
-        patches: PairedPatches | MixedPatches = new
-        if old_pairs is not None:
-            if not (old := windows_of(old_pairs, start.old_regions, "train")):
-                raise ValueError("Old pairs must be those that trained the model to start from; none of them did.")
-            _require_same_channels(pairs, old_pairs, "Old pairs")
-            old_pairs.require_patches(config.patch_size, config.generator.grid)
-            patches = MixedPatches(new, PairedPatches(old_pairs, old, config, *encodings))
-        run_with = patches, judged, judged_regions, test, split, model, method, run
-        return cls(config, *run_with, threads=told["threads"], average=average, last=config.steps)
 
     @property
     def writes(self) -> bool:
@@ -328,7 +212,7 @@ class _Loop:
             saved = started
             for patches in self._batches():
                 # One step.
-                torch.manual_seed(_seed(config.seed, self.step))  # dropout
+                torch.manual_seed(seed_of(config.seed, self.step))  # dropout
                 self.method.generator.train()
                 self.method.set_learning_rate(self.step)
                 self._add(self.method.step(patches.source, patches.target, patches.known))
@@ -426,10 +310,10 @@ class _Loop:
         if not self.judged_regions:
             self._keep({})
             return {}
-        judged = judge(self.model, self.judged, self.judged_regions)
+        judged = judge(self.model, self.judged, self.judging)
         figures, decides = judged.figures, HEADLINES[self.model.target_encoding.kind]
         chosen = figures[decides]
-        self._warn_once(generator_collapsed(judged.predictions, judged.targets))
+        self._warn_once(COLLAPSED if judged.constant else None)
         if (
             self.best is None
             or not math.isfinite(self.best)
@@ -484,7 +368,7 @@ class _Loop:
     def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
         """By which share the error on the validation pairs changes when the model predicts in `precision`."""
         decides = HEADLINES[model.target_encoding.kind]
-        judged = judge(model, self.judged, self.judged_regions, precision).figures, model.provenance["figures"]
+        judged = judge(model, self.judged, self.judging, precision).figures, model.provenance["figures"]
         found, exact = (
             1 - figures[decides] if higher_is_better(decides) else figures[decides]
             for figures in (judged[0], judged[1]["validation"])
@@ -501,7 +385,7 @@ class _Loop:
         pairs, region = (
             (self.judged, self.judged_regions[0]) if self.judged_regions else (self.patches.pairs, self.split.train[0])
         )
-        window = tuple(_middle(side, 2 * self.config.patch_size) for side in region.window)
+        window = tuple(middle(side, 2 * self.config.patch_size) for side in region.window)
         source = pairs.source(region.frame, window)
         self.model.generator.eval()
         labels = self.model.target_encoding.is_labels
@@ -537,67 +421,3 @@ class _Loop:
             self.method.generator.load_state_dict(under("trained.", tensors))
             self.average.n_averaged.fill_(self.step)
         self.method.restore(tensors, state.get("scaler", {}))
-
-
-def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config) -> PairedFrames:
-    """Pairs that choose or judge, checked as those that train are."""
-    _require_same_channels(pairs, judges, "Validation and test pairs")
-    judges.require_finite()
-    return settle_empty_frames(judges, config.empty_frames, config.target_kind)
-
-
-def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str) -> None:
-    for side in ("source_plans", "target_plans"):
-        ours, theirs = (getattr(some, side)[0] for some in (pairs, others))
-        if (ours.n_channels, ours.spatial, ours.z) != (theirs.n_channels, theirs.spatial, theirs.z):
-            raise ValueError(
-                f"{what} must have the channels of the others; got {theirs.n_channels} "
-                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Choose others; channels in further "
-                "files are added with --validation-source-more and the like."
-            )
-    named = {names for names in (*pairs.source_names, *others.source_names) if names}
-    if len(named) > 1 and len(set(pairs.source_names)) == 1:
-        listed = " and ".join(", ".join(names) for names in sorted(named))
-        raise ValueError(
-            f"{what} must have the source channels of the others in their order; got {listed}. Name them with "
-            "--source-channels."
-        )
-
-
-def _require_shareable(config: Config, devices: int, num_nodes: int) -> None:
-    """Raise a ValueError if such a training cannot be shared by so many processes."""
-    if min(devices, num_nodes) < 1:
-        raise ValueError(f"devices and num_nodes must be at least 1; got {devices} and {num_nodes}.")
-    processes = devices * num_nodes
-    if config.batch_size % processes:
-        raise ValueError(
-            f"A batch must be shared alike by all processes; {config.batch_size} patches are not by {processes}. "
-            "Choose another --batch-size."
-        )
-    if processes > 1 and "batch-renorm" in (config.generator.norm, config.discriminator.norm):
-        raise ValueError(
-            "Norms must see the batch of all processes; batch-renorm sees that of one. Choose the norm batch, or train "
-            "in one process."
-        )
-
-
-def _small_patches(model: TrainedModel) -> list[str]:
-    """What to know where a patch is smaller than what one score sees."""
-    field = model.discriminator.fields[-1].size if model.discriminator else 0
-    if field <= model.config.patch_size:
-        return []
-    return [
-        f"Patches should be no smaller than the discriminator's field, {field} px, or every score sees their padding; "
-        f"they are {model.config.patch_size} px. Choose a larger --patch-size or fewer --discriminator.n-layers."
-    ]
-
-
-def _middle(side: slice, length: int) -> slice:
-    """At most `length` pixels in the middle of `side`."""
-    spare = max(0, side.stop - side.start - length)
-    return slice(side.start + spare // 2, side.stop - (spare + 1) // 2)
-
-
-def _seed(seed: int, step: int) -> int:
-    """A seed for torch that depends on both."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
