@@ -32,6 +32,7 @@ from napari_pix2pix.core.patch_scores import (
     ReadWindow,
     ScoreKind,
     Scoring,
+    frame_outputs,
     reader,
     require_large_enough,
     score_grid,
@@ -610,11 +611,13 @@ class TrainedModel:
         outputs = score_windows(network, self._sides(judge, *encoded, shape), shape, self.device)
         return _placed(outputs, network, judge, shape)
 
-    def judged(self, judge: MatchJudge, source: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The outputs of `judge` (2, [z,] y, x) for a frame in network values: source, and image as of `as_scored`."""
-        shape = source.shape[1:]
-        sides = self._sides(judge, reader(source), reader(image), shape)
-        return score_windows(judge.network, sides, shape, self.device, ONE_PIECE)
+    def judged(
+        self, judge: MatchJudge, source: NDArray[np.float32], images: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """The outputs of `judge` (2, [z,] y, x) for images of one frame, in network values, as of `as_scored`."""
+        own = [self.generate(source)] if judge.network.sees_maps else []
+        seen = ([source, image, *own] for image in images)
+        return [frame_outputs(judge.network, sides, self.device, ONE_PIECE) for sides in seen]
 
     def _sides(
         self, judge: MatchJudge | None, source: ReadWindow, image: ReadWindow, shape: tuple[int, ...]

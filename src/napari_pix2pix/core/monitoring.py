@@ -42,10 +42,10 @@ class Monitoring:
             return
         source = self.model.source_encoding.encode(frame.source)
         image, target = (encoding.encode(labels) for labels in (prediction, frame.target))
-        match, logarithm = self.model.judged(self.judge, source, image)
+        [(match, rank)] = self.model.judged(self.judge, source, [image])
         found = {
             "error": field_means(pixel_errors(image, target, encoding), network.fields),
-            "expected_error": self.judge.expected_error(logarithm),
+            "expected_error": self.judge.expected_error(rank),
             "match": -match,
             "edges": field_means(_steepness(image), network.fields),
             "gradient": field_means(_steepness(source), network.fields),

@@ -202,10 +202,10 @@ def score_windows(
     require_large_enough(fields, shape)
     grid = score_grid(fields, shape)
     outputs = np.empty((network.outputs, *grid), np.float32)
-    sides = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
-    for corner in product(*(range(0, n, side) for n, side in zip(grid, sides, strict=True))):
-        keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, grid, strict=True))
-        seen = tuple(_pixels_behind(f, kept, n) for f, kept, n in zip(fields, keep, shape, strict=True))
+    kept = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
+    for corner in product(*(range(0, n, side) for n, side in zip(grid, kept, strict=True))):
+        keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, kept, grid, strict=True))
+        seen = tuple(_pixels_behind(f, scores, n) for f, scores, n in zip(fields, keep, shape, strict=True))
         with torch.inference_mode():
             read = [torch.from_numpy(np.ascontiguousarray(side(seen)))[None].to(device) for side in sides]
             found = network(*read)[0].cpu().numpy()

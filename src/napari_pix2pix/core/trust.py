@@ -341,7 +341,7 @@ def calibrated(
         if not inside.any():
             continue
         prediction = as_scored(model.generate(source), encoding)
-        real, predicted = (model.judged(judge, source, image) for image in (target, prediction))
+        real, predicted = model.judged(judge, source, (target, prediction))
         error = field_means(pixel_errors(prediction, target, encoding), fields)
         expected = judge.expected_error(predicted[1])
         found.setdefault(name, []).append((real[0][inside], expected[inside], error[inside]))
