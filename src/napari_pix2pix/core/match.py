@@ -103,7 +103,8 @@ class MatchJudge:
     def expected_error(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """From the network's second output, in the target's units."""
         scale = self.calibration.scale if self.calibration else 1.0
-        return (scale * np.interp(special.expit(logits), self.ranks, self.errors)).astype(np.float32)
+        errors: NDArray[np.float64] = np.interp(special.expit(logits), self.ranks, self.errors)
+        return (scale * errors).astype(np.float32)
 
     # In the model file
 
@@ -146,12 +147,12 @@ class MatchJudge:
             if content["calibrated"]:
                 real, counts = (tensors[f"calibration.{name}"].numpy() for name in ("real", "counts"))
                 scale, factor = tensors["calibration.factors"].tolist()
-                calibration = Calibration(
-                    tuple(np.split(real, counts.cumsum()[:-1])), scale, factor, content["within_one"]
-                )
-            parts = (tensors[f"novelty.{name}"].numpy() for name in ("scale", "blocks"))
-            novelty = Novelty(network.fields[-1].size, *parts, float(tensors["novelty.limit"]))
-            return cls(network.eval(), *tensors["curve"].numpy(), novelty, calibration)
+                groups = tuple(np.split(real, counts.cumsum()[:-1]))
+                calibration = Calibration(groups, scale, factor, content["within_one"])
+            ranks, errors = tensors["curve"].numpy()
+            spread, blocks, limit = (tensors[f"novelty.{name}"].numpy() for name in ("scale", "blocks", "limit"))
+            novelty = Novelty(network.fields[-1].size, spread, blocks, float(limit))
+            return cls(network.eval(), ranks, errors, novelty, calibration)
         except KeyError as error:
             raise ValueError(f"A model that judges the match must hold {error.args[0]}; this one does not.") from error
 
@@ -174,20 +175,25 @@ def error_curve(
 
     Means of as many fields each, made to ascend; from no error at rank 0 to the largest at rank 1.
 
+    Raises
+    ------
+    ValueError
+        If there is no field.
+
     References
     ----------
     Barlow, Bartholomew, Bremner and Brunk, "Statistical inference under order restrictions", 1972 (isotonic
     regression).
     """
+    if not ranks.size:
+        raise ValueError("A field of the pairs that teach must be known as a whole; none is. Give more of the targets.")
     order = ranks.argsort(kind="stable")
-    means = [
-        [float(part.mean()) for part in np.array_split(side[order], min(KNOTS, ranks.size))] for side in (ranks, errors)
-    ]
-    rising = np.asarray(optimize.isotonic_regression(means[1]).x)
-    most = max(float(errors.max()), float(rising[-1]))
+    parts = np.array_split(order, min(KNOTS, ranks.size))
+    known, found = ([float(side[part].mean()) for part in parts] for side in (ranks, errors))
+    knots, most = np.array([0, *known, 1], np.float32), float(errors.max(initial=0))
+    rising = np.array([0, *optimize.isotonic_regression(found).x, most], np.float32)
     # Where means do not ascend the curve still does, a little: different ranks are different errors.
-    slope = 1e-3 * (most or 1.0) * np.asarray([0, *means[0], 1])
-    return np.float32([0, *means[0], 1]), (np.asarray([0, *rising, most]) + slope).astype(np.float32)
+    return knots, rising + np.float32(1e-3 * (most or 1)) * knots
 
 
 def pixel_errors(

@@ -439,7 +439,7 @@ class TrainedModel:
         """The share of this band that is like nothing that trained, times its rows."""
         if self.match is None or unknown(band.source).any():
             return 0.0
-        return self.match.novelty.strange(self.source_encoding.encode(band.source)) * band.source.shape[-2]
+        return self.match.novelty.strange(self.source_encoding.encode(band.source)) * float(band.source.shape[-2])
 
     def _warn_of_novelty(self, strange: float) -> None:
         if strange > STRANGE:
@@ -606,9 +606,9 @@ class TrainedModel:
         network, judge = self._judge(kind)
         if any(unknown(values).any() for values in (source, image)):
             raise ValueError("Frames to score must be finite; these hold NaN or Inf. Replace these pixels.")
-        encoded = [reader(self.source_encoding.encode(source)), reader(self.target_encoding.encode(image))]
         shape = source.shape[1:]
-        outputs = score_windows(network, self._sides(judge, *encoded, shape), shape, self.device)
+        seen, judged = reader(self.source_encoding.encode(source)), reader(self.target_encoding.encode(image))
+        outputs = score_windows(network, self._sides(judge, seen, judged, shape), shape, self.device)
         return _placed(outputs, network, judge, shape)
 
     def judged(

@@ -65,9 +65,8 @@ class Novelty:
 
     def strange(self, source: NDArray[np.float32]) -> float:
         """The share of the middle of this source (C, [Z,] Y, X) that is further than `limit` from all that trained."""
-        starts = (max(0, n - MIDDLE) // 2 for n in source.shape[-2:])
-        middle = tuple(slice(start, start + MIDDLE) for start in starts)
-        return float((self.distances(source[..., *middle], partial(block_means, side=self.side)) > 1).mean())
+        y, x = (slice(start := max(0, n - MIDDLE) // 2, start + MIDDLE) for n in source.shape[-2:])
+        return float((self.distances(source[..., y, x], partial(block_means, side=self.side)) > 1).mean())
 
     def distances(self, source: NDArray[np.float32], means: Means) -> NDArray[np.float32]:
         """How far each part of this source (C, [Z,] Y, X), (n,), is from the nearest that trained; 1 is `limit`."""

@@ -147,7 +147,7 @@ def _taught(
         elapsed = time.monotonic() - started
         told = {name: float(loss.detach()) for name, loss in losses.items()}
         yield TrustReport(step + 1, steps, told, elapsed, elapsed / (step + 1) * (steps - step - 1))
-    judge = MatchJudge(network.eval(), *teacher.curve(), Novelty.of(teacher.sources, network.fields[-1].size))
+    judge = MatchJudge(network.eval(), *teacher.curve(), Novelty.of(list(teacher.sources), network.fields[-1].size))
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
     groups = judge.calibration.groups if judge.calibration else 0
     said = {"steps": steps, "taught": len(split.train), "calibrated": len(split.calibration), "groups": groups}
@@ -236,10 +236,10 @@ class _Teacher:
             encodings = model.source_encoding, encoding
             network = match_network(config.discriminator, *encodings, drawn.source.ndim - 2, conditional)
         errors = [
-            field_means(pixel_errors(*(encoding.encode(one) for one in both), encoding), network.fields)[
+            field_means(pixel_errors(encoding.encode(prediction), encoding.encode(target), encoding), network.fields)[
                 field_means(seen, network.fields) > 0.999
             ]
-            for *both, seen in zip(predictions, targets, known, strict=True)
+            for prediction, target, seen in zip(predictions, targets, known, strict=True)
         ]
         windows = sources, targets, maps, predictions, known, np.sort(np.concatenate(errors))
         return cls(model, network.to(model.device), *windows, side)
@@ -295,8 +295,8 @@ class _Teacher:
 
     def rank(self, errors: NDArray[np.float32]) -> NDArray[np.float32]:
         """The share of training fields that err less than these, ties counting half."""
-        below = [np.searchsorted(self.errors, errors, side=side) for side in ("left", "right")]  # type: ignore[call-overload]
-        return ((below[0] + below[1]) / (2 * max(1, self.errors.size))).astype(np.float32)
+        below, not_above = np.searchsorted(self.errors, errors), np.searchsorted(self.errors, errors, side="right")
+        return ((below + not_above) / (2 * max(1, self.errors.size))).astype(np.float32)
 
     def curve(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """`error_curve` of what the network has learned, on the windows that taught it."""
@@ -311,7 +311,7 @@ class _Teacher:
             inside = field_means(known, fields) > 0.999
             found.append((logits.sigmoid()[0, 0].cpu().numpy()[inside], error[inside]))
         ranks, errors = (np.concatenate(side) for side in zip(*found, strict=True))
-        return error_curve(ranks, errors) if ranks.size else (np.float32([0, 1]), np.float32([0, 1]))
+        return error_curve(ranks, errors)
 
 
 def matching(changed: NDArray[np.float32]) -> NDArray[np.float32]:
