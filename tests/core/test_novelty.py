@@ -45,7 +45,7 @@ def test_features_are_levels_and_textures() -> None:
 
 
 def test_only_what_is_unlike_the_training_is_novel() -> None:
-    """A further image of the same kind is not; inverted, brighter, without contrast, blurred, noisy or magnified it is."""
+    """A further image of the same kind is not; inverted, brighter, faint, blurred, noisy or magnified it is."""
     known = Novelty.of([image(seed) for seed in range(30)], 32)
     new = image(99)
     assert known.strange(new) < 0.1
@@ -54,6 +54,11 @@ def test_only_what_is_unlike_the_training_is_novel() -> None:
     for strange in (-new, new + 0.8, 0.2 * new, ndimage.gaussian_filter(new, (0, 3, 3)), noisy, zoomed):
         assert known.strange(strange) > STRANGE
     assert Novelty.of([image(0)], 32).strange(-new) == 0  # of one image nobody knows how much others differ
+
+
+def faint(source: np.ndarray) -> np.ndarray:
+    """With a fifth of the contrast."""
+    return (300 + (source.astype(float) - 300) / 5).astype(np.uint16)
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +73,15 @@ def taught(tmp_path_factory):
     return last.model
 
 
-def test_under_another_stain_the_bound_fails_and_the_warning_is_raised(taught) -> None:
-    """Sources as before: about 90 % of fields err less than their bound, and nobody warns. Inverted ones: far fewer do,
-    and predict, score and evaluate say so."""
+def test_under_another_scanner_the_bound_fails_and_the_warning_is_raised(taught) -> None:
+    """Sources as before: about 90 % of fields err less than their bound, and nobody warns. With a fifth of the contrast
+    far fewer do, and predict, score and evaluate say so."""
     shares = {}
-    for name in ("as before", "inverted"):
+    for name in ("as before", "faint"):
         inside = []
         for seed in range(100, 110):
             source, target = blobs(seed=seed)
-            source = source if name == "as before" else (3600 - source).astype(np.uint16)
+            source = source if name == "as before" else faint(source)
             with warnings.catch_warnings(record=True) as raised:
                 warnings.simplefilter("always")
                 prediction = taught.predict(source, "YX")
@@ -88,10 +93,10 @@ def test_under_another_stain_the_bound_fails_and_the_warning_is_raised(taught) -
             inside.append(np.mean(error <= found.error_bound[3:43, 3:59]))
         shares[name] = np.mean(inside)
     assert shares["as before"] > 0.85
-    assert shares["inverted"] < shares["as before"] - 0.15
+    assert shares["faint"] < shares["as before"] - 0.15
     source, target = blobs(seed=100)
     with pytest.warns(UserWarning, match="like nothing that trained"):
-        core.evaluate(taught, [3600 - source], [target], "YX")
+        core.evaluate(taught, [faint(source)], [target], "YX")
 
 
 def test_novelty_is_kept_in_the_model(taught, tmp_path) -> None:
@@ -100,4 +105,4 @@ def test_novelty_is_kept_in_the_model(taught, tmp_path) -> None:
     again = core.load_model(tmp_path / "model.safetensors", "cpu")
     source = again.source_encoding.encode(blobs(seed=3)[0][None])
     assert again.match.novelty.strange(-source) == taught.match.novelty.strange(-source) > STRANGE
-    replace(taught, match=None).predict(3600 - blobs(seed=3)[0], "YX")
+    replace(taught, match=None).predict(faint(blobs(seed=3)[0]), "YX")
