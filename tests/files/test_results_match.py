@@ -10,6 +10,7 @@ import torch
 
 from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
 from napari_pix2pix.core.match import MatchJudge, match_network
+from napari_pix2pix.core.novelty import Novelty
 from napari_pix2pix.core.per_pixel import per_pixel
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.results import parts_of_scores, score_file
@@ -29,7 +30,9 @@ def model():
     random = np.random.default_rng(0)
     real, *errors = random.normal(size=(3, FEWEST_GROUPS, 30)).astype(np.float32)
     calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors))
-    return replace(new, match=MatchJudge(network, 0.1, calibration))
+    curve = np.array([0, 1], np.float32), np.array([0, 0.2], np.float32)
+    novelty = Novelty.of([new.source_encoding.encode(source[None]) for source in SOURCE], network.fields[-1].size)
+    return replace(new, match=MatchJudge(network, *curve, novelty, calibration))
 
 
 @pytest.mark.parametrize("suffix", ["tif", "zarr"])
