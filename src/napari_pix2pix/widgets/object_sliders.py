@@ -113,7 +113,7 @@ class ObjectSliders(QWidget):
             return
         self._busy = True
         thresholds = {"seed_threshold": round(self.seed.value(), 4), "min_size": int(self.size.value())}
-        shown = self._displayed(maps.layer_plan, layer)
+        shown, layer.features = self._displayed(maps.layer_plan, layer), {}  # they were of the objects before
         frames = [shown, *(i for i in range(maps.plan.n_frames) if i != shown)]
         self._next(maps, maps.encoding.model_copy(update=thresholds), layer, frames, self._round)
 

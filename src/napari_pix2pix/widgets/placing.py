@@ -160,6 +160,11 @@ def _levels(stack: Stack) -> list[Any]:
     ]
 
 
+def is_lazy(layer: Layer) -> bool:
+    """Whether the layer's pixels are read when they are seen."""
+    return not isinstance(pixels(layer), np.ndarray)
+
+
 def _how_much(source: Layer, shape: tuple[int, ...], axes: str, window: Window) -> str:
     """How many frames the result holds, where it was stopped before it had all."""
     asked = dict(zip(layer_axes(source), _shape(source, window), strict=True))
