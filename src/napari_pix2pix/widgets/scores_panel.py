@@ -63,6 +63,8 @@ class ScoresPanel(QWidget):
         self._details = QFormLayout(inner)
         self.details = QCollapsible("Details")
         self.details.setToolTip("What to ask, what to show, and what the figures promise")
+        self.details.setCollapsedIcon("▶")
+        self.details.setExpandedIcon("▼")
         self.details.addWidget(inner)
         self.add_detail("Show", self.part, "What the overlay and the list show. Bright is bad in each")
         self._details.addRow(self.promise)
