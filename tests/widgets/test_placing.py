@@ -7,7 +7,8 @@ from napari.layers import Image, Labels
 from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.core.source_view import SourceView
 from napari_pix2pix.widgets.card import Card
-from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_layer
+from napari_pix2pix.widgets.layers import layer_axes
+from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_placement
 from widgets.conftest import write_image
 
 AFFINE = [[1.1, 0.2, 5], [-0.1, 0.9, -7], [0, 0, 1]]
@@ -32,20 +33,22 @@ def card(kind: str = "intensity", n_channels: int = 1, axis: str = "") -> Card:
     return Card(Encoding(kind=kind, n_channels=n_channels, dtype="uint8"), SourceView(), axis, "")
 
 
+def placed(image, scores, axes, scale, translate):
+    """A layer of these scores on the image."""
+    keep = [i for i, axis in enumerate(layer_axes(image)[: image.ndim]) if axis in axes]
+    return Image(scores, **scores_placement(image, scale, translate, keep))
+
+
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_each_score_sits_on_the_centre_of_its_field(place, tmp_path) -> None:
+def test_each_score_sits_on_the_centre_of_its_field(place) -> None:
     """Score (i, j) is where pixel (8 i + 11.5, 8 j + 11.5) of the image is, whatever the image's transform."""
     image = Image(np.zeros((80, 96)), name="image", **place)
-    scores = np.arange(80, dtype=np.float32).reshape(8, 10)
-    layer = scores_layer(image, write_image(tmp_path / "scores.ome.tif", scores), (8, 8), (11.5, 11.5))
-    assert np.array_equal(layer.data, scores)
+    layer = placed(image, np.zeros((8, 10)), "YX", (8, 8), (11.5, 11.5))
     for i, j in ((0, 0), (7, 9), (3, 5)):
         expected = image.data_to_world((8 * i + 11.5, 8 * j + 11.5))
         assert np.allclose(layer.data_to_world((i, j)), expected)
     assert layer.units == image.units
     assert layer.axis_labels == image.axis_labels
-    assert layer.colormap.name == "cividis"
-    assert layer.blending == "translucent"
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
@@ -82,7 +85,7 @@ def test_the_axes_of_the_source_are_kept_and_its_channels_dropped(tmp_path) -> N
     assert np.array_equal(layer.data, values)
     assert np.allclose(layer.data_to_world((1, 2, 3)), np.delete(source.data_to_world((1, 0, 2, 3)), 1))
     assert layer.axis_labels == ("z", "y", "x")
-    scores = scores_layer(source, write_image(tmp_path / "s.ome.tif", values[:, :2, :3], "ZYX"), (4, 4), (1, 2))
+    scores = placed(source, values[:, :2, :3], "ZYX", (4, 4), (1, 2))
     assert np.allclose(scores.data_to_world((2, 1, 1)), np.delete(source.data_to_world((2, 0, 5, 6)), 1))
 
 
@@ -92,7 +95,7 @@ def test_turned_axes_are_turned_back(tmp_path) -> None:
     values = np.random.default_rng(0).random((10, 12)).astype(np.float32)
     (layer,) = prediction_layers(source, write_image(tmp_path / "p.ome.tif", values), card())
     assert np.array_equal(layer.data, values.T[None])
-    scores = scores_layer(source, write_image(tmp_path / "s.ome.tif", values[:3, :4]), (2, 4), (1, 0.5))
+    scores = placed(source, values.T[None, :4, :3], "ZTYX", (2, 4), (1, 0.5))
     assert np.allclose(scores.data_to_world((0, 3, 2)), source.data_to_world((0, 4 * 3 + 0.5, 2 * 2 + 1)))
 
 

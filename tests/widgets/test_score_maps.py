@@ -6,6 +6,7 @@ from napari.layers import Image
 
 from napari_pix2pix.core.per_pixel import per_pixel
 from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.widgets.field_pointer import FieldPointer
 from napari_pix2pix.widgets.score_maps import ScoreMaps
 from napari_pix2pix.widgets.trust_layers import FAINT, bad_colours
 from widgets.conftest import write_image
@@ -33,21 +34,27 @@ def made(shape, seed=0):
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_each_field_is_found_boxed_and_centred(place, tmp_path) -> None:
-    """Field (i, j) is under the pixel of its centre; its box holds the 70 px that it sees, cut at the border."""
+    """Field (i, j) is under the pixel of its centre; its box holds the 70 px that it sees, moved where it is shown."""
     image = Image(np.zeros((176, 208)), name="image", **place)
     maps = maps_of(image, tmp_path, **made((20, 24)))
-    overlay = maps.layer("expected_error")
+    overlay, said = maps.layer("expected_error"), []
+    pointer = FieldPointer(None, maps, overlay, said.append)
     for at in ((0, 0), (19, 23), (7, 11)):
         pixel = np.array([8 * i + 11.5 for i in at])
         world = image.data_to_world(pixel)
-        assert np.allclose(maps.world(at), world)
+        assert np.allclose(maps.world(maps.centre(at)), world)
         assert maps.at(overlay.world_to_data(world)) == at
         assert maps.at(overlay.world_to_data(image.data_to_world(pixel + 3.9))) == at
         assert maps.at(overlay.world_to_data(image.data_to_world(pixel + 100 * (np.array(at) > 0) - 50))) != at
         box = maps.box(at)
-        expected = [np.clip([x - 35, x + 35], -0.5, n - 0.5) for x, n in zip(pixel, (176, 208), strict=True)]
         for axis in (0, 1):
-            assert [box[:, axis].min(), box[:, axis].max()] == list(expected[axis])
+            assert (box[:, axis].min(), box[:, axis].max()) == (pixel[axis] - 35, pixel[axis] + 35)
+        pointer.point(at)
+        shown = [pointer.box.data_to_world(corner) for corner in pointer.box.data[0]]
+        assert np.allclose(shown, [image.data_to_world(corner) for corner in box])
+        assert "expected error" in said[-1]
+    pointer.point(None)
+    assert (pointer.box.visible, said[-1]) == (False, "")
     assert maps.at((-0.6, 3)) is None
     assert maps.at((0, 23.6)) is None
 

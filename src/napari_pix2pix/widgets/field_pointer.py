@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Shapes
 
-from napari_pix2pix.widgets.placing import MADE_HERE, placement
+from napari_pix2pix.widgets.placing import MADE_HERE, linear, placement
 from napari_pix2pix.widgets.score_maps import Place, ScoreMaps
 
 EDGE = "#56b4e9"
@@ -45,6 +45,9 @@ class FieldPointer:
             **placement(maps.image, maps.keep),
         )
 
+        self._unmoved, self._centre = np.asarray(self.box.translate), maps.centre(first)
+        self._linear = linear(self.box)
+
     def connect(self) -> None:
         """Begin to follow."""
         self.viewer.mouse_move_callbacks.append(self._move)
@@ -65,8 +68,8 @@ class FieldPointer:
         if place == self.place:
             return self._say()
         self.place = place
-        if place is not None:
-            self.box.data = [(self.maps.box(place), "polygon")]
+        if place is not None:  # moved, which is faster than drawn anew
+            self.box.translate = self._unmoved + self._linear @ (self.maps.centre(place) - self._centre)
         self.box.visible = place is not None
         self._say()
 

@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.files.stacks import Stack, is_zarr, open_stack
 from napari_pix2pix.widgets.card import Card
-from napari_pix2pix.widgets.layers import layer_axes, pixels, read_as, turned
+from napari_pix2pix.widgets.layers import layer_axes, pixels, turned
 
-SCORES_COLORMAP = "cividis"
 DIFFERENCE_COLORMAP = "PiYG"
 DIFFERENCE_COLOURS = {None: "transparent", 1: "#d98200", 2: "#3b8bd0", 3: "#b06fd0"}
 """Of what is only in the target, only in the prediction, and of another class."""
@@ -47,10 +46,9 @@ def placement(layer: Layer, keep: Sequence[int] | None = None, window: Window = 
     shear = np.eye(layer.ndim)
     shear[np.triu_indices(layer.ndim, 1)] = layer.shear
     first = np.array([part.start or 0 for part in window[: layer.ndim]] if window else [0] * layer.ndim)
-    linear = np.asarray(layer.rotate) @ shear @ np.diag(layer.scale)
     return {
         "scale": np.asarray(layer.scale)[axes],
-        "translate": (linear @ first + layer.translate)[axes],
+        "translate": (linear(layer) @ first + layer.translate)[axes],
         "rotate": np.asarray(layer.rotate)[np.ix_(axes, axes)],
         "shear": shear[np.ix_(axes, axes)][np.triu_indices(len(axes), 1)],
         "affine": np.asarray(layer.affine.affine_matrix)[np.ix_(extended, extended)],
@@ -85,8 +83,15 @@ def scores_placement(
         stride[letters.index(axis)], centre[letters.index(axis)] = between, first
     shear = np.eye(len(letters))
     shear[np.triu_indices(len(letters), 1)] = kept["shear"]
-    linear = kept["rotate"] @ shear @ np.diag(kept["scale"])
-    return {**kept, "scale": kept["scale"] * stride, "translate": linear @ centre + kept["translate"]}
+    matrix = kept["rotate"] @ shear @ np.diag(kept["scale"])
+    return {**kept, "scale": kept["scale"] * stride, "translate": matrix @ centre + kept["translate"]}
+
+
+def linear(layer: Layer) -> NDArray[np.float64]:
+    """R·H·S of the layer: data to physical, without translate and affine."""
+    shear = np.eye(layer.ndim)
+    shear[np.triu_indices(layer.ndim, 1)] = layer.shear
+    return np.asarray(layer.rotate @ shear @ np.diag(layer.scale))
 
 
 def prediction_layers(source: Layer, path: Path, card: Card, window: Window = WHOLE) -> list[Layer]:
@@ -204,28 +209,6 @@ def difference_layer(prediction: Layer, target: Layer, kind: str) -> Layer:
     some = np.asarray(difference[(slice(None, None, max(1, len(difference) // 8)),)])
     most = float(np.percentile(np.abs(some), 99)) or 1.0
     return Image(difference, colormap=DIFFERENCE_COLORMAP, contrast_limits=(-most, most), **rest)
-
-
-def scores_layer(image: Layer, path: Path, scale: ArrayLike, translate: ArrayLike) -> Image:
-    """The patch scores in the file `path` as a layer on `image`."""
-    axes = layer_axes(image).replace("S", "").replace("C", "")
-    scores = read_as(open_stack(path), axes)
-    return Image(
-        scores,
-        name=f"{image.name}: patch scores",
-        metadata={MADE_HERE: {"is": "patch scores", "source": image.name}},
-        colormap=SCORES_COLORMAP,
-        contrast_limits=_limits(scores),
-        interpolation2d="nearest",
-        blending="translucent",
-        opacity=0.6,
-        **scores_placement(image, scale, translate, _kept(image, axes)),
-    )
-
-
-def _limits(scores: NDArray[Any]) -> tuple[float, float]:
-    low, high = np.percentile(scores, (1, 99))
-    return float(low), float(high) if high > low else float(low) + 1
 
 
 def _axes_of_result(source: Layer, stack: Stack) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_pix2pix.core.per_pixel import per_pixel
 from napari_pix2pix.files.outputs import beside
@@ -21,7 +21,7 @@ MOST_REGIONS, MOST_FRAMES = 20, 50
 """In the list of the worst."""
 RARE = 0.05
 """A rank below it is rare among real fields."""
-TITLES = {"expected_error": "expected error", "rank": "rank", "scores": "score"}
+TITLES = {"expected_error": "expected error", "rank": "rank", "scores": "patch scores"}
 """What can be shown, and what it is called; of expected errors high is bad, of the others low."""
 Place = tuple[int, ...]
 """A field, by its place on the grid."""
@@ -98,11 +98,12 @@ class ScoreMaps:
         )
 
     def limits(self, part: str) -> tuple[float, float]:
-        """The range of values to show."""
+        """The range of values to show; of expected errors at least up to the limit, so that a good image is dark."""
         if part == "rank":
             return 0.0, 1.0
         low, high = (float(x) for x in np.percentile(self.parts[part], (1, 99)))
-        low = 0.0 if part == "expected_error" else low
+        if part == "expected_error":
+            low, high = 0.0, max(high, self.trust_limit or 0.0)
         return low, high if high > low else low + 1
 
     def threshold(self, part: str) -> float:
@@ -129,14 +130,16 @@ class ScoreMaps:
         return np.array([s * i + t for s, i, t in zip(scale, place, translate, strict=True)])
 
     def box(self, place: Place) -> NDArray[np.float64]:
-        """The corners (4, n) of this field along Y and X, at the pixels' outer edges, cut at the image's border."""
-        centre, sizes = self.centre(place), self._along(self.sizes, 1)
-        corners = np.tile(centre, (4, 1))
-        for axis, ends in (("Y", (0, 0, 1, 1)), ("X", (0, 1, 1, 0))):
+        """The corners (4, n) of this field along Y and X, at the outer edges of its pixels."""
+        return self.centre(place) + self.around
+
+    @cached_property
+    def around(self) -> NDArray[np.float64]:
+        """The corners (4, n) of any field from its centre."""
+        corners, sizes = np.zeros((4, len(self.axes))), self._along(self.sizes, 1)
+        for axis, sides in (("Y", (-1, -1, 1, 1)), ("X", (-1, 1, 1, -1))):
             i = self.axes.index(axis)
-            low, high = centre[i] - sizes[i] / 2, centre[i] + sizes[i] / 2
-            edges = max(low, -0.5), min(high, self.shape[i] - 0.5)
-            corners[:, i] = [edges[end] for end in ends]
+            corners[:, i] = np.array(sides) * sizes[i] / 2
         return corners
 
     @cached_property
@@ -145,10 +148,10 @@ class ScoreMaps:
         lengths = dict(zip(layer_axes(self.image), pixels(self.image).shape, strict=True))
         return tuple(lengths[axis] for axis in self.axes)
 
-    def world(self, place: Place) -> NDArray[np.float64]:
-        """The centre of this field in the world, along the layer's axes that it has."""
+    def world(self, point: ArrayLike) -> NDArray[np.float64]:
+        """A place in the layer's data without channels, as `centre` and `box` give them, in the world."""
         whole = np.zeros(self.image.ndim)
-        whole[self.keep] = self.centre(place)
+        whole[self.keep] = point
         return np.asarray(self.image.data_to_world(whole))[self.keep]
 
     def _along(self, values: Sequence[Any], otherwise: Any) -> list[Any]:

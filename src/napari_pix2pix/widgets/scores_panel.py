@@ -34,7 +34,7 @@ class ScoresPanel(QWidget):
         self.pointer: FieldPointer | None = None
 
         self.told = _text("")
-        self.told.setMinimumHeight(self.told.fontMetrics().lineSpacing() * 2)
+        self.told.setMinimumHeight(self.told.fontMetrics().lineSpacing() * 3)  # so that what is below stays in place
         self.opacity = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 1)
         self.opacity.setValue(0.6)

@@ -17,7 +17,7 @@ from napari_pix2pix.widgets.placing import MADE_HERE, _axes_of_result, _kept, pl
 
 BAD_COLORMAP = "inferno"
 """Dark is good, bright is bad, everywhere; the order of its colours is seen by the colour-blind, too."""
-FAINT = 0.25
+FAINT = 0.5
 """How opaque is what is not bad, where a threshold tells."""
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from qtpy.QtWidgets import QComboBox, QListWidget, QVBoxLayout, QWidget
 
 from napari_pix2pix.widgets.score_maps import Place, ScoreMaps
 
-FIELDS_ACROSS = 5
-"""As many fields as fit into the smaller side of the canvas when the camera goes to one."""
+SMALLEST, LARGEST = 120, 400
+"""Of a field on the screen when the camera goes to it, px; in between, the zoom stays."""
 REGIONS, FRAMES = "Worst regions", "Worst frames"
 
 
@@ -80,25 +81,23 @@ class WorstList(QWidget):
 
 def look_at(viewer: Any, maps: ScoreMaps, place: Place) -> None:
     """Move camera and sliders to this field."""
-    world = maps.world(place)
+    world = maps.world(maps.centre(place))
     first = viewer.dims.ndim - len(world)
     for axis, at in enumerate(world, first):
         viewer.dims.set_point(axis, at)
     shown = [axis - first for axis in viewer.dims.displayed]
     if len(shown) != 2 or min(shown) < 0:
         return
-    viewer.camera.center = tuple(float(world[axis]) for axis in shown)
-    corners = [maps.image.data_to_world(_whole(maps, corner))[maps.keep][shown] for corner in maps.box(place)]
+    camera = camera_of(viewer)
+    camera.center = tuple(float(world[axis]) for axis in shown)
+    corners = [maps.world(corner)[shown] for corner in maps.box(place)]
     side = max(float(abs(a - b).max()) for a in corners for b in corners)
-    viewer.camera.zoom = min(viewer._canvas_size) / (FIELDS_ACROSS * side)
+    camera.zoom = float(np.clip(camera.zoom, SMALLEST / side, LARGEST / side))
 
 
-def _whole(maps: ScoreMaps, place: Any) -> list[float]:
-    """A place with a number for every axis of the layer."""
-    whole = [0.0] * maps.image.ndim
-    for axis, at in zip(maps.keep, place, strict=True):
-        whole[axis] = float(at)
-    return whole
+def camera_of(viewer: Any) -> Any:
+    """The viewer's camera; from napari 0.9 on it belongs to its scene."""
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
 
 
 def _where(maps: ScoreMaps, place: Place, frame: bool = False) -> str:
