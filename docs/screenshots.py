@@ -65,7 +65,8 @@ class Studio:
             self._close_notes()
         rest(0.5)
         picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
-        PIL.Image.fromarray(picture).quantize(128).save(self.folder / f"{name}.png", optimize=True)
+        small = PIL.Image.fromarray(picture).resize((1024, round(1024 * len(picture) / len(picture[0]))))
+        small.quantize(96).save(self.folder / f"{name}.png", optimize=True)
         self._close_notes()
 
     def _close_notes(self) -> None:

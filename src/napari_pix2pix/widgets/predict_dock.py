@@ -63,6 +63,7 @@ class PredictDock(ModelDock):
         self.source.changed.connect(self._show_rows)
         self.model.combo.currentIndexChanged.connect(self._show_rows)
         self._show_rows()
+        self.column.addStretch(1)
         self.order_tabs()
 
     def _show_rows(self, *_: Any) -> None:
