@@ -22,7 +22,7 @@ import PIL.Image  # noqa: E402
 from napari._qt.dialogs.qt_notification import NapariQtNotification  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
-DOCKS = ("Train", "Predict", "Patch scores", "Evaluate")
+DOCKS = ("Train", "Predict", "Improve", "Patch scores", "Evaluate")
 
 
 def wait(condition: Callable[[], bool], seconds: float = 600) -> None:
@@ -65,7 +65,8 @@ class Studio:
             self._close_notes()
         rest(0.5)
         picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
-        PIL.Image.fromarray(picture).quantize(128).save(self.folder / f"{name}.png", optimize=True)
+        small = PIL.Image.fromarray(picture).resize((1024, round(1024 * len(picture) / len(picture[0]))))
+        small.quantize(96).save(self.folder / f"{name}.png", optimize=True)
         self._close_notes()
 
     def _close_notes(self) -> None:
@@ -97,8 +98,7 @@ def main() -> None:
     # Train: before, wrong, training, trained.
     viewer.open_sample("napari-pix2pix", "tissue")
     train = studio.open("Train")
-    wait(lambda: train.device.count() > 1)
-    rest(3)
+    wait(lambda: train.device.count() > 1 and bool(train.findings.buttons or train.findings.texts[1:]), 60)
     shoot("dock_train_before")
     settings = train.value().model_copy(update={"steps": given.steps, "trust_steps": given.trust_steps})
     train.patch_size.setValue(100)
@@ -123,8 +123,7 @@ def main() -> None:
     predict.of.setCurrentIndex(1)
     shoot("predict_files")
     predict.of.setCurrentIndex(0)
-    if hasattr(predict, "trust"):
-        predict.trust.setChecked(True)
+    predict.trust.setChecked(True)
     studio.run(predict)
     shoot("dock_predict")
     for layer in list(viewer.layers)[3:]:
@@ -138,6 +137,13 @@ def main() -> None:
     shoot("dock_patch_scores")
     for layer in list(viewer.layers)[3:]:
         layer.visible = False
+
+    # Improve: a region to correct.
+    improve = studio.open("Improve")
+    improve.correct_button.click()
+    shoot("improve_before")
+    viewer.layers.remove(improve.truth.value)
+    viewer.layers["tissue (predicted)"].visible = True
 
     # Evaluate: before, done, narrow, in a light theme.
     evaluate = studio.open("Evaluate")

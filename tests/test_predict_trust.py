@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-import torch
 
 from napari_pix2pix import core
 from napari_pix2pix.cli import main
 from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
-from napari_pix2pix.core.match import MatchJudge, match_network
-from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.calibration import FEWEST_GROUPS
 from napari_pix2pix.core.per_pixel import per_pixel
 from napari_pix2pix.files.stacks import open_stack, write_stack
-from small import blobs, untrained
+from small import blobs, untrained, with_judge
 
 FRAMES = [blobs((90, 120), seed=seed) for seed in range(4)]
 
@@ -34,14 +31,7 @@ def judged(kind="intensity", calibrated=True, z="frame"):
     model = untrained(
         source[None] if z == "volume" else source[:1], target[None] if z == "volume" else target[one], kind, z
     )
-    torch.manual_seed(1)
-    dims = 3 if z == "volume" else 2
-    _, plain = networks(model.config, model.source_encoding.n_maps, model.target_encoding.n_maps, dims)
-    network = match_network(model.config.discriminator, model.source_encoding, model.target_encoding, dims).eval()
-    random = np.random.default_rng(0)
-    real, *errors = random.normal(size=(3, FEWEST_GROUPS, 30)).astype(np.float32)
-    calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors)) if calibrated else None
-    return replace(model, discriminator=plain.eval(), match=MatchJudge(network, 0.1, calibration))
+    return with_judge(model, FEWEST_GROUPS if calibrated else 0)
 
 
 @pytest.fixture(scope="module")

@@ -451,6 +451,8 @@ def score(
     loaded = _load(model, device)
     jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, kind, table)])
     yield from told_of_halves(loaded, side_by_side)
+    if kind != "plain":
+        yield from told_of_calibration(loaded)
     settings: dict[str, Any] = {
         "source_axes": source_axes,
         "image_axes": image_axes,

@@ -60,7 +60,7 @@ def told_of_calibration(model: "TrainedModel") -> Events:
     """A warning where expected errors were never held against pairs that taught nothing."""
     if model.match is not None and model.match.calibration is None:
         text = (
-            "The model was not calibrated: its expected errors may be too small on new images, and have no bound. Give "
-            "it to fit-trust with pairs that it has not seen."
+            "The model was not calibrated: its scores have no ranks, and its expected errors may be too small on new "
+            "images and have no bound. Give it to fit-trust with pairs that it has not seen."
         )
         yield {"event": "warning", "text": text}

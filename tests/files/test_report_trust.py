@@ -2,18 +2,15 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import torch
 
 from files.test_report import STRANGE, Page
 from napari_pix2pix import core
-from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
-from napari_pix2pix.core.match import MatchJudge, match_network
+from napari_pix2pix.core.calibration import FEWEST_GROUPS
 from napari_pix2pix.files.report import Content, html
 from napari_pix2pix.files.report_pieces import number
 from napari_pix2pix.files.report_trust import FIGURES, MONITORS, TITLE, trust_section
-from small import blobs, untrained
+from small import blobs, untrained, with_judge
 
 
 def figure(value, low=None, high=None):
@@ -69,13 +66,7 @@ def test_a_report_of_a_model_that_expects_errors_has_it(groups) -> None:
     """And one of another has not; the link above leads to it."""
     sources, targets = zip(*(blobs(seed=i) for i in range(3)), strict=True)
     targets = [source // 2 for source in sources]
-    model = untrained(sources[0][None], targets[0][None])
-    torch.manual_seed(1)
-    network = match_network(model.config.discriminator, model.source_encoding, model.target_encoding, 2).eval()
-    random = np.random.default_rng(0)
-    real, *errors = random.normal(size=(3, groups, 30)).astype(np.float32)
-    calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors))
-    model = replace(model, match=MatchJudge(network, 0.1, calibration))
+    model = with_judge(untrained(sources[0][None], targets[0][None]), groups)
     pairs = core.PairedFrames(list(sources), list(targets), "YX", names=["a", "b", "c"])
     report = core.evaluate(model, pairs, None)
     page = Page(html(Content("A title", "a command", report, model)))

@@ -11,6 +11,7 @@ from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.predict_dock import PredictDock
 from napari_pix2pix.widgets.train_dock import TrainDock
 from small import blobs
+from widgets.conftest import opened
 
 pytestmark = pytest.mark.gui
 
@@ -21,13 +22,13 @@ def test_docks_begin_with_what_the_preferences_say(make_napari_viewer, small_mod
     viewer.add_image(blobs()[0], name="tissue")
     remember_model(small_model)
     assert defaults() == (Path.home() / "napari-pix2pix", "auto", 0)
-    assert "--tile-size" not in PredictDock(viewer).request().prepare(lambda: False)
+    assert "--tile-size" not in opened(viewer, PredictDock).request().prepare(lambda: False)
 
     said = get_plugin_settings("napari-pix2pix").defaults
     said.folder, said.device, said.tile_size = str(tmp_path / "mine"), "cpu", 64
-    assert TrainDock(viewer).folder.value() == tmp_path / "mine"
-    assert EvaluateDock(viewer).folder.value() == tmp_path / "mine" / "evaluations"
-    dock = PredictDock(viewer)
+    assert opened(viewer, TrainDock).folder.value() == tmp_path / "mine"
+    assert opened(viewer, EvaluateDock).folder.value() == tmp_path / "mine" / "evaluations"
+    dock = opened(viewer, PredictDock)
     assert dock.folder.value() == tmp_path / "mine" / "predictions"
     words = dock.request().prepare(lambda: False)
     assert words[words.index("--device") + 1] == "cpu"

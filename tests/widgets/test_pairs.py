@@ -37,10 +37,11 @@ def test_several_pairs_of_layers_are_folders_paired_by_name(tmp_path: Path) -> N
     assert pairs.name == "nuclei"
 
 
-def test_a_layer_with_a_file_of_its_own_is_not_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mine.tif", "mine.ome.zarr"])
+def test_a_layer_with_a_file_of_its_own_is_not_copied(name: str, tmp_path: Path) -> None:
     """Alone it is named, among others it is linked; what trained is known by its own path."""
     pair = layers(0)
-    path = write_image(tmp_path / "mine.tif", pair.source.data)
+    path = write_image(tmp_path / name, pair.source.data)
     opened = Image(pair.source.data, name="mine")
     opened._source = opened.source.model_copy(update={"path": str(path)})
     alone = LayerPairs((LayerPair(opened, pair.target),)).words(tmp_path / "data")
@@ -54,6 +55,8 @@ def test_what_is_known_goes_with_its_pair(tmp_path: Path) -> None:
     first, second = layers(0), layers(1)
     marked = Shapes([[[20, 30], [60, 90]]], shape_type="rectangle")
     pairs = LayerPairs((first._replace(known=marked), second))
+    assert pairs.n_bytes() == sum(layer.data.nbytes for pair in pairs.pairs for layer in pair[:2])
+    assert marked in pairs.layers
     frames = read(pairs.words(tmp_path)).frames()
     assert 0 < frames.known(0).mean() < 0.3
     assert frames.known(1).all()

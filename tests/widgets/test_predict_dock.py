@@ -13,6 +13,7 @@ from napari_pix2pix.widgets import placing, predict_dock
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.predict_dock import FILES, PredictDock
 from small import SMALL_FLAGS, blobs
+from test_predict_trust import judged
 from widgets.conftest import write_image
 
 pytestmark = pytest.mark.gui
@@ -109,16 +110,16 @@ def test_objects_are_decoded_again_while_a_slider_moves(make_napari_viewer, unti
     assert isinstance(layer, Labels)
     assert dock.objects.isVisibleTo(dock)
     before = layer.data.copy()
-    dock.objects.seed.setValue(0.75)
-    dock.objects.size.setValue(2)
+    dock.objects.seed.setValue(75)
+    dock.objects.smallest.setValue(2)
     until(lambda: not dock.objects._busy)
     flags = ["--seed-threshold", 0.75, "--min-size", 2, "--device", "cpu"]
     command("predict", model, pair[0], "--out", tmp_path / "p.tif", *flags)
     assert np.array_equal(layer.data, open_stack(tmp_path / "p.tif").array)
     assert not np.array_equal(layer.data, before)
     encoding = dock._card().encoding
-    dock.objects.seed.setValue(encoding.seed_threshold)
-    dock.objects.size.setValue(encoding.min_size)
+    dock.objects.seed.setValue(round(100 * encoding.seed_threshold))
+    dock.objects.smallest.setValue(encoding.min_size)
     until(lambda: not dock.objects._busy)
     assert np.array_equal(layer.data, before)
 
@@ -163,3 +164,24 @@ def test_what_is_too_large_lies_in_a_file_and_is_read_when_seen(
     assert [type(level).__module__.split(".")[0] for level in layer.data] == ["dask"] * len(layer.data)
     assert np.array_equal(np.asarray(layer.data[0]), open_stack(path).array[...])
     assert layer.data[0].shape == wide.shape
+
+
+def test_a_tick_lays_the_expected_error_beside_it(make_napari_viewer, until, film, intensity_model, tmp_path) -> None:
+    """Over the part that was predicted; what `predict --trust` writes. Not every model can be asked."""
+    dock = opened(make_napari_viewer, intensity_model, film)
+    assert not dock.trust.isEnabled()
+    assert "fit-trust" in dock.trust.toolTip()
+    model = tmp_path / "judged.safetensors"
+    judged("instances").save(model)
+    dock.model.set_value(model)
+    dock.trust.setChecked(True)
+    dock.frames.combo.setCurrentIndex(2)
+    dock.frames.first.setValue(1)
+    dock.frames.last.setValue(2)
+    layers = predicted(dock, until)
+    assert [layer.name for layer in layers] == ["film (predicted)", "film: not to trust", "film: expected error"]
+    write_image(tmp_path / "part.tif", film[1:3], "TYX")
+    command("predict", model, tmp_path / "part.tif", "--out", tmp_path / "p.tif", "--trust", "--device", "cpu")
+    for layer, part in zip(layers, ("", ".untrusted", ".expected_error"), strict=True):
+        assert np.array_equal(layer.data, open_stack(tmp_path / f"p{part}.tif").array)
+        assert np.allclose(layer.data_to_world((0, 3, 4)), dock.viewer.layers["film"].data_to_world((1, 3, 4)))

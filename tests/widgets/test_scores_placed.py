@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from napari.layers import Image
 
-from napari_pix2pix.core.match import MatchJudge, match_network
 from napari_pix2pix.files.results import score_file
 from napari_pix2pix.widgets.layers import file_of, layer_axes
 from napari_pix2pix.widgets.score_maps import ScoreMaps
-from small import untrained
+from small import untrained, with_judge
 from widgets.test_placing import PLACES
 
 RANDOM = np.random.default_rng(0)
@@ -22,13 +20,7 @@ def model_for(channels, z="frame", planes=1):
     """One whose judge of the match sees 16 pixels, every 2, and is not taught."""
     shape = (channels, planes, 40, 40) if z == "volume" else (channels, 40, 40)
     target, source = (RANDOM.random((n, *shape[1:])).astype(np.float32) for n in (channels, 1))
-    made = untrained(source, target, "intensity", z)
-    torch.manual_seed(2)
-    dims = 3 if z == "volume" else 2
-    network = match_network(made.config.discriminator, made.source_encoding, made.target_encoding, dims).eval()
-    for parameter in network.parameters():
-        parameter.data.mul_(8)  # so that a pixel at the edge of a field can be felt
-    return replace(made, match=MatchJudge(network, 0.1))
+    return with_judge(untrained(source, target, "intensity", z), louder=8)  # a pixel at the edge of a field is felt
 
 
 def scored(model, source, image, folder):

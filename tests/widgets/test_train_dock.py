@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QPushButton
 
 from napari_pix2pix.core.config import make_config
 from napari_pix2pix.widgets.train_dock import TrainDock
@@ -128,6 +128,19 @@ def test_files_train_without_being_opened(make_napari_viewer, until, pair) -> No
     assert [layer.name for layer in viewer.layers] == ["labels preview"]
 
 
+def test_only_what_is_known_is_learned_from(viewer, until) -> None:
+    """A shape is drawn and chosen: looked at, and trained with, as any mask."""
+    marked = viewer.add_shapes([[[10, 20], [80, 110]]], shape_type="rectangle", name="known here")
+    dock = opened(viewer, TrainDock)
+    dock.set_value(small_config(steps=2))
+    dock.known.value = marked
+    assert checked(dock, until)[0].startswith("1 pair")
+    dock.run()
+    until(lambda: dock.job is None)
+    assert dock.status.text().startswith("Trained.")
+    assert (dock.folder.value() / "nuclei" / "data" / "known.ome.tif").is_file()
+
+
 def test_large_pairs_are_looked_at_when_asked(viewer, until, monkeypatch) -> None:
     """And trained without a look: the training has doors of its own."""
     monkeypatch.setattr("napari_pix2pix.widgets.pair_check.MOST_BYTES", 0)
@@ -186,6 +199,18 @@ def test_settings_are_kept_in_files_and_reset(viewer, tmp_path: Path, notes) -> 
     dock.load_settings(tmp_path / "other.json")
     assert "stepps" in notes[0]
     assert dock.value() == config
+
+
+def test_another_preset_keeps_what_was_said_about_the_pairs(viewer) -> None:
+    """Until Reset, which forgets all."""
+    dock = opened(viewer, TrainDock)
+    said = {"target_kind": "classes", "empty_frames": "empty", "shift_tolerance": 3}
+    dock.set_value(make_config("fast", changes=said | {"learning_rate": 1.0}))
+    dock.preset.setCurrentText("microscopy")
+    assert dock.value() == make_config("microscopy", changes=said)
+    [reset] = [button for button in dock.findChildren(QPushButton) if button.text() == "Reset"]
+    reset.click()
+    assert dock.value() == make_config("microscopy")
 
 
 def test_what_is_copied_names_files_that_are_there(viewer, until) -> None:

@@ -28,12 +28,15 @@ class Card(NamedTuple):
         Of its targets: ``"C"``, ``"S"`` (RGB) or ``""``.
     text
         A line for people.
+    expects_errors
+        Whether it was taught how far its predictions can be trusted.
     """
 
     encoding: Encoding
     view: SourceView
     channel_axis: str
     text: str
+    expects_errors: bool = False
 
     def bytes_of(self, plan: AxesPlan) -> int:
         """Of the prediction for a source of this plan."""
@@ -67,4 +70,4 @@ def read_card(path: Path) -> Card:
         parts.append(f"{name} {value:.3g} on validation pairs")
     if not config["gan_weight"]:
         parts.append("gives no patch scores")
-    return Card(encoding, view, str(said.get("channel_axis", "")), " · ".join(parts))
+    return Card(encoding, view, str(said.get("channel_axis", "")), " · ".join(parts), "trust" in said)

@@ -130,5 +130,5 @@ def log_ticks(lowest: float, highest: float) -> list[tuple[float, str]]:
         inside = [value for value in found if lowest <= value <= highest]
         if len(inside) <= MOST_TICKS:
             break
-    shown = inside[:: ceil(len(inside) / MOST_TICKS)] if inside else [lowest, highest]
+    shown = inside[:: ceil(len(inside) / MOST_TICKS)] if len(inside) > 1 else [lowest, highest]
     return [(log10(value), f"{value:.2g}") for value in shown]

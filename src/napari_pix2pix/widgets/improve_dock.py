@@ -1,5 +1,6 @@
 """The dock *Improve*: a prediction that somebody has corrected teaches the model that made it."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -177,7 +178,8 @@ class ImproveDock(TrainingDock):
             return
         self._show_time()
         if not self._named:
-            self.name.setText(f"{self.model.combo.currentText()} improved")
+            name = re.sub(r" improved(-\d+)?$", "", self.model.combo.currentText())
+            self.name.setText(f"{name} improved")
 
 
 def last_region(layers: list[Layer]) -> Layer | None:

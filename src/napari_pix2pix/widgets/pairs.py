@@ -55,7 +55,8 @@ class LayerPairs(NamedTuple):
 
     def n_bytes(self) -> int:
         """How much there is to read."""
-        return sum(int(np.prod(pixels(one).shape)) * np.dtype(pixels(one).dtype).itemsize for one in self.layers)
+        stacks = [pixels(layer) for layer in dict.fromkeys(layer for pair in self.pairs for layer in pair[:2])]
+        return sum(int(np.prod(stack.shape)) * np.dtype(stack.dtype).itemsize for stack in stacks)
 
     def words(self, folder: Path, stopped: Callable[[], bool] = lambda: False) -> list[Any]:
         """SOURCE TARGET and flags; layers without a file of their own are written to `folder`.

@@ -46,10 +46,9 @@ def placement(layer: Layer, keep: Sequence[int] | None = None, window: Window = 
     shear = np.eye(layer.ndim)
     shear[np.triu_indices(layer.ndim, 1)] = layer.shear
     first = np.array([part.start or 0 for part in window[: layer.ndim]] if window else [0] * layer.ndim)
-    linear = np.asarray(layer.rotate) @ shear @ np.diag(layer.scale)
     return {
         "scale": np.asarray(layer.scale)[axes],
-        "translate": (linear @ first + layer.translate)[axes],
+        "translate": (linear(layer) @ first + layer.translate)[axes],
         "rotate": np.asarray(layer.rotate)[np.ix_(axes, axes)],
         "shear": shear[np.ix_(axes, axes)][np.triu_indices(len(axes), 1)],
         "affine": np.asarray(layer.affine.affine_matrix)[np.ix_(extended, extended)],
@@ -84,8 +83,8 @@ def scores_placement(
         stride[letters.index(axis)], centre[letters.index(axis)] = between, first
     shear = np.eye(len(letters))
     shear[np.triu_indices(len(letters), 1)] = kept["shear"]
-    turned = kept["rotate"] @ shear @ np.diag(kept["scale"])
-    return {**kept, "scale": kept["scale"] * stride, "translate": turned @ centre + kept["translate"]}
+    matrix = kept["rotate"] @ shear @ np.diag(kept["scale"])
+    return {**kept, "scale": kept["scale"] * stride, "translate": matrix @ centre + kept["translate"]}
 
 
 def linear(layer: Layer) -> NDArray[np.float64]:
@@ -164,6 +163,11 @@ def _levels(stack: Stack) -> list[Any]:
         )
         for level in lazy
     ]
+
+
+def is_lazy(layer: Layer) -> bool:
+    """Whether the layer's pixels are read when they are seen."""
+    return not isinstance(pixels(layer), np.ndarray)
 
 
 def _how_much(source: Layer, shape: tuple[int, ...], axes: str, window: Window) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import napari.viewer
-from napari.layers import Layer
-from qtpy.QtWidgets import QComboBox
+from napari.layers import Labels, Layer
+from qtpy.QtWidgets import QCheckBox, QComboBox
 
 from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window, ZMode
 from napari_pix2pix.files.stacks import open_stack
@@ -22,7 +22,8 @@ from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels, turned
 from napari_pix2pix.widgets.model_dock import ModelDock
 from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import free_file, predictions_folder
-from napari_pix2pix.widgets.placing import LAZY_BYTES, _axes_of_result, prediction_layers
+from napari_pix2pix.widgets.placing import LAZY_BYTES, _axes_of_result, is_lazy, prediction_layers
+from napari_pix2pix.widgets.trust_layers import object_features, trust_layers
 
 LAYER, FILES = "a layer", "files"
 
@@ -52,6 +53,8 @@ class PredictDock(ModelDock):
         self.folder = FolderChoice(predictions_folder())
         self.add_row("Folder", self.folder, "Where predictions of files go, and those of layers too large for memory")
         self.add_device()
+        self.trust = QCheckBox("Expected error beside it")
+        self.form.addRow("", self.trust)
         self.objects = ObjectSliders(self.session, self.token, viewer)
         self.form.addRow(self.objects)
         self._frames, self._keeps = 1, False  # of what is predicted at present, and whether some are done
@@ -60,6 +63,7 @@ class PredictDock(ModelDock):
         self.source.changed.connect(self._show_rows)
         self.model.combo.currentIndexChanged.connect(self._show_rows)
         self._show_rows()
+        self.column.addStretch(1)
         self.order_tabs()
 
     def _show_rows(self, *_: Any) -> None:
@@ -73,6 +77,17 @@ class PredictDock(ModelDock):
             (self.folder, not of_layer or self._is_large()),
         ):
             self.show_row(field, shown)
+
+        card = self._card()
+        known = card is not None and card.expects_errors
+        self.trust.setEnabled(known)
+        self.trust.setToolTip(
+            "How wrong each pixel is likely to be, as an overlay, and which not to trust; objects to keep or to check "
+            "(--trust)" + ("" if known else ". This model was not taught it: train with trust steps, or use fit-trust")
+        )
+
+    def _trusting(self) -> list[str]:
+        return ["--trust"] if self.trust.isChecked() and self.trust.isEnabled() else []
 
     def _card(self) -> Card | None:
         try:
@@ -104,7 +119,7 @@ class PredictDock(ModelDock):
         model, files, out = self.model.value(), self.files.value(), self.folder.value()
         if not files:
             raise ValueError("There must be files to predict from; choose some, or a folder.")
-        words = ["predict", model, *files, "--out", out, *self.computing()]
+        words = ["predict", model, *files, "--out", out, *self.computing(), *self._trusting()]
         return Request(lambda stopped: words, ())
 
     def _of_layer(self) -> Request:
@@ -124,7 +139,7 @@ class PredictDock(ModelDock):
             self.remark = f"It is too large for memory and lies in {out}."
         maps = card.encoding.kind == "instances" and not large
         self.load_with(_load, source, out, card, window, maps, part=out if self._frames > 1 else None)
-        flags = self.computing()
+        flags = [*self.computing(), *self._trusting()]
         flags += ["--keep-frames"] if out.suffix == ".zarr" else []
         flags += ["--keep-maps"] if maps else []
 
@@ -148,7 +163,8 @@ class PredictDock(ModelDock):
                 # The share counts one frame more, for what is written at the end.
                 done, total, what = min(int(share * (self._frames + 1) + 1e-6), self._frames), self._frames, "frames"
                 self._keeps = done > 0 and total > 1
-            counted = f"{done:,} of {total:,} {what}" if total > 1 else f"{share:.0%}"
+            said = total > 1 and (of_files or not self._trusting())  # judged are all frames together
+            counted = f"{done:,} of {total:,} {what}" if said else f"{share:.0%}"
             self.status.setText(f"{counted}{time_left(self.seconds_left(share))}")
         elif event["event"] == "result":
             self._said = event["text"]
@@ -165,11 +181,14 @@ class PredictDock(ModelDock):
 
     def _add(self, layers: list[Layer]) -> None:
         super()._add(layers)
-        self.objects.offer(layers)
+        self.objects.offer([layer for layer in layers if layer in self.viewer.layers])
 
 
 def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool) -> list[Layer]:
     layers = prediction_layers(source, out, card, window or WHOLE)
+    features = object_features(out)
+    if features and isinstance(layers[0], Labels):
+        layers[0].features = features
     maps = out.with_name("prediction.maps.tif")
     if with_maps and maps.is_file():
         stack, axes = open_stack(maps), _axes_of_result(source, open_stack(out))
@@ -178,4 +197,4 @@ def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool)
         z: ZMode = "volume" if card.view.z == "volume" else "frame"
         plans = AxesPlan(wanted, values.shape, z=z), AxesPlan(axes, layers[0].data.shape, z=z)
         layers[0].metadata[MAPS] = Maps(values, *plans, card.encoding)
-    return layers
+    return layers if is_lazy(layers[0]) else [*layers, *trust_layers(source, out, window=window)]

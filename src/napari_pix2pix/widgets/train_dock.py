@@ -34,6 +34,7 @@ from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.recipe import Recipe, shell_line
 from napari_pix2pix.widgets.runs import UnfinishedRun, unfinished_run, unfinished_runs
+from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.settings_form import SettingsForm
 from napari_pix2pix.widgets.step_times import about, expected_s
 from napari_pix2pix.widgets.training_dock import TrainingDock
@@ -44,6 +45,8 @@ PRESET_TIPS = {
     "paper": "paper: as Isola et al. trained it; for comparison",
 }
 IN_SIGHT = ("steps", "patch_size", "target_kind")
+ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "shift_tolerance")
+"""Settings that another preset does not change."""
 KINDS = {"auto": "as found", "intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
 
 
@@ -102,7 +105,7 @@ class TrainDock(TrainingDock):
         self.check = PairCheck(self.session, self.token, self.findings, self._to_check)
         self.findings.remedied.connect(self._remedy)
         self.pairs.changed.connect(self._follow_target)
-        self.preset.currentTextChanged.connect(self._take_preset)
+        self.preset.currentTextChanged.connect(self._change_preset)
         self.session.devices_known.connect(self._show_time)
         self._take_preset(self.preset.currentText())
         for changed in (
@@ -174,6 +177,14 @@ class TrainDock(TrainingDock):
         self.steps.setValue(config.steps)
         self.patch_size.setValue(config.patch_size)
         self.target_kind.setCurrentIndex(self.target_kind.findData(config.target_kind))
+
+    def _change_preset(self, name: str) -> None:
+        """The settings of another preset; what was said about the pairs stays."""
+        try:
+            said = self.value().model_dump(include=set(ABOUT_PAIRS))
+            self.set_value(make_config(name, changes=said))
+        except ValueError:  # what is in the form now, or both together, cannot be
+            self._take_preset(name)
 
     def _take_preset(self, name: str) -> None:
         self.set_value(make_config(name))
@@ -273,6 +284,10 @@ class TrainDock(TrainingDock):
 
         self._then, self._unusable = Request(lambda _: words, request.layers), ""
         super().begin(Request(check, request.layers))
+
+    def stop(self) -> None:
+        """End in order what runs; a look at the pairs, of which nothing is kept, soon."""
+        self._stop(STOP_S if self._then is not None else None)
 
     def hear(self, event: Event) -> None:
         """Show what was found, then how far it is and what it has learned."""

@@ -1,6 +1,7 @@
 """What *Train* and *Improve* share: a training that is watched, paused, stopped, and offered to the other docks."""
 
 import html
+import time
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
@@ -20,6 +21,8 @@ from napari_pix2pix.widgets.step_times import UNITS, remember_step_time
 
 LINK = "#3b8bd0"
 """Seen on dark and on light."""
+WARM, NOTED_EVERY_S = 10, 5.0
+"""The time of a step is remembered after so many steps, and so often."""
 
 
 class TrainingDock(Dock):
@@ -39,6 +42,7 @@ class TrainingDock(Dock):
         self.result: Event = {}
         self._run: Path | None = None
         self._timed: tuple[Config, str] | None = None
+        self._noted = 0.0  # when the time of a step was
         self.pause_button = QPushButton("Pause")
         self.pause_button.setCheckable(True)
         self.pause_button.setEnabled(False)
@@ -63,6 +67,7 @@ class TrainingDock(Dock):
             The preview lies below this layer; None: at the origin.
         """
         self._run, self._timed, self.result = run, (config, device), {}
+        self._noted = 0.0
         self.preview = PreviewLayer(self.viewer, f"{run.name} preview", beside)
         self.curves.read(run / "history.csv")
 
@@ -129,9 +134,10 @@ class TrainingDock(Dock):
 
     def _note_time(self, event: Event) -> None:
         left, to_do = event.get("remaining_s"), event["total"] - event["done"]
-        last = event["done"] % 50 == 0 or bool(event.get("metrics"))
-        if self._timed and left and to_do and last and event["unit"] in UNITS:
+        due = event["done"] >= WARM and time.monotonic() - self._noted > NOTED_EVERY_S
+        if self._timed and left and to_do and due and event["unit"] in UNITS:
             remember_step_time(*self._timed, event["unit"], left / to_do)
+            self._noted = time.monotonic()
 
     def _pause(self, paused: bool) -> None:
         self.pause_button.setText("Continue" if paused else "Pause")
