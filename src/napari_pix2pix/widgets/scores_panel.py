@@ -62,6 +62,7 @@ class ScoresPanel(QWidget):
         inner = QWidget()
         self._details = QFormLayout(inner)
         self.details = QCollapsible("Details")
+        self.details.setToolTip("Ranks, scores, the plain discriminator, and what is promised of the error bound")
         self.details.addWidget(inner)
         self.add_detail("Show", self.part, "What the overlay and the list show. Bright is bad in each")
         self._details.addRow(self.promise)
