@@ -21,7 +21,7 @@ FEW = 3
 """Examples of several channels each."""
 MOST_JUDGED = 64
 """Validation images that the report of a training judges: enough to see how it went, in seconds."""
-MOST_PIXELS = 2**26
+MOST_PIXELS = 2**24
 """Of these, unless one alone has more."""
 NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
 
