@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from napari_pix2pix import __version__
+from napari_pix2pix.core.atomic import FULL_DISK, is_full
 from napari_pix2pix.core.config import (
     PRESETS,
     Config,
@@ -126,7 +127,9 @@ def check(
     stacks = open_stacks(source, target, pairs or PairSettings())
     files = stacks.files
     report = core.check(stacks.frames(), config=chosen)
-    report["warnings"] += [event["text"] for event in told(stacks)]
+    for event in told(stacks):
+        report["warnings"].append(event["text"])
+        report["remarks"].append({"text": event["text"], "short": "", "level": "warning", "remedies": []})
     sizes = [(a.pixel_size_um, b.pixel_size_um) for a, b in zip(files.sources, files.targets, strict=True)]
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
@@ -246,12 +249,14 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
 
     model = _load(path, device)
     figures, lines = model.provenance["figures"], []
+    not_compared = ""
     if initial is not None and "compared" not in model.provenance:
         try:
             model.provenance["compared"] = figures_of_old(initial.to(device), model)
             model.save(path)
         except (ValueError, FileNotFoundError) as error:
-            lines.append(f"Not compared with the model before: {error}")
+            not_compared = f"Not compared with the model before: {error}"
+            lines.append(not_compared)
     if compared := model.provenance.get("compared"):
         both = " -> ".join(_listed(compared[when]) for when in ("before", "after"))
         lines.append(f"On the {compared['kind']} pairs of the model before: {both}")
@@ -262,6 +267,7 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
         "figures": figures.get("validation", {}),
         "test": figures.get("test", {}),
         "compared": compared or {},
+        "not_compared": not_compared,
         "text": "\n".join([f"Model: {path} (step {model.provenance['step']})", *kinds, *lines]),
     }
 
@@ -310,6 +316,9 @@ def predict(
     keep_maps: Annotated[
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,
+    keep_frames: Annotated[
+        bool, Parameter(negative="", help="If it is stopped, keep the frames that are done, as a shorter OME-Zarr.")
+    ] = False,
     trust: Annotated[
         bool,
         Parameter(
@@ -338,9 +347,13 @@ def predict(
     from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
     from napari_pix2pix.files.outputs import beside, plan_outputs
     from napari_pix2pix.files.results import maps_path
+    from napari_pix2pix.files.stacks import ZARR
     from napari_pix2pix.files.trusted import parts_of_trust
     from napari_pix2pix.files.trusted import trust_limit as limit_of
     from napari_pix2pix.jobs import ModelWork, do_each
+
+    if keep_frames and not out.name.lower().endswith(ZARR):
+        raise ValueError(f"With --keep-frames the output must be an OME-Zarr; got {out}. End --out in .zarr.")
 
     given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out])}
     names = {path: named_as(root)(path) for path, root in given.items()}
@@ -364,6 +377,7 @@ def predict(
         "rescale": rescale,
         "precision": precision,
     }
+    settings |= {"keep_frames": True} if keep_frames else {}  # changes no result: what is done stays done
     if trust:
         settings |= {"trust": True, "trust_limit": limit_of(loaded, trust_limit)}
         yield from told_of_calibration(loaded)
@@ -745,7 +759,24 @@ def run_command(
 def _sentence(error: Exception) -> str:
     if isinstance(error.__cause__, ValidationError):
         return in_one_sentence(error.__cause__)
+    if is_full(error):
+        return FULL_DISK
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split())
+    if _is_out_of_memory(error):
+        ours = isinstance(error, MemoryError) and text.endswith(".")
+        return text if ours else FULL_MEMORY.format(text.partition(". ")[0] or type(error).__name__)
     return text if isinstance(error, ValueError | OSError | CycloptsError) else f"{type(error).__name__}: {text}"
+
+
+FULL_MEMORY = (
+    "Memory must suffice for the work; it does not ({}). Lower the patch or batch size, or free some of it, "
+    "and try again; what was saved is kept."
+)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from napari_pix2pix.core.devices import is_out_of_memory
+
+    return isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error)

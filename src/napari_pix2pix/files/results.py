@@ -63,6 +63,7 @@ def predict_file(
     norm_statistics: Literal["training", "image"] | None = None,
     rescale: bool = False,
     precision: Precision = "auto",
+    keep_frames: bool = False,
     trust: bool = False,
     trust_limit: float | None = None,
     model_sha256: str | None = None,
@@ -83,6 +84,7 @@ def predict_file(
     `TrainedModel.precision_for`.
     With `rescale` the network sees each frame at the training's pixel size where the source's differs by more than
     10 %, and what it makes of it is resampled to the source's grid, then decoded.
+    With `keep_frames`, if the generator is closed before its time, `out`, an OME-Zarr, holds the frames that are done.
     With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
     `model_sha256` is the model's hash, where it is known already.
     """
@@ -123,11 +125,19 @@ def predict_file(
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     called = tuple((name or "target") + PREDICTED for name in names)
-    said = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
+    said: dict[str, Any] = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
     tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap, "scale": scale}
     with ExitStack() as files:
         put = files.enter_context(
-            stack_writer(out, plan, encoding.dtype_decoded, channel_names=called, labels=encoding.is_labels, **said)
+            stack_writer(
+                out,
+                plan,
+                encoding.dtype_decoded,
+                channel_names=called,
+                labels=encoding.is_labels,
+                keep_frames=keep_frames,
+                **said,
+            )
         )
         put_maps = put_spread = None
         if keep_maps:

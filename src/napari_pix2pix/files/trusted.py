@@ -103,7 +103,7 @@ def write_trust(
         put = {}
         for part, dtype in zip(MAPS, ("float32", "uint8"), strict=True):
             said["description"] = json.dumps({**origin, "trust": part}, sort_keys=True)
-            named = {"channel_names": (part.replace("_", " "),), "labels": part == "untrusted"}
+            named: dict[str, Any] = {"channel_names": (part.replace("_", " "),), "labels": part == "untrusted"}
             put[part] = files.enter_context(stack_writer(beside(part)(out), maps, dtype, **named, **said))
         objects: JudgedObjects | None = None
         if model.target_encoding.kind == "instances":

@@ -45,14 +45,15 @@ class ScoresDock(ModelDock):
         self.add_device()
         self.panel = ScoresPanel(viewer, self.session, self.token)
         self.panel.add_detail("Judge", self.judge, "What to ask; a model that cannot judge the match asks the second")
-        self.layout().addWidget(self.panel)
-        self.layout().addStretch()
+        self.column.addWidget(self.panel)
+        self.column.addStretch(1)
+        self.order_tabs()
         let_go = self.panel.let_go
         self.destroyed.connect(lambda *_: let_go())
 
     def request(self) -> Request:
         """``score MODEL SOURCE IMAGE --out PATH``."""
-        model, source, image, device = self.model.value(), self.source.value, self.image.value, self.device.value()
+        model, source, image = self.model.value(), self.source.value, self.image.value
         if source is None or image is None:
             raise ValueError("There must be a source and an image to judge; open or predict them first.")
         if source is image:
@@ -60,6 +61,7 @@ class ScoresDock(ModelDock):
         folder = self.new_folder()
         self._judged, self._predicted = image, made_here(image) == "prediction"
         self._out = folder / "patch_scores.ome.tif"
+        computing = self.computing()
         kind = ["--kind", "plain"] if self.judge.currentText() == BY_LOOKS else []
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
@@ -69,7 +71,7 @@ class ScoresDock(ModelDock):
             ]
             self._predicted = self._predicted or open_stack(files[1].path).is_prediction
             axes = ["--source-axes", files[0].axes, "--image-axes", files[1].axes]
-            words = ["score", model, files[0].path, files[1].path, "--out", self._out, *axes, "--device", device]
+            words = ["score", model, files[0].path, files[1].path, "--out", self._out, *axes, *computing]
             return [*words, *kind]
 
         return Request(prepare, (source, image))

@@ -1,6 +1,7 @@
 """What `predict --trust` has written beside a prediction, as layers and as features of its labels."""
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,19 @@ def trust_layers(source: Layer, path: Path, **where: Any) -> list[Layer]:
         axes = _axes_of_result(source, stack)
         values, named = read_as(stack, axes), placement(source, _kept(source, axes), **where)
         named |= {"name": f"{source.name}: {called}", "metadata": {MADE_HERE: {"is": called, "source": source.name}}}
-        layer = Labels(values, **named) if part == "untrusted" else error_layer(values, **named)
+        limit = json.loads(stack.description)["trust_limit"]
+        layer = Labels(values, **named) if part == "untrusted" else error_layer(values, limit, **named)
         layer.visible = part != "untrusted"
         found.append(layer)
     return found
 
 
-def error_layer(values: NDArray[Any], **named: Any) -> Image:
-    """Expected errors as an overlay, dark for none, bright for much; `named` are further arguments of the layer."""
-    high = float(np.percentile(values, 99.5))
+def error_layer(values: NDArray[Any], limit: float, **named: Any) -> Image:
+    """Expected errors as an overlay: bright where they exceed the limit, and dark throughout where none does.
+
+    `named` are further arguments of the layer.
+    """
+    high = max(float(np.percentile(values, 99.5)), limit)
     how: dict[str, Any] = {"interpolation2d": "nearest", "blending": "translucent", "opacity": 0.6}
     return Image(values, colormap=bad_colours(), contrast_limits=(0.0, high if high > 0 else 1.0), **how, **named)
 
