@@ -1,7 +1,7 @@
 """Can patch scores be trusted? Planted damage on held-out predictions, and natural errors: a JSON line per finding.
 
     python benchmarks/trust.py [--data ../shared/data] [--sets facade_windows isbi2012 dsb2018]
-                               [--train-steps 1600] [--trust-steps 1200] [--images 12] [--seed 0]
+                               [--train-steps 1600] [--trust-steps 1200] [--images 24] [--seed 0]
                                [--model RUN/model.safetensors]
 
 `damage`: AUROC of a low score for finding fields that were damaged, among fields that were not, by kind of damage, hard
@@ -12,7 +12,7 @@ another image's source. ``mirrored`` and ``swollen`` are kinds that nobody was t
 held-out images. Counted are fields of which half or more lies in the damage, and which it changed at all (2 % of the
 range); of the control, all.
 
-`errors`: of monitors of natural errors, on all held-out images, Spearman's correlation with the true error of fields,
+`errors`: of monitors of natural errors, on all held-out windows, Spearman's correlation with the true error of fields,
 pooled, and beyond edges (partial, given the edges of the prediction and the gradient of the source); and the share of
 the risk-coverage gap between a random order and the best that is closed. Beside the expected error and the match score:
 the two kinds of edges; `doubt`, how far the labels lie from the generator's own maps; `novelty` of the source;
@@ -32,7 +32,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +112,14 @@ def taught(model: Any, pairs: Pairs, axes: str, steps: int, blind: bool = False)
 
 
 def cut(pairs: Pairs) -> Iterator[tuple[Image, Image]]:
-    """The top left of each, of one size, channels first."""
-    for pair in pairs:
-        first = [image[:SIDE, :SIDE] for image in pair]
-        if all(image.shape[:2] == (SIDE, SIDE) for image in first):
-            yield tuple(image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0) for image in first)  # type: ignore[misc]
+    """Windows of one size, channels first: the top left of each pair, then the next to the right of each …"""
+    found = [
+        (corner, tuple(image[y : y + SIDE, x : x + SIDE] for image in pair))
+        for pair in pairs
+        for corner, (y, x) in enumerate(product(*(range(0, n - SIDE + 1, SIDE) for n in pair[0].shape[:2])))
+    ]
+    for _, pair in sorted(found, key=lambda one: one[0]):
+        yield tuple(image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0) for image in pair)  # type: ignore[misc]
 
 
 def planted(kind: str, image: Image, donor: Image, area: Area, softness: float) -> Image:
@@ -240,7 +243,7 @@ def latent(model: Any, frame: Image) -> Image:
     hook = model.generator.down[-1].register_forward_hook(lambda *_: kept.append(_[2]))
     model.generate(frame)
     hook.remove()
-    features = ndimage.uniform_filter(kept[0][0].cpu().numpy(), (0, 3, 3), mode="nearest")
+    features = ndimage.uniform_filter(kept[0][0].float().cpu().numpy(), (0, 3, 3), mode="nearest")
     step = frame.shape[-1] / features.shape[-1]
     places = [
         np.clip((f.centre + f.stride * np.arange(n)) / step, 0, features.shape[1] - 1).astype(int)
@@ -304,7 +307,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
     parser.add_argument("--train-steps", type=int, default=1600)
     parser.add_argument("--trust-steps", type=int, default=1200)
-    parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--images", type=int, default=24)
     for flag in ("--model", "--twin", "--unconditional"):
         parser.add_argument(flag, type=Path)
     parser.add_argument("--no-controls", action="store_true", help="neither the twin nor the unconditional training")

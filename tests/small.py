@@ -13,6 +13,7 @@ from napari_pix2pix.core.encoding import fit_encoding
 from napari_pix2pix.core.match import MatchJudge, match_network
 from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.novelty import Novelty
 from napari_pix2pix.core.source_view import SourceView
 
 
@@ -70,7 +71,9 @@ def with_judge(model: TrainedModel, groups: int = FEWEST_GROUPS, louder: float =
     calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors)) if groups else None
     _, plain = networks(model.config, *(encoding.n_maps for encoding in encodings), dims)
     assert plain is not None
-    return replace(model, discriminator=plain.eval(), match=MatchJudge(network, 0.1, calibration))
+    curve = np.linspace(0, 1, 4, dtype=np.float32), np.array([0, 0.05, 0.15, 0.4], np.float32)
+    novelty = Novelty.of([np.zeros((encodings[0].n_maps, *(1, 64, 64)[-dims:]), np.float32)], network.fields[-1].size)
+    return replace(model, discriminator=plain.eval(), match=MatchJudge(network, *curve, novelty, calibration))
 
 
 SMALL_FLAGS = [

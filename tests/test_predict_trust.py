@@ -112,6 +112,7 @@ def test_it_is_what_score_says_of_the_prediction(
     assert maps[0].pixel_size_um == prediction.pixel_size_um == {"Y": 0.5, "X": 0.25}
     assert json.loads(maps[0].description)["trust_limit"] == trust["limit"]
 
+    assert row["novel"] == 0
     inside = whole.expected_error[whole.valid] if whole.valid.any() else whole.expected_error
     assert row["expected_error"] == pytest.approx(inside.mean(), rel=1e-4)
     assert row["worst_expected_error"] == pytest.approx(inside.max(), rel=1e-4)

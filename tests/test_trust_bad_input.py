@@ -88,7 +88,7 @@ def test_without_calibration_there_are_scores_but_no_ranks(models, tmp_path, cap
     ("new", "told"),
     [
         (1, "all calibration pairs are from one image or group"),
-        (3, "20 are needed for a bound"),
+        (3, "1 calibration group, 20 are needed for a bound"),
     ],
 )
 def test_too_few_pairs_to_calibrate_are_said(models, tmp_path, capsys, new, told) -> None:
@@ -115,5 +115,5 @@ def test_pairs_too_small_to_teach_with_are_said(models, tmp_path, capsys) -> Non
     words = ["fit-trust", models["whole"], *files, "--out", tmp_path / "m.safetensors", "--steps", "1"]
     code, _, err = run(capsys, *words, "--device", "cpu")
     assert (code, "Traceback" not in err) == (2, True)
-    assert "must be at least as large as a patch, 32 x 32 px; source is 20 x 120" in err
+    assert "must be at least as large as a patch, 32 x 32 px; source is 20 x 120. Leave it out" in err
     assert not (tmp_path / "m.safetensors").exists()

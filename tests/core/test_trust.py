@@ -8,8 +8,8 @@ import torch
 
 from napari_pix2pix import core
 from napari_pix2pix.core.encoding import fit_encoding
-from napari_pix2pix.core.match import error_curve, pixel_errors
-from napari_pix2pix.core.patch_scores import field_means
+from napari_pix2pix.core.match import MatchJudge, error_curve, pixel_errors
+from napari_pix2pix.core.patch_scores import field_means, reader
 from napari_pix2pix.core.split import Split
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.trust import _Teacher, divided, fit_trust
@@ -83,6 +83,7 @@ def test_ranks_become_errors() -> None:
     assert (found[0][0], found[0][-1], found[1][0]) == (0, 1, 0)
     middle = np.linspace(0.05, 0.95, 10)
     np.testing.assert_allclose(np.interp(middle, *found), middle**2, atol=0.05)
+    assert MatchJudge(None, *found, None).usual_error == pytest.approx(errors.mean(), rel=0.01)
     alike = error_curve(ranks, np.zeros_like(ranks))
     assert (np.diff(alike[1]) > 0).all()
 
@@ -119,6 +120,15 @@ def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
     np.testing.assert_array_equal(plain.scores, model.score(source, target, "YX").scores)
     with pytest.raises(ValueError, match="must have been taught to; this one was not"):
         model.score(source, target, "YX", kind="match")
+
+
+def test_any_window_of_the_maps_is_that_of_the_whole(model) -> None:
+    """Wherever a tile of scores lies, the judge sees the maps that it would see in one piece."""
+    one = replace(model, provenance={})  # in float32
+    source = one.source_encoding.encode(STACKS[0][0][None])
+    whole, read = one.generate(source), one._maps_of(reader(source), source.shape[1:])
+    for window in ((slice(0, 96), slice(0, 128)), (slice(6, 37), slice(50, 67)), (slice(70, 96), slice(97, 128))):
+        np.testing.assert_allclose(read(window), whole[(slice(None), *window)], atol=1e-5)
 
 
 def test_a_broken_judge_is_refused(taught, tmp_path) -> None:

@@ -6,16 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
-import torch
 
-from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
-from napari_pix2pix.core.match import MatchJudge, match_network
-from napari_pix2pix.core.novelty import Novelty
 from napari_pix2pix.core.per_pixel import per_pixel
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.results import parts_of_scores, score_file
 from napari_pix2pix.files.stacks import open_stack
-from small import blobs, untrained
+from small import blobs, untrained, with_judge
 
 FRAMES = [blobs((90, 120), seed=seed) for seed in range(4)]
 SOURCE, IMAGE = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
@@ -24,15 +20,7 @@ SOURCE, IMAGE = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
 @pytest.fixture(scope="module")
 def model():
     """Its judge of the match is not taught, but calibrated, on enough groups for a bound."""
-    new = untrained(SOURCE[:1], IMAGE[:1], "instances")
-    torch.manual_seed(1)
-    network = match_network(new.config.discriminator, new.source_encoding, new.target_encoding, 2).eval()
-    random = np.random.default_rng(0)
-    real, *errors = random.normal(size=(3, FEWEST_GROUPS, 30)).astype(np.float32)
-    calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors))
-    curve = np.array([0, 1], np.float32), np.array([0, 0.2], np.float32)
-    novelty = Novelty.of([new.source_encoding.encode(source[None]) for source in SOURCE], network.fields[-1].size)
-    return replace(new, match=MatchJudge(network, *curve, novelty, calibration))
+    return replace(with_judge(untrained(SOURCE[:1], IMAGE[:1], "instances")), discriminator=None)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "zarr"])

@@ -67,16 +67,16 @@ def test_the_worst_come_first_and_see_nothing_in_common(tmp_path) -> None:
     parts["scores"][0, 30, 30] = -5
     parts["scores"][2] -= 0.5
     maps = maps_of(image, tmp_path, "TYX", **parts)
-    found = maps.regions("expected_error", 10)
+    found = maps.summaries["expected_error"].regions[:10]
     assert found[0] == (1, 20, 30)
-    assert maps.regions("scores")[0] == (0, 30, 30)
+    assert maps.summaries["scores"].regions[0] == (0, 30, 30)
     values = [maps.parts["expected_error"][place] for place in found]
     assert values == sorted(values, reverse=True)
     for i, a in enumerate(found):
         for b in found[:i]:
             apart = np.abs(np.subtract(a, b))
             assert apart[0] or max(apart[1:]) * 8 >= 70
-    frames = maps.frames("scores")
+    frames = maps.summaries["scores"].frames
     inside = parts["valid"][0].astype(bool)
     assert frames[0][0][0] == 2
     for place, mean in frames:
@@ -109,8 +109,8 @@ def test_volumes_have_fields_along_z(tmp_path) -> None:
     layer = maps.layer("expected_error")
     assert np.allclose(layer.data_to_world((1, 2, 3)), image.data_to_world((2.5, 27.5, 35.5)))
     assert maps.mask("expected_error", 0.5).data.shape == (8, 90, 98)
-    assert maps.frames("scores") == []
-    assert len(maps.regions("scores")) >= 2
+    assert maps.summaries["scores"].frames == []
+    assert len(maps.summaries["scores"].regions) >= 2
 
 
 def test_bright_is_bad_and_what_is_better_is_faint() -> None:

@@ -106,7 +106,7 @@ def test_a_prediction_is_shown_by_its_expected_error(make_napari_viewer, until, 
 
     # The worst.
     panel.worst.list.setCurrentRow(1)
-    place = maps.regions("expected_error")[1]
+    place = maps.summaries["expected_error"].regions[1]
     assert panel.pointer.place == place
     assert np.allclose(camera_of(viewer).center[-2:], image.data_to_world(maps.centre(place)))
 
@@ -125,7 +125,7 @@ def test_a_prediction_is_shown_by_its_expected_error(make_napari_viewer, until, 
     panel.part.setCurrentIndex(panel.part.findData("rank"))
     np.testing.assert_array_equal(overlay.data, maps.parts["rank"])
     assert overlay.name == "guess: rank"
-    assert panel.worst.places == maps.regions("rank")
+    assert panel.worst.places == maps.summaries["rank"].regions
 
     # Gone with its layer.
     viewer.layers.remove(overlay)
@@ -152,8 +152,9 @@ def test_a_real_target_is_judged_by_its_match_and_bad_pairs_are_listed(make_napa
     panel.worst.list.setCurrentRow(0)
     assert viewer.dims.current_step[0] == places[0][0]
     assert panel.pointer.place == places[0]
+    assert ours(viewer.mouse_move_callbacks)
     panel.worst.what.setCurrentText(REGIONS)
-    assert panel.worst.places == panel.maps.regions(part)
+    assert panel.worst.places == panel.maps.summaries[part].regions
 
 
 def test_a_model_that_cannot_judge_the_match_asks_whether_it_looks_real(
@@ -176,3 +177,19 @@ def test_a_model_that_cannot_judge_the_match_asks_whether_it_looks_real(
     panel = scored(viewer, until, image).panel
     assert list(panel.maps.parts) == ["scores", "valid"]
     assert [panel.part.itemText(i) for i in range(panel.part.count())] == ["plain score"]
+
+
+def test_a_closed_dock_follows_the_mouse_no_more(make_napari_viewer, until, small_model) -> None:
+    remember_model(small_model)
+    viewer = make_napari_viewer()
+    source, labels = blobs()
+    viewer.add_image(source, name="tissue")
+    dock = ScoresDock(viewer)
+    window = viewer.window.add_dock_widget(dock, name="Patch scores")
+    dock.image.value = viewer.add_labels(labels, name="guess")
+    dock.run()
+    until(lambda: dock.panel.maps is not None)
+    assert ours(viewer.mouse_move_callbacks)
+    viewer.window.remove_dock_widget(window)
+    until(lambda: not ours(viewer.mouse_move_callbacks) + ours(viewer.mouse_drag_callbacks))
+    viewer.layers.remove("guess: patch scores")

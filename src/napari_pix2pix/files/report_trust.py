@@ -11,8 +11,8 @@ TITLE = "Can you trust the expected error?"
 MONITORS = {
     "expected_error": ("expected error", "what the judge of the match expects"),
     "match": ("match", "its score, the other way round"),
-    "edges": ("edges", "of the prediction; needs no network"),
-    "gradient": ("gradient", "of the source; needs no network"),
+    "edges": ("edges", "of the prediction, which need no network"),
+    "gradient": ("gradient", "of the source, which needs no network"),
 }
 """What may tell where errors are, by its name in metrics.json: its name for people, and what it is."""
 FIGURES = {
@@ -47,8 +47,14 @@ def trust_section(report: dict[str, Any]) -> Html | None:
             tag("summary", "Image by image"),
             _table(trust, "per_image", "What tells the true error within an image, mean over images", seen),
         ),
-        tag("p", "Fields that see beyond the image, or what is not known, are left out.", class_="soft"),
+        tag("p", *_notes(trust), class_="soft"),
     )
+
+
+def _notes(trust: dict[str, Any]) -> list[str]:
+    """What the monitors are, and which fields count."""
+    told = [f"{called}: {meaning}. " for name, (called, meaning) in MONITORS.items() if name in trust["monitors"]]
+    return [*told, "Fields that see beyond the image, or what is not known, are left out."]
 
 
 def _verdicts(trust: dict[str, Any], report: dict[str, Any]) -> list[str]:
@@ -77,18 +83,16 @@ def _verdicts(trust: dict[str, Any], report: dict[str, Any]) -> list[str]:
 
 
 def _table(trust: dict[str, Any], over: str, caption: str, seen: bool) -> Html:
-    """A row for each monitor, a column for each figure, `over` all fields ``pooled`` or ``per_image``."""
-    known = [name for found in trust["monitors"].values() for name in found]
-    named = {name: FIGURES.get(name, (name.replace("_", " "), "")) for name in dict.fromkeys(known)}
+    """A column for each monitor, a row for each figure, `over` all fields ``pooled`` or ``per_image``."""
+    monitors = trust["monitors"]
     rows: list[list[str | None]] = []
-    for monitor, found in trust["monitors"].items():
-        title, meaning = MONITORS.get(monitor, (monitor.replace("_", " "), ""))
-        figures = (found.get(name, {}).get(over) for name in named)
-        rows.append(
-            [
-                joined(title, tag("div", meaning, class_="soft")),
-                *(cell(figure) if isinstance(figure, dict) else number(figure) for figure in figures),
-            ]
-        )
-    head = [joined(title, tag("div", meaning, class_="soft")) for title, meaning in named.values()]
-    return table(["", *head], rows, caption, marked("figures", seen))
+    for name in dict.fromkeys(name for found in monitors.values() for name in found):
+        title, meaning = FIGURES.get(name, (name.replace("_", " "), ""))
+        figures = (found.get(name, {}).get(over) for found in monitors.values())
+        cells = (cell(figure) if isinstance(figure, dict) else number(figure) for figure in figures)
+        rows.append([joined(title, tag("div", meaning, class_="soft")), *cells])
+    return table(["", *(_called(name) for name in monitors)], rows, caption, marked("figures", seen))
+
+
+def _called(monitor: str) -> str:
+    return MONITORS[monitor][0] if monitor in MONITORS else monitor.replace("_", " ")

@@ -182,32 +182,42 @@ def predict_file(
 
 
 class _SourceRange:
-    """The range of a source's grey values over all its rows, and how much lies outside the training range."""
+    """The range of a source's grey values over all its rows, and how much lies outside that of the training.
+
+    And, of a model that can tell, how much of it is like nothing that trained.
+    """
 
     def __init__(self, model: TrainedModel) -> None:
+        self._model = model
         known = model.source_encoding.normalization
         self._normalization = known if known and known.each_image is None else None
         self._low, self._high = math.inf, -math.inf
         self._outside: list[list[float]] = []
+        self._novel: list[float] = []
         self._rows: list[int] = []
 
     def add(self, source: NDArray[Any]) -> None:
         """Count rows (C, [Z,] rows, X)."""
         if (known := source[np.isfinite(source)]).size:
             self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+        self._rows.append(source.shape[-2])
         if self._normalization:
             self._outside.append([below + above for _, below, above in self._normalization.outside(source)])
-            self._rows.append(source.shape[-2])
+        if self._model.match is not None and np.isfinite(source).all():
+            encoded = self._model.source_encoding.encode(source)
+            self._novel.append(self._model.match.novelty.strange(encoded))
 
     def row(self) -> dict[str, float | None]:
-        """Lowest and highest value, and the share of pixels outside, of the channel where it is largest."""
+        """Lowest and highest value; the share of pixels outside, of the channel where it is largest; what is novel."""
         known = self._low <= self._high
         outside = float(np.average(self._outside, axis=0, weights=self._rows).max()) if self._outside else None
-        return {
+        row = {
             "input_low": self._low if known else None,
             "input_high": self._high if known else None,
             "outside_training_range": outside,
         }
+        rows = self._rows if len(self._novel) == len(self._rows) else None
+        return row | ({"novel": float(np.average(self._novel, weights=rows))} if self._novel else {})
 
 
 def _told_of_tiles(

@@ -49,8 +49,7 @@ def trust_limit(model: TrainedModel, given: float | None = None) -> float:
             "To say how far to trust a prediction, a model must have been taught to expect errors; this one was not. "
             "Teach it with fit-trust, or leave --trust out."
         )
-    usual = float(model.match.expected_error(np.zeros(1, np.float32))[0])  # where the network says 1 of its units
-    return TIMES_USUAL * usual if given is None else given
+    return TIMES_USUAL * model.match.usual_error if given is None else given
 
 
 def require_trustable(model: TrainedModel, frame_shape: tuple[int, ...]) -> None:

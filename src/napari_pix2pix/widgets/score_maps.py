@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
@@ -25,6 +25,24 @@ TITLES = {"expected_error": "expected error", "rank": "rank", "scores": "patch s
 """What can be shown, and what it is called; of expected errors high is bad, of the others low."""
 Place = tuple[int, ...]
 """A field, by its place on the grid."""
+
+
+class Summary(NamedTuple):
+    """What takes a while to find in a large stack.
+
+    Parameters
+    ----------
+    limits
+        The range of values to show.
+    regions
+        The worst fields that see nothing in common, the worst first.
+    frames
+        Of each frame of a stack its worst field and its mean, the worst mean first.
+    """
+
+    limits: tuple[float, float]
+    regions: list[Place]
+    frames: list[tuple[Place, float]]
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,15 @@ class ScoreMaps:
             image, parts, axes, scale, translate, sizes, told["kind"], told.get("trust_limit"), told.get("promise", "")
         )
 
+    @cached_property
+    def summaries(self) -> dict[str, Summary]:
+        """Of each part that can be shown. Found once, where a window does not wait for it."""
+        return {
+            part: Summary(self._limits(part), self._regions(part), self._frames(part))
+            for part in TITLES
+            if part in self.parts
+        }
+
     # Where they lie
 
     @cached_property
@@ -90,15 +117,15 @@ class ScoreMaps:
             name=f"{self.image.name}: {TITLES[part]}",
             metadata={MADE_HERE: {"is": "patch scores", "source": self.image.name}},
             colormap=bad_colours(part != "expected_error"),
-            contrast_limits=self.limits(part),
+            contrast_limits=self.summaries[part].limits,
             interpolation2d="nearest",
             blending="translucent",
             opacity=0.6,
             **scores_placement(self.image, self.scale, self.translate, self.keep),
         )
 
-    def limits(self, part: str) -> tuple[float, float]:
-        """The range of values to show; of expected errors at least up to the limit, so that a good image is dark."""
+    def _limits(self, part: str) -> tuple[float, float]:
+        """Of expected errors at least up to the trust limit, so that a good image is dark."""
         if part == "rank":
             return 0.0, 1.0
         low, high = (float(x) for x in np.percentile(self.parts[part], (1, 99)))
@@ -108,7 +135,7 @@ class ScoreMaps:
 
     def threshold(self, part: str) -> float:
         """From where on it is bad, unless the user says otherwise."""
-        low, high = self.limits(part)
+        low, high = self.summaries[part].limits
         if part == "expected_error":
             return high if self.trust_limit is None else self.trust_limit
         return RARE if part == "rank" else low
@@ -161,13 +188,13 @@ class ScoreMaps:
 
     # What is bad
 
-    def regions(self, part: str, most: int = MOST_REGIONS) -> list[Place]:
-        """The worst fields that see nothing in common, the worst first; only of those wholly inside, if there are."""
+    def _regions(self, part: str) -> list[Place]:
+        """Only of fields wholly inside, if there are."""
         values = self.parts[part] if part == "expected_error" else -self.parts[part]
         left = np.where(self.parts["valid"] if self.parts["valid"].any() else True, values, -np.inf)
         apart = [-(-size // round(step)) for size, step in zip(self._along(self.sizes, 1), self._strides, strict=True)]
         found: list[Place] = []
-        while len(found) < most:
+        while len(found) < MOST_REGIONS:
             place = np.unravel_index(int(left.argmax()), left.shape)
             if left[place] == -np.inf:
                 break
@@ -175,11 +202,11 @@ class ScoreMaps:
             left[tuple(slice(max(0, i - n + 1), i + n) for i, n in zip(found[-1], apart, strict=True))] = -np.inf
         return found
 
-    def frames(self, part: str, most: int = MOST_FRAMES) -> list[tuple[Place, float]]:
-        """The frames of a stack with their means, the worst first: of each its worst field."""
+    def _frames(self, part: str) -> list[tuple[Place, float]]:
+        """Of fields wholly inside, if there are; none of what is no stack."""
         n = len(self.scale)
         ours = [i for i, axis in enumerate(self.axes) if axis not in "ZYX"[-n:]]
-        if not ours:
+        if all(self.parts[part].shape[i] == 1 for i in ours):
             return []
         values = np.moveaxis(self.parts[part], ours, range(len(ours)))
         valid = np.moveaxis(self.parts["valid"], ours, range(len(ours)))
@@ -191,7 +218,7 @@ class ScoreMaps:
             place = iter(worst)
             at = dict(zip(ours, frame, strict=True))
             found.append((tuple(int(at[i] if i in at else next(place)) for i in range(len(self.axes))), mean))
-        return sorted(found, key=lambda one: -sign * one[1])[:most]
+        return sorted(found, key=lambda one: -sign * one[1])[:MOST_FRAMES]
 
     @property
     def _strides(self) -> list[float]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QComboBox
 
 from napari_pix2pix.files.stacks import open_stack
@@ -47,6 +48,8 @@ class ScoresDock(ModelDock):
         self.column.addWidget(self.panel)
         self.column.addStretch(1)
         self.order_tabs()
+        let_go = self.panel.let_go
+        self.destroyed.connect(lambda *_: let_go())
 
     def request(self) -> Request:
         """``score MODEL SOURCE IMAGE --out PATH``."""
@@ -89,6 +92,12 @@ class ScoresDock(ModelDock):
         maps = ScoreMaps.read(image, path, told)
         wanted = ("expected_error", "rank", "scores") if self._predicted else ("rank", "scores")
         return self.panel.layers(maps, next(part for part in wanted if part in maps.parts))
+
+    def event(self, event: QEvent) -> bool:
+        """A dock that is closed follows the mouse no more."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.panel.let_go()
+        return super().event(event)
 
     def _add(self, layers: list[Layer]) -> None:
         active = self.viewer.layers.selection.active

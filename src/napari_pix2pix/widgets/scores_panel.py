@@ -109,11 +109,15 @@ class ScoresPanel(QWidget):
         self.pointer.connect()
         self.found.show()
 
-    def clear(self) -> None:
-        """Show nothing."""
+    def let_go(self) -> None:
+        """Follow the mouse no more; the dock may be gone already."""
         if self.pointer is not None:
             self.pointer.disconnect()
         self.maps = self.overlay = self.pointer = None
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.let_go()
         self.part.clear()
         self.promise.setText("")
         self.found.hide()
@@ -137,13 +141,13 @@ class ScoresPanel(QWidget):
         part = self.part.currentData()
         self.overlay.data = self.maps.parts[part]
         self.overlay.name = f"{self.maps.image.name}: {TITLES[part]}"
-        self.overlay.contrast_limits_range = self.overlay.contrast_limits = self.maps.limits(part)
+        self.overlay.contrast_limits_range = self.overlay.contrast_limits = self.maps.summaries[part].limits
         self._set_threshold(part)
         self.worst.show_maps(self.maps, part)
 
     def _set_threshold(self, part: str) -> None:
         assert self.maps is not None
-        low, high = self.maps.limits(part)
+        low, high = self.maps.summaries[part].limits
         at = self.maps.threshold(part)
         self.threshold.blockSignals(True)
         self.threshold.setRange(min(low, at), max(high, at))
@@ -156,7 +160,7 @@ class ScoresPanel(QWidget):
         """What is better than the threshold is faint."""
         if self.maps is None or self.overlay is None:
             return
-        low, high = self.maps.limits(self.part.currentData())
+        low, high = self.maps.summaries[self.part.currentData()].limits
         share = (self.threshold.value() - low) / (high - low)
         low_is_bad = self.part.currentData() != "expected_error"
         self.overlay.colormap = bad_colours(low_is_bad, min(1.0, max(0.0, 1 - share if low_is_bad else share)))

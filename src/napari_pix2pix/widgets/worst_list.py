@@ -46,7 +46,7 @@ class WorstList(QWidget):
         """List what is worst by this part; frames first where each is a pair that may be bad."""
         self._maps, self._part = maps, part
         before = self.what.currentText()
-        several = bool(maps.frames(part, 1)) and max(maps.parts[part].shape[: -len(maps.scale)], default=1) > 1
+        several = bool(maps.summaries[part].frames)
         self.what.blockSignals(True)
         self.what.clear()
         self.what.addItems([REGIONS, FRAMES] if several else [REGIONS])
@@ -60,11 +60,11 @@ class WorstList(QWidget):
         if maps is None:
             return
         if self.what.currentText() == FRAMES:
-            found = maps.frames(part)
+            found = maps.summaries[part].frames
             rows = [f"{_where(maps, place, frame=True)}: mean {mean:.3g}" for place, mean in found]
             self.places = [place for place, _ in found]
         else:
-            self.places = maps.regions(part)
+            self.places = maps.summaries[part].regions
             rows = [f"{maps.parts[part][place]:.3g} at {_where(maps, place)}" for place in self.places]
         self.list.blockSignals(True)
         self.list.clear()
