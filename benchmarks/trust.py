@@ -1,7 +1,7 @@
 """Can patch scores be trusted? Planted damage on held-out predictions, and natural errors: a JSON line per finding.
 
     python benchmarks/trust.py [--data ../shared/data] [--sets facade_windows isbi2012 dsb2018]
-                               [--train-steps 1600] [--trust-steps 1200] [--images 12] [--seed 0]
+                               [--train-steps 1600] [--trust-steps 1200] [--images 24] [--seed 0]
                                [--model RUN/model.safetensors]
 
 `damage`: AUROC of a low score for finding fields that were damaged, among fields that were not, by kind of damage, hard
@@ -12,11 +12,16 @@ another image's source. ``mirrored`` and ``swollen`` are kinds that nobody was t
 held-out images. Counted are fields of which half or more lies in the damage, and which it changed at all (2 % of the
 range); of the control, all.
 
-`errors`: of the expected error, the match score and what needs no network (edges of the prediction, gradient of the
-source), Spearman's correlation with the true error of fields, pooled, and beyond edges (partial, given both kinds); and
-the share of the risk-coverage gap between a random order and the best that is closed.
+`errors`: of monitors of natural errors, on all held-out windows, Spearman's correlation with the true error of fields,
+pooled, and beyond edges (partial, given the edges of the prediction and the gradient of the source); and the share of
+the risk-coverage gap between a random order and the best that is closed. Beside the expected error and the match score:
+the two kinds of edges; `doubt`, how far the labels lie from the generator's own maps; `novelty` of the source;
+`latent`, the distance of the generator's innermost features from those of well-predicted training fields; `spread` over
+eight draws. `bound`: the share of held-out fields that err less than their bound, where one is promised; and how many
+of the held-out sources are called novel, as they are and with another stain, contrast, focus or size.
 
-With `--model` (one set), that model is judged, taught first if it was not; only columns that it has are told.
+With `--model` (one set), that model is judged, taught first if it was not; only columns that it has are told. `--twin`
+is a model that was taught without the source, `--unconditional` one whose discriminator never saw it.
 """
 
 import argparse
@@ -25,24 +30,28 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_pix2pix import core
 from napari_pix2pix.core.damage import Area, blurred, change, erased, moved
 from napari_pix2pix.core.match import as_scored, pixel_errors
+from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.metrics.monitors import auroc, gap_closed, spearman
-from napari_pix2pix.core.patch_scores import field_means, score_frame
-from napari_pix2pix.core.split import Split
+from napari_pix2pix.core.networks.dropout import has_dropout
+from napari_pix2pix.core.novelty import STRANGE
+from napari_pix2pix.core.patch_scores import field_means, score_grid, valid_scores
+from napari_pix2pix.core.split import Split, split_pairs
 from napari_pix2pix.files.stacks import open_stack
 
 Image = NDArray[Any]
@@ -97,18 +106,23 @@ def frames_of(pairs: Pairs, axes: str) -> core.PairedFrames:
 def taught(model: Any, pairs: Pairs, axes: str, steps: int, blind: bool = False) -> tuple[Any, float]:
     """The model with a judge of the match, and the seconds it took; `blind`: one that does not see the source."""
     frames, started = frames_of(pairs, axes), time.monotonic()
-    regions, third = frames.regions(), len(frames) // 6
-    split = Split(regions[third:], (), regions[:third])
+    made = split_pairs(
+        frames, model.config, reach(model.config, 2)
+    )  # as the training's, so none that calibrate made it
+    split = Split((*made.train, *made.validation), (), made.calibration)
     *_, last = core.fit_trust(model, frames, split=split, steps=steps, conditional=not blind)
     return last.model, time.monotonic() - started
 
 
 def cut(pairs: Pairs) -> Iterator[tuple[Image, Image]]:
-    """The top left of each, of one size, channels first."""
-    for pair in pairs:
-        first = [image[:SIDE, :SIDE] for image in pair]
-        if all(image.shape[:2] == (SIDE, SIDE) for image in first):
-            yield tuple(image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0) for image in first)  # type: ignore[misc]
+    """Windows of one size, channels first: the top left of each pair, then the next to the right of each …"""
+    found = [
+        (corner, tuple(image[y : y + SIDE, x : x + SIDE] for image in pair))
+        for pair in pairs
+        for corner, (y, x) in enumerate(product(*(range(0, n - SIDE + 1, SIDE) for n in pair[0].shape[:2])))
+    ]
+    for _, pair in sorted(found, key=lambda one: one[0]):
+        yield tuple(image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0) for image in pair)  # type: ignore[misc]
 
 
 def planted(kind: str, image: Image, donor: Image, area: Area, softness: float) -> Image:
@@ -176,23 +190,35 @@ def damage_rows(judges: dict[str, Any], pairs: Pairs, settings: argparse.Namespa
             }
 
 
-def error_rows(model: Any, pairs: Pairs, settings: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row for each monitor of natural errors."""
-    encoding, fields = model.target_encoding, model.match.network.fields
-    monitors: dict[str, list[Image]] = {name: [] for name in ("expected error", "match", "edges", "gradient")}
-    errors = []
-    for source, target in list(cut(pairs))[: settings.images]:
+def error_rows(model: Any, train: Pairs, pairs: Pairs, settings: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row for each monitor of natural errors; then the bound."""
+    encoding, fields, spread = model.target_encoding, model.match.network.fields, has_dropout(model.generator)
+    well = well_predicted(model, train)
+    monitors: dict[str, list[Image]] = {}
+    errors, below = [], []
+    for source, target in cut(pairs):
         frame = model.source_encoding.encode(source)
-        image = as_scored(model.generate(frame), encoding)
+        maps = model.generate(frame)
+        image = as_scored(maps, encoding)
         scored = model.score(source, encoding.decode(image), settings.frame_axes)
         inside = scored.valid
         truth = pixel_errors(image, encoding.encode(target), encoding)
         errors.append(field_means(truth, fields)[inside])
-        monitors["expected error"].append(scored.expected_error[inside])
-        monitors["match"].append(-scored.scores[inside])
-        for name, values in (("edges", image), ("gradient", frame)):
-            steep = np.sum([ndimage.gaussian_gradient_magnitude(channel, 1) for channel in values], axis=0)
-            monitors[name].append(field_means(steep, fields)[inside])
+        if scored.error_bound is not None:
+            below.append(errors[-1] <= scored.error_bound[inside])
+        novel = model.match.novelty.distances(frame, lambda values: field_means(values, fields)[:, inside])  # noqa: B023
+        found = {"expected error": scored.expected_error[inside], "match": -scored.scores[inside], "novelty": novel}
+        per_pixel = {name: steepness(values) for name, values in (("edges", image), ("gradient", frame))}
+        if encoding.is_labels:
+            per_pixel["doubt"] = np.abs(image - maps)[0]
+        if spread:
+            [(_, _, _, apart)] = model.draw_maps(source, settings.frame_axes, draws=8)
+            per_pixel["spread"] = apart.mean(axis=0)
+        found |= {name: field_means(values, fields)[inside] for name, values in per_pixel.items()}
+        own = latent(model, frame)[inside]
+        found["latent"] = np.sqrt([np.square(well - one).sum(axis=1).min() for one in own])
+        for name, values in found.items():
+            monitors.setdefault(name, []).append(values)
     error = np.concatenate(errors)
     pooled = {name: np.concatenate(values) for name, values in monitors.items()}
     for name, values in pooled.items():
@@ -204,11 +230,76 @@ def error_rows(model: Any, pairs: Pairs, settings: argparse.Namespace) -> Iterat
             "gap_closed": round(gap_closed(values, error), 3),
             "fields": int(error.size),
         }
+    if below:
+        shares = np.array([own.mean() for own in below])
+        yield {"bound": round(float(shares.mean()), 3), "lowest": round(float(shares.min()), 3), "images": len(shares)}
+
+
+def steepness(image: Image) -> Image:
+    """The length of the gradient, smoothed over 1 px, summed over the channels."""
+    return np.sum([ndimage.gaussian_gradient_magnitude(channel, 1) for channel in image], axis=0)
+
+
+def latent(model: Any, frame: Image) -> Image:
+    """The generator's innermost features at the centre of each field, means of 3 x 3, (y, x, features)."""
+    kept: list[Any] = []
+    hook = model.generator.down[-1].register_forward_hook(lambda *_: kept.append(_[2]))
+    model.generate(frame)
+    hook.remove()
+    features = ndimage.uniform_filter(kept[0][0].float().cpu().numpy(), (0, 3, 3), mode="nearest")
+    step = frame.shape[-1] / features.shape[-1]
+    places = [
+        np.clip((f.centre + f.stride * np.arange(n)) / step, 0, features.shape[1] - 1).astype(int)
+        for f, n in zip(
+            model.match.network.fields, score_grid(model.match.network.fields, frame.shape[1:]), strict=True
+        )
+    ]
+    return np.moveaxis(features[:, places[0][:, None], places[1]], 0, -1)
+
+
+def well_predicted(model: Any, pairs: Pairs) -> Image:
+    """`latent` features (n, features) of fields of training images whose error is below the median."""
+    encoding, fields = model.target_encoding, model.match.network.fields
+    features, errors = [], []
+    for source, target in list(cut(pairs))[:24]:
+        frame = model.source_encoding.encode(source)
+        inside = valid_scores(fields, frame.shape[1:])
+        truth = pixel_errors(as_scored(model.generate(frame), encoding), encoding.encode(target), encoding)
+        features.append(latent(model, frame)[inside][::5])
+        errors.append(field_means(truth, fields)[inside][::5])
+    every, error = np.concatenate(features), np.concatenate(errors)
+    return every[error <= np.median(error)]
+
+
+SHIFTS: dict[str, Callable[[Image], Image]] = {
+    "as they are": lambda source: source,
+    "inverted": lambda source: -source,
+    "half the contrast": lambda source: (source - 1) / 2,
+    "brighter": lambda source: source + 0.5,
+    "noisy": lambda source: source + np.random.default_rng(0).normal(0, 0.2, source.shape).astype(np.float32),
+    "out of focus": lambda source: blurred(source, 3),
+    "magnified twice": lambda source: source.repeat(2, -1).repeat(2, -2)[..., :SIDE, :SIDE],
+}
+
+
+def novelty_rows(model: Any, pairs: Pairs) -> Iterator[dict[str, Any]]:
+    """How many held-out sources are called novel, by what was done to them."""
+    sources = [model.source_encoding.encode(source) for source, _ in cut(pairs)]
+    for name, change_of in SHIFTS.items():
+        novel = [model.match.novelty.strange(change_of(source)) > STRANGE for source in sources]
+        yield {"sources": name, "novel": round(float(np.mean(novel)), 3), "images": len(novel)}
 
 
 def scores_of(network: Any) -> Any:
-    """What gives (source, image) the scores of this network."""
-    return lambda source, image: score_frame(network, source, image, next(network.parameters()).device)
+    """What gives (source, image) the scores of a discriminator, or of what judges the match."""
+    device, give = next(network.parameters()).device, getattr(network, "matching", network)
+
+    def scores(*sides: Image) -> Image:
+        with torch.inference_mode():
+            pair = [torch.from_numpy(np.ascontiguousarray(side))[None].to(device) for side in sides]
+            return np.asarray(give(*pair)[0, 0].cpu())
+
+    return scores
 
 
 def main() -> None:
@@ -219,8 +310,9 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
     parser.add_argument("--train-steps", type=int, default=1600)
     parser.add_argument("--trust-steps", type=int, default=1200)
-    parser.add_argument("--images", type=int, default=12)
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--images", type=int, default=24)
+    for flag in ("--model", "--twin", "--unconditional"):
+        parser.add_argument(flag, type=Path)
     parser.add_argument("--no-controls", action="store_true", help="neither the twin nor the unconditional training")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
@@ -232,16 +324,22 @@ def main() -> None:
         settings.first = first
         print(json.dumps({"set": name, "trust_steps": settings.trust_steps, "seconds": round(seconds)}), flush=True)
 
-        judges = {"match": scores_of(first.match.network)}
-        if not settings.no_controls:
-            twin, _ = taught(model, train, axes, settings.trust_steps, blind=True)
+        judges, other = {"match": scores_of(first.match.network)}, settings.unconditional
+        if settings.twin or not settings.no_controls:
+            twin = settings.twin and core.load_model(settings.twin)
+            twin = twin or taught(model, train, axes, settings.trust_steps, blind=True)[0]
             judges["source-blind"] = scores_of(twin.match.network)
         if model.discriminator is not None:
             judges["plain"] = scores_of(model.discriminator)
-        if settings.model is None and not settings.no_controls:
-            other = trained(train, axes, settings, discriminator={"conditional": False})
+        if other or not settings.no_controls:
+            other = (
+                core.load_model(other)
+                if other
+                else trained(train, axes, settings, discriminator={"conditional": False})
+            )
             judges["unconditional"] = scores_of(other.discriminator)
-        for row in chain(error_rows(first, test, settings), damage_rows(judges, test, settings)):
+        rows = error_rows(first, train, test, settings), novelty_rows(first, test), damage_rows(judges, test, settings)
+        for row in chain(*rows):
             print(json.dumps({"set": name} | row), flush=True)
 
 

@@ -8,8 +8,8 @@ import torch
 
 from napari_pix2pix import core
 from napari_pix2pix.core.encoding import fit_encoding
-from napari_pix2pix.core.match import pixel_errors
-from napari_pix2pix.core.patch_scores import field_means
+from napari_pix2pix.core.match import MatchJudge, error_curve, pixel_errors
+from napari_pix2pix.core.patch_scores import field_means, reader
 from napari_pix2pix.core.split import Split
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.trust import _Teacher, divided, fit_trust
@@ -52,35 +52,50 @@ def test_the_same_teaching_twice(model, taught) -> None:
 def test_what_is_taught_by_arithmetic(model) -> None:
     """An image's labels are its change, field by field, and the prediction's errors, where it is the model's own."""
     teacher = _Teacher.prepare(model, PAIRS, PAIRS.regions(), True)
-    assert teacher.unit == pytest.approx(((teacher.predictions > 0) != (teacher.targets > 0)).mean(), rel=1e-3)
-    fields, clean, damaged, errors = teacher.network.fields, 0, 0, 0
+    fields, clean, damaged = teacher.network.fields, 0, 0
+    wrong = (teacher.predictions[:, 0] > 0) != (teacher.targets[:, 0] > 0)
+    every = np.concatenate([field_means(one, fields).ravel() for one in wrong])
     for k in range(40):
-        source, image, match, error, whole, own = teacher.image(3, k)
-        assert source.shape[1:] == image.shape[1:] == (teacher.side,) * 2
+        source, image, match, prediction, maps, rank, whole = teacher.image(3, k)
+        assert source.shape[1:] == image.shape[1:] == prediction.shape[1:] == maps.shape[1:] == (teacher.side,) * 2
         assert (whole == 1).all()  # all is known
         clean += bool((match == 1).all())
         damaged += bool((match < 0.5).any())
-        assert not (own.astype(bool) & (match < 1)).any()
-        assert set(np.unique(image[0])) <= {np.float32(-0.9), np.float32(0.9)}  # as of labels, not of soft maps
-        errors += bool(own.any() and error.any())
+        assert set(np.unique([image[0], prediction[0]])) <= {np.float32(-0.9), np.float32(0.9)}  # labels, not soft maps
+        assert (maps[0] > 0)[prediction[0] > 0].all()  # what was decoded lies as its maps
+        assert 0 <= rank.min() <= rank.max() <= 1
     assert clean > 8
     assert damaged > 8
-    assert errors > 8
     again = teacher.image(3, 39)
     np.testing.assert_array_equal(again[1], image)
-    assert field_means(np.ones((32, 32)), fields).min() == 1
+    for error in (every.min(), float(np.median(every)), 2.0):  # the share below, ties half
+        found = teacher.rank(np.array([error], np.float32))
+        assert found == pytest.approx(((every < error).mean() + (every <= error).mean()) / 2, abs=1e-4)
+
+
+def test_ranks_become_errors() -> None:
+    """Means of as many fields each, ascending, from nothing to the largest; different ranks are different errors."""
+    random = np.random.default_rng(0)
+    ranks = random.uniform(0, 1, 20_000).astype(np.float32)
+    errors = (ranks**2 * random.uniform(0, 2, ranks.size)).astype(np.float32)
+    found = error_curve(ranks, errors)
+    assert all((np.diff(side) > 0).all() for side in found)
+    assert (found[0][0], found[0][-1], found[1][0]) == (0, 1, 0)
+    middle = np.linspace(0.05, 0.95, 10)
+    np.testing.assert_allclose(np.interp(middle, *found), middle**2, atol=0.05)
+    assert MatchJudge(None, *found, None).usual_error == pytest.approx(errors.mean(), rel=0.01)
+    alike = error_curve(ranks, np.zeros_like(ranks))
+    assert (np.diff(alike[1]) > 0).all()
 
 
 def test_what_is_not_known_is_not_taught(model) -> None:
-    """A field that reaches a pixel that is not known counts for neither output."""
+    """A field that reaches a pixel that is not known counts for neither output, nor among the errors of all."""
     masks = [np.ones(s.shape, np.uint8) for s, _ in STACKS]
     for mask in masks:
         mask[40:60] = 0
     pairs = core.PairedFrames(PAIRS.sources, PAIRS.targets, "YX", valid=masks)
     teacher = _Teacher.prepare(model, pairs, pairs.regions(), True)
-    found = [teacher.image(0, k)[4:] for k in range(30)]
-    assert 0 < np.mean([whole for whole, _ in found]) < 1
-    assert all((own <= whole).all() for whole, own in found)
+    assert 0 < np.mean([teacher.image(0, k)[-1] for k in range(30)]) < 1
 
 
 def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
@@ -97,7 +112,7 @@ def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
     assert set(np.unique(found.rank)) <= {np.float32(r) for r in np.unique(found.rank) if 1 / 3 <= r <= 1}
     assert found.error_bound is None
     assert found.promise.startswith("No guarantee for errors: 2 calibration groups")
-    tiled = again.score(source, target, "YX", tile_size=32)
+    tiled = again.score(source, target, "YX", tile_size=32)  # the generator's maps are exact in tiles, too
     np.testing.assert_allclose(tiled.scores, found.scores, atol=1e-4)
     np.testing.assert_allclose(tiled.expected_error, found.expected_error, rtol=1e-3)
     plain = again.score(source, target, "YX", kind="plain")
@@ -105,6 +120,15 @@ def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
     np.testing.assert_array_equal(plain.scores, model.score(source, target, "YX").scores)
     with pytest.raises(ValueError, match="must have been taught to; this one was not"):
         model.score(source, target, "YX", kind="match")
+
+
+def test_any_window_of_the_maps_is_that_of_the_whole(model) -> None:
+    """Wherever a tile of scores lies, the judge sees the maps that it would see in one piece."""
+    one = replace(model, provenance={})  # in float32
+    source = one.source_encoding.encode(STACKS[0][0][None])
+    whole, read = one.generate(source), one._maps_of(reader(source), source.shape[1:])
+    for window in ((slice(0, 96), slice(0, 128)), (slice(6, 37), slice(50, 67)), (slice(70, 96), slice(97, 128))):
+        np.testing.assert_allclose(read(window), whole[(slice(None), *window)], atol=1e-5)
 
 
 def test_a_broken_judge_is_refused(taught, tmp_path) -> None:

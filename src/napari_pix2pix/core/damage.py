@@ -9,10 +9,13 @@ from scipy import ndimage
 
 Maps = NDArray[np.float32]
 """An image in network values, (K, [Z,] Y, X)."""
-TAUGHT = ("swapped", "pasted", "erased", "blurred", "moved", "shuffled", "put back")
-"""Kinds of damage to teach with; ``put back`` is none."""
+TAUGHT = ("swapped", "pasted", "erased", "blurred", "blurred", "moved", "moved", "shuffled", "put back")
+"""Kinds of damage to teach with, the faint ones twice; ``put back`` is none."""
 SOFTNESS = (0.0, 4.0, 10.0)
 """Widths over which damage fades in at its border, px: hard, and feathered."""
+LEAST, TRIES = 0.01, 4
+"""A region that changes less of an image than this share of the range is drawn again, so often at most: sparse images
+are mostly background, which is like any other."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,12 @@ def plant(kind: str, image: Maps, others: Sequence[Maps], random: np.random.Gene
     changed = changes[kind]()
     if kind in ("blurred", "moved") and random.random() < 0.3:
         return changed
-    weights = Area.drawn(image.shape[1:], random, field / 2, 1.5 * field).weights(image.shape[1:], softness)
-    return image + weights * (changed - image)
+    for _ in range(TRIES):
+        weights = Area.drawn(image.shape[1:], random, field / 2, 1.5 * field).weights(image.shape[1:], softness)
+        damaged: Maps = image + weights * (changed - image)
+        if kind == "put back" or change(damaged, image).mean() > LEAST:
+            break
+    return damaged
 
 
 def shift(random: np.random.Generator, least: float, most: float) -> tuple[int, int]:

@@ -26,16 +26,20 @@ from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.core.novelty import MIDDLE, STRANGE
 from napari_pix2pix.core.patch_scores import (
     PatchScores,
+    ReadWindow,
     ScoreKind,
+    Scoring,
     frame_outputs,
+    reader,
     require_large_enough,
     score_grid,
     score_windows,
     valid_scores,
 )
-from napari_pix2pix.core.prediction import plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.prediction import WindowedFrame, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.rescaling import resampled, rescaled_shape
 from napari_pix2pix.core.source_view import SourceView
 from napari_pix2pix.core.tensor_files import read_tensors, under, write_tensors
@@ -301,13 +305,15 @@ class TrainedModel:
             )
         plan = self.source_plan(stack, axes, channels)
         seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
-        tiles, outside = self.tile_plan(seen_shape, tile_size, overlap), np.zeros(0)
+        tiles, outside, strange = self.tile_plan(seen_shape, tile_size, overlap), np.zeros(0), 0.0
         bands = self._rescaled_bands if scale else self._bands
         for band in bands(stack, plan, tiles, draws, precision):
             yield band
             outside = self._outside(band) + (outside if band.rows.start else 0)
+            strange = self._strange(band) + (strange if band.rows.start else 0)
             if band.last:
                 self._warn_of_range(outside / band.shape[-2])
+                self._warn_of_novelty(strange / band.shape[-2])
 
     def _bands(
         self, stack: Any, plan: AxesPlan, tiles: TilePlan, draws: int | None = None, precision: Precision = "auto"
@@ -429,6 +435,21 @@ class TrainedModel:
         shares = np.array([[below, above] for _, below, above in normalization.outside(band.source)])
         return shares * float(band.source.shape[-2])
 
+    def _strange(self, band: Band) -> float:
+        """The share of this band that is like nothing that trained, times its rows."""
+        if self.match is None or unknown(band.source).any():
+            return 0.0
+        return self.match.novelty.strange(self.source_encoding.encode(band.source)) * float(band.source.shape[-2])
+
+    def _warn_of_novelty(self, strange: float) -> None:
+        if strange > STRANGE:
+            warnings.warn(
+                f"{strange:.0%} of the source is, by grey values and texture, like nothing that trained the model: "
+                "another stain, magnification or focus? Expect a poor prediction; expected errors and bounds do not "
+                "hold here.",
+                stacklevel=3,
+            )
+
     def _warn_of_range(self, outside: NDArray[np.float64]) -> None:
         normalization = self.source_encoding.normalization
         for channel, shares in enumerate(outside):
@@ -527,12 +548,15 @@ class TrainedModel:
         for frame in range(source_plan.n_frames):
             seen = self.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
             judged = self.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
-            outputs = score_windows(network, seen, judged, shape, self.device, tile_size)
+            if judge is not None:
+                middle = tuple(_middle(n, MIDDLE) for n in shape[-2:])
+                self._warn_of_novelty(judge.novelty.strange(seen((*(slice(0, n) for n in shape[:-2]), *middle))))
+            outputs = score_windows(network, self._sides(judge, seen, judged, shape), shape, self.device, tile_size)
             yield _placed(outputs, network, judge, shape)
 
     def _scorable(
         self,
-        network: PatchGAN,
+        network: Scoring,
         source: Any,
         image: Any,
         axes: str | tuple[str | None, str | None] | None,
@@ -556,7 +580,7 @@ class TrainedModel:
         require_large_enough(network.fields, source_plan.frame_shape)
         return source_plan, image_plan
 
-    def _judge(self, kind: ScoreKind | None) -> tuple[PatchGAN, MatchJudge | None]:
+    def _judge(self, kind: ScoreKind | None) -> tuple[Scoring, MatchJudge | None]:
         """The discriminator that gives scores of this kind; and the judge of the match, if it is its."""
         if self.match is not None and kind != "plain":
             return self.match.network, self.match
@@ -582,8 +606,46 @@ class TrainedModel:
         network, judge = self._judge(kind)
         if any(unknown(values).any() for values in (source, image)):
             raise ValueError("Frames to score must be finite; these hold NaN or Inf. Replace these pixels.")
-        encoded = self.source_encoding.encode(source), self.target_encoding.encode(image)
-        return _placed(frame_outputs(network, *encoded, self.device), network, judge, source.shape[1:])
+        shape = source.shape[1:]
+        seen, judged = reader(self.source_encoding.encode(source)), reader(self.target_encoding.encode(image))
+        outputs = score_windows(network, self._sides(judge, seen, judged, shape), shape, self.device)
+        return _placed(outputs, network, judge, shape)
+
+    def judged(
+        self, judge: MatchJudge, source: NDArray[np.float32], images: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """The outputs of `judge` (2, [z,] y, x) for images of one frame, in network values, as of `as_scored`."""
+        own = [self.generate(source)] if judge.network.sees_maps else []
+        seen = ([source, image, *own] for image in images)
+        return [frame_outputs(judge.network, sides, self.device, ONE_PIECE) for sides in seen]
+
+    def _sides(
+        self, judge: MatchJudge | None, source: ReadWindow, image: ReadWindow, shape: tuple[int, ...]
+    ) -> list[ReadWindow]:
+        """What a discriminator, or a judge of the match, sees of a frame of this shape ([Z,] Y, X)."""
+        seen = [source, image]
+        return [*seen, self._maps_of(source, shape)] if judge and judge.network.sees_maps else seen
+
+    def _maps_of(self, source: ReadWindow, shape: tuple[int, ...]) -> ReadWindow:
+        """What gives any window of `generate` of a source, and reads little more than that.
+
+        All of it, where the norm looks at the image.
+        """
+        plan = self.tile_plan(shape)
+        if not self.tileable:
+            maps = self.generate(source(tuple(slice(0, n) for n in shape)))
+            return reader(maps)
+        frame = WindowedFrame(source, (self.source_encoding.n_maps, *shape))
+
+        def read(window: tuple[slice, ...]) -> NDArray[np.float32]:
+            tile, precision = plan.around(window), self.precision_for()
+            maps = np.empty((self.target_encoding.n_maps, *tile.shape), np.float32)
+            tiles = replace(plan, tiles=(tile,))
+            for part, values in predict_tiles(self.generator, frame, tiles, self.device, precision=precision):
+                maps[(slice(None), *tile.inside(part))] = values
+            return maps[(slice(None), *tile.inside(window))]
+
+        return read
 
     def source_plan(self, stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
         """How frames of the source `stack` are taken for the model; parameters as in `predict`.
@@ -614,7 +676,7 @@ class TrainedModel:
 
 
 def _placed(
-    outputs: NDArray[np.float32], network: PatchGAN, judge: MatchJudge | None, shape: tuple[int, ...]
+    outputs: NDArray[np.float32], network: Scoring, judge: MatchJudge | None, shape: tuple[int, ...]
 ) -> PatchScores:
     """The scores of a frame of this shape ([Z,] Y, X), and what the judge of the match knows of them."""
     axes, valid = "ZYX"[-len(shape) :], valid_scores(network.fields, shape)
@@ -660,6 +722,12 @@ def _warn_of_unknown(prediction: NDArray[Any], count: int) -> None:
         warnings.warn(
             f"{count} pixels of the source are NaN or Inf; the prediction is {_marked(prediction)} there.", stacklevel=3
         )
+
+
+def _middle(length: int, most: int) -> slice:
+    """At most so many pixels in the middle."""
+    start = max(0, length - most) // 2
+    return slice(start, min(length, start + most))
 
 
 def _finite(stack: Any, plan: AxesPlan, frame: int, window: tuple[slice, ...]) -> NDArray[Any]:

@@ -11,8 +11,8 @@ from napari_pix2pix.core.match import MatchJudge, pixel_errors
 from napari_pix2pix.core.metrics.frames import Frame
 from napari_pix2pix.core.metrics.intervals import Figure, finite, interval
 from napari_pix2pix.core.metrics.monitors import auroc, gap_closed, risk_curve, spearman, worst
-from napari_pix2pix.core.model import ONE_PIECE, TrainedModel
-from napari_pix2pix.core.patch_scores import field_means, frame_outputs, whole_scores
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.patch_scores import field_means, whole_scores
 
 Fields = dict[str, NDArray[np.float32]]
 """What is known of the fields of one frame, (n,) each."""
@@ -42,10 +42,10 @@ class Monitoring:
             return
         source = self.model.source_encoding.encode(frame.source)
         image, target = (encoding.encode(labels) for labels in (prediction, frame.target))
-        match, logarithm = frame_outputs(network, source, image, self.model.device, ONE_PIECE)
+        [(match, rank)] = self.model.judged(self.judge, source, [image])
         found = {
             "error": field_means(pixel_errors(image, target, encoding), network.fields),
-            "expected_error": self.judge.expected_error(logarithm),
+            "expected_error": self.judge.expected_error(rank),
             "match": -match,
             "edges": field_means(_steepness(image), network.fields),
             "gradient": field_means(_steepness(source), network.fields),

@@ -1,20 +1,31 @@
 """The discriminator's scores of an image given its source, and where they lie on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.receptive_field import ReceptiveField
 from napari_pix2pix.core.tiles import round_up
 
 ScoreKind = Literal["match", "plain"]
 ReadWindow = Callable[[tuple[slice, ...]], NDArray[np.float32]]
+
+
+class Scoring(Protocol):
+    """A network that gives scores: a discriminator, or what judges the match."""
+
+    fields: tuple[ReceptiveField, ...]
+    outputs: int
+
+    def __call__(self, *sides: Tensor) -> Tensor:
+        """Outputs (N, outputs, [z,] y, x) of sides (N, C, [Z,] Y, X): a source, an image, and what else it takes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -141,40 +152,42 @@ def require_large_enough(fields: tuple[ReceptiveField, ...], shape: tuple[int, .
 
 
 def score_frame(
-    discriminator: PatchGAN,
+    discriminator: Scoring,
     source: NDArray[np.float32],
     image: NDArray[np.float32],
     device: torch.device,
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
     """Scores ([z,] y, x), the first output of `frame_outputs`."""
-    scores: NDArray[np.float32] = frame_outputs(discriminator, source, image, device, tile_size)[0]
+    scores: NDArray[np.float32] = frame_outputs(discriminator, (source, image), device, tile_size)[0]
     return scores
 
 
 def frame_outputs(
-    discriminator: PatchGAN,
-    source: NDArray[np.float32],
-    image: NDArray[np.float32],
+    network: Scoring,
+    sides: Sequence[NDArray[np.float32]],
     device: torch.device,
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
-    """Outputs (n, [z,] y, x) for `image` (K, [Z,] Y, X) given `source` (C, [Z,] Y, X), as of `score_windows`."""
-    sides = (lambda window: source[(slice(None), *window)]), (lambda window: image[(slice(None), *window)])
-    return score_windows(discriminator, *sides, image.shape[1:], device, tile_size)
+    """Outputs (n, [z,] y, x) for these sides (C, [Z,] Y, X): a source, an image …; see `score_windows`."""
+    return score_windows(network, [reader(side) for side in sides], sides[0].shape[1:], device, tile_size)
+
+
+def reader(frame: NDArray[np.float32]) -> ReadWindow:
+    """What gives any window ([z,] y, x) of the frame (C, [Z,] Y, X)."""
+    return lambda window: frame[(slice(None), *window)]
 
 
 def score_windows(
-    discriminator: PatchGAN,
-    source: ReadWindow,
-    image: ReadWindow,
+    network: Scoring,
+    sides: Sequence[ReadWindow],
     shape: tuple[int, ...],
     device: torch.device,
     tile_size: int | None = None,
 ) -> NDArray[np.float32]:
-    """Outputs (n, [z,] y, x) for an image of this shape ([Z,] Y, X) given a source; both are read window by window.
+    """Outputs (n, [z,] y, x) for an image of this shape ([Z,] Y, X): source, image … are read window by window.
 
-    The first of the discriminator's n outputs are the scores.
+    The first of the network's n outputs are the scores.
 
     Computed in tiles of about `tile_size` pixels that give the scores of the whole: each starts on a multiple of the
     stride and sees the whole field of every score that is kept from it. Readers give network values, float32
@@ -185,17 +198,17 @@ def score_windows(
     ValueError
         If the image is too small.
     """
-    fields = discriminator.fields
+    fields = network.fields
     require_large_enough(fields, shape)
     grid = score_grid(fields, shape)
-    outputs = np.empty((discriminator.outputs, *grid), np.float32)
-    sides = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
-    for corner in product(*(range(0, n, side) for n, side in zip(grid, sides, strict=True))):
-        keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, grid, strict=True))
-        seen = tuple(_pixels_behind(f, kept, n) for f, kept, n in zip(fields, keep, shape, strict=True))
+    outputs = np.empty((network.outputs, *grid), np.float32)
+    kept = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
+    for corner in product(*(range(0, n, side) for n, side in zip(grid, kept, strict=True))):
+        keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, kept, grid, strict=True))
+        seen = tuple(_pixels_behind(f, scores, n) for f, scores, n in zip(fields, keep, shape, strict=True))
         with torch.inference_mode():
-            pair = [torch.from_numpy(np.ascontiguousarray(read(seen)))[None].to(device) for read in (source, image)]
-            found = discriminator(*pair)[0].cpu().numpy()
+            read = [torch.from_numpy(np.ascontiguousarray(side(seen)))[None].to(device) for side in sides]
+            found = network(*read)[0].cpu().numpy()
         inside = tuple(
             slice(k.start - r.start // f.stride, k.stop - r.start // f.stride)
             for f, k, r in zip(fields, keep, seen, strict=True)

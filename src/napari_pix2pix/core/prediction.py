@@ -4,7 +4,7 @@ import itertools
 import math
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,18 @@ class Frame(Protocol):
         """(C, [Z,] Y, X)."""
 
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class WindowedFrame:
+    """A `Frame` of which `read` gives any window ([z,] y, x)."""
+
+    read: Callable[[Window], NDArray[np.float32]]
+    shape: tuple[int, ...]
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[np.float32]:
+        """All channels of a window, as far as it lies inside."""
+        return self.read(tuple(slice(w.start, min(w.stop, n)) for w, n in zip(index[1:], self.shape[1:], strict=True)))
 
 
 def plan_prediction(

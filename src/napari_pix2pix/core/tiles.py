@@ -99,6 +99,11 @@ class TilePlan:
         sides = zip(tile.keep, self.shape, self.blend, strict=True)
         return tuple(slice(max(0, keep.start - m), min(n, keep.stop + m)) for keep, n, m in sides)
 
+    def around(self, window: tuple[slice, ...]) -> Tile:
+        """A tile that keeps this window of the frame, from a multiple of the grid on, and sees what others see."""
+        keep = tuple(slice(w.start // g * g, w.stop) for w, g in zip(window, self.grid, strict=True))
+        return Tile(keep, tuple(_read(*side) for side in zip(keep, self.overlap, self.padded, self.grid, strict=True)))
+
     def weights(self, tile: Tile) -> tuple[NDArray[np.float32], ...]:
         """What `tile` counts along each axis of its `window`; a pixel counts the product, and all tiles together one.
 

@@ -10,27 +10,30 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import binary_cross_entropy_with_logits, poisson_nll_loss
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Adam
 
 from napari_pix2pix.core.calibration import Calibration
 from napari_pix2pix.core.config import Config, EmptyFrames
 from napari_pix2pix.core.damage import TAUGHT, change, plant
 from napari_pix2pix.core.evaluation import require_suited
-from napari_pix2pix.core.match import HIGHEST, MatchJudge, as_scored, match_network, pixel_errors
+from napari_pix2pix.core.match import JudgeNetwork, MatchJudge, as_scored, error_curve, match_network, pixel_errors
 from napari_pix2pix.core.methods.pix2pix import reach
-from napari_pix2pix.core.model import ONE_PIECE, TrainedModel
-from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.novelty import Novelty
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
-from napari_pix2pix.core.patch_scores import field_means, frame_outputs, whole_scores
+from napari_pix2pix.core.patch_scores import field_means, whole_scores
 from napari_pix2pix.core.patches import PairedPatches
 from napari_pix2pix.core.split import Split, seen_frames, split_pairs, windows_of
 from napari_pix2pix.core.tiles import round_up
 
 TEACHING = 3
 """The stream of random numbers, beside those of `core.patches`."""
-WINDOWS = 64
-"""Windows of the pairs that are predicted once; every image that teaches is cut from them."""
+PIXELS = 2**23
+"""Windows with about so many pixels, of a plane, are drawn of the pairs and predicted once; all that teaches is cut
+from them."""
+WINDOWS = 64, 512
+"""But not fewer, nor more."""
 SIDE = 128
 """Of these images, px, where patches are not smaller."""
 BATCH = 8
@@ -39,7 +42,9 @@ CLEAN = 0.35
 """The share of images that are taught without damage."""
 TWICE = 0.25
 """The share of damaged images that are damaged twice."""
-TOLERANCE = 0.05
+PREDICTED = 0.6
+"""The share of images that are predictions; the others are targets."""
+TOLERANCE = 0.02
 """A field of which this share of the range was changed matches by exp(-1)."""
 CALIBRATION_SHARE = 1 / 3
 """Of pairs that the model has not seen; the others teach."""
@@ -142,7 +147,7 @@ def _taught(
         elapsed = time.monotonic() - started
         told = {name: float(loss.detach()) for name, loss in losses.items()}
         yield TrustReport(step + 1, steps, told, elapsed, elapsed / (step + 1) * (steps - step - 1))
-    judge = MatchJudge(network.eval(), teacher.unit)
+    judge = MatchJudge(network.eval(), *teacher.curve(), Novelty.of(list(teacher.sources), network.fields[-1].size))
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
     groups = judge.calibration.groups if judge.calibration else 0
     said = {"steps": steps, "taught": len(split.train), "calibrated": len(split.calibration), "groups": groups}
@@ -196,13 +201,14 @@ class _Teacher:
     """The images that teach, and what they teach: sources in network values, targets and predictions as a user's."""
 
     model: TrainedModel
-    network: PatchGAN
+    network: JudgeNetwork
     sources: NDArray[np.float32]
     targets: NDArray[Any]
+    maps: NDArray[np.float32]
     predictions: NDArray[Any]
     known: NDArray[np.float32]
+    errors: NDArray[np.float32]
     side: int
-    unit: float
 
     @classmethod
     def prepare(
@@ -212,54 +218,58 @@ class _Teacher:
         if not regions:
             raise ValueError("Pairs must be left to teach with; all of them calibrate. Give more pairs.")
         config, encoding = model.config, model.target_encoding
-        pairs.require_patches(config.patch_size, config.generator.grid)
+        pairs.require_patches(config.patch_size, config.generator.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
-        drawn = patches.batch(0, TEACHING, range(WINDOWS))
-        sources, maps = drawn.source.numpy(), drawn.target.numpy()
-        predictions = np.stack([encoding.decode(model.generate(source)) for source in sources])
-        targets = np.stack([encoding.decode(target) for target in maps])
-        known = np.ones_like(maps[:, 0]) if drawn.known is None else drawn.known[:, 0].numpy()
-        errors = np.stack(
-            [
-                pixel_errors(encoding.encode(prediction), encoding.encode(target), encoding)
-                for prediction, target in zip(predictions, targets, strict=True)
-            ]
+        count = int(np.clip(PIXELS // config.patch_size**2, *WINDOWS))
+        drawn = patches.batch(0, TEACHING, range(count))
+        sources = drawn.source.numpy()
+        maps = np.stack([model.generate(source) for source in sources])
+        targets, predictions = (
+            np.stack([encoding.decode(one) for one in some]) for some in (drawn.target.numpy(), maps)
         )
-        unit = float((errors * known).sum() / max(1.0, float(known.sum()))) or 1.0
+        known = np.ones_like(maps[:, 0]) if drawn.known is None else drawn.known[:, 0].numpy()
         side = min(config.patch_size, round_up(SIDE, config.generator.grid))
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(np.random.SeedSequence([config.seed, TEACHING]).generate_state(1, np.uint64)[0]))
             encodings = model.source_encoding, encoding
             network = match_network(config.discriminator, *encodings, drawn.source.ndim - 2, conditional)
-        windows = sources, targets, predictions, known
-        return cls(model, network.to(model.device), *windows, side, unit)
+        errors = [
+            field_means(pixel_errors(encoding.encode(prediction), encoding.encode(target), encoding), network.fields)[
+                field_means(seen, network.fields) > 0.999
+            ]
+            for prediction, target, seen in zip(predictions, targets, known, strict=True)
+        ]
+        windows = sources, targets, maps, predictions, known, np.sort(np.concatenate(errors))
+        return cls(model, network.to(model.device), *windows, side)
 
     def losses(self, step: int) -> dict[str, torch.Tensor]:
-        """Of the match and of the expected error, on the images of this step."""
-        sides = [
-            torch.from_numpy(np.stack(side)) for side in zip(*(self.image(step, k) for k in range(BATCH)), strict=True)
-        ]
-        source, image, match, error, judged, own = (side.to(self.model.device) for side in sides)
-        found = self.network(source, image)
-        losses = {
-            "match": binary_cross_entropy_with_logits(found[:, 0], match, reduction="none") * judged,
-            "error": poisson_nll_loss(found[:, 1].clamp(max=HIGHEST), error, reduction="none") * own,
+        """Of the match, on images of this step; and of the expected error, on the predictions of the same sources."""
+        drawn = (self.image(step, k) for k in range(BATCH))
+        sides = [torch.from_numpy(np.stack(side)).to(self.model.device) for side in zip(*drawn, strict=True)]
+        source, image, match, prediction, maps, rank, judged = sides
+        found = {
+            "match": (self.network.matching(source, image), match),
+            "error": (self.network.expecting(source, prediction, maps if self.network.sees_maps else None), rank),
         }
-        counts = {"match": judged.sum(), "error": own.sum()}
-        return {name: loss.sum() / counts[name].clamp(min=1) for name, loss in losses.items()}
+        return {
+            name: (binary_cross_entropy_with_logits(logits[:, 0], true, reduction="none") * judged).sum()
+            / judged.sum().clamp(min=1)
+            for name, (logits, true) in found.items()
+        }
 
     def image(self, step: int, k: int) -> tuple[NDArray[np.float32], ...]:
         """Image k of this step, from (seed, step, k) alone.
 
-        Its source and the image (C, [Z,] Y, X); and for each field ([z,] y, x): how much it is to match, in [0, 1];
-        how wrong the prediction is, in `unit`s; whether it is known; whether it is known and the model's own.
+        Its source and the image (C, [Z,] Y, X), and for each field ([z,] y, x) how much it is to match, in [0, 1]; the
+        prediction of the source and the maps it is of, and for each field the rank of its error; for each field whether
+        it is known.
         """
         random = np.random.default_rng([self.model.config.seed, TEACHING, step, k])
         encoding, number = self.model.target_encoding, len(self.sources)
         i, *others = random.choice(number, size=min(4, number), replace=False)
-        images = self.predictions if (predicted := random.random() < 0.6) else self.targets
+        images = self.predictions if random.random() < PREDICTED else self.targets
         corner = [int(random.integers(n - self.side + 1)) for n in images.shape[-2:]]
         y, x = (slice(start, start + self.side) for start in corner)
         turns = int(random.integers(4)) if self.model.config.rotate else 0
@@ -269,8 +279,8 @@ class _Teacher:
             cut = np.rot90(values[..., y, x], turns, axes=(-2, -1))
             return np.ascontiguousarray(np.flip(cut, -1) if mirrored else cut)
 
-        source, known = turned(self.sources[i]), turned(self.known[i])
-        target, clean = (encoding.encode(turned(values[i])) for values in (self.targets, images))
+        source, known, maps = (turned(values[i]) for values in (self.sources, self.known, self.maps))
+        target, prediction, clean = (encoding.encode(turned(v[i])) for v in (self.targets, self.predictions, images))
         image = clean
         if random.random() >= CLEAN:
             donors = [encoding.encode(turned(images[j])) for j in others or [i]]
@@ -278,11 +288,30 @@ class _Teacher:
                 kind = TAUGHT[int(random.integers(len(TAUGHT)))]
                 image = plant(kind, image, donors, random, self.network.fields[-1].size)
             image = as_scored(image, encoding)
-        changed, judged = (field_means(values, self.network.fields) for values in (change(image, clean), known))
-        whole = (judged > 0.999).astype(np.float32)
-        error = field_means(pixel_errors(clean, target, encoding), self.network.fields) / self.unit
-        own = whole * (changed == 0) * predicted
-        return source, image, matching(changed), error.astype(np.float32), whole, own.astype(np.float32)
+        fields = self.network.fields
+        changed, judged = (field_means(values, fields) for values in (change(image, clean), known))
+        rank = self.rank(field_means(pixel_errors(prediction, target, encoding), fields))
+        return source, image, matching(changed), prediction, maps, rank, (judged > 0.999).astype(np.float32)
+
+    def rank(self, errors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The share of training fields that err less than these, ties counting half."""
+        below, not_above = np.searchsorted(self.errors, errors), np.searchsorted(self.errors, errors, side="right")
+        return ((below + not_above) / (2 * max(1, self.errors.size))).astype(np.float32)
+
+    def curve(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`error_curve` of what the network has learned, on the windows that taught it."""
+        encoding, fields = self.model.target_encoding, self.network.fields
+        found: list[tuple[NDArray[np.float32], ...]] = []
+        for source, maps, target, known in zip(self.sources, self.maps, self.targets, self.known, strict=True):
+            prediction = as_scored(maps, encoding)
+            sides = [torch.from_numpy(side)[None].to(self.model.device) for side in (source, prediction, maps)]
+            with torch.inference_mode():
+                logits = self.network.expecting(*(sides if self.network.sees_maps else sides[:2]))
+            error = field_means(pixel_errors(prediction, encoding.encode(target), encoding), fields)
+            inside = field_means(known, fields) > 0.999
+            found.append((logits.sigmoid()[0, 0].cpu().numpy()[inside], error[inside]))
+        ranks, errors = (np.concatenate(side) for side in zip(*found, strict=True))
+        return error_curve(ranks, errors)
 
 
 def matching(changed: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -295,7 +324,7 @@ def calibrated(
     model: TrainedModel, judge: MatchJudge, pairs: PairedFrames, regions: Sequence[Region]
 ) -> Calibration | None:
     """From real and predicted fields wholly inside these regions; None if there are none."""
-    encoding, device = model.target_encoding, model.device
+    encoding = model.target_encoding
     stacks = [pairs.places[region.frame][0] for region in regions]
     names = [pairs.groups[stack] for stack in stacks]
     within_one = len(set(pairs.groups)) == 1
@@ -312,9 +341,7 @@ def calibrated(
         if not inside.any():
             continue
         prediction = as_scored(model.generate(source), encoding)
-        real, predicted = (
-            frame_outputs(judge.network, source, image, device, ONE_PIECE) for image in (target, prediction)
-        )
+        real, predicted = model.judged(judge, source, (target, prediction))
         error = field_means(pixel_errors(prediction, target, encoding), fields)
         expected = judge.expected_error(predicted[1])
         found.setdefault(name, []).append((real[0][inside], expected[inside], error[inside]))

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from napari_pix2pix.widgets.card import read_card
+from napari_pix2pix.widgets.defaults import defaults
 from napari_pix2pix.widgets.places import recent_models, remember_model
 from napari_pix2pix.widgets.session import Session
 
@@ -107,7 +108,9 @@ class DeviceChoice(QComboBox):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.addItem("auto", "auto")
+        for name in dict.fromkeys(["auto", defaults().device]):
+            self.addItem(name, name)
+        self.setCurrentIndex(self.count() - 1)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(24)
         session.devices_known.connect(self._fill)

@@ -1,5 +1,6 @@
 """What the docks share: a form, a button that runs a command of the command line, and what is heard of it."""
 
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -97,6 +98,7 @@ class Dock(QWidget):
         self.job: Job | None = None
         self.layers: tuple[Layer, ...] = ()  # that the present command needs, or the last one needed
         self._trouble = ""
+        self._began: tuple[float, float] | None = None  # when it was first heard how far it is, and how far
         self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
@@ -138,12 +140,12 @@ class Dock(QWidget):
 
     # The form
 
-    def add_row(self, label: str, field: QWidget, tooltip: str) -> None:
-        """A labelled control."""
+    def add_row(self, label: str, field: QWidget, tooltip: str, at: int = -1) -> None:
+        """A labelled control, in row `at` of the form; -1: the last."""
         field.setToolTip(tooltip)
         name = QLabel(label)
         name.setToolTip(tooltip)
-        self.form.addRow(name, field)
+        self.form.insertRow(at, name, field)
 
     def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer, **which: Any) -> LayerChoice:
         """A list of the viewer's layers that follows them; `prefer` and `which` as for `LayerChoice`."""
@@ -151,6 +153,11 @@ class Dock(QWidget):
         self.follow_layers(choice)
         self.add_row(label, choice.native, tooltip)
         return choice
+
+    def show_row(self, field: QWidget, shown: bool) -> None:
+        """Show or hide a control with its label."""
+        field.setVisible(shown)
+        self.form.labelForField(field).setVisible(shown)
 
     def follow_layers(self, choice: LayerChoice) -> None:
         """Have the list follow the viewer's layers."""
@@ -191,7 +198,7 @@ class Dock(QWidget):
 
     def begin(self, request: Request) -> None:
         """Have a command done."""
-        waits, self._trouble = self.session.busy, ""
+        waits, self._trouble, self._began = self.session.busy, "", None
         self.layers = request.layers
         self.job = job = self.session.start(self.token, request.prepare)
         job.heard.connect(self._hear)
@@ -227,6 +234,8 @@ class Dock(QWidget):
 
     def _hear(self, event: Event) -> None:
         kind = event["event"]
+        if kind == "progress" and self._began is None:
+            self._began = time.monotonic(), event["done"] / event["total"]
         if kind == "started":
             self.status.setText("Starts …")
         elif kind == "progress":
@@ -238,6 +247,12 @@ class Dock(QWidget):
             self._trouble = event["text"]
             show_error(event["text"])
         self.hear(event)
+
+    def seconds_left(self, share: float) -> float | None:
+        """What the rest takes at the speed so far; None while that is not known."""
+        since, first = self._began or (time.monotonic(), share)
+        took = time.monotonic() - since
+        return took * (1 - share) / (share - first) if share > first and took > 1 else None
 
     def _end(self, well: bool) -> None:
         job, self.job = self.job, None

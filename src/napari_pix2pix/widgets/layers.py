@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.files.stacks import Stack, is_image, open_stack, standard, write_stack
 
 WRITTEN_AS = {"b": np.uint8, "i": np.int32, "u": np.uint32, "f": np.float32}
@@ -70,8 +70,16 @@ def pixel_size_um(layer: Layer) -> dict[str, float]:
     return sizes
 
 
-def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: False) -> LayerFile:
+def frame_axes(layer: Layer, planes: bool = True) -> list[int]:
+    """Which axes of the layer hold more than one frame: T, and Z if `planes` are frames of their own."""
+    letters, shape = layer_axes(layer), pixels(layer).shape
+    return [i for i, axis in enumerate(letters) if axis in ("TZ" if planes else "T") and shape[i] > 1]
+
+
+def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: False, window: Window = WHOLE) -> LayerFile:
     """The layer's own file where that holds the very same pixels, else `path`, to which it is written, frame by frame.
+
+    Of a `window`, a slice for each axis of the data, only that is written.
 
     Raises
     ------
@@ -80,8 +88,9 @@ def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: Fals
     Stopped
         If `stopped` becomes true.
     """
-    data, plan = pixels(layer), AxesPlan(layer_axes(layer), tuple(pixels(layer).shape))
-    own = _own_file(layer, plan)
+    data = pixels(layer)[window] if window else pixels(layer)
+    plan = AxesPlan(layer_axes(layer), tuple(data.shape))
+    own = None if window else _own_file(layer, plan)
     if own is not None and _same(data, own, plan, stopped):
         return LayerFile(own.path, plan.axes)
     dtype = np.dtype(data.dtype)
@@ -182,6 +191,10 @@ def read_as(stack: Stack, axes: str) -> NDArray[Any]:
     """
     if extra := set(stack.axes) - set(axes):
         raise ValueError(f"{stack.path} must have axes of {axes}; it has {''.join(sorted(extra))}, too.")
-    values = stack.array[...]
-    values = values.transpose([stack.axes.index(axis) for axis in axes if axis in stack.axes])
-    return values[tuple(slice(None) if axis in stack.axes else None for axis in axes)]
+    return turned(stack.array[...], stack.axes, axes)
+
+
+def turned(values: Any, has: str, axes: str) -> Any:
+    """An array with the axes `has` in the order of `axes`; those that it lacks have length 1."""
+    values = values.transpose([has.index(axis) for axis in axes if axis in has])
+    return values[tuple(slice(None) if axis in has else None for axis in axes)]

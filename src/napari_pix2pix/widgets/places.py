@@ -12,6 +12,7 @@ from typing import NamedTuple
 from qtpy.QtCore import QStandardPaths
 
 from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.widgets.defaults import defaults
 
 NAME = "napari-pix2pix"
 MOST_MODELS = 20
@@ -27,7 +28,17 @@ class RecentModel(NamedTuple):
 
 def runs_folder() -> Path:
     """Where runs go unless the user says otherwise."""
-    return Path.home() / NAME
+    return defaults().folder
+
+
+def predictions_folder() -> Path:
+    """Where predictions go that are files, unless the user says otherwise."""
+    return runs_folder() / "predictions"
+
+
+def evaluations_folder() -> Path:
+    """Where evaluations go, unless the user says otherwise."""
+    return runs_folder() / "evaluations"
 
 
 def cache_folder() -> Path:
@@ -64,6 +75,17 @@ def free_run(folder: Path, name: str) -> Path:
         count += 1
         run = folder / f"{stem}-{count}"
     return run
+
+
+def free_file(folder: Path, name: str) -> Path:
+    """`folder`/`name`, or with -2, -3 … before its suffixes where there is something already."""
+    kept = re.sub(r"[^\w .()+-]+", "-", name)
+    stem, dot, suffixes = kept.partition(".")
+    file, count = folder / kept, 1
+    while file.exists():
+        count += 1
+        file = folder / f"{stem}-{count}{dot}{suffixes}"
+    return file
 
 
 def recent_models() -> list[RecentModel]:

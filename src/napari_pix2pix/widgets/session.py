@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
+from napari_pix2pix.core.atomic import FULL_DISK, is_full
 from napari_pix2pix.widgets.bridge import FAILED, Child, Event
 from napari_pix2pix.widgets.layers import Stopped
 
@@ -132,7 +133,8 @@ class Session(QObject):
         def failed(error: Exception) -> None:
             self._preparing.discard(job)
             if not isinstance(error, Stopped):
-                job._take({"event": "error", "code": FAILED, "text": str(error), "error": error})
+                text = FULL_DISK if is_full(error) else str(error)
+                job._take({"event": "error", "code": FAILED, "text": text, "error": error})
             job._take({"event": "done", "code": FAILED})
 
         self.in_thread(self, lambda: prepare(lambda: job.stopped), ready, failed)
