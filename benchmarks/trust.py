@@ -46,11 +46,12 @@ from scipy import ndimage
 from napari_pix2pix import core
 from napari_pix2pix.core.damage import Area, blurred, change, erased, moved
 from napari_pix2pix.core.match import as_scored, pixel_errors
+from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.metrics.monitors import auroc, gap_closed, spearman
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.novelty import STRANGE
 from napari_pix2pix.core.patch_scores import field_means, score_grid, valid_scores
-from napari_pix2pix.core.split import Split
+from napari_pix2pix.core.split import Split, split_pairs
 from napari_pix2pix.files.stacks import open_stack
 
 Image = NDArray[Any]
@@ -105,8 +106,10 @@ def frames_of(pairs: Pairs, axes: str) -> core.PairedFrames:
 def taught(model: Any, pairs: Pairs, axes: str, steps: int, blind: bool = False) -> tuple[Any, float]:
     """The model with a judge of the match, and the seconds it took; `blind`: one that does not see the source."""
     frames, started = frames_of(pairs, axes), time.monotonic()
-    regions, third = frames.regions(), len(frames) // 6
-    split = Split(regions[third:], (), regions[:third])
+    made = split_pairs(
+        frames, model.config, reach(model.config, 2)
+    )  # as the training's, so none that calibrate made it
+    split = Split((*made.train, *made.validation), (), made.calibration)
     *_, last = core.fit_trust(model, frames, split=split, steps=steps, conditional=not blind)
     return last.model, time.monotonic() - started
 

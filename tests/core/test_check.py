@@ -424,10 +424,11 @@ def test_what_suits_the_pairs_is_a_hint_until_it_is_used() -> None:
     source = texture(1, width=4)
     config = small_config()
     report = check(source, -source, "YX", config=config)
-    [hint] = [remark for remark in report["remarks"] if remark["level"] == "hint"]
+    [hint] = [remark for remark in report["remarks"] if remark["level"] == "hint" and remark["remedies"]]
     [made] = remedied({"remarks": [hint]}, config)
     assert (made.patch_size, made.discriminator.n_layers) == tuple(
         report["suggested"][name] for name in ("patch_size", "n_layers")
     )
     again = check(source, -source, "YX", config=made)["remarks"]
-    assert not [remark for remark in again if remark["level"] == "hint"]
+    assert not [remark for remark in again if remark["level"] == "hint" and remark["remedies"]]
+    assert "No room for calibration pairs: scores have no ranks." in [remark["text"] for remark in again]

@@ -110,16 +110,16 @@ def test_objects_are_decoded_again_while_a_slider_moves(make_napari_viewer, unti
     assert isinstance(layer, Labels)
     assert dock.objects.isVisibleTo(dock)
     before = layer.data.copy()
-    dock.objects.seed.setValue(0.75)
-    dock.objects.size.setValue(2)
+    dock.objects.seed.setValue(75)
+    dock.objects.smallest.setValue(2)
     until(lambda: not dock.objects._busy)
     flags = ["--seed-threshold", 0.75, "--min-size", 2, "--device", "cpu"]
     command("predict", model, pair[0], "--out", tmp_path / "p.tif", *flags)
     assert np.array_equal(layer.data, open_stack(tmp_path / "p.tif").array)
     assert not np.array_equal(layer.data, before)
     encoding = dock._card().encoding
-    dock.objects.seed.setValue(encoding.seed_threshold)
-    dock.objects.size.setValue(encoding.min_size)
+    dock.objects.seed.setValue(round(100 * encoding.seed_threshold))
+    dock.objects.smallest.setValue(encoding.min_size)
     until(lambda: not dock.objects._busy)
     assert np.array_equal(layer.data, before)
 

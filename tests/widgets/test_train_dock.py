@@ -91,6 +91,23 @@ def test_pairs_come_and_go_with_their_layers(viewer) -> None:
     assert [pair.text for pair in rows.value().pairs] == ["more nuclei → more tissue"]
 
 
+def test_several_pairs_train_together(viewer, until) -> None:
+    """Of layers with and without a file of their own, in colours too; each is looked at and learned from."""
+    dock = opened(viewer, TrainDock)
+    dock.set_value(small_config(steps=2))
+    dock.pairs.add_button.click()
+    source, labels = blobs((80, 100), seed=1)
+    colours = np.stack([source >> 4] * 3, axis=-1).astype(np.uint8)
+    dock.source.value = viewer.add_image(colours, name="colours", rgb=True)
+    dock.target.value = viewer.add_labels(labels, name="theirs")
+    assert checked(dock, until)[0].startswith("2 pairs, 80×100 to 96×128, uint16/uint8, 3 channels → objects")
+    dock.run()
+    until(lambda: dock.job is None)
+    assert dock.status.text().startswith("Trained.")
+    run = json.loads((dock.folder.value() / "theirs" / "config.json").read_text("utf8"))
+    assert run["provenance"]["pairs"]["train"]["names"] == ["colours", "tissue"]
+
+
 def test_axes_are_shown_and_corrected(make_napari_viewer, notes) -> None:
     """The layer keeps them, so that every dock reads it alike; what cannot be is refused."""
     viewer = make_napari_viewer()
@@ -214,8 +231,9 @@ def test_another_preset_keeps_what_was_said_about_the_pairs(viewer) -> None:
 
 
 def test_what_is_copied_names_files_that_are_there(viewer, until) -> None:
-    """Layers without a file are written first."""
+    """Layers without a file are written first; how they are read is named, too."""
     dock = opened(viewer, TrainDock)
+    dock.planes.setCurrentText("volume")
     for copy in (dock.copy_command, dock.copy_python):
         QApplication.clipboard().clear()
         copy()
@@ -225,6 +243,7 @@ def test_what_is_copied_names_files_that_are_there(viewer, until) -> None:
         assert str(run) in text
         assert str(run / "data" / "source.ome.tif") in text
         assert (run / "data" / "target.ome.tif").is_file()
+        assert "--z volume" in text or "z='volume'" in text
         if copy == dock.copy_command:
             assert shlex.split(text)[:2] == ["napari-pix2pix", "train"]
 

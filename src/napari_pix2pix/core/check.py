@@ -175,7 +175,7 @@ def check(
             if config and config.source_kind == "classes":
                 fit_encoding(Windows(pairs.source, regions), "classes")
             if config:
-                split_pairs(trained, config, reach(config))
+                remarks += [Remark(text, level="hint") for text in split_pairs(trained, config, reach(config)).remarks]
         except ValueError as error:
             remarks.append(Remark(str(error), level="unusable"))
     shift, correlation = lie.shift(), lie.correlation()

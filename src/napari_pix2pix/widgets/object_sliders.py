@@ -9,7 +9,7 @@ from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
-from superqt import QLabeledDoubleSlider, QLabeledSlider
+from superqt import QLabeledSlider
 
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.encoding import Encoding
@@ -59,22 +59,20 @@ class ObjectSliders(QWidget):
         self._round, self._busy, self._filling = 0, False, False
         self.title = QLabel()
         self.title.setWordWrap(True)
-        self.seed = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.seed.setRange(0, 1)
-        self.seed.setSingleStep(0.05)
-        self.seed.setDecimals(2)
-        self.size = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.seed = QLabeledSlider(Qt.Orientation.Horizontal)  # in percent: superqt's slider of floats takes no keys
+        self.seed.setRange(0, 100)
+        self.smallest = QLabeledSlider(Qt.Orientation.Horizontal)
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addRow(self.title)
         for name, slider, tooltip in (
             (
-                "Seed",
+                "Seed, %",
                 self.seed,
                 "An object starts where the network's depth exceeds this share: higher divides objects that touch, "
                 "lower joins their pieces (--seed-threshold)",
             ),
-            ("Smallest", self.size, "Smaller objects are dropped, in pixels (--min-size)"),
+            ("Smallest", self.smallest, "Smaller objects are dropped, in pixels (--min-size)"),
         ):
             label = QLabel(name)
             for part in (label, slider):
@@ -93,12 +91,12 @@ class ObjectSliders(QWidget):
             return
         self.title.setText(f"Objects in “{self._layer.name}”")
         self._filling = True
-        self.size.setRange(0, max(200, 10 * self._maps.encoding.min_size))
-        self.size.setValue(self._maps.encoding.min_size)
-        self.seed.setValue(self._maps.encoding.seed_threshold)
+        self.smallest.setRange(0, max(200, 10 * self._maps.encoding.min_size))
+        self.smallest.setValue(self._maps.encoding.min_size)
+        self.seed.setValue(round(100 * self._maps.encoding.seed_threshold))
         self._filling = False
 
-    def _change(self, _: float) -> None:
+    def _change(self, _: int) -> None:
         if self._filling or self._maps is None:
             return
         self._round += 1
@@ -112,7 +110,7 @@ class ObjectSliders(QWidget):
             self._busy = False
             return
         self._busy = True
-        thresholds = {"seed_threshold": round(self.seed.value(), 4), "min_size": int(self.size.value())}
+        thresholds = {"seed_threshold": self.seed.value() / 100, "min_size": self.smallest.value()}
         shown, layer.features = self._displayed(maps.layer_plan, layer), {}  # they were of the objects before
         frames = [shown, *(i for i in range(maps.plan.n_frames) if i != shown)]
         self._next(maps, maps.encoding.model_copy(update=thresholds), layer, frames, self._round)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,12 @@ class PairCheck(QObject):
         """Something may have changed."""
         self._timer.start()
 
-    def hold(self) -> None:
-        """Do not begin now."""
+    def leave_to_others(self) -> None:
+        """What is chosen now is looked at elsewhere: do not begin."""
         self._timer.stop()
         self._again = False
+        with suppress(ValueError):  # then it is not looked at elsewhere, either
+            self._seen = _key(*self._asked())
 
     def forget(self) -> None:
         """The next look checks, whatever was checked before."""
@@ -67,7 +70,7 @@ class PairCheck(QObject):
     def _begin(self, whatever_size: bool = False) -> None:
         try:
             pairs, flags = self._asked()
-            key = pairs.key, tuple(flags)
+            key = _key(pairs, flags)
         except ValueError:  # said when it is to be trained
             self._seen = None
             return self.panel.clear()
@@ -108,6 +111,10 @@ class PairCheck(QObject):
         if self._again:
             self._again = False
             self.look()
+
+
+def _key(pairs: LayerPairs | FilePairs, flags: list[str]) -> object:
+    return pairs.key, tuple(flags)
 
 
 def _remove(folders: list[Path]) -> None:

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QRadioButton,
-    QToolButton,
     QWidget,
 )
 
@@ -101,11 +100,9 @@ class PathLine(QWidget):
         menu = QMenu(self)
         menu.addAction("A file …", self._file)
         menu.addAction("A folder …", self._folder)
-        button = QToolButton()
-        button.setText("…")
+        button = QPushButton("…")
         button.setToolTip("Choose a file or a folder")
         button.setMenu(menu)
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         _in_row(self, self.line, button)
 
     def value(self) -> str:

@@ -181,7 +181,7 @@ class PredictDock(ModelDock):
 
     def _add(self, layers: list[Layer]) -> None:
         super()._add(layers)
-        self.objects.offer(layers)
+        self.objects.offer([layer for layer in layers if layer in self.viewer.layers])
 
 
 def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool) -> list[Layer]:

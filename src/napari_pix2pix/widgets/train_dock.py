@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import napari.viewer
 from napari.utils.notifications import show_error
@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.config import PRESETS, Config, make_config, read_json_object
+from napari_pix2pix.core.config import PRESETS, Config, PairSettings, make_config, read_json_object
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
@@ -110,7 +110,7 @@ class TrainDock(TrainingDock):
         self._take_preset(self.preset.currentText())
         for changed in (
             *(self.pairs.changed, self.settings.changed, self.patch_size.valueChanged, self.steps.valueChanged),
-            *(self.target_kind.currentIndexChanged, self.device.currentIndexChanged),
+            *(self.target_kind.currentIndexChanged, self.device.currentIndexChanged, self.planes.currentIndexChanged),
         ):
             changed.connect(self._changed)
         self._follow_target()
@@ -134,6 +134,12 @@ class TrainDock(TrainingDock):
         layout = self.settings.layout()
         layout.insertRow(0, "folder", self.folder)
         layout.insertRow(1, _row(*buttons))
+        self.planes = QComboBox()
+        self.planes.addItems(get_args(PairSettings.model_fields["z"].annotation))
+        self.planes.setToolTip(PairSettings.model_fields["z"].description or "")
+        label = QLabel("planes (Z)")
+        label.setToolTip(self.planes.toolTip())
+        layout.insertRow(2, label, self.planes)
         more.addWidget(self.settings)
         more.layout().setContentsMargins(0, 0, 0, 0)
         self.form.addRow(more)
@@ -242,7 +248,7 @@ class TrainDock(TrainingDock):
 
     def _to_check(self) -> tuple[LayerPairs | FilePairs, list[str]]:
         config = self.value().model_copy(update={"steps": make_config(self.preset.currentText()).steps})
-        return self.pairs.value(), self._recipe(Path(), config).flags
+        return self.pairs.value(), [*self._read_as(), *self._recipe(Path(), config).flags]
 
     def _remedy(self, remedy: dict[str, Any]) -> None:
         try:
@@ -257,10 +263,10 @@ class TrainDock(TrainingDock):
 
     def request(self) -> Request:
         """``train SOURCE TARGET --out RUN``."""
-        pairs, recipe = self.pairs.value(), self._recipe()
+        pairs, read_as, recipe = self.pairs.value(), self._read_as(), self._recipe()
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
-            words = pairs.words(recipe.run / "data", stopped)
+            words = [*pairs.words(recipe.run / "data", stopped), *read_as]
             remember_model(recipe.run / "model.safetensors")  # listed as soon as it is there
             return recipe.command(words)
 
@@ -270,8 +276,7 @@ class TrainDock(TrainingDock):
 
     def begin(self, request: Request) -> None:
         """Look at the pairs with these settings, then train."""
-        self.check.hold()
-        self.check.forget()
+        self.check.leave_to_others()
         pairs, flags = self.pairs.value(), self._recipe(Path()).flags
         words: list[Any] = []
 
@@ -307,7 +312,14 @@ class TrainDock(TrainingDock):
             show_error(self._unusable)
             self.status.setText(self._unusable)
         else:
+            if then is not None:  # it was not looked at to the end
+                self.check.forget()
             super().finish(well)
+
+    def _read_as(self) -> list[str]:
+        """Flags that say how the pairs are read."""
+        z = self.planes.currentText()
+        return [] if z == PairSettings().z else ["--z", z]
 
     def _recipe(self, run: Path | None = None, config: Config | None = None) -> Recipe:
         folder = free_run(self.folder.value(), self.name.text()) if run is None else run
@@ -342,8 +354,9 @@ class TrainDock(TrainingDock):
         except (ValueError, KeyError, OSError) as error:
             show_error(str(error))
             return
-        self.check.hold()
         self.set_value(config)
+        self.check.leave_to_others()
+        self.check.forget()
         self.name.setText(run.path.name)
         self._named = True
         self.watch(run.path, config, self.device.resolved(), self.source.value)
@@ -363,7 +376,7 @@ class TrainDock(TrainingDock):
     def _copy(self, what: str, write: Callable[[Recipe, list[Any]], str]) -> None:
         """Write layers that have no file of their own, then copy what names them."""
         try:
-            pairs, recipe = self.pairs.value(), self._recipe()
+            pairs, read_as, recipe = self.pairs.value(), self._read_as(), self._recipe()
         except (ValueError, OSError) as error:
             show_error(str(error))
             return
@@ -374,7 +387,7 @@ class TrainDock(TrainingDock):
                 self.status.setText(f"The {what} is in the clipboard.")
 
         def work() -> str:
-            return write(recipe, pairs.words(recipe.run / "data"))
+            return write(recipe, [*pairs.words(recipe.run / "data"), *read_as])
 
         self.session.in_thread(self.token, work, copied, lambda error: show_error(str(error)))
 
