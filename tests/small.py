@@ -1,14 +1,19 @@
 """A pair of images and settings small enough to train on in a second."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
 from napari_pix2pix.core.config import Config, make_config
 from napari_pix2pix.core.encoding import fit_encoding
+from napari_pix2pix.core.match import MatchJudge, match_network
 from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.novelty import Novelty
 from napari_pix2pix.core.source_view import SourceView
 
 
@@ -49,6 +54,26 @@ def untrained(source: NDArray, target: NDArray, kind="intensity", z="frame", **c
         parameter.data.mul_(4)
     view = SourceView(of_channels=len(source), z=z)
     return TrainedModel(config, generator, None, *encodings, view, "C" if len(target) > 1 else "")
+
+
+def with_judge(model: TrainedModel, groups: int = FEWEST_GROUPS, louder: float = 1) -> TrainedModel:
+    """The model with a judge of the match that is not taught, calibrated on so many groups; its weights times `louder`.
+
+    And with a discriminator, so that it can be saved.
+    """
+    torch.manual_seed(1)
+    encodings, dims = (model.source_encoding, model.target_encoding), 3 if model.source_view.z == "volume" else 2
+    network = match_network(model.config.discriminator, *encodings, dims).eval()
+    for parameter in network.parameters():
+        parameter.data.mul_(louder)
+    random = np.random.default_rng(0)
+    real, *errors = random.normal(size=(3, groups, 30)).astype(np.float32)
+    calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors)) if groups else None
+    _, plain = networks(model.config, *(encoding.n_maps for encoding in encodings), dims)
+    assert plain is not None
+    curve = np.linspace(0, 1, 4, dtype=np.float32), np.array([0, 0.05, 0.15, 0.4], np.float32)
+    novelty = Novelty.of([np.zeros((encodings[0].n_maps, *(1, 64, 64)[-dims:]), np.float32)], network.fields[-1].size)
+    return replace(model, discriminator=plain.eval(), match=MatchJudge(network, *curve, novelty, calibration))
 
 
 SMALL_FLAGS = [

@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from napari_pix2pix import __version__
+from napari_pix2pix.core.atomic import FULL_DISK, is_full
 from napari_pix2pix.core.config import (
     PRESETS,
     Config,
@@ -43,7 +44,7 @@ from napari_pix2pix.events import (
     until_stopped,
     warnings_as_events,
 )
-from napari_pix2pix.remarks import told, told_of_halves, understood
+from napari_pix2pix.remarks import told, told_of_calibration, told_of_halves, understood
 
 
 class ConfigFlags(Config):
@@ -126,7 +127,9 @@ def check(
     stacks = open_stacks(source, target, pairs or PairSettings())
     files = stacks.files
     report = core.check(stacks.frames(), config=chosen)
-    report["warnings"] += [event["text"] for event in told(stacks)]
+    for event in told(stacks):
+        report["warnings"].append(event["text"])
+        report["remarks"].append({"text": event["text"], "short": "", "level": "warning", "remedies": []})
     sizes = [(a.pixel_size_um, b.pixel_size_um) for a, b in zip(files.sources, files.targets, strict=True)]
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
@@ -246,12 +249,14 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
 
     model = _load(path, device)
     figures, lines = model.provenance["figures"], []
+    not_compared = ""
     if initial is not None and "compared" not in model.provenance:
         try:
             model.provenance["compared"] = figures_of_old(initial.to(device), model)
             model.save(path)
         except (ValueError, FileNotFoundError) as error:
-            lines.append(f"Not compared with the model before: {error}")
+            not_compared = f"Not compared with the model before: {error}"
+            lines.append(not_compared)
     if compared := model.provenance.get("compared"):
         both = " -> ".join(_listed(compared[when]) for when in ("before", "after"))
         lines.append(f"On the {compared['kind']} pairs of the model before: {both}")
@@ -262,6 +267,7 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
         "figures": figures.get("validation", {}),
         "test": figures.get("test", {}),
         "compared": compared or {},
+        "not_compared": not_compared,
         "text": "\n".join([f"Model: {path} (step {model.provenance['step']})", *kinds, *lines]),
     }
 
@@ -310,6 +316,24 @@ def predict(
     keep_maps: Annotated[
         bool, Parameter(negative="", help="Keep what the network gave (OUT.maps.tif), to decode objects again.")
     ] = False,
+    keep_frames: Annotated[
+        bool, Parameter(negative="", help="If it is stopped, keep the frames that are done, as a shorter OME-Zarr.")
+    ] = False,
+    trust: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="How far to trust each pixel: OUT.expected_error.tif, and OUT.untrusted.tif, 1 where that is above "
+            "the limit; each object, to keep or to check: OUT.objects.csv, OUT.outlines.geojson.",
+        ),
+    ] = False,
+    trust_limit: Annotated[
+        float | None,
+        Parameter(
+            help="With --trust: the expected error above which a pixel is not trusted, in the target's units; of "
+            "labels a share of wrong pixels. Default: twice the usual error."
+        ),
+    ] = None,
     shard: Shard = None,
     scheduler: Scheduler = None,
     local_workers: LocalWorkers = None,
@@ -321,17 +345,23 @@ def predict(
 ) -> Events:
     """Predict the target of each source; a folder with its subfolders."""
     from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
-    from napari_pix2pix.files.outputs import plan_outputs
-    from napari_pix2pix.files.results import maps_path, spread_path
+    from napari_pix2pix.files.outputs import beside, plan_outputs
+    from napari_pix2pix.files.results import maps_path
+    from napari_pix2pix.files.stacks import ZARR
+    from napari_pix2pix.files.trusted import parts_of_trust
+    from napari_pix2pix.files.trusted import trust_limit as limit_of
     from napari_pix2pix.jobs import ModelWork, do_each
+
+    if keep_frames and not out.name.lower().endswith(ZARR):
+        raise ValueError(f"With --keep-frames the output must be an OME-Zarr; got {out}. End --out in .zarr.")
 
     given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out])}
     names = {path: named_as(root)(path) for path, root in given.items()}
     more = further_paths(source_more, list(names.values()), tree=True)
     inputs = [(place_below(root, path), (path, *more[names[path]])) for path, root in given.items()]
-    beside = [named for named, wanted in ((maps_path, keep_maps), (spread_path, draws is not None)) if wanted]
-    jobs = plan_outputs(inputs, out, beside)
     loaded = _load(model, device)
+    parts = [*(["spread"] if draws is not None else []), *(parts_of_trust(loaded) if trust else [])]
+    jobs = plan_outputs(inputs, out, [*([maps_path] if keep_maps else []), *map(beside, parts)])
     yield from told_of_halves(loaded, side_by_side)
     settings: dict[str, Any] = {
         "axes": source_axes,
@@ -347,6 +377,12 @@ def predict(
         "rescale": rescale,
         "precision": precision,
     }
+    settings |= {"keep_frames": True} if keep_frames else {}  # changes no result: what is done stays done
+    if trust:
+        settings |= {"trust": True, "trust_limit": limit_of(loaded, trust_limit)}
+        yield from told_of_calibration(loaded)
+    elif trust_limit is not None:
+        raise ValueError("A trust limit must limit something; give --trust, too, or leave --trust-limit out.")
     work, workers = ModelWork("predictions", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
     yield from do_each(jobs, work, "predictions", out, work.made_with, **how)
@@ -377,6 +413,14 @@ def score(
     table: Annotated[
         bool, Parameter(negative="", help="A table of all scores, too (OUT.table.csv): position, score, rank, errors.")
     ] = False,
+    per_pixel: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Every image on the pixels of IMAGE, linear between the centres of the fields, instead of one for "
+            "each field.",
+        ),
+    ] = False,
     tile_size: TileSize = None,
     shard: Shard = None,
     scheduler: Scheduler = None,
@@ -390,8 +434,8 @@ def score(
     OUT.expected_error.tif, OUT.rank.tif and OUT.error_bound.tif.
     """
     from napari_pix2pix.files.folders import further_paths, halved, named_pairs, place_below
-    from napari_pix2pix.files.outputs import plan_outputs
-    from napari_pix2pix.files.results import beside_scores, parts_of_scores
+    from napari_pix2pix.files.outputs import beside, plan_outputs
+    from napari_pix2pix.files.results import parts_of_scores
     from napari_pix2pix.jobs import ModelWork, do_each
 
     if image is None and (side_by_side is None) == (pair_by is None):
@@ -405,8 +449,10 @@ def score(
         (place_below(image or source, judged), (judged, given, *more[name])) for name, (given, judged) in pairs.items()
     ]
     loaded = _load(model, device)
-    jobs = plan_outputs(inputs, out, [beside_scores(part) for part in parts_of_scores(loaded, kind, table)])
+    jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, kind, table)])
     yield from told_of_halves(loaded, side_by_side)
+    if kind != "plain":
+        yield from told_of_calibration(loaded)
     settings: dict[str, Any] = {
         "source_axes": source_axes,
         "image_axes": image_axes,
@@ -415,7 +461,7 @@ def score(
         "tile_size": tile_size,
         "kind": kind,
         "table": table,
-    }
+    } | ({"each_pixel": True} if per_pixel else {})
     work, workers = ModelWork("scores", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
     yield from do_each(jobs, work, "scores", out, work.made_with, **how)
@@ -713,7 +759,24 @@ def run_command(
 def _sentence(error: Exception) -> str:
     if isinstance(error.__cause__, ValidationError):
         return in_one_sentence(error.__cause__)
+    if is_full(error):
+        return FULL_DISK
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split())
+    if _is_out_of_memory(error):
+        ours = isinstance(error, MemoryError) and text.endswith(".")
+        return text if ours else FULL_MEMORY.format(text.partition(". ")[0] or type(error).__name__)
     return text if isinstance(error, ValueError | OSError | CycloptsError) else f"{type(error).__name__}: {text}"
+
+
+FULL_MEMORY = (
+    "Memory must suffice for the work; it does not ({}). Lower the patch or batch size, or free some of it, "
+    "and try again; what was saved is kept."
+)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from napari_pix2pix.core.devices import is_out_of_memory
+
+    return isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error)

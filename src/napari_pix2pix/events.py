@@ -1,8 +1,8 @@
 """What commands say while they work, drawn for people or as JSON lines.
 
 An event is a JSON object with a key ``event``: ``progress`` (done, total, unit …), ``preview`` (path), ``placed``
-(geometry), ``row`` (row: a result's figures for its table), ``note`` and ``warning`` (text), ``failure`` (file, text),
-``stopped`` (text), ``error`` (code, text),
+(geometry), ``trust`` (limit, and paths of what lies beside a prediction), ``row`` (row: a result's figures for its
+table), ``note`` and ``warning`` (text), ``failure`` (file, text), ``stopped`` (text), ``error`` (code, text),
 ``result`` (figures and paths; text for people).
 """
 

@@ -1,6 +1,5 @@
 """Many results, in turn or on workers: one bad input does not stop the others, and what is done is not done again."""
 
-import errno
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_pix2pix.cluster import on_workers
+from napari_pix2pix.core.atomic import is_full
 from napari_pix2pix.events import REQUEST_ERRORS, Event, Events
 from napari_pix2pix.files.outputs import Job, is_one_file, require_writable, shard_of
 from napari_pix2pix.files.records import Records
@@ -18,8 +18,6 @@ from napari_pix2pix.files.records import Records
 if TYPE_CHECKING:
     from napari_pix2pix.core.model import TrainedModel
 
-FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-"""No room on the disk, or none left for this user."""
 NAMED = 5
 """How many failed files the last line names."""
 
@@ -149,7 +147,7 @@ def do_each(
     try:
         yield from _do_all(mine, work, table, records, overwrite, workers, alone=len(jobs) == 1)
     except OSError as error:
-        if not _is_full(error):
+        if not is_full(error):
             raise
         raise OSError(
             f"The disk must have room for the results; that of {out} is full. "
@@ -228,7 +226,7 @@ def _attempt(work: Work, records: Records | None, overwrite: bool, alone: bool, 
 
 def _fail(records: Records | None, alone: bool, job: Job, error: Exception) -> Iterator[Event]:
     """Record that the job failed, and say so; raise the error if no other job could go on."""
-    if alone or _is_full(error):
+    if alone or is_full(error):
         raise error
     path = str(job.inputs[0])
     if records:
@@ -249,10 +247,6 @@ def _do(job: Job, work: Work, records: Records | None, overwrite: bool) -> Event
             row = event["row"]
         yield event
     records.finish(job, {"seconds": round(time.monotonic() - started, 3)} | row)
-
-
-def _is_full(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in FULL
 
 
 def _some(names: list[str]) -> str:

@@ -54,3 +54,13 @@ def told_of_halves(model: "TrainedModel", side: str | None) -> Events:
     if trained and side is None:
         text = f"Whole images are taken, but the model was trained on halves; --side-by-side {trained} halves them."
         yield {"event": "warning", "text": text}
+
+
+def told_of_calibration(model: "TrainedModel") -> Events:
+    """A warning where expected errors were never held against pairs that taught nothing."""
+    if model.match is not None and model.match.calibration is None:
+        text = (
+            "The model was not calibrated: its scores have no ranks, and its expected errors may be too small on new "
+            "images and have no bound. Give it to fit-trust with pairs that it has not seen."
+        )
+        yield {"event": "warning", "text": text}

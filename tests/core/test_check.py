@@ -17,7 +17,7 @@ from napari_pix2pix import core
 from napari_pix2pix.cli import main
 from napari_pix2pix.core.alignment import covariance_by_distance, decay_length, find_shift, phase_correlation
 from napari_pix2pix.core.check import FIELDS, check, suggest
-from napari_pix2pix.core.config import PairSettings
+from napari_pix2pix.core.config import Config, PairSettings, make_config
 from napari_pix2pix.core.encoding import labels_in_disguise
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.files.pairing import open_stacks
@@ -364,12 +364,71 @@ def test_the_command_tells_the_same_and_answers_by_its_exit_code(tmp_path, capsy
     code, out, _ = run("source.tif", "target.tif", "--json")
     [event] = [json.loads(line) for line in out.splitlines()]
     python = check(sources, labels, "TYX", names=["source"])
-    assert {name: event[name] for name in python if name not in ("warnings", "facts")} == {
-        name: python[name] for name in python if name not in ("warnings", "facts")
+    files_know_more = ("warnings", "remarks", "facts")
+    assert {name: event[name] for name in python if name not in files_know_more} == {
+        name: python[name] for name in python if name not in files_know_more
     }
+    assert [remark["text"] for remark in event["remarks"]] == event["warnings"]
     code, out, _ = run("source.tif", "flat.tif")
     assert code == 1
     assert out.splitlines()[-1].startswith("not usable: Every target is constant.")
     assert run("source.tif", "target.tif", "--patch-size", "128")[0] == 1
     assert run("source.tif", "none.tif")[0] == 2
     assert run("source.tif", "target.tif", "--patch-size", "33")[0] == 2
+
+
+def remedied(report: dict, config: Config | None = None) -> list[Config]:
+    """What each remedy of the remarks makes of the settings."""
+    kept = (config or Config()).model_dump()
+    remedies = [remedy for remark in report["remarks"] for remedy in remark["remedies"]]
+    return [make_config(kept=kept, changes=remedy["changes"]) for remedy in remedies]
+
+
+def test_the_remedy_of_a_shift_silences_it() -> None:
+    """A tolerance as large as the shift; until it is set, the remark is there."""
+    source, config = texture(1), small_config(patch_size=64)
+    pair = moved(source, (0, 0)), moved(source, (3, -2))
+    report = check(*pair, "YX", config=config)
+    [shifted] = [remark for remark in report["remarks"] if "shifted" in remark["short"]]
+    assert shifted["short"] == "target shifted by (3, −2) px"
+    [tolerant] = [made for made in remedied(report, config) if made.shift_tolerance]
+    assert tolerant.shift_tolerance == 3
+    again = check(*pair, "YX", config=tolerant)["remarks"]
+    assert not [remark for remark in again if "shifted" in remark["short"]]
+
+
+def test_frames_without_labels_are_asked_about_and_either_answer_will_do() -> None:
+    sources, labels = stack()
+    labels[0] = 0
+    config = small_config()
+    report = check(sources, labels, "TYX", config=config)
+    assert not report["usable"]
+    [asked] = [remark for remark in report["remarks"] if remark["level"] == "unusable"]
+    assert asked["short"] == f"{1 / len(labels):.0%} of the frames have no labels: empty or not labelled?".replace(
+        "%", " %", 1
+    )
+    answers = remedied({"remarks": [asked]}, config)
+    assert [answer.empty_frames for answer in answers] == ["empty", "unlabelled"]
+    assert all(check(sources, labels, "TYX", config=answer)["usable"] for answer in answers)
+
+
+def test_patches_that_are_too_large_have_a_remedy_that_fits() -> None:
+    source = texture(1)[:100, :90]
+    report = check(source, source + texture(2)[:100, :90], "YX", config=Config())
+    [made] = [made for made in remedied(report) if made.patch_size < 256]
+    assert made.patch_size == 64  # a multiple of 2^5
+    assert check(source, source + texture(2)[:100, :90], "YX", config=made)["usable"]
+
+
+def test_what_suits_the_pairs_is_a_hint_until_it_is_used() -> None:
+    source = texture(1, width=4)
+    config = small_config()
+    report = check(source, -source, "YX", config=config)
+    [hint] = [remark for remark in report["remarks"] if remark["level"] == "hint" and remark["remedies"]]
+    [made] = remedied({"remarks": [hint]}, config)
+    assert (made.patch_size, made.discriminator.n_layers) == tuple(
+        report["suggested"][name] for name in ("patch_size", "n_layers")
+    )
+    again = check(source, -source, "YX", config=made)["remarks"]
+    assert not [remark for remark in again if remark["level"] == "hint" and remark["remedies"]]
+    assert "No room for calibration pairs: scores have no ranks." in [remark["text"] for remark in again]

@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from napari_pix2pix import core
+from napari_pix2pix.core import tensor_files
 from napari_pix2pix.core.encoding import fit_encoding
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix
 from napari_pix2pix.core.patches import PairedPatches
@@ -90,6 +92,7 @@ def test_reports_tell_losses_validation_and_previews(tmp_path) -> None:
     assert [r.step for r in reports] == [*range(1, 13), 12]
     assert reports[0].preview.source.dtype == np.uint16
     assert reports[0].preview.prediction.shape == reports[0].preview.target.shape
+    assert np.isfinite(reports[0].preview.scored.scores).all()
     assert set(reports[10].losses) == {"l1", "generator", "discriminator"}
     assert set(reports[5].metrics) == {"dice", "object_f1_iou50"}
     rows = read_rows(tmp_path / "history.csv")
@@ -359,6 +362,26 @@ def test_frames_without_labels_must_be_explained(tmp_path) -> None:
         for _ in core.train(pairs, small_config(**quiet, empty_frames=said), out=run, device="cpu"):
             pass
         assert len(read_rows(run / "split.csv")) == frames
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_a_full_disk_keeps_what_was_saved(tmp_path, monkeypatch) -> None:
+    """The checkpoint before is whole, and the run goes on from it."""
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    reports = core.train(PAIRS, small_config(), out=tmp_path / "run", device="cpu")
+    next(reports)
+    before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(tensor_files, "save_file", full)
+        with pytest.raises(OSError, match="A disk must have room"):
+            list(reports)
+    assert (tmp_path / "run" / "checkpoint.safetensors").read_bytes() == before
+    assert not list((tmp_path / "run").glob(".*-*"))
+    assert list(core.train(PAIRS, out=tmp_path / "run", device="cpu", resume=True))[-1].model is not None
 
 
 @pytest.mark.filterwarnings("ignore:No room for")

@@ -8,7 +8,7 @@ import torch
 
 from napari_pix2pix import core
 from napari_pix2pix.core.encoding import fit_encoding
-from napari_pix2pix.core.match import error_curve, pixel_errors
+from napari_pix2pix.core.match import MatchJudge, error_curve, pixel_errors
 from napari_pix2pix.core.patch_scores import field_means, reader
 from napari_pix2pix.core.split import Split
 from napari_pix2pix.core.tensor_files import read_tensors, write_tensors
@@ -83,6 +83,7 @@ def test_ranks_become_errors() -> None:
     assert (found[0][0], found[0][-1], found[1][0]) == (0, 1, 0)
     middle = np.linspace(0.05, 0.95, 10)
     np.testing.assert_allclose(np.interp(middle, *found), middle**2, atol=0.05)
+    assert MatchJudge(None, *found, None).usual_error == pytest.approx(errors.mean(), rel=0.01)
     alike = error_curve(ranks, np.zeros_like(ranks))
     assert (np.diff(alike[1]) > 0).all()
 

@@ -6,14 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
-import torch
 
-from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
-from napari_pix2pix.core.match import MatchJudge, match_network
-from napari_pix2pix.core.novelty import Novelty
-from napari_pix2pix.files.results import beside_scores, parts_of_scores, score_file
+from napari_pix2pix.core.per_pixel import per_pixel
+from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.results import parts_of_scores, score_file
 from napari_pix2pix.files.stacks import open_stack
-from small import blobs, untrained
+from small import blobs, untrained, with_judge
 
 FRAMES = [blobs((90, 120), seed=seed) for seed in range(4)]
 SOURCE, IMAGE = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
@@ -22,15 +20,7 @@ SOURCE, IMAGE = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
 @pytest.fixture(scope="module")
 def model():
     """Its judge of the match is not taught, but calibrated, on enough groups for a bound."""
-    new = untrained(SOURCE[:1], IMAGE[:1], "instances")
-    torch.manual_seed(1)
-    network = match_network(new.config.discriminator, new.source_encoding, new.target_encoding, 2).eval()
-    random = np.random.default_rng(0)
-    real, *errors = random.normal(size=(3, FEWEST_GROUPS, 30)).astype(np.float32)
-    calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors))
-    curve = np.array([0, 1], np.float32), np.array([0, 0.2], np.float32)
-    novelty = Novelty.of([new.source_encoding.encode(source[None]) for source in SOURCE], network.fields[-1].size)
-    return replace(new, match=MatchJudge(network, *curve, novelty, calibration))
+    return replace(with_judge(untrained(SOURCE[:1], IMAGE[:1], "instances")), discriminator=None)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "zarr"])
@@ -46,12 +36,12 @@ def test_every_file_holds_what_score_gives(model, tmp_path, axes, suffix) -> Non
     parts = parts_of_scores(model, None, table=False)
     assert ["scores", *parts] == [*whole.parts] == ["scores", "valid", "expected_error", "rank", "error_bound"]
     for name, values in whole.parts.items():
-        written = np.asarray(open_stack(out if name == "scores" else beside_scores(name)(out)).array)
+        written = np.asarray(open_stack(out if name == "scores" else beside(name)(out)).array)
         np.testing.assert_allclose(written, values, rtol=1e-4, atol=1e-5)
     expected = whole.expected_error[whole.valid].mean()
     assert last["row"]["expected_error"] == pytest.approx(expected, rel=1e-4)
 
-    with beside_scores("table")(out).open(newline="") as file:
+    with beside("table")(out).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == whole.scores.size
     for place in [(0,) * len(axes), tuple(n - 1 for n in whole.scores.shape), tuple(range(len(axes)))]:
@@ -60,6 +50,27 @@ def test_every_file_holds_what_score_gives(model, tmp_path, axes, suffix) -> Non
         assert [float(row[axis.lower()]) for axis in axes] == at
         found = [float(row["score" if name == "scores" else name]) for name in whole.parts]
         assert found == pytest.approx([float(values[place]) for values in whole.parts.values()], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "zarr"])
+def test_each_pixel_has_what_the_fields_around_it_have(model, tmp_path, monkeypatch, suffix) -> None:
+    """On the image's own pixels, some rows at a time; valid between fields that are; the table stays one of fields."""
+    monkeypatch.setattr("napari_pix2pix.files.trusted.ROWS", 32)
+    for name, stack in (("source", SOURCE), ("image", IMAGE)):
+        how = {"axes": "TYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25}
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, ome=True, metadata=how)
+    out, whole = tmp_path / f"scores.{suffix}", model.score(SOURCE, IMAGE, "TYX")
+    events = list(score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", out, each_pixel=True, table=True))
+    placed = next(event for event in events if event["event"] == "placed")
+    assert (placed["scale"], placed["translate"]) == ((1, 1), (0, 0))
+    window = tuple(slice(0, n) for n in IMAGE.shape[1:])
+    for name, values in whole.parts.items():
+        written = open_stack(out if name == "scores" else beside(name)(out))
+        expected = per_pixel(values.astype(np.float32), whole.scale, whole.translate, window)
+        expected = expected == 1 if name == "valid" else expected
+        np.testing.assert_allclose(np.asarray(written.array), expected, rtol=1e-4, atol=1e-5)
+        assert written.pixel_size_um == pytest.approx({"Y": 0.25, "X": 0.5})
+    assert len(beside("table")(out).read_text().splitlines()) == whole.scores.size + 1
 
 
 def test_one_frame_is_scored_as_in_a_stack(model) -> None:

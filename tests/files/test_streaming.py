@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from napari_pix2pix.core import bands
 from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.files import ome_tiff, pyramids
-from napari_pix2pix.files.results import maps_path, predict_file, spread_path
+from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.results import maps_path, predict_file
 from napari_pix2pix.files.stacks import open_stack, stack_writer, write_stack
 from small import untrained
 
@@ -117,11 +118,11 @@ def test_a_streamed_file_is_the_prediction_of_the_array(
 
     frames = model.draw_maps if "draws" in how else model.predict_maps  # maps and spread lie beside it
     _, grey, maps, *spread = next(frames(stack, axes, **how))
-    expected = {maps_path(out): maps} | {spread_path(out): model.decode_spread(values, grey) for values in spread}
+    expected = {maps_path(out): maps} | {beside("spread")(out): model.decode_spread(values, grey) for values in spread}
     for path, values in expected.items():
-        beside = open_stack(path)
+        found = open_stack(path)
         first = values if z == "frame" else values[:, 0]
-        np.testing.assert_array_equal(beside.plan.take(beside.array, 0), first)
+        np.testing.assert_array_equal(found.plan.take(found.array, 0), first)
 
 
 class Generated:

@@ -159,3 +159,30 @@ def test_a_failed_write_leaves_the_old_directory(tmp_path) -> None:
     write_stack(tmp_path / "mine" / "b.zarr", plan, "uint8", np.ones((3, 1, 16, 16)))
     with pytest.raises(ValueError, match="must end in"):
         write_stack(tmp_path / "mine", plan, "uint8", [])
+
+
+@pytest.mark.parametrize(("axes", "shape", "frames", "kept"), [("TYX", (5, 9, 8), 3, 3), ("TZYX", (3, 4, 9, 8), 6, 1)])
+def test_a_stopped_stack_holds_its_whole_frames(axes, shape, frames, kept, tmp_path) -> None:
+    """Those along T, else Z; an error keeps nothing, nor does a stop before the first."""
+    values, path = np.random.default_rng(0).integers(1, 99, shape, np.uint8), tmp_path / "a.zarr"
+    plan = AxesPlan(axes, shape)
+
+    def write(until: int):
+        with stack_writer(path, plan, "uint8", keep_frames=True) as put:
+            for i in range(until):
+                put(plan.take(values, i))
+            put(plan.take(values, until)[..., :4, :])
+            yield
+
+    for until in (0, frames):
+        writing = write(until)
+        next(writing)
+        writing.close()
+        assert path.exists() == (until > 0)
+    assert np.array_equal(open_stack(path).array[...], values[:kept])
+    before = sha256(path)
+    failing = write(frames + 1)
+    next(failing)
+    with pytest.raises(OSError, match="full"):
+        failing.throw(OSError("full"))
+    assert sha256(path) == before

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches the user's own runs, cache or settings."""
     for name, folder in (("HOME", ""), ("XDG_CONFIG_HOME", "config"), ("XDG_CACHE_HOME", "cache")):
         monkeypatch.setenv(name, str(tmp_path / "home" / folder))
+    if find_spec("napari"):
+        import napari.settings
+
+        monkeypatch.setattr(napari.settings, "_CFG_PATH", str(tmp_path / "home" / "settings.yaml"))
+        napari.settings._clear_plugin_settings_cache()
     return tmp_path / "home"
 
 
@@ -63,3 +69,10 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def until(qtbot) -> Callable[..., None]:
     """Wait, with the window alive, until a condition holds."""
     return lambda condition, seconds=60: qtbot.waitUntil(condition, timeout=int(seconds * 1000))
+
+
+def opened(viewer, dock_class):
+    """The dock, in the viewer's window."""
+    dock = dock_class(viewer)
+    viewer.window.add_dock_widget(dock, name=dock_class.__name__)
+    return dock

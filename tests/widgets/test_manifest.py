@@ -15,6 +15,7 @@ from napari_pix2pix.widgets import samples
 WIDGETS = """
 import json, sys
 import napari_pix2pix.widgets.train_dock, napari_pix2pix.widgets.predict_dock, napari_pix2pix.widgets.scores_dock
+import napari_pix2pix.widgets.evaluate_dock, napari_pix2pix.widgets.improve_dock
 import napari_pix2pix.widgets.samples
 print(json.dumps([name for name in ("torch", "lightning_fabric") if name in sys.modules]))
 """
@@ -24,7 +25,8 @@ def test_everything_that_the_manifest_names_is_there() -> None:
     manifest = PluginManifest.from_distribution("napari-pix2pix")
     for command in manifest.contributions.commands:
         assert callable(EntryPoint("", str(command.python_name), "").load())
-    assert {widget.display_name for widget in manifest.contributions.widgets} == {"Train", "Predict", "Patch scores"}
+    names = {widget.display_name for widget in manifest.contributions.widgets}
+    assert names == {"Train", "Predict", "Improve", "Patch scores", "Evaluate"}
     assert set(manifest.contributions.menus) == {"napari/layers/filter", "napari/layers/visualize"}
 
 
@@ -63,6 +65,6 @@ def test_napari_opens_docks_and_samples(make_napari_viewer) -> None:
     viewer = make_napari_viewer()
     viewer.open_sample("napari-pix2pix", "tissue")
     assert [layer.name for layer in viewer.layers] == ["tissue", "nuclei"]
-    for name in ("Train", "Predict", "Patch scores"):
+    for name in ("Train", "Predict", "Improve", "Patch scores", "Evaluate"):
         _, dock = viewer.window.add_plugin_dock_widget("napari-pix2pix", name)
         assert dock.source.value.name == "tissue"

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_layer
+from napari_pix2pix.core.encoding import Encoding
+from napari_pix2pix.core.source_view import SourceView
+from napari_pix2pix.widgets.card import Card
+from napari_pix2pix.widgets.layers import layer_axes
+from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_placement
 from widgets.conftest import write_image
 
 AFFINE = [[1.1, 0.2, 5], [-0.1, 0.9, -7], [0, 0, 1]]
@@ -25,27 +29,43 @@ PLACES = {
 }
 
 
+def card(kind: str = "intensity", n_channels: int = 1, axis: str = "") -> Card:
+    return Card(Encoding(kind=kind, n_channels=n_channels, dtype="uint8"), SourceView(), axis, "")
+
+
+def placed(image, scores, axes, scale, translate):
+    """A layer of these scores on the image."""
+    keep = [i for i, axis in enumerate(layer_axes(image)[: image.ndim]) if axis in axes]
+    return Image(scores, **scores_placement(image, scale, translate, keep))
+
+
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_each_score_sits_on_the_centre_of_its_field(place, tmp_path) -> None:
+def test_each_score_sits_on_the_centre_of_its_field(place) -> None:
     """Score (i, j) is where pixel (8 i + 11.5, 8 j + 11.5) of the image is, whatever the image's transform."""
     image = Image(np.zeros((80, 96)), name="image", **place)
-    scores = np.arange(80, dtype=np.float32).reshape(8, 10)
-    layer = scores_layer(image, write_image(tmp_path / "scores.ome.tif", scores), (8, 8), (11.5, 11.5))
-    assert np.array_equal(layer.data, scores)
+    layer = placed(image, np.zeros((8, 10)), "YX", (8, 8), (11.5, 11.5))
     for i, j in ((0, 0), (7, 9), (3, 5)):
         expected = image.data_to_world((8 * i + 11.5, 8 * j + 11.5))
         assert np.allclose(layer.data_to_world((i, j)), expected)
     assert layer.units == image.units
     assert layer.axis_labels == image.axis_labels
-    assert layer.colormap.name == "cividis"
-    assert layer.blending == "translucent"
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_what_was_predicted_of_a_part_lies_over_that_part(place, tmp_path) -> None:
+    source = Image(np.zeros((20, 30)), name="source", **place)
+    window = (slice(5, 12), slice(3, 30))
+    file = write_image(tmp_path / "p.ome.tif", np.ones((7, 27), np.uint8))
+    (layer,) = prediction_layers(source, file, card(), window)
+    for corner in ((0, 0), (6, 26)):
+        assert np.allclose(layer.data_to_world(corner), source.data_to_world(np.add(corner, (5, 3))))
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_a_prediction_lies_over_its_source(place, tmp_path) -> None:
     source = Image(np.zeros((20, 30)), name="source", **place)
     values = np.arange(600, dtype=np.int32).reshape(20, 30)
-    (layer,) = prediction_layers(source, write_image(tmp_path / "p.ome.tif", values), labels=True)
+    (layer,) = prediction_layers(source, write_image(tmp_path / "p.ome.tif", values), card("instances"))
     assert isinstance(layer, Labels)
     assert layer.name == "source (predicted)"
     assert layer.metadata[MADE_HERE]["is"] == "prediction"
@@ -61,11 +81,11 @@ def test_the_axes_of_the_source_are_kept_and_its_channels_dropped(tmp_path) -> N
     place = {"scale": (3, 1, 0.5, 0.4), "translate": (5, 0, 6, 7), "axis_labels": ("z", "c", "y", "x")}
     source = Image(np.zeros((4, 2, 10, 12)), name="source", **place)
     values = np.random.default_rng(0).random((4, 10, 12)).astype(np.float32)
-    (layer,) = prediction_layers(source, write_image(tmp_path / "p.ome.tif", values, "ZYX"), labels=False)
+    (layer,) = prediction_layers(source, write_image(tmp_path / "p.ome.tif", values, "ZYX"), card())
     assert np.array_equal(layer.data, values)
     assert np.allclose(layer.data_to_world((1, 2, 3)), np.delete(source.data_to_world((1, 0, 2, 3)), 1))
     assert layer.axis_labels == ("z", "y", "x")
-    scores = scores_layer(source, write_image(tmp_path / "s.ome.tif", values[:, :2, :3], "ZYX"), (4, 4), (1, 2))
+    scores = placed(source, values[:, :2, :3], "ZYX", (4, 4), (1, 2))
     assert np.allclose(scores.data_to_world((2, 1, 1)), np.delete(source.data_to_world((2, 0, 5, 6)), 1))
 
 
@@ -73,20 +93,22 @@ def test_turned_axes_are_turned_back(tmp_path) -> None:
     """Files are T Z C Y X; a layer may be X Y, and its frame axis may have length 1."""
     source = Image(np.zeros((1, 12, 10)), name="source", axis_labels=("t", "x", "y"), scale=(1, 2, 3))
     values = np.random.default_rng(0).random((10, 12)).astype(np.float32)
-    (layer,) = prediction_layers(source, write_image(tmp_path / "p.ome.tif", values), labels=False)
+    (layer,) = prediction_layers(source, write_image(tmp_path / "p.ome.tif", values), card())
     assert np.array_equal(layer.data, values.T[None])
-    scores = scores_layer(source, write_image(tmp_path / "s.ome.tif", values[:3, :4]), (2, 4), (1, 0.5))
+    scores = placed(source, values.T[None, :4, :3], "ZTYX", (2, 4), (1, 0.5))
     assert np.allclose(scores.data_to_world((0, 3, 2)), source.data_to_world((0, 4 * 3 + 0.5, 2 * 2 + 1)))
 
 
 def test_colours_stay_colours_and_channels_become_layers(tmp_path) -> None:
     source = Image(np.zeros((10, 12)), name="source", scale=(2, 3))
     rgb = np.random.default_rng(0).integers(0, 255, (10, 12, 3), np.uint8)
-    (layer,) = prediction_layers(source, write_image(tmp_path / "rgb.ome.tif", rgb, "YXS"), labels=False)
+    (layer,) = prediction_layers(source, write_image(tmp_path / "rgb.ome.tif", rgb, "YXS"), card(axis="S"))
     assert layer.rgb
     assert np.array_equal(layer.data, rgb)
     channels = np.moveaxis(rgb, -1, 0)[:2]
-    layers = prediction_layers(source, write_image(tmp_path / "c.ome.tif", channels, "CYX"), labels=False)
+    layers = prediction_layers(
+        source, write_image(tmp_path / "c.ome.tif", channels, "CYX"), card(n_channels=2, axis="C")
+    )
     assert [layer.name for layer in layers] == [f"source: channel {i} (predicted)" for i in range(2)]
     assert all(np.array_equal(layer.data, channel) for layer, channel in zip(layers, channels, strict=True))
     assert np.allclose(layers[1].scale, (2, 3))

@@ -1,5 +1,6 @@
 """Files that are either the old one or the new one, never half of one."""
 
+import errno
 import glob
 import hashlib
 import os
@@ -7,6 +8,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""No room on the disk, or none left for this user."""
+FULL_DISK = (
+    "The disk must have room for what is written; it is full. Make room and try again; what is done is kept, and "
+    "nothing is half-written."
+)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether `error` says that the disk is full."""
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 @contextmanager

@@ -98,7 +98,8 @@ class Calibration:
         if self.within_one:
             return "No guarantee for errors: all calibration pairs are from one image or group."
         if self.groups < FEWEST_GROUPS:
-            return f"No guarantee for errors: {self.groups} calibration groups, {FEWEST_GROUPS} are needed for a bound."
+            counted = f"{self.groups} calibration group{'s' * (self.groups != 1)}"
+            return f"No guarantee for errors: {counted}, {FEWEST_GROUPS} are needed for a bound."
         return (
             f"On average over new images like these, {LEVEL:.0%} of fields err less than the bound "
             f"({self.groups} calibration groups)."

@@ -1,9 +1,9 @@
 """Whether pairs can be trained on: what is wrong with them, how they lie, which field and patch suit them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import ceil, log
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +11,15 @@ from scipy import ndimage
 
 from napari_pix2pix.core.alignment import Alignment
 from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.config import Config, DiscriminatorConfig
+from napari_pix2pix.core.config import Config, DiscriminatorConfig, make_config
 from napari_pix2pix.core.encoding import fit_encoding, guess_kind, labels_in_disguise
 from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.networks.receptive_field import fold
 from napari_pix2pix.core.pairs import PairedFrames, StackAxes, Windows, settle_empty_frames
 from napari_pix2pix.core.split import split_pairs
 
-MOST_MEASURED = 64
-"""Shift and correlation are measured on so many frames at most."""
+MOST_MEASURED, MOST_TOLERATED = 64, 16
+"""Shift and correlation are measured on so many frames at most; the largest ``shift_tolerance`` in px."""
 SATURATED, FEW_COLOURS, HARMLESS_SHIFT = 0.01, 16, 1
 """No warning: a share of values at the highest one. No labels: more colours. No warning: a shift in px."""
 FIELDS = {n: fold([(4, 2, 1)] * n + [(4, 1, 1)] * 2).size for n in range(1, 6)}
@@ -34,6 +34,48 @@ SWAPPED = (
     "second, or --source-kind classes if images are to be made of labels."
 )
 Figures = dict[str, Any]
+Level = Literal["unusable", "warning", "hint"]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What could be done about a remark.
+
+    Parameters
+    ----------
+    label
+        In a few words, as on a button.
+    changes
+        Of settings by the names of their fields, nested as in `Config`.
+    swap
+        Whether source and target are to change places.
+    """
+
+    label: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    swap: bool = False
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What to know about pairs before a training.
+
+    Parameters
+    ----------
+    text
+        A sentence.
+    short
+        The same in a few words, for a window; empty: the sentence is short.
+    level
+        ``unusable``: they cannot be trained on; ``warning``: to be looked at; ``hint``: what suits them.
+    remedies
+        What could be done about it by settings.
+    """
+
+    text: str
+    short: str = ""
+    level: Level = "warning"
+    remedies: tuple[Remedy, ...] = ()
 
 
 def check(
@@ -60,7 +102,8 @@ def check(
     Returns
     -------
     dict
-        Everything as JSON: ``usable``; ``unusable`` and ``warnings``, sentences; ``facts``, label → text;
+        Everything as JSON: ``usable``; ``remarks``, each as a `Remark`, and of these ``unusable`` and ``warnings``,
+        sentences; ``facts``, label → text;
         ``n_pairs``, ``n_frames``, ``n_measured``; ``smallest`` and ``largest`` frame (Y, X); ``source`` and ``target``
         (axes, dtypes, channels …); ``shift`` of the target against the source, (Y, X) in px or None where it is not
         measurable, with its ``confidence`` and those of the ``frames``; ``correlation`` (coefficient, lengths in px);
@@ -87,29 +130,40 @@ def check(
     for region in regions:
         sources.add(pairs.source(region.frame), pairs.name(region.frame))
         targets.add(pairs.target(region.frame), pairs.name(region.frame))
-    unusable = sources.unusable() + targets.unusable()
-    warnings = sources.warnings() + targets.warnings()
+    remarks = [*sources.unusable(), *targets.unusable()]
+    unusable = bool(remarks)
+    remarks += [*sources.warnings(), *targets.warnings()]
     about_target = targets.figures() | {"kind": kind}
     if not unusable and not (config and config.source_kind == "classes"):
         swapped = kind == "intensity" and n_colours["target"] > FEW_COLOURS and guess_kind(some_sources) != "intensity"
-        warnings += [SWAPPED] if swapped else _labels_in_disguise("source", some_sources, n_colours["source"])
-    disguised: list[str] = []
+        as_labels = Remedy("Sources are labels", {"source_kind": "classes"})
+        if swapped:
+            short = "sources look like labels, targets like grey values: swapped?"
+            remarks.append(Remark(SWAPPED, short, remedies=(Remedy("Swap them", swap=True), as_labels)))
+        else:
+            remarks += _labels_in_disguise("source", some_sources, n_colours["source"])
+    disguised: list[Remark] = []
     if not unusable and kind == "intensity":
         disguised = _labels_in_disguise("target", some_targets, n_colours["target"])
-        warnings += disguised
+        remarks += disguised
     if not unusable and kind != "instances" and not disguised:
         n = _n_plateaus(Windows(pairs.target, measured[::4]), targets.lowest, targets.highest)
         if n and n_colours["target"] >= min(3 * n, FEW_COLOURS + 1):
-            warnings.append(
+            text = (
                 f"The targets look like labels stored as JPEG, or smoothed: nearly all pixels have one of {n} values "
                 "per channel, the others ring around them. Store a whole number for each label, as TIFF or PNG."
             )
+            remarks.append(Remark(text, "targets look like labels stored as JPEG: store whole numbers, as TIFF or PNG"))
     if not unusable and targets.n_zero:
         meaning, said = (config.empty_frames, config.target_kind) if config else ("ask", kind)
         try:
             trained = settle_empty_frames(trained, meaning, said)
         except ValueError as error:
-            (unusable if config else warnings).append(str(error))
+            share = targets.n_zero / targets.n_frames
+            short = f"{share:.0%} of the frames have no labels: empty or not labelled?".replace("%", " %", 1)
+            answers = Remedy("Empty", {"empty_frames": "empty"}), Remedy("Not labelled", {"empty_frames": "unlabelled"})
+            unusable = config is not None
+            remarks.append(Remark(str(error), short, "unusable" if unusable else "warning", answers))
 
     # How targets lie against their sources
     lie = Alignment()
@@ -121,11 +175,11 @@ def check(
             if config and config.source_kind == "classes":
                 fit_encoding(Windows(pairs.source, regions), "classes")
             if config:
-                split_pairs(trained, config, reach(config))
+                remarks += [Remark(text, level="hint") for text in split_pairs(trained, config, reach(config)).remarks]
         except ValueError as error:
-            unusable.append(str(error))
+            remarks.append(Remark(str(error), level="unusable"))
     shift, correlation = lie.shift(), lie.correlation()
-    warnings += _shift_warnings(shift)
+    remarks += _shift_remarks(shift, config)
 
     # What suits them
     shapes = [region.shape for region in regions]
@@ -133,16 +187,25 @@ def check(
     suggested = suggest(correlation["length"], min(smallest))
     patch_size = config.patch_size if config else suggested["patch_size"]
     if min(smallest) < patch_size:
-        unusable.append(
+        text = (
             f"Images must be at least as large as a patch, {patch_size} x {patch_size} px; the smallest is "
             f"{smallest[0]} x {smallest[1]}. Leave small images out or choose smaller patches."
         )
+        short = f"patches of {patch_size} px are larger than the smallest image, {smallest[0]}×{smallest[1]} px"
+        smaller = [n for n in range(patch_size - 1, 7, -1) if n <= min(smallest) and _suits(config, {"patch_size": n})]
+        fitting = tuple(Remedy(f"Patches of {n} px", {"patch_size": n}) for n in smaller[:1])
+        remarks.append(Remark(text, short, "unusable", fitting))
+    elif config and correlation["length"]:
+        remarks += _hints(suggested, config)
     if len(regions) == 1:
-        warnings.append("One image is no data set: figures from within it say nothing about another.")
+        text = "One image is no data set: figures from within it say nothing about another."
+        remarks.append(Remark(text, "one image: its figures say nothing about another"))
+    sentences = {level: [one.text for one in remarks if one.level == level] for level in ("unusable", "warning")}
     report = {
-        "usable": not unusable,
-        "unusable": unusable,
-        "warnings": warnings,
+        "usable": not sentences["unusable"],
+        "unusable": sentences["unusable"],
+        "warnings": sentences["warning"],
+        "remarks": [asdict(one) for one in remarks],
         "n_pairs": len(pairs.sources),
         "n_frames": len(regions),
         "n_measured": len(measured),
@@ -219,15 +282,15 @@ class _Side:
         if high == self.highest:
             self.n_highest += int(np.count_nonzero(frame == frame.max()))
 
-    def unusable(self) -> list[str]:
-        """Sentences."""
+    def unusable(self) -> list[Remark]:
+        """What keeps them from being trained on."""
         if self.holed:
             others = f" (and {len(self.holed) - 1} more)" if len(self.holed) > 1 else ""
-            return [
-                f"The {self.side} of {self.holed[0]}{others} holds NaN or Inf. Replace these pixels or leave it out."
-            ]
+            text = f"The {self.side} of {self.holed[0]}{others} holds NaN or Inf. Replace these pixels or leave it out."
+            return [Remark(text, level="unusable")]
         if len(self.constant) == self.n_frames:
-            return [f"Every {self.side} is constant. Check that these are the right files."]
+            text = f"Every {self.side} is constant. Check that these are the right files."
+            return [Remark(text, level="unusable")]
         return []
 
     @property
@@ -235,18 +298,16 @@ class _Side:
         """The share of values at the highest one; None for labels, of which every value is one."""
         return None if self.is_labels else self.n_highest / self.n_values
 
-    def warnings(self) -> list[str]:
-        """Sentences."""
+    def warnings(self) -> list[Remark]:
+        """What to look at."""
         found = []
         if self.saturated and self.saturated > SATURATED and len(self.constant) < self.n_frames:
-            found.append(
-                f"The {self.side}s are saturated: {_percent(self.saturated)} of the values are {self.highest:g}."
-            )
+            share = f"{_percent(self.saturated)} of the values are {self.highest:g}"
+            found.append(Remark(f"The {self.side}s are saturated: {share}.", f"{self.side}s saturated: {share}"))
         n_constant = len(self.constant) - self.n_empty
         if 0 < n_constant < self.n_frames:
-            found.append(
-                f"{n_constant} of {self.n_frames} {self.side}s are constant; one is that of {self.constant[0]}."
-            )
+            counted = f"{n_constant} of {self.n_frames} {self.side}s are constant"
+            found.append(Remark(f"{counted}; one is that of {self.constant[0]}.", counted))
         return found
 
     def figures(self) -> Figures:
@@ -264,23 +325,52 @@ class _Side:
         } | labels
 
 
-def _shift_warnings(shift: Figures) -> list[str]:
+def _shift_remarks(shift: Figures, config: Config | None) -> list[Remark]:
+    """Shifts of more than 1 px, unless the settings tolerate them."""
     usual = shift["pixels"] or [0, 0]
-    found = []
-    if max(map(abs, usual)) > HARMLESS_SHIFT:
-        found.append(
-            f"The target is shifted by {_point(usual)} px (Y, X) against the source. Register them, unless it is meant."
-        )
     known = {name: pixels for name, pixels in shift["frames"].items() if pixels is not None}
     apart = {name: max(abs(a - b) for a, b in zip(known[name], usual, strict=True)) for name in known}
     odd = [name for name in known if apart[name] > 2 * HARMLESS_SHIFT]
+    largest = ceil(max(map(abs, [*usual, *(n for name in odd for n in known[name])])))
+    if config and config.shift_tolerance >= largest:
+        return []
+    tolerance = {"shift_tolerance": largest}
+    tolerable = largest <= MOST_TOLERATED and _suits(config, tolerance)
+    remedies = tuple([Remedy(f"Tolerate {largest} px", tolerance)] if tolerable else [])
+    found = []
+    if max(map(abs, usual)) > HARMLESS_SHIFT:
+        text = (
+            f"The target is shifted by {_point(usual)} px (Y, X) against the source. Register them, unless it is meant."
+        )
+        found.append(Remark(text, f"target shifted by {_point(usual)} px".replace("-", "−"), remedies=remedies))
     if odd:
         worst = max(odd, key=apart.__getitem__)
-        found.append(
+        text = (
             f"{len(odd)} of {len(known)} frames are shifted by other than {_point(usual)} px (Y, X); the target of "
             f"{worst} by {_point(known[worst])} px."
         )
+        short = f"{len(odd)} of {len(known)} frames are shifted, {worst} by {_point(known[worst])} px"
+        found.append(Remark(text, short.replace("(-", "(−").replace(" -", " −"), remedies=() if found else remedies))
     return found
+
+
+def _hints(suggested: dict[str, int], config: Config) -> list[Remark]:
+    """The field and the patch that suit these pairs, where the settings have others."""
+    n_layers, patch_size = suggested["n_layers"], suggested["patch_size"]
+    changes = {"patch_size": patch_size, "discriminator": {"n_layers": n_layers}}
+    if (config.patch_size, config.discriminator.n_layers) == (patch_size, n_layers) or not _suits(config, changes):
+        return []
+    short = f"patches of {patch_size} px and a field of {suggested['field']} px would suit these images"
+    return [Remark(f"{short[0].upper()}{short[1:]}.", short, "hint", (Remedy("Use these", changes),))]
+
+
+def _suits(config: Config | None, changes: dict[str, Any]) -> bool:
+    """Whether the settings allow these changes."""
+    try:
+        make_config(changes=changes, kept=config.model_dump() if config else None)
+    except ValueError:
+        return False
+    return True
 
 
 def _n_colours(images: Sequence[NDArray[Any]]) -> int:
@@ -317,17 +407,20 @@ def _n_plateaus(images: Sequence[NDArray[Any]], lowest: float, highest: float) -
     return max(found) if 1 < max(found) <= FEW_COLOURS else 0
 
 
-def _labels_in_disguise(side: str, images: Sequence[NDArray[Any]], n_colours: int) -> list[str]:
+def _labels_in_disguise(side: str, images: Sequence[NDArray[Any]], n_colours: int) -> list[Remark]:
     """What to do where images taken for intensities look like labels, perhaps stored as colours or as float."""
     first = images[0]
     if n_colours <= FEW_COLOURS and len(first) > 1:
-        return [
-            f"The {side}s hold {n_colours} colours only: labels? Then store a whole number for each, in one channel."
-        ]
+        seen = f"{side}s hold {n_colours} colours only: labels?"
+        return [Remark(f"The {seen} Then store a whole number for each, in one channel.", seen)]
     if n_colours <= FEW_COLOURS and side == "source":
-        return [f"The sources hold {n_colours} grey values only: labels? Then give --source-kind classes."]
+        seen = f"sources hold {n_colours} grey values only: labels?"
+        remedies = (Remedy("Labels", {"source_kind": "classes"}),)
+        return [Remark(f"The {seen} Then give --source-kind classes.", seen, remedies=remedies)]
     if side == "target" and (sentence := labels_in_disguise(images)):
-        return [sentence]
+        kind = guess_kind(image.astype(np.int64) for image in images)
+        taken = [Remedy(f"Take as {kind}", {"target_kind": kind})] if len(first) == 1 else []
+        return [Remark(sentence, f"targets look like labels stored as {first.dtype}", remedies=tuple(taken))]
     return []
 
 

@@ -1,6 +1,7 @@
 """Which device computes, and in which precision."""
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import torch
 
@@ -37,7 +38,21 @@ def describe_device(name: str) -> str:
         index = torch.device(name).index or 0
         free, total = torch.cuda.mem_get_info(index)
         return f"{torch.cuda.get_device_name(index)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-    return "Apple GPU" if name == "mps" else f"{torch.get_num_threads()} threads"
+    if name == "mps":
+        return "Apple GPU"
+    count, available = torch.get_num_threads(), _free_memory()
+    threads = f"{count} thread{'s' if count > 1 else ''}"
+    return threads if available is None else f"{threads}, {available / 2**30:.1f} GiB free"
+
+
+def _free_memory() -> int | None:
+    """Bytes of the machine's memory that can be had, where the system says so (Linux)."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    kib = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return int(kib) * 1024 if kib else None
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -106,6 +106,12 @@ class MatchJudge:
         errors: NDArray[np.float64] = np.interp(special.expit(logits), self.ranks, self.errors)
         return (scale * errors).astype(np.float32)
 
+    @property
+    def usual_error(self) -> float:
+        """The mean error of the fields that taught it, in the target's units, times what the calibration found."""
+        means = self.errors[1:-1] if len(self.errors) > 2 else self.errors  # between the ends, of as many fields each
+        return float(means.mean()) * (self.calibration.scale if self.calibration else 1.0)
+
     # In the model file
 
     def content(self) -> dict[str, Any]:

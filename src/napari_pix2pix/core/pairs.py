@@ -243,12 +243,15 @@ class PairedFrames:
             raise ValueError("Something of the targets must be known; valid and ignore leave nothing. Check them.")
         return tuple(Region(i, tuple(slice(0, n) for n in self.frame_shape(i))) for i in frames)
 
-    def require_patches(self, size: int, grid: int) -> None:
-        """Raise a ValueError that names the first frame smaller than a patch of `size`, a multiple of `grid`."""
+    def require_patches(self, size: int, grid: int, *, settled: bool = False) -> None:
+        """Raise a ValueError that names the first frame smaller than a patch of `size`, a multiple of `grid`.
+
+        It advises a smaller patch, unless the size is `settled`, as that of a model that is trained.
+        """
         for region in self.regions():
             y, x = region.shape[-2:]
             if min(y, x) < size:
-                fitting = min(y, x) // grid * grid
+                fitting = 0 if settled else min(y, x) // grid * grid
                 raise ValueError(
                     f"Images must be at least as large as a patch, {size} x {size} px; {self.name(region.frame)} is "
                     f"{y} x {x}. " + (f"Choose --patch-size {fitting}." if fitting else "Leave it out.")

@@ -16,10 +16,23 @@ FORMAT_VERSION = 1
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
-    """Write both, beside and renamed; `content` is sorted JSON, so that the same model is the same bytes."""
+    """Write both, beside and renamed; `content` is sorted JSON, so that the same model is the same bytes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as on a full disk; what was there before is kept.
+    """
     text = json.dumps({"format_version": FORMAT_VERSION, **content}, sort_keys=True)
     with written_beside(path) as beside:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, beside, {KEY: text})
+        held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        try:
+            save_file(held, beside, {KEY: text})
+        except SafetensorError as error:
+            raise OSError(
+                f"A disk must have room for what is saved; {path} could not be written ({error}). Make room and go on "
+                "with the run; what was saved before is kept."
+            ) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -21,6 +21,7 @@ from napari_pix2pix.core.metrics.comparison import higher_is_better
 from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames
+from napari_pix2pix.core.patch_scores import PatchScores
 from napari_pix2pix.core.patches import STATISTICS, TRAINING, Patches
 from napari_pix2pix.core.preparation import Prepared, prepare, seed_of, small_patches
 from napari_pix2pix.core.processes import mean, number, share
@@ -43,12 +44,16 @@ SAME_ERROR = 1e-3
 
 @dataclass(frozen=True)
 class Preview:
-    """One window of the pairs now: source, prediction and target (C, Y, X), in grey values or labels."""
+    """One window of the pairs now: source, prediction and target (C, Y, X), in grey values or labels.
+
+    With the present discriminator's scores of the prediction, where there is one and a field of it fits in.
+    """
 
     source: NDArray[Any]
     prediction: NDArray[Any]
     target: NDArray[Any]
     labels: bool = False
+    scored: PatchScores | None = None
 
 
 @dataclass(frozen=True)
@@ -388,8 +393,21 @@ class _Loop(Prepared):
         window = tuple(middle(side, 2 * self.config.patch_size) for side in region.window)
         source = pairs.source(region.frame, window)
         self.model.generator.eval()
-        labels = self.model.target_encoding.is_labels
-        return Preview(source, self.model.predict_frame(source), pairs.target(region.frame, window), labels)
+        labels, prediction = self.model.target_encoding.is_labels, self.model.predict_frame(source)
+        return Preview(source, prediction, pairs.target(region.frame, window), labels, self._scored(source, prediction))
+
+    def _scored(self, source: NDArray[Any], prediction: NDArray[Any]) -> PatchScores | None:
+        """What the discriminator says of this prediction now; it goes on training as it was."""
+        discriminator = self.model.discriminator
+        if discriminator is None or self.config.gan_weight == 0:
+            return None
+        discriminator.eval()
+        try:
+            return self.model.score_frame(source, prediction, "plain")
+        except ValueError:  # the window is smaller than one field
+            return None
+        finally:
+            discriminator.train()
 
     # What is on disk
 

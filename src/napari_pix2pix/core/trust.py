@@ -218,7 +218,7 @@ class _Teacher:
         if not regions:
             raise ValueError("Pairs must be left to teach with; all of them calibrate. Give more pairs.")
         config, encoding = model.config, model.target_encoding
-        pairs.require_patches(config.patch_size, config.generator.grid)
+        pairs.require_patches(config.patch_size, config.generator.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
         count = int(np.clip(PIXELS // config.patch_size**2, *WINDOWS))

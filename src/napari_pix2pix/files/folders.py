@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_image, join_stacks, open_stack, stem
+from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_beside, is_image, join_stacks, open_stack, stem
 
 
 def list_images(path: Path | str, *, tree: bool = False, leave_out: Sequence[Path] = ()) -> list[Path]:
@@ -18,7 +18,8 @@ def list_images(path: Path | str, *, tree: bool = False, leave_out: Sequence[Pat
     path
         A file, a folder or a pattern.
     tree
-        Whether images in a folder's subfolders are meant, too. Hidden ones never are.
+        Whether images in a folder's subfolders are meant, too. Hidden ones never are, nor what lies beside a result
+        as `is_beside` tells.
     leave_out
         Subfolders that are not.
 
@@ -51,7 +52,8 @@ def _in_folder(folder: Path, closed: frozenset[Path], tree: bool) -> Iterator[Pa
         if path.name.startswith("."):
             continue
         if is_image(path):
-            yield path
+            if not is_beside(path):
+                yield path
         elif tree and path.is_dir() and (real := path.resolve()) not in closed:
             yield from _in_folder(path, closed | {real}, tree)  # a link to a folder around it would never end
 

@@ -7,6 +7,9 @@ from pathlib import Path, PurePath
 
 from napari_pix2pix.files.stacks import PICTURES, TIFF, ZARR, stem
 
+TABLES = {"table": ".csv", "objects": ".csv", "outlines": ".geojson"}
+"""Endings of what is no image."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -30,6 +33,19 @@ class Job:
 def is_one_file(out: Path) -> bool:
     """Whether results go to this one file; else `out` is a folder."""
     return out.name.lower().endswith((*TIFF, *ZARR))
+
+
+def beside(what: str) -> Callable[[Path], Path]:
+    """Names the file beside a result that holds this of it: ``a.tif`` has ``a.expected_error.tif``, ``a.table.csv``.
+
+    Images are of the result's own format.
+    """
+
+    def named(out: Path) -> Path:
+        image = ".zarr" if out.name.lower().endswith(ZARR) else ".tif"
+        return out.with_name(f"{stem(out)}.{what}{TABLES.get(what, image)}")
+
+    return named
 
 
 def plan_outputs(

@@ -24,15 +24,38 @@ def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None, labels: bool =
 
 
 def write_preview(path: Path, preview: Preview) -> None:
-    """A PNG: source | prediction | target; of a volume, the middle plane."""
+    """A PNG: source | prediction | target | scores of the prediction; of a volume, the middle plane.
+
+    Each time with the same limits: those of the target's grey values, and of the scores from surely fake (dark) to
+    surely real (bright).
+    """
     import imagecodecs
 
     source, prediction, target = preview.source, preview.prediction, preview.target
     if source.ndim == 4:
         source, prediction, target = (frame[:, frame.shape[1] // 2] for frame in (source, prediction, target))
     panels = [as_rgb(source), as_rgb(prediction, target, preview.labels), as_rgb(target, labels=preview.labels)]
+    if preview.scored is not None:
+        panels.append(_scores_as_rgb(preview.scored, source.shape[-2:]))
     with written_beside(path) as beside:
         imagecodecs.imwrite(beside, np.ascontiguousarray(np.concatenate(panels, axis=1)))
+
+
+def _scores_as_rgb(scored: PatchScores, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Scores as uint8 (Y, X, 3): each in the pixels that are nearest to the centre of its field; black beyond them."""
+    from matplotlib import colormaps
+
+    scores = scored.scores if scored.scores.ndim == 2 else scored.scores[len(scored.scores) // 2]
+    chance = 1 / (1 + np.exp(-np.clip(scores.astype(float), -30, 30)))
+    which = [
+        np.rint((np.arange(n) - first) / stride).astype(int)
+        for n, first, stride in zip(shape, scored.translate[-2:], scored.scale[-2:], strict=True)
+    ]
+    inside = [(index >= 0) & (index < n) for index, n in zip(which, scores.shape, strict=True)]
+    nearest = [np.clip(index, 0, n - 1) for index, n in zip(which, scores.shape, strict=True)]
+    picture = colormaps["cividis"](chance[np.ix_(*nearest)])
+    picture[~np.logical_and.outer(*inside)] = 0
+    return (picture[..., :3] * 255).astype(np.uint8)
 
 
 def draw_story(

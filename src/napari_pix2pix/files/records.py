@@ -22,8 +22,8 @@ GLANCE_S, LOOK_S = 0.002, 1.0
 """How long to wait for a job that another process has claimed, when it is met first, and again."""
 
 Row = dict[str, Any]
-WORST_FIRST: dict[str, Callable[[Row], float]] = {
-    "predictions": lambda row: -(row["outside_training_range"] or 0),
+WORST_FIRST: dict[str, Callable[[Row], Any]] = {
+    "predictions": lambda row: (-row.get("expected_error", 0), -(row["outside_training_range"] or 0)),
     "scores": lambda row: row["mean"],
 }
 """What sorts the rows of each table."""

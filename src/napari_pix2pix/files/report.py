@@ -21,6 +21,9 @@ from napari_pix2pix.files import example_pictures as pictures
 from napari_pix2pix.files import report_figures as figures
 from napari_pix2pix.files.markup import Html, joined, table, tag
 from napari_pix2pix.files.methods_paragraph import methods
+from napari_pix2pix.files.report_pieces import cell, drawn, interval, marked, number
+from napari_pix2pix.files.report_trust import TITLE as TRUST
+from napari_pix2pix.files.report_trust import trust_section
 
 MOST_ROWS = 300
 """Images in the table of all images; metrics.csv has every one."""
@@ -118,7 +121,7 @@ def html(content: Content) -> str:
     )
     allowed = b64encode(sha256(script.encode()).digest()).decode()
     sections = {title: body for title, body in _sections(content) if body}
-    ids = {title: title.lower().replace(" ", "-") for title in sections}
+    ids = {title: title.lower().replace(" ", "-").rstrip("?") for title in sections}
     page = tag(
         "html",
         tag(
@@ -164,10 +167,11 @@ def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
         yield "Images", _examples(content, report)
         yield "Kinds of error", _errors(report, _channels(content, report))
         yield "Objects", _objects(report, _channels(content, report))
+        yield TRUST, trust_section(report)
         yield "All images", _all_images(report)
     if content.history:
         said = "Losses, and figures of the validation pairs, over the steps of the training."
-        yield "Training", _drawn(figures.training_curves(content.history), said)
+        yield "Training", drawn(figures.training_curves(content.history), said)
     if content.card:
         yield "Model", table(["", ""], [list(line) for line in content.card], "The model's card", "card")
     if model is not None:
@@ -233,8 +237,8 @@ def _verdicts(report: dict[str, Any]) -> list[str]:
         return []
     title, meaning = TITLES[name]
     mean = "on average, " if report["n"] > 1 else ""
-    interval = f" (95 % interval {_range(ours)})" if ours["low"] is not None else ""
-    said = f"{mean}{title} is {number(ours['value'])}{interval}: {meaning}."
+    spread = f" (95 % interval {interval(ours)})" if ours["low"] is not None else ""
+    said = f"{mean}{title} is {number(ours['value'])}{spread}: {meaning}."
     sentences = [said[0].upper() + said[1:]]
     rivals = {
         who: found[name] for who, found in report["baselines"].items() if found.get(name, {}).get("value") is not None
@@ -289,7 +293,7 @@ def _figures(content: Content, report: dict[str, Any]) -> Html:
     shared = {name: _name(name) for name in PLOTTED if any(name in found for found in baselines.values())}
     if shared:
         parts.append(
-            _drawn(
+            drawn(
                 figures.beside_baselines(beside, shared),
                 "The model beside what needs no network" + ("; lines are 95 % intervals." if several else "."),
             )
@@ -302,12 +306,12 @@ def _figures(content: Content, report: dict[str, Any]) -> Html:
     if by_iou := _over_iou(metrics):
         said = "How many objects match depends on how exactly they must"
         said += "; bands are 95 % intervals." if several else "."
-        parts.append(_drawn(figures.over_thresholds({OBJECTS.get(k, k): found for k, found in by_iou.items()}), said))
+        parts.append(drawn(figures.over_thresholds({OBJECTS.get(k, k): found for k, found in by_iou.items()}), said))
         rows: list[list[str | None]] = [
-            [OBJECTS.get(name, name), *map(_cell, found.values())] for name, found in by_iou.items()
+            [OBJECTS.get(name, name), *map(cell, found.values())] for name, found in by_iou.items()
         ]
         head = ["", *(f"IoU {iou / 100:g}" for iou in next(iter(by_iou.values())))]
-        parts.append(table(head, rows, "Objects by the IoU above which they match", _marked("figures", seen)))
+        parts.append(table(head, rows, "Objects by the IoU above which they match", marked("figures", seen)))
     if further:
         found = _metrics(further, columns, caption, seen)
         parts.append(tag("details", tag("summary", "Further figures"), found))
@@ -318,11 +322,11 @@ def _metrics(names: Sequence[str], columns: Mapping[str, Any], caption: str, see
     rows: list[list[str | None]] = [
         [
             joined(_name(name), tag("div", TITLES[name][1], class_="soft") if name in TITLES else None),
-            *(_cell(found.get(name)) for found in columns.values()),
+            *(cell(found.get(name)) for found in columns.values()),
         ]
         for name in names
     ]
-    return table(["", *columns], rows, caption, _marked("figures", seen))
+    return table(["", *columns], rows, caption, marked("figures", seen))
 
 
 def _over_iou(metrics: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
@@ -343,9 +347,7 @@ def _confusion(confusion: Mapping[str, Any], seen: bool) -> Html:
         shares = [f"{count / total:.1%}" if total else "–" for count in row]
         rows.append([f"class {label}", *shares, f"{total:,}"])
     head = ["is \\ predicted as", *(f"class {label}" for label in labels), "pixels"]
-    return table(
-        head, rows, "Confusion: what the pixels of each true class were predicted as", _marked("figures", seen)
-    )
+    return table(head, rows, "Confusion: what the pixels of each true class were predicted as", marked("figures", seen))
 
 
 def _errors(report: dict[str, Any], names: Sequence[str]) -> Html | None:
@@ -382,12 +384,12 @@ def _errors(report: dict[str, Any], names: Sequence[str]) -> Html | None:
             ["", ""],
             rows,
             "Errors of different kinds, apart from each other",
-            _marked("card", bool(report.get("seen"))),
+            marked("card", bool(report.get("seen"))),
         )
     ]
     if spectra := report.get("spectra"):
         parts.append(
-            _drawn(
+            drawn(
                 figures.spectra(spectra[: pictures.MOST_CHANNELS], names),
                 "Power by spatial frequency, of the prediction and of the target image, and their ratio: blur shows as "
                 "a ratio that falls, invented detail or noise as one above 1. Figures like MAE and PSNR reward blur.",
@@ -409,17 +411,17 @@ def _objects(report: dict[str, Any], names: Sequence[str]) -> Html | None:
     for channel in channels:
         counts, measured, positive = channel["counts"], channel["intensity"], channel["positive"]
         for key, title in (("number", "objects per image"), ("area", "mean area, px")):
-            put(f"{title}, predicted", _cell(counts[key]))
-            put(f"{title}, true", _cell(counts[key + "_target"]))
+            put(f"{title}, predicted", cell(counts[key]))
+            put(f"{title}, true", cell(counts[key + "_target"]))
         put("objects measured", str(measured["n"]) if measured else "too few")
         put("mean grey value, predicted", number(measured["mean_prediction"]) if measured else None)
         put("mean grey value, true", number(measured["mean"]) if measured else None)
         for key, title in (("slope", "slope"), ("bias", "bias"), ("pearson", "Pearson correlation")):
-            put(title, _cell(measured[key]) if measured else None)
+            put(title, cell(measured[key]) if measured else None)
         for end, title in enumerate(("lower limit of agreement", "upper limit of agreement")):
-            put(title, _cell(measured["limits"][end]) if measured else None)
-        put("positive, predicted", _cell(positive["prediction"]) if positive else None)
-        put("positive, true", _cell(positive["target"]) if positive else None)
+            put(title, cell(measured["limits"][end]) if measured else None)
+        put("positive, predicted", cell(positive["prediction"]) if positive else None)
+        put("positive, true", cell(positive["target"]) if positive else None)
     stained = report.get("stain")
     head = [f"density of {stained['name']}"] if stained else [*names[: len(channels)]]
     parts = [
@@ -427,7 +429,7 @@ def _objects(report: dict[str, Any], names: Sequence[str]) -> Html | None:
             ["", *head],
             list(rows.values()),
             "What one counts: objects, and their mean grey values",
-            _marked("figures", seen),
+            marked("figures", seen),
         )
     ]
     drawable = [(channel, name) for channel, name in zip(channels, head, strict=False) if channel["intensity"]][
@@ -435,7 +437,7 @@ def _objects(report: dict[str, Any], names: Sequence[str]) -> Html | None:
     ]
     if drawable:
         parts.append(
-            _drawn(
+            drawn(
                 figures.agreement(*zip(*drawable, strict=True)),
                 "Each dot is an object: its predicted over its true mean grey value, and their difference over their "
                 "mean (Bland and Altman, 1986).",
@@ -455,8 +457,8 @@ def _by_part(title: str, found: Any, content: Content, seen: bool) -> Html:
         assert content.report is not None
         named = list(zip(_channels(content, content.report), found, strict=True))
     names = [name for name in named[0][1] if not name.endswith(FOREGROUND)]
-    rows: list[list[str | None]] = [[_name(name), *(_cell(part.get(name)) for _, part in named)] for name in names]
-    return table(["", *(called for called, _ in named)], rows, f"Each {title} by itself", _marked("figures", seen))
+    rows: list[list[str | None]] = [[_name(name), *(cell(part.get(name)) for _, part in named)] for name in names]
+    return table(["", *(called for called, _ in named)], rows, f"Each {title} by itself", marked("figures", seen))
 
 
 def _examples(content: Content, report: dict[str, Any]) -> Html | None:
@@ -485,7 +487,7 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
     parts: list[Html] = []
     if len(rows) > 1:
         drawing = figures.over_images([row[name] for row in rows], choose(len(rows)), _name(name))
-        parts.append(_drawn(drawing, f"{_name(name)} of every image, from the worst to the best."))
+        parts.append(drawn(drawing, f"{_name(name)} of every image, from the worst to the best."))
     parts.append(
         tag(
             "p",
@@ -507,8 +509,8 @@ def _examples(content: Content, report: dict[str, Any]) -> Html | None:
     ranks = {row["name"]: place for place, row in enumerate(rows, 1)}
     for cut in cuts:
         place = f"{cut.example.place} · {ranks[cut.example.figures['name']]} of {len(rows)}" if len(rows) > 1 else None
-        drawn = pictures.panels_of(cut, kind, classes, error_ends, score_ends, source_shows, colours, names)
-        parts.append(_example(cut, drawn, name, place, content))
+        rows_of_panels = pictures.panels_of(cut, kind, classes, error_ends, score_ends, source_shows, colours, names)
+        parts.append(_example(cut, rows_of_panels, name, place, content))
     return joined(*parts)
 
 
@@ -529,7 +531,7 @@ def _example(
             "div",
             tag("span", place, class_="place") if place else None,
             tag("h3", example.figures["name"]),
-            tag("span", said, class_=_marked("", seen) or None),
+            tag("span", said, class_=marked("", seen) or None),
             tag(
                 "span",
                 *(tag("button", text, type="button", data_zoom=by, aria_label=label) for text, by, label in buttons),
@@ -603,7 +605,7 @@ def _all_images(report: dict[str, Any]) -> Html:
     caption = "The figures of each image, the worst first"
     if len(rows) > len(shown):
         caption += f"; the first {len(shown)} of {len(rows)}, all of them are in metrics.csv"
-    found = table(head, cells, caption, _marked("figures", seen))
+    found = table(head, cells, caption, marked("figures", seen))
     return tag(
         "details",
         tag("summary", f"{len(rows)} image{'s' * (len(rows) > 1)}"),
@@ -627,13 +629,6 @@ def _provenance(content: Content) -> Html:
 # Small pieces
 
 
-def _drawn(svg: str, caption: str) -> Html:
-    """A figure and what it shows."""
-    return tag(
-        "figure", tag("div", Html(svg), role="img", aria_label=caption), tag("figcaption", caption), class_="drawn"
-    )
-
-
 def _channels(content: Content, report: dict[str, Any]) -> list[str]:
     """What the target's channels are called; their numbers, where the files do not say."""
     names, count = content.channels, len(report.get("spectra", ())) or 1
@@ -642,36 +637,7 @@ def _channels(content: Content, report: dict[str, Any]) -> list[str]:
     return [names[i] if i < len(names) and names[i] else f"channel {i}" for i in range(count)]
 
 
-def number(value: Any) -> str:
-    """A figure for people: three decimals around one, else a few digits; a dash where it is not known."""
-    if value is None:
-        return "–"
-    if abs(value) < 1e-9:
-        return "0"
-    if value == round(value) and abs(value) < 1e7:
-        return f"{value:.0f}"
-    if abs(value) < 0.01:
-        return f"{value:.2g}"
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
-
-
 def _name(name: str) -> str:
     whole = name.removesuffix(FOREGROUND)
     title = TITLES.get(whole, (whole.replace("_", " "),))[0]
     return title if whole == name else f"{title}, foreground"
-
-
-def _range(figure: Mapping[str, Any]) -> str:
-    return f"{number(figure['low'])} to {number(figure['high'])}"
-
-
-def _cell(figure: Mapping[str, Any] | None) -> str | None:
-    if figure is None:
-        return None
-    if figure.get("low") is None:
-        return number(figure["value"])
-    return joined(number(figure["value"]), " ", tag("span", f"[{_range(figure)}]", class_="range"))
-
-
-def _marked(class_: str, seen: bool) -> str:
-    return f"{class_} seen".strip() if seen else class_

@@ -118,6 +118,24 @@ def over_thresholds(figures: dict[str, dict[int, dict[str, Any]]]) -> str:
     return drawn(figure)
 
 
+def risk_coverage(curves: Mapping[str, Sequence[float]], unit: str) -> str:
+    """The mean error of the fields trusted most, over the share that they are: by each monitor, random and best."""
+    figure, (panel,) = panels(1, height=2.8, width=18.0)
+    coverage, names = curves["coverage"], {"expected_error": "by expected error", "best": "best possible"}
+    random = curves["best"][-1]
+    panel.plot([0, 1], [random, random], ":", color=OTHER, label="random")
+    monitors = [name for name in curves if name not in ("coverage", "best")]
+    for colour, name in zip((*LINES[: len(monitors)], OTHER), (*monitors, "best"), strict=True):
+        called = names.get(name, f"by {name.replace('_', ' ')}")
+        panel.plot(coverage, curves[name], "o-", color=colour, label=called, markersize=4)
+    panel.set_xlabel("share of the fields that are used, the most trusted first")
+    panel.set_ylabel(f"mean error, {unit}")
+    panel.set_xlim(0, 1.02)
+    panel.set_ylim(bottom=0)
+    _legend(panel)
+    return drawn(figure)
+
+
 def spectra(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """Power of prediction and target over the frequency, above their ratio, for each channel."""
     figure, axes = panels(2 * len(channels), columns=len(channels), height=2.2)

@@ -20,24 +20,29 @@ from napari_pix2pix.core.bands import Band
 from napari_pix2pix.core.config import Precision
 from napari_pix2pix.core.model import TrainedModel
 from napari_pix2pix.core.patch_scores import PatchScores, ScoreKind
+from napari_pix2pix.core.per_pixel import per_pixel
 from napari_pix2pix.core.prediction import cheaper
 from napari_pix2pix.core.rescaling import rescaled_shape
 from napari_pix2pix.core.tiles import TilePlan
 from napari_pix2pix.files.folders import open_joined
+from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
 from napari_pix2pix.files.stacks import (
     PREDICTED,
-    ZARR,
     Stack,
     open_stack,
+    place_of,
     sha256,
     stack_writer,
-    standard,
     stem,
 )
+from napari_pix2pix.files.trusted import bands, require_known, require_trustable, write_trust
+from napari_pix2pix.files.trusted import trust_limit as limit_of
 
 ALIKE = 0.1
 """Pixel sizes that differ by more than this share want another scale."""
+JUDGING = 0.3
+"""The share of the work on a prediction that judging it takes, about."""
 
 
 def predict_file(
@@ -58,6 +63,9 @@ def predict_file(
     norm_statistics: Literal["training", "image"] | None = None,
     rescale: bool = False,
     precision: Precision = "auto",
+    keep_frames: bool = False,
+    trust: bool = False,
+    trust_limit: float | None = None,
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after some rows.
@@ -71,19 +79,29 @@ def predict_file(
     or right, where each image holds source and target.
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
-    With `draws` the prediction is the mean over so many dropout draws, and their spread goes to `spread_path`.
+    With `draws` the prediction is the mean over so many dropout draws, and their spread beside it.
     `norm_statistics` are used instead of those that the model was trained to be used with; `precision` as in
     `TrainedModel.precision_for`.
     With `rescale` the network sees each frame at the training's pixel size where the source's differs by more than
     10 %, and what it makes of it is resampled to the source's grid, then decoded.
+    With `keep_frames`, if the generator is closed before its time, `out`, an OME-Zarr, holds the frames that are done.
+    With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
     `model_sha256` is the model's hash, where it is known already.
     """
+    if trust and rescale:
+        raise ValueError(
+            "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so --trust and "
+            "--rescale cannot be had together. Resample the source, or leave one of them out."
+        )
     stack = open_joined(source, more, axes, half)
     scale = _scale(model, stack) if rescale else None
     if not rescale:
         _warn_of_pixel_size(model, stack)
     channels = _channels(model, stack, wanted)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
+    if trust:
+        limit = limit_of(model, trust_limit)
+        require_trustable(model, plan.frame_shape)
     used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
     tiles, precision = used.tile_plan(seen_shape, tile_size, overlap), used.precision_for(precision)
@@ -107,11 +125,19 @@ def predict_file(
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     called = tuple((name or "target") + PREDICTED for name in names)
-    said = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
+    said: dict[str, Any] = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
     tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap, "scale": scale}
     with ExitStack() as files:
         put = files.enter_context(
-            stack_writer(out, plan, encoding.dtype_decoded, channel_names=called, labels=encoding.is_labels, **said)
+            stack_writer(
+                out,
+                plan,
+                encoding.dtype_decoded,
+                channel_names=called,
+                labels=encoding.is_labels,
+                keep_frames=keep_frames,
+                **said,
+            )
         )
         put_maps = put_spread = None
         if keep_maps:
@@ -121,13 +147,15 @@ def predict_file(
         if draws is not None:
             spread_names = tuple(f"spread of {name}" for name in called)
             put_spread = files.enter_context(
-                stack_writer(spread_path(out), plan, "float32", channel_names=spread_names, **said)
+                stack_writer(beside("spread")(out), plan, "float32", channel_names=spread_names, **said)
             )
         seen = _SourceRange(model)
 
-        def bands() -> Iterator[Band]:
+        def source_bands() -> Iterator[Band]:
             for band in used.predict_bands(stack.array, stack.axes, draws=draws, precision=precision, **tiling):
                 seen.add(band.source)
+                if trust:
+                    require_known(band.source, band.frame)
                 if put_maps is not None:
                     put_maps(band.maps[: encoding.n_maps])
                 if put_spread is not None:
@@ -135,44 +163,61 @@ def predict_file(
                 yield band
 
         n_rows = plan.frame_shape[-2]
-        for frame, rows, values in model.decode_bands(bands(), seed_threshold=seed_threshold, min_size=min_size):
+        for frame, rows, values in model.decode_bands(source_bands(), seed_threshold=seed_threshold, min_size=min_size):
             put(values)
-            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1)
+            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1) * (1 - JUDGING * trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
     if keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
     if draws is not None:
-        yield {"event": "spread", "path": str(spread_path(out))}
-    yield {"event": "row", "row": seen.row()}
+        yield {"event": "spread", "path": str(beside("spread")(out))}
+    row: dict[str, Any] = dict(seen.row())
+    if trust:
+        for event in write_trust(model, stack, channels, out, plan, limit, tile_size):
+            if event["event"] == "row":
+                row |= event["row"]
+                continue
+            yield event | ({"done": 1 - JUDGING * (1 - event["done"])} if "done" in event else {})
+    yield {"event": "row", "row": row}
 
 
 class _SourceRange:
-    """The range of a source's grey values over all its rows, and how much lies outside the training range."""
+    """The range of a source's grey values over all its rows, and how much lies outside that of the training.
+
+    And, of a model that can tell, how much of it is like nothing that trained.
+    """
 
     def __init__(self, model: TrainedModel) -> None:
+        self._model = model
         known = model.source_encoding.normalization
         self._normalization = known if known and known.each_image is None else None
         self._low, self._high = math.inf, -math.inf
         self._outside: list[list[float]] = []
+        self._novel: list[float] = []
         self._rows: list[int] = []
 
     def add(self, source: NDArray[Any]) -> None:
         """Count rows (C, [Z,] rows, X)."""
         if (known := source[np.isfinite(source)]).size:
             self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+        self._rows.append(source.shape[-2])
         if self._normalization:
             self._outside.append([below + above for _, below, above in self._normalization.outside(source)])
-            self._rows.append(source.shape[-2])
+        if self._model.match is not None and np.isfinite(source).all():
+            encoded = self._model.source_encoding.encode(source)
+            self._novel.append(self._model.match.novelty.strange(encoded))
 
     def row(self) -> dict[str, float | None]:
-        """Lowest and highest value, and the share of pixels outside, of the channel where it is largest."""
+        """Lowest and highest value; the share of pixels outside, of the channel where it is largest; what is novel."""
         known = self._low <= self._high
         outside = float(np.average(self._outside, axis=0, weights=self._rows).max()) if self._outside else None
-        return {
+        row = {
             "input_low": self._low if known else None,
             "input_high": self._high if known else None,
             "outside_training_range": outside,
         }
+        rows = self._rows if len(self._novel) == len(self._rows) else None
+        return row | ({"novel": float(np.average(self._novel, weights=rows))} if self._novel else {})
 
 
 def _told_of_tiles(
@@ -210,26 +255,8 @@ def maps_path(out: Path) -> Path:
     return out.with_name(f"{stem(out)}.maps.tif")
 
 
-def spread_path(out: Path) -> Path:
-    """Where the spread over the draws of the prediction `out` goes: a file of the same kind."""
-    return out.with_name(f"{stem(out)}.spread{_suffix(out)}")
-
-
-def _suffix(out: Path) -> str:
-    return ".zarr" if out.name.lower().endswith(ZARR) else ".tif"
-
-
-SCORED = ("valid", "expected_error", "rank", "error_bound")
-"""What goes beside patch scores, each to a file of its own where there is some."""
-
-
-def beside_scores(what: str) -> Callable[[Path], Path]:
-    """Names the file beside patch scores for this part of `SCORED`, or for their ``table``."""
-    return lambda out: out.with_name(f"{stem(out)}.{what}{'.csv' if what == 'table' else _suffix(out)}")
-
-
 def parts_of_scores(model: TrainedModel, kind: str | None, table: bool) -> list[str]:
-    """What `score_file` writes beside the scores."""
+    """What `score_file` writes beside the scores, as `beside` names it."""
     parts = ["valid"]
     if model.match is not None and kind != "plain":
         known = model.match.calibration
@@ -253,13 +280,15 @@ def score_file(
     halves: tuple[str | None, str | None] = (None, None),
     kind: ScoreKind | None = None,
     table: bool = False,
+    each_pixel: bool = False,
     model_sha256: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
 
-    Beside them, as `beside_scores` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
+    Beside them, as `beside` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
     where the model was taught to judge the match, ``expected_error``, ``rank`` and ``error_bound``, as in
-    `PatchScores`; and a ``table`` of all scores (CSV), if asked for.
+    `PatchScores`; and a ``table`` of all scores (CSV), if asked for. With `each_pixel` all images are on the pixels of
+    `image`, as `per_pixel` gives them; a pixel is ``valid`` between fields that are.
 
     At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any,
     and the mean expected error.
@@ -274,31 +303,38 @@ def score_file(
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": kind}
     frames = model.score_frames(given.array, judged.array, axes, **how)
     first = next(frames)
-    field, scale = first.receptive_field, dict(zip(first.axes, first.scale, strict=True))
+    shape = model.source_plan(given.array, given.axes, channels).frame_shape
+    written = plan.like(1, "", shape) if each_pixel else plan
+    field, n = first.receptive_field, len(shape)
+    scale, translate = ((1.0,) * n, (0.0,) * n) if each_pixel else (first.scale, first.translate)
     geometry: dict[str, Any] = {
         "kind": first.kind,
-        "scale": first.scale,
-        "translate": first.translate,
+        "scale": scale,
+        "translate": translate,
         "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
+        "sizes": [along.size for along in first.fields],
     }
     geometry |= {"promise": first.promise} if first.promise else {}
+    geometry |= {"trust_limit": limit_of(model)} if first.expected_error is not None else {}
     origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
+    steps = dict(zip(first.axes, scale, strict=True))
     said: dict[str, Any] = {
-        "pixel_size_um": {axis: size * scale.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
+        "pixel_size_um": {axis: size * steps.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
         "description": json.dumps(origin, sort_keys=True),
     }
     sums, count, lowest = np.zeros(2), 0, math.inf
     with ExitStack() as files:
         put = {}
         for part, values in first.parts.items():
-            path = out if part == "scores" else beside_scores(part)(out)
+            path = out if part == "scores" else beside(part)(out)
             named = f"patch score ({first.kind})" if part == "scores" else part.replace("_", " ")
             dtype = np.uint8 if values.dtype == bool else values.dtype
-            put[part] = files.enter_context(stack_writer(path, plan, dtype, channel_names=(named,), **said))
-        put_rows = files.enter_context(_table_writer(beside_scores("table")(out), plan, first)) if table else None
+            put[part] = files.enter_context(stack_writer(path, written, dtype, channel_names=(named,), **said))
+        put_rows = files.enter_context(_table_writer(beside("table")(out), plan, first)) if table else None
         for frame, scored in enumerate(chain([first], frames)):
             for part, values in scored.parts.items():
-                put[part](values[None].astype(np.uint8) if values.dtype == bool else values[None])
+                for some in _each_pixel(values, scored, shape) if each_pixel else [values]:
+                    put[part](some[None].astype(np.uint8) if values.dtype == bool else some[None])
             if put_rows:
                 put_rows(frame, scored)
             inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
@@ -313,18 +349,23 @@ def score_file(
     yield {"event": "row", "row": row}
 
 
+def _each_pixel(values: NDArray[Any], scored: PatchScores, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    """`values` of the fields at the pixels of an image of this shape, some rows at a time."""
+    for rows in bands(shape[-2]):
+        window = (*(slice(0, n) for n in shape[:-2]), rows, slice(0, shape[-1]))
+        found = per_pixel(values.astype(np.float32, copy=False), scored.scale, scored.translate, window)
+        yield found == 1 if values.dtype == bool else found
+
+
 @contextmanager
 def _table_writer(path: Path, plan: AxesPlan, first: PatchScores) -> Iterator[Callable[[int, PatchScores], None]]:
     """Gives a function that adds a frame: a row for each score, its place in the stack and on the image in pixels."""
-    before = "".join(axis for axis in standard(plan).axes if axis not in first.axes)
-    lengths = [plan.length(axis) for axis in before]
     with written_beside(path) as beside, beside.open("w", newline="", encoding="utf8") as file:
         writer = csv.writer(file)
-        writer.writerow([*(before + first.axes).lower(), "score", *[*first.parts][1:]])
+        writer.writerow([*place_of(plan, 0), *first.axes.lower(), "score", *[*first.parts][1:]])
 
         def put(frame: int, scored: PatchScores) -> None:
-            start = np.unravel_index(frame, lengths) if lengths else ()
-            known = scored.parts.values()
+            start, known = place_of(plan, frame).values(), scored.parts.values()
             for place in np.ndindex(scored.scores.shape):
                 at = (a + step * i for i, step, a in zip(place, scored.scale, scored.translate, strict=True))
                 writer.writerow([*start, *(f"{x:g}" for x in at), *(f"{float(values[place]):.6g}" for values in known)])

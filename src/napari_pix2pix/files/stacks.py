@@ -27,10 +27,12 @@ __all__ = [
     "ZARR",
     "LazyArray",
     "Stack",
+    "is_beside",
     "is_image",
     "is_zarr",
     "join_stacks",
     "open_stack",
+    "place_of",
     "sha256",
     "stack_writer",
     "standard",
@@ -42,6 +44,10 @@ TIFF = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 PICTURES = (".png", ".jpeg", ".jpg")
 ZARR = (".ome.zarr", ".zarr")
 SUFFIXES = TIFF + PICTURES + ZARR
+
+
+BESIDE = ("maps", "spread", "valid", "expected_error", "rank", "error_bound", "untrusted")
+"""Images that go beside a result, named by what they hold of it: ``a.tif`` has ``a.valid.tif``."""
 
 
 def is_zarr(path: Path) -> bool:
@@ -59,6 +65,12 @@ def stem(path: Path) -> str:
     """The file's name without its extension; ``.ome.tif`` is one extension."""
     name = path.name
     return next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), path.stem)
+
+
+def is_beside(path: Path) -> bool:
+    """Whether the image lies beside a result of which it holds something, see `BESIDE`."""
+    name, _, what = stem(path).rpartition(".")
+    return what in BESIDE and any(path.with_name(name + suffix).exists() for suffix in SUFFIXES)
 
 
 def sha256(path: Path) -> str:
@@ -184,6 +196,13 @@ def standard(plan: AxesPlan) -> AxesPlan:
     return AxesPlan(axes, tuple(plan.length(axis) for axis in axes))
 
 
+def place_of(plan: AxesPlan, frame: int) -> dict[str, int]:
+    """Where this frame is in the stack, by axis, ``{"t": 3, "z": 0}``: in files, the axes that number frames."""
+    numbering = [axis for axis in standard(plan).axes if axis not in plan.spatial + "CS"]
+    at = np.unravel_index(frame, [plan.length(axis) for axis in numbering]) if numbering else ()
+    return {axis.lower(): int(i) for axis, i in zip(numbering, at, strict=True)}
+
+
 def write_stack(
     path: Path,
     plan: AxesPlan,
@@ -194,6 +213,7 @@ def write_stack(
     channel_names: tuple[str, ...] = (),
     description: str = "",
     labels: bool | None = None,
+    may_end: bool = False,
 ) -> None:
     """Write `frames` (C, [Z,] Y, X), one after another, as OME-TIFF or OME-Zarr 0.5; beside and renamed.
 
@@ -220,6 +240,8 @@ def write_stack(
         Where it came from.
     labels
         Whether pixels are labels, which a pyramid must not average. None: integers of more than 16 bits are.
+    may_end
+        Of an OME-Zarr: whether frames may end before their time, so that it holds the whole ones along T, else Z.
 
     Raises
     ------
@@ -242,7 +264,7 @@ def write_stack(
         path,
         plan,
         dtype,
-        _placed(frames, plan),
+        _placed(frames, plan, may_end and write is not write_tiff),
         pixel_size_um=pixel_size_um or {},
         channel_names=channel_names,
         description=description,
@@ -250,8 +272,8 @@ def write_stack(
     )
 
 
-def _placed(blocks: Iterable[NDArray[Any]], plan: AxesPlan) -> Iterator[Placed]:
-    """The blocks with their places, as many and as large as the plan says."""
+def _placed(blocks: Iterable[NDArray[Any]], plan: AxesPlan, may_end: bool) -> Iterator[Placed]:
+    """The blocks with their places, as many (unless they `may_end` early) and as large as the plan says."""
     expected = (plan.n_channels, *plan.frame_shape)
     frame = row = 0
     for block in map(np.asarray, blocks):
@@ -264,7 +286,7 @@ def _placed(blocks: Iterable[NDArray[Any]], plan: AxesPlan) -> Iterator[Placed]:
         row += rows
         if row == expected[-2]:
             frame, row = frame + 1, 0
-    if frame < plan.n_frames:
+    if frame < plan.n_frames and not may_end:
         raise ValueError(f"There must be {plan.n_frames} frames {expected} to write; got {frame}.")
 
 
@@ -273,10 +295,13 @@ class _Abandoned(Exception):
 
 
 @contextmanager
-def stack_writer(path: Path, plan: AxesPlan, dtype: Any, **named: Any) -> Iterator[Callable[[NDArray[Any]], None]]:
+def stack_writer(
+    path: Path, plan: AxesPlan, dtype: Any, *, keep_frames: bool = False, **named: Any
+) -> Iterator[Callable[[NDArray[Any]], None]]:
     """`write_stack` turned round: a function to pass each frame, or its rows, to; another thread compresses and writes.
 
-    If the block fails or is left early, there is no file.
+    If the block fails or is left early, there is no file; with `keep_frames`, if it is stopped, an OME-Zarr holds the
+    frames that are done.
     """
     queue: Queue[NDArray[Any] | type[_Abandoned] | None] = Queue(maxsize=2)
 
@@ -288,7 +313,7 @@ def stack_writer(path: Path, plan: AxesPlan, dtype: Any, **named: Any) -> Iterat
             yield item
 
     with ThreadPoolExecutor(1, "writer") as pool:
-        writing = pool.submit(write_stack, path, plan, dtype, frames(), **named)
+        writing = pool.submit(write_stack, path, plan, dtype, frames(), may_end=keep_frames, **named)
 
         def put(item: NDArray[Any] | type[_Abandoned] | None) -> None:
             while not writing.done():
@@ -300,9 +325,10 @@ def stack_writer(path: Path, plan: AxesPlan, dtype: Any, **named: Any) -> Iterat
 
         try:
             yield put
-        except BaseException:
+        except BaseException as error:
+            stopped = isinstance(error, GeneratorExit | KeyboardInterrupt)
             if not writing.done():
-                put(_Abandoned)
+                put(None if keep_frames and stopped else _Abandoned)
             raise
         put(None)
         writing.result()

@@ -1,7 +1,7 @@
 """OME-Zarr directories <-> stacks: 0.4 and 0.5 are read, 0.5 is written."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -67,6 +67,13 @@ def open_zarr(path: Path) -> Stack:
     return Stack(path, _lazy(path, key, array), axes, sizes, labels if len(labels) == n_channels else (), description)
 
 
+def open_levels(path: Path) -> list[LazyArray]:
+    """The whole pyramid of an OME-Zarr that `write_zarr` wrote, full resolution first; only its metadata is read."""
+    group = zarr.open_group(path, mode="r")
+    keys = [str(level["path"]) for level in _ome(group)["multiscales"][0]["datasets"]]
+    return [_lazy(path, key, group[key]) for key in keys]  # type: ignore[arg-type]
+
+
 def _ome(node: Any) -> dict[str, Any]:
     """OME's attributes: 0.5 keeps them under one key."""
     return dict(node.attrs.get("ome", node.attrs))
@@ -96,8 +103,12 @@ def write_zarr(
 ) -> None:
     """Write frames, row by row, as an OME-Zarr 0.5: in chunks, with a pyramid. The samples of RGB become channels.
 
+    Where the blocks end before their time, it holds the frames that are whole, counted along T, or Z where T is 1.
+
     Raises
     ------
+    ValueError
+        If they end before one is.
     OSError
         If the folder cannot be written or the disk is full.
     """
@@ -135,17 +146,31 @@ def write_zarr(
             if level + 1 < len(levels):
                 add(level + 1, frame, -(-end // 2), halved(strip, labels))
 
+        done = 0
         for frame, row, block in strips(blocks, height, TILE):
             block = block.astype(dtype, copy=False)
             finite = np.where(np.isfinite(block), block, 0) if dtype.kind == "f" else block
             ends = [finite.reshape(len(finite), -1).min(axis=1), finite.reshape(len(finite), -1).max(axis=1)]
             low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
             add(0, frame, row + block.shape[-2], block)
+            done = frame + (row + block.shape[-2] == height)
+        if done < plan.n_frames:
+            _shorten(arrays, axes, plan, done)
         root.attrs["ome"] = {
             "version": "0.5",
             "multiscales": [_multiscale(axes, len(levels), path.name, pixel_size_um, description, labels)],
             **({"omero": _omero(channel_names, low, high)} if len(channel_names) == plan.n_channels else {}),
         }
+
+
+def _shorten(arrays: Sequence[zarr.Array], axes: str, plan: AxesPlan, done: int) -> None:
+    """Leave only the first `done` frames, as many as are whole along T, or along Z where T is 1."""
+    along = "T" if plan.length("T") > 1 else "Z"
+    kept = done * plan.length(along) // plan.n_frames
+    if kept == 0:
+        raise ValueError("There must be a whole frame to keep; none is done.")
+    for array in arrays:
+        array.resize(tuple(kept if axis == along else n for axis, n in zip(axes, array.shape, strict=True)))
 
 
 def _multiscale(

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from napari_pix2pix.widgets.card import read_card
+from napari_pix2pix.widgets.defaults import defaults
 from napari_pix2pix.widgets.places import recent_models, remember_model
 from napari_pix2pix.widgets.session import Session
 
@@ -107,7 +108,11 @@ class DeviceChoice(QComboBox):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.addItem("auto", "auto")
+        for name in dict.fromkeys(["auto", defaults().device]):
+            self.addItem(name, name)
+        self.setCurrentIndex(self.count() - 1)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(24)
         session.devices_known.connect(self._fill)
         session.ask_for_devices()
 
@@ -115,7 +120,14 @@ class DeviceChoice(QComboBox):
         """The name of the device."""
         return str(self.currentData())
 
+    def resolved(self) -> str:
+        """The name of the device that `auto` takes, once it is known; else of the one chosen."""
+        return next(iter(self._session.devices), "auto") if self.value() == "auto" else self.value()
+
     def _fill(self) -> None:
         for name, said in self._session.devices.items():
             if self.findData(name) < 0:
-                self.addItem(f"{name} ({said})", name)
+                self.addItem("", name)
+            self.setItemText(self.findData(name), f"{name} ({said})")
+        first = next(iter(self._session.devices))
+        self.setItemText(0, f"auto: {first} ({self._session.devices[first]})")

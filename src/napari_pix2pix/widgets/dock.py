@@ -1,11 +1,24 @@
 """What the docks share: a form, a button that runs a command of the command line, and what is heard of it."""
 
+import time
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
@@ -25,6 +38,43 @@ class Request(NamedTuple):
 
     prepare: Prepare
     layers: tuple[Layer, ...]
+
+
+class _Column(QScrollArea):
+    """What is in it scrolls where the window is low, and is never cut at its side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidget(QWidget())
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Grow with what is in it."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as what is in it."""
+        return QSize(self.sizeHint().width(), 100)
+
+    def sizeHint(self) -> QSize:
+        """All of it, and the bar beside it."""
+        return self.widget().minimumSizeHint() + QSize(self.verticalScrollBar().sizeHint().width(), 0)
+
+
+def _controls(layout: Any) -> Iterator[QWidget]:
+    """What the keyboard reaches in a layout, in its order."""
+    for i in range(layout.count()):
+        item = layout.itemAt(i)
+        inner = item.layout() or (item.widget().layout() if item.widget() is not None else None)
+        if inner is not None:
+            yield from _controls(inner)
+        elif item.widget() is not None and item.widget().focusPolicy() & Qt.FocusPolicy.TabFocus:
+            yield item.widget()
 
 
 class Dock(QWidget):
@@ -48,6 +98,7 @@ class Dock(QWidget):
         self.job: Job | None = None
         self.layers: tuple[Layer, ...] = ()  # that the present command needs, or the last one needed
         self._trouble = ""
+        self._began: tuple[float, float] | None = None  # when it was first heard how far it is, and how far
         self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
@@ -76,28 +127,46 @@ class Dock(QWidget):
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        scroll = _Column()
+        self.column = QVBoxLayout(scroll.widget())
+        self.column.addLayout(self.form)
+        self.column.addLayout(self.buttons)
+        self.column.addWidget(self.bar)
+        self.column.addWidget(self.status)
         layout = QVBoxLayout(self)
-        layout.addLayout(self.form)
-        layout.addLayout(self.buttons)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.status)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
         self._show_idle()
 
     # The form
 
-    def add_row(self, label: str, field: QWidget, tooltip: str) -> None:
-        """A labelled control."""
+    def add_row(self, label: str, field: QWidget, tooltip: str, at: int = -1) -> None:
+        """A labelled control, in row `at` of the form; -1: the last."""
         field.setToolTip(tooltip)
         name = QLabel(label)
         name.setToolTip(tooltip)
-        self.form.addRow(name, field)
+        self.form.insertRow(at, name, field)
 
     def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer, **which: Any) -> LayerChoice:
         """A list of the viewer's layers that follows them; `prefer` and `which` as for `LayerChoice`."""
         choice = LayerChoice(self.viewer, prefer, **which)
-        self._choices.append(choice)
+        self.follow_layers(choice)
         self.add_row(label, choice.native, tooltip)
         return choice
+
+    def show_row(self, field: QWidget, shown: bool) -> None:
+        """Show or hide a control with its label."""
+        field.setVisible(shown)
+        self.form.labelForField(field).setVisible(shown)
+
+    def follow_layers(self, choice: LayerChoice) -> None:
+        """Have the list follow the viewer's layers."""
+        self._choices.append(choice)
+
+    def order_tabs(self) -> None:
+        """Let the tab key go from control to control as the eye does."""
+        for before, after in pairwise(_controls(self.column)):
+            self.setTabOrder(before, after)
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now; napari calls this when they change."""
@@ -125,7 +194,11 @@ class Dock(QWidget):
         except (ValueError, OSError) as error:
             show_error(str(error))
             return
-        waits, self._trouble = self.session.busy, ""
+        self.begin(request)
+
+    def begin(self, request: Request) -> None:
+        """Have a command done."""
+        waits, self._trouble, self._began = self.session.busy, "", None
         self.layers = request.layers
         self.job = job = self.session.start(self.token, request.prepare)
         job.heard.connect(self._hear)
@@ -161,6 +234,8 @@ class Dock(QWidget):
 
     def _hear(self, event: Event) -> None:
         kind = event["event"]
+        if kind == "progress" and self._began is None:
+            self._began = time.monotonic(), event["done"] / event["total"]
         if kind == "started":
             self.status.setText("Starts …")
         elif kind == "progress":
@@ -172,6 +247,12 @@ class Dock(QWidget):
             self._trouble = event["text"]
             show_error(event["text"])
         self.hear(event)
+
+    def seconds_left(self, share: float) -> float | None:
+        """What the rest takes at the speed so far; None while that is not known."""
+        since, first = self._began or (time.monotonic(), share)
+        took = time.monotonic() - since
+        return took * (1 - share) / (share - first) if share > first and took > 1 else None
 
     def _end(self, well: bool) -> None:
         job, self.job = self.job, None

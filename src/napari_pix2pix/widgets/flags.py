@@ -29,15 +29,14 @@ def time_left(seconds: float | None) -> str:
     return f" · {said} left"
 
 
+def spoken(name: str) -> str:
+    """The name of a loss or a figure as people say it."""
+    return name.replace("_", " ").replace("l1", "L1").replace("l2", "L2")
+
+
 def losses_and_figures(losses: dict[str, float], figures: dict[str, float]) -> str:
     """``L1 0.45 · generator 2.02``, and the figures on validation pairs where there are any, on a line of their own."""
     lines = [("", losses), ("validation: ", figures)]
     return "\n".join(
-        start
-        + " · ".join(
-            f"{name.replace('_', ' ').replace('l1', 'L1').replace('l2', 'L2')} {value:.3g}"
-            for name, value in row.items()
-        )
-        for start, row in lines
-        if row
+        start + " · ".join(f"{spoken(name)} {value:.3g}" for name, value in row.items()) for start, row in lines if row
     )

@@ -8,8 +8,8 @@ import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.files.stacks import SUFFIXES, Stack, open_stack, standard, write_stack
+from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
+from napari_pix2pix.files.stacks import Stack, is_image, open_stack, standard, write_stack
 
 WRITTEN_AS = {"b": np.uint8, "i": np.int32, "u": np.uint32, "f": np.float32}
 """What OME-TIFF holds of each kind of number whose own size it does not know."""
@@ -70,8 +70,16 @@ def pixel_size_um(layer: Layer) -> dict[str, float]:
     return sizes
 
 
-def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: False) -> LayerFile:
+def frame_axes(layer: Layer, planes: bool = True) -> list[int]:
+    """Which axes of the layer hold more than one frame: T, and Z if `planes` are frames of their own."""
+    letters, shape = layer_axes(layer), pixels(layer).shape
+    return [i for i, axis in enumerate(letters) if axis in ("TZ" if planes else "T") and shape[i] > 1]
+
+
+def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: False, window: Window = WHOLE) -> LayerFile:
     """The layer's own file where that holds the very same pixels, else `path`, to which it is written, frame by frame.
+
+    Of a `window`, a slice for each axis of the data, only that is written.
 
     Raises
     ------
@@ -80,8 +88,9 @@ def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: Fals
     Stopped
         If `stopped` becomes true.
     """
-    data, plan = pixels(layer), AxesPlan(layer_axes(layer), tuple(pixels(layer).shape))
-    own = _own_file(layer, plan)
+    data = pixels(layer)[window] if window else pixels(layer)
+    plan = AxesPlan(layer_axes(layer), tuple(data.shape))
+    own = None if window else _own_file(layer, plan)
     if own is not None and _same(data, own, plan, stopped):
         return LayerFile(own.path, plan.axes)
     dtype = np.dtype(data.dtype)
@@ -107,10 +116,10 @@ def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: Fals
     return LayerFile(path, open_stack(path).axes)  # axes of length 1 are left out
 
 
-def known_file(layer: Labels | Shapes, target: Layer, path: Path) -> Path:
+def known_file(layer: Labels | Shapes | None, target: Layer, path: Path) -> Path:
     """`path`, to which the region that the layer marks is written, 1 = known, on the pixels of `target`.
 
-    A layer with fewer axes counts for every plane and time point.
+    A layer with fewer axes counts for every plane and time point; without a layer, all is known.
 
     Raises
     ------
@@ -119,6 +128,14 @@ def known_file(layer: Labels | Shapes, target: Layer, path: Path) -> Path:
     """
     axes = "".join(axis for axis in layer_axes(target) if axis not in "CS")
     shape = tuple(n for n, axis in zip(pixels(target).shape, layer_axes(target), strict=True) if axis in axes)
+    plan = AxesPlan(axes, shape)
+    mask = np.broadcast_to(True, shape) if layer is None else _marked(layer, target, shape)
+    write_stack(path, plan, np.uint8, (plan.take(mask, i).astype(np.uint8) for i in range(plan.n_frames)))
+    return path
+
+
+def _marked(layer: Labels | Shapes, target: Layer, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which of the target's pixels the layer marks."""
     ends = np.zeros(layer.ndim), np.ones(layer.ndim)
     placed, expected = (
         np.array([one.data_to_world(np.pad(end, (one.ndim - layer.ndim, 0)))[-layer.ndim :] for end in ends])
@@ -130,15 +147,13 @@ def known_file(layer: Labels | Shapes, target: Layer, path: Path) -> Path:
             f"A known region must lie on the pixels of its target image, {' x '.join(map(str, shape))}; {layer.name!r} "
             "has another size, scale or place. Draw it on a layer made from that image."
         )
-    plan, mask = AxesPlan(axes, shape), np.broadcast_to(np.asarray(marked) != 0, shape)
-    write_stack(path, plan, np.uint8, (plan.take(mask, i).astype(np.uint8) for i in range(plan.n_frames)))
-    return path
+    return np.broadcast_to(np.asarray(marked) != 0, shape)
 
 
 def _own_file(layer: Layer, plan: AxesPlan) -> Stack | None:
     """The file that the layer was opened from, if it still looks like it."""
     path = Path(layer.source.path or "")
-    if not path.name.lower().endswith(SUFFIXES) or not path.is_file():
+    if not is_image(path):
         return None
     try:
         stack = open_stack(path.resolve(), plan.axes)
@@ -176,6 +191,10 @@ def read_as(stack: Stack, axes: str) -> NDArray[Any]:
     """
     if extra := set(stack.axes) - set(axes):
         raise ValueError(f"{stack.path} must have axes of {axes}; it has {''.join(sorted(extra))}, too.")
-    values = stack.array[...]
-    values = values.transpose([stack.axes.index(axis) for axis in axes if axis in stack.axes])
-    return values[tuple(slice(None) if axis in stack.axes else None for axis in axes)]
+    return turned(stack.array[...], stack.axes, axes)
+
+
+def turned(values: Any, has: str, axes: str) -> Any:
+    """An array with the axes `has` in the order of `axes`; those that it lacks have length 1."""
+    values = values.transpose([has.index(axis) for axis in axes if axis in has])
+    return values[tuple(slice(None) if axis in has else None for axis in axes)]

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
+from napari_pix2pix.widgets.defaults import defaults
 from napari_pix2pix.widgets.dock import Dock
 from napari_pix2pix.widgets.places import new_working_folder
 from napari_pix2pix.widgets.session import STOP_S
@@ -35,27 +36,33 @@ class ModelDock(Dock):
         self.remark = ""
         self._folder: Path | None = None
         self._load: Callable[[], list[Layer]] | None = None
+        self._part: Path | None = None
 
     def add_device(self) -> None:
         """The last row of the form."""
         self.device = DeviceChoice(self.session)
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
 
+    def computing(self) -> list[str]:
+        """Flags for what computes, and in which tiles."""
+        tile_size = defaults().tile_size
+        return ["--device", self.device.value(), *(["--tile-size", str(tile_size)] if tile_size else [])]
+
     def new_folder(self) -> Path:
         """A folder for this command's files; it goes when the command has ended."""
         self._folder = new_working_folder()
         return self._folder
 
-    def load_with(self, load: Callable[..., list[Layer]], *arguments: Any, **named: Any) -> None:
-        """What is to become of the result."""
-        self._load = partial(load, *arguments, **named)
+    def load_with(self, load: Callable[..., list[Layer]], *arguments: Any, part: Path | None = None) -> None:
+        """What is to become of the result; if it is stopped, of the `part` that is there, if any."""
+        self._load, self._part = partial(load, *arguments), part
 
     def finish(self, well: bool) -> None:
         """Load the result in a thread, then add it."""
         folder, load, self._folder, self._load = self._folder, self._load, None, None
         if folder is None:
             return
-        if well and load is not None:
+        if load is not None and (well or (self._part is not None and self._part.exists())):
             self.run_button.setEnabled(False)
             self.session.in_thread(self.token, partial(_load_and_clean, load, folder), self._add, self._not_loaded)
         else:
@@ -74,9 +81,11 @@ class ModelDock(Dock):
 
     def _show_card(self, *_: Any) -> None:
         try:
-            self.card.setText(read_card(self.model.value()).text)
+            text = read_card(self.model.value()).text
         except ValueError as error:
-            self.card.setText("" if self.model.combo.currentIndex() < 0 else str(error))
+            text = "" if self.model.combo.currentIndex() < 0 else str(error)
+        self.card.setText(text)
+        self.card.setVisible(bool(text) and not self.model.isHidden())
 
 
 def _load_and_clean(load: Callable[[], list[Layer]], folder: Path) -> list[Layer]:

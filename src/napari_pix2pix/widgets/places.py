@@ -12,6 +12,7 @@ from typing import NamedTuple
 from qtpy.QtCore import QStandardPaths
 
 from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.widgets.defaults import defaults
 
 NAME = "napari-pix2pix"
 MOST_MODELS = 20
@@ -27,7 +28,17 @@ class RecentModel(NamedTuple):
 
 def runs_folder() -> Path:
     """Where runs go unless the user says otherwise."""
-    return Path.home() / NAME
+    return defaults().folder
+
+
+def predictions_folder() -> Path:
+    """Where predictions go that are files, unless the user says otherwise."""
+    return runs_folder() / "predictions"
+
+
+def evaluations_folder() -> Path:
+    """Where evaluations go, unless the user says otherwise."""
+    return runs_folder() / "evaluations"
 
 
 def cache_folder() -> Path:
@@ -66,10 +77,21 @@ def free_run(folder: Path, name: str) -> Path:
     return run
 
 
+def free_file(folder: Path, name: str) -> Path:
+    """`folder`/`name`, or with -2, -3 … before its suffixes where there is something already."""
+    kept = re.sub(r"[^\w .()+-]+", "-", name)
+    stem, dot, suffixes = kept.partition(".")
+    file, count = folder / kept, 1
+    while file.exists():
+        count += 1
+        file = folder / f"{stem}-{count}{dot}{suffixes}"
+    return file
+
+
 def recent_models() -> list[RecentModel]:
     """Models that were trained or used and are still there, the last first."""
     try:
-        rows = json.loads(_recent_file().read_text("utf8"))
+        rows = json.loads(settings_file("recent_models.json").read_text("utf8"))
         models = [RecentModel(str(name), Path(path)) for name, path in rows]
     except (OSError, ValueError, TypeError):
         return []
@@ -81,13 +103,14 @@ def remember_model(path: Path) -> RecentModel:
     path = path.resolve()
     model = RecentModel(path.parent.name if path.name == "model.safetensors" else path.stem, path)
     models = [model, *(other for other in recent_models() if other.path != path)][:MOST_MODELS]
-    with suppress(OSError), written_beside(_recent_file()) as beside:
+    with suppress(OSError), written_beside(settings_file("recent_models.json")) as beside:
         beside.write_text(json.dumps([(name, str(where)) for name, where in models], indent=1), "utf8")
     return model
 
 
-def _recent_file() -> Path:
-    return _folder(QStandardPaths.StandardLocation.GenericConfigLocation) / "recent_models.json"
+def settings_file(name: str) -> Path:
+    """Where something is remembered from session to session."""
+    return _folder(QStandardPaths.StandardLocation.GenericConfigLocation) / name
 
 
 def _folder(location: QStandardPaths.StandardLocation) -> Path:

@@ -1,23 +1,35 @@
 """Results as layers that lie exactly where they belong: predictions over their source, patch scores on their fields."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import ArrayLike, NDArray
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.files.stacks import Stack, open_stack
-from napari_pix2pix.widgets.layers import layer_axes, read_as
+from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
+from napari_pix2pix.files.stacks import Stack, is_zarr, open_stack
+from napari_pix2pix.widgets.card import Card
+from napari_pix2pix.widgets.layers import layer_axes, pixels, turned
 
-SCORES_COLORMAP = "cividis"
+DIFFERENCE_COLORMAP = "PiYG"
+DIFFERENCE_COLOURS = {None: "transparent", 1: "#d98200", 2: "#3b8bd0", 3: "#b06fd0"}
+"""Of what is only in the target, only in the prediction, and of another class."""
 MADE_HERE = "napari-pix2pix"
 """Key of a layer's metadata that says what it is and of which layer."""
 
 
-def placement(layer: Layer, keep: Sequence[int] | None = None) -> dict[str, Any]:
+LAZY_BYTES = 2**28
+"""Results that are larger are not read into memory but opened where they lie."""
+LAZY_CHUNK = 1024
+"""Side of what is read of these at once, px."""
+
+
+def placement(layer: Layer, keep: Sequence[int] | None = None, window: Window = WHOLE) -> dict[str, Any]:
     """Arguments that put a new layer exactly over `layer`: its transform, units and axis labels.
 
     Parameters
@@ -26,14 +38,17 @@ def placement(layer: Layer, keep: Sequence[int] | None = None) -> dict[str, Any]
         The layer to lie over.
     keep
         Which of its axes the new one has; None: all of them.
+    window
+        The part of its data over which the new one lies, a slice for each axis; empty: all.
     """
     axes = list(range(layer.ndim)) if keep is None else list(keep)
     extended = [*axes, layer.ndim]
     shear = np.eye(layer.ndim)
     shear[np.triu_indices(layer.ndim, 1)] = layer.shear
+    first = np.array([part.start or 0 for part in window[: layer.ndim]] if window else [0] * layer.ndim)
     return {
         "scale": np.asarray(layer.scale)[axes],
-        "translate": np.asarray(layer.translate)[axes],
+        "translate": (linear(layer) @ first + layer.translate)[axes],
         "rotate": np.asarray(layer.rotate)[np.ix_(axes, axes)],
         "shear": shear[np.ix_(axes, axes)][np.triu_indices(len(axes), 1)],
         "affine": np.asarray(layer.affine.affine_matrix)[np.ix_(extended, extended)],
@@ -52,7 +67,7 @@ def scores_placement(
     layer
         The layer that was scored.
     scale, translate
-        Pixels between scores and the pixel of the first one, (y, x), pixel centres at integers.
+        Pixels between scores and the pixel of the first one, ([z,] y, x), pixel centres at integers.
     keep
         Which of the layer's axes the scores have; None: all of them.
 
@@ -64,64 +79,136 @@ def scores_placement(
     kept = placement(layer, keep)
     letters = [axis for i, axis in enumerate(layer_axes(layer)[: layer.ndim]) if keep is None or i in keep]
     stride, centre = np.ones(len(letters)), np.zeros(len(letters))
-    for axis, between, first in zip("YX", np.asarray(scale), np.asarray(translate), strict=True):
+    for axis, between, first in zip("ZYX"[-np.size(scale) :], np.asarray(scale), np.asarray(translate), strict=True):
         stride[letters.index(axis)], centre[letters.index(axis)] = between, first
     shear = np.eye(len(letters))
     shear[np.triu_indices(len(letters), 1)] = kept["shear"]
-    linear = kept["rotate"] @ shear @ np.diag(kept["scale"])
-    return {**kept, "scale": kept["scale"] * stride, "translate": linear @ centre + kept["translate"]}
+    matrix = kept["rotate"] @ shear @ np.diag(kept["scale"])
+    return {**kept, "scale": kept["scale"] * stride, "translate": matrix @ centre + kept["translate"]}
 
 
-def prediction_layers(source: Layer, path: Path, labels: bool) -> list[Layer]:
+def linear(layer: Layer) -> NDArray[np.float64]:
+    """R·H·S of the layer: data to physical, without translate and affine."""
+    shear = np.eye(layer.ndim)
+    shear[np.triu_indices(layer.ndim, 1)] = layer.shear
+    return np.asarray(layer.rotate @ shear @ np.diag(layer.scale))
+
+
+def prediction_layers(source: Layer, path: Path, card: Card, window: Window = WHOLE) -> list[Layer]:
     """The prediction in the file `path` as layers over `source`: one, or one for each channel.
+
+    A large OME-Zarr is opened lazily, with its pyramid. Contrast limits are those of the training's targets.
 
     Parameters
     ----------
     source
         The layer that was predicted from.
     path
-        The result.
-    labels
-        Whether its numbers are labels.
+        The result; where it was stopped, it may hold fewer frames than `window`.
+    card
+        Of the model.
+    window
+        The part of the layer's data that was predicted; empty: all.
     """
     stack = open_stack(path)
+    if card.channel_axis == "S":  # OME-Zarr knows no colours
+        stack = replace(stack, axes=stack.axes.replace("C", "S"))
     axes = _axes_of_result(source, stack)
-    values, place = read_as(stack, axes), placement(source, _kept(source, axes))
+    levels = [turned(level, stack.axes, axes) for level in _levels(stack)]
+    place: dict[str, Any] = placement(source, _kept(source, axes), window)
     place["metadata"] = {MADE_HERE: {"is": "prediction", "source": source.name}}
-    if labels:
-        return [Labels(values, name=f"{source.name} (predicted)", **place)]
+    name = f"{source.name} (predicted{_how_much(source, levels[0].shape, axes, window)})"
+
+    def data(levels: list[Any]) -> dict[str, Any]:
+        return {"data": levels if len(levels) > 1 else levels[0], "multiscale": len(levels) > 1}
+
+    if card.encoding.is_labels:
+        return [Labels(**data(levels), name=name, **place)]
+    if "S" in axes:
+        return [Image(**data(levels), name=name, rgb=True, **place)]
+    known = card.encoding.normalization
+    limits = list(zip(known.low, known.high, strict=True)) if known else []
     if "C" not in axes:
-        return [Image(values, name=f"{source.name} (predicted)", rgb="S" in axes, **place)]
-    channels = np.moveaxis(values, axes.index("C"), 0)
+        return [Image(**data(levels), name=name, contrast_limits=limits[0] if limits else None, **place)]
+    at, count = axes.index("C"), levels[0].shape[axes.index("C")]
     names = stack.channel_names
-    if len(set(names)) != len(channels):
-        names = tuple(f"channel {i} (predicted)" for i in range(len(channels)))
+    if len(set(names)) != count:
+        names = tuple(f"channel {i} (predicted)" for i in range(count))
     return [
-        Image(channel, name=f"{source.name}: {name}", blending="additive", **place)
-        for channel, name in zip(channels, names, strict=True)
+        Image(
+            **data([level[(slice(None),) * at + (i,)] for level in levels]),
+            name=f"{source.name}: {names[i]}",
+            blending="additive",
+            contrast_limits=limits[i] if limits else None,
+            **place,
+        )
+        for i in range(count)
     ]
 
 
-def scores_layer(image: Layer, path: Path, scale: ArrayLike, translate: ArrayLike) -> Image:
-    """The patch scores in the file `path` as a layer on `image`."""
-    axes = layer_axes(image).replace("S", "").replace("C", "")
-    scores = read_as(open_stack(path), axes)
-    return Image(
-        scores,
-        name=f"{image.name}: patch scores",
-        metadata={MADE_HERE: {"is": "patch scores", "source": image.name}},
-        colormap=SCORES_COLORMAP,
-        contrast_limits=_limits(scores),
-        interpolation2d="nearest",
-        blending="translucent",
-        opacity=0.6,
-        **scores_placement(image, scale, translate, _kept(image, axes)),
-    )
+def _levels(stack: Stack) -> list[Any]:
+    """The pixels of a result: an array, or, where they are many, the lazy arrays of its pyramid."""
+    size = math.prod(stack.array.shape) * stack.array.dtype.itemsize
+    if size <= LAZY_BYTES:
+        return [stack.array[...]]
+    from napari_pix2pix.files.zarr_stacks import open_levels  # zarr takes a while to import
+
+    lazy = open_levels(stack.path) if is_zarr(stack.path) else [stack.array]
+    return [
+        da.from_array(
+            level,
+            chunks=tuple({"Y": LAZY_CHUNK, "X": LAZY_CHUNK, "S": -1}.get(axis, 1) for axis in stack.axes),
+            name=False,
+            meta=np.empty((0,) * level.ndim, level.dtype),
+        )
+        for level in lazy
+    ]
 
 
-def _limits(scores: NDArray[Any]) -> tuple[float, float]:
-    low, high = np.percentile(scores, (1, 99))
-    return float(low), float(high) if high > low else float(low) + 1
+def is_lazy(layer: Layer) -> bool:
+    """Whether the layer's pixels are read when they are seen."""
+    return not isinstance(pixels(layer), np.ndarray)
+
+
+def _how_much(source: Layer, shape: tuple[int, ...], axes: str, window: Window) -> str:
+    """How many frames the result holds, where it was stopped before it had all."""
+    asked = dict(zip(layer_axes(source), _shape(source, window), strict=True))
+    for axis, n in zip(axes, shape, strict=True):
+        if axis in "TZ" and n < asked[axis]:
+            return f", {n} of {asked[axis]} {'frames' if axis == 'T' else 'planes'}"
+    return ""
+
+
+def _shape(layer: Layer, window: Window) -> tuple[int, ...]:
+    shape = pixels(layer).shape
+    return tuple(len(range(*part.indices(n))) for part, n in zip(window, shape, strict=True)) if window else shape
+
+
+def difference_layer(prediction: Layer, target: Layer, kind: str) -> Layer:
+    """What `prediction` shows and `target` does not: grey values, signed; labels, 1 only in the target, 2 only here.
+
+    Of classes, 3 is where both show one, but another; of colours, the mean.
+
+    Raises
+    ------
+    ValueError
+        If they are not of the same shape.
+    """
+    ours, theirs = pixels(prediction), pixels(target)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"A difference must be of images of one shape; got {ours.shape} and {theirs.shape}.")
+    rest: dict[str, Any] = placement(prediction)
+    rest["metadata"] = {MADE_HERE: {"is": "difference", "source": prediction.name}}
+    rest["name"] = f"{prediction.name} − {target.name}"
+    if kind != "intensity":
+        differs = (ours != theirs) & (ours > 0) & (theirs > 0) & (kind == "classes")
+        values = 1 * ((ours == 0) & (theirs > 0)) + 2 * ((ours > 0) & (theirs == 0)) + 3 * differs
+        return Labels(values.astype(np.uint8), colormap=DIFFERENCE_COLOURS, opacity=0.7, **rest)
+    difference = ours.astype(np.float32) - theirs.astype(np.float32)
+    difference = difference.mean(axis=-1) if getattr(prediction, "rgb", False) else difference
+    some = np.asarray(difference[(slice(None, None, max(1, len(difference) // 8)),)])
+    most = float(np.percentile(np.abs(some), 99)) or 1.0
+    return Image(difference, colormap=DIFFERENCE_COLORMAP, contrast_limits=(-most, most), **rest)
 
 
 def _axes_of_result(source: Layer, stack: Stack) -> str:

@@ -1,20 +1,35 @@
-"""The dock *Predict*: a model and a layer become a new layer over it."""
+"""The dock *Predict*: a model and a layer become a new layer over it, or files become files."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import napari.viewer
+from napari.layers import Labels, Layer
+from qtpy.QtWidgets import QCheckBox, QComboBox
 
-from napari_pix2pix.widgets.card import read_card
+from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window, ZMode
+from napari_pix2pix.files.stacks import open_stack
+from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.card import Card, read_card
+from napari_pix2pix.widgets.choices import FolderChoice
 from napari_pix2pix.widgets.dock import Request
+from napari_pix2pix.widgets.files_choice import FilesChoice
+from napari_pix2pix.widgets.flags import time_left
+from napari_pix2pix.widgets.frames_choice import FramesChoice
 from napari_pix2pix.widgets.layer_choice import first_image
-from napari_pix2pix.widgets.layers import file_of
+from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels, turned
 from napari_pix2pix.widgets.model_dock import ModelDock
-from napari_pix2pix.widgets.placing import prediction_layers
+from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
+from napari_pix2pix.widgets.places import free_file, predictions_folder
+from napari_pix2pix.widgets.placing import LAZY_BYTES, _axes_of_result, is_lazy, prediction_layers
+from napari_pix2pix.widgets.trust_layers import object_features, trust_layers
+
+LAYER, FILES = "a layer", "files"
 
 
 class PredictDock(ModelDock):
-    """Predict the target of a layer with a trained model.
+    """Predict the target of a layer, or of files, with a trained model.
 
     Parameters
     ----------
@@ -22,24 +37,164 @@ class PredictDock(ModelDock):
         Whose layers are offered, and to which the prediction is added.
     """
 
-    verb, explained = "Predict", "Predict the whole layer; the prediction becomes a new layer exactly over it"
+    verb, explained = "Predict", "A layer's prediction becomes a new layer exactly over it; that of files, files"
+    stop_explained = "End what runs; the frames or files that are done are kept"
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(viewer)
+        self.of = QComboBox()
+        self.of.addItems([LAYER, FILES])
+        self.add_row("From", self.of, "What to predict from: a layer of this viewer, or files, which may be many")
         self.source = self.add_layer_choice("Source", "The layer to predict from", first_image)
+        self.frames = FramesChoice(viewer)
+        self.add_row("Frames", self.frames, "Which frames or planes of the layer")
+        self.files = FilesChoice()
+        self.add_row("Files", self.files, "Images to predict from; a folder with its subfolders")
+        self.folder = FolderChoice(predictions_folder())
+        self.add_row("Folder", self.folder, "Where predictions of files go, and those of layers too large for memory")
         self.add_device()
+        self.trust = QCheckBox("Expected error beside it")
+        self.form.addRow("", self.trust)
+        self.objects = ObjectSliders(self.session, self.token, viewer)
+        self.form.addRow(self.objects)
+        self._frames, self._keeps = 1, False  # of what is predicted at present, and whether some are done
+        self._said = ""
+        self.of.currentIndexChanged.connect(self._show_rows)
+        self.source.changed.connect(self._show_rows)
+        self.model.combo.currentIndexChanged.connect(self._show_rows)
+        self._show_rows()
+        self.column.addStretch(1)
+        self.order_tabs()
+
+    def _show_rows(self, *_: Any) -> None:
+        """Only what the present choice needs."""
+        of_layer = self.of.currentText() == LAYER
+        several = self.frames.offer(self.source.value, self._planes())
+        for field, shown in (
+            (self.source.native, of_layer),
+            (self.frames, of_layer and several),
+            (self.files, not of_layer),
+            (self.folder, not of_layer or self._is_large()),
+        ):
+            self.show_row(field, shown)
+
+        card = self._card()
+        known = card is not None and card.expects_errors
+        self.trust.setEnabled(known)
+        self.trust.setToolTip(
+            "How wrong each pixel is likely to be, as an overlay, and which not to trust; objects to keep or to check "
+            "(--trust)" + ("" if known else ". This model was not taught it: train with trust steps, or use fit-trust")
+        )
+
+    def _trusting(self) -> list[str]:
+        return ["--trust"] if self.trust.isChecked() and self.trust.isEnabled() else []
+
+    def _card(self) -> Card | None:
+        try:
+            return read_card(self.model.value())
+        except ValueError:
+            return None
+
+    def _planes(self) -> bool:
+        card = self._card()
+        return card is None or card.view.z == "frame"
+
+    def _is_large(self) -> bool:
+        card, source = self._card(), self.source.value
+        if card is None or source is None:
+            return False
+        return card.bytes_of(AxesPlan(layer_axes(source), tuple(pixels(source).shape))) > LAZY_BYTES
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the layers that there are now."""
+        super().reset_choices(event)
+        self._show_rows()
 
     def request(self) -> Request:
         """``predict MODEL SOURCE --out PATH``."""
-        model, source, device = self.model.value(), self.source.value, self.device.value()
+        self._said, self.remark = "", ""
+        return self._of_files() if self.of.currentText() == FILES else self._of_layer()
+
+    def _of_files(self) -> Request:
+        model, files, out = self.model.value(), self.files.value(), self.folder.value()
+        if not files:
+            raise ValueError("There must be files to predict from; choose some, or a folder.")
+        words = ["predict", model, *files, "--out", out, *self.computing(), *self._trusting()]
+        return Request(lambda stopped: words, ())
+
+    def _of_layer(self) -> Request:
+        model, source = self.model.value(), self.source.value
         if source is None:
             raise ValueError("There must be a layer to predict from; open an image first.")
-        folder = self.new_folder()
-        out = folder / "prediction.ome.tif"
-        self.load_with(prediction_layers, source, out, read_card(model).labels)
+        card, window = read_card(model), self.frames.window()
+        shape = pixels(source).shape
+        sizes = tuple(part.stop - part.start for part in window) if window else tuple(shape)
+        plan = AxesPlan(layer_axes(source), sizes)
+        large, folder = card.bytes_of(plan) > LAZY_BYTES, self.new_folder()
+        self._frames = plan.n_frames if card.view.z in ("frame", "neighbours") else plan.length("T")
+        # Only an OME-Zarr can keep the frames that are done.
+        out = folder / f"prediction.ome.{'zarr' if self._frames > 1 else 'tif'}"
+        if large:
+            out = free_file(self.folder.value(), f"{source.name} (predicted).ome.zarr")
+            self.remark = f"It is too large for memory and lies in {out}."
+        maps = card.encoding.kind == "instances" and not large
+        self.load_with(_load, source, out, card, window, maps, part=out if self._frames > 1 else None)
+        flags = [*self.computing(), *self._trusting()]
+        flags += ["--keep-frames"] if out.suffix == ".zarr" else []
+        flags += ["--keep-maps"] if maps else []
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
-            file = file_of(source, folder / "source.ome.tif", stopped)
-            return ["predict", model, file.path, "--out", out, "--source-axes", file.axes, "--device", device]
+            file = file_of(source, folder / "source.ome.tif", stopped, window)
+            axes = ["--source-axes", file.axes]
+            return ["predict", model, file.path, "--out", out, *axes, *flags]
 
         return Request(prepare, (source,))
+
+    def stop(self) -> None:
+        """End in order what runs; in as long as it takes, once there is something to keep."""
+        self._stop(None if self._keeps else self.stop_within_s)
+
+    def hear(self, event: Event) -> None:
+        """How far it is, in frames or files."""
+        if event["event"] == "progress" and self.stop_button.isEnabled():
+            of_files, share = self._folder is None, event["done"] / event["total"]
+            done, total, what = int(event["done"]), int(event["total"]), "files"
+            if not of_files:
+                # The share counts one frame more, for what is written at the end.
+                done, total, what = min(int(share * (self._frames + 1) + 1e-6), self._frames), self._frames, "frames"
+                self._keeps = done > 0 and total > 1
+            said = total > 1 and (of_files or not self._trusting())  # judged are all frames together
+            counted = f"{done:,} of {total:,} {what}" if said else f"{share:.0%}"
+            self.status.setText(f"{counted}{time_left(self.seconds_left(share))}")
+        elif event["event"] == "result":
+            self._said = event["text"]
+
+    def finish(self, well: bool) -> None:
+        """Say what became of files; add what became of a layer."""
+        self._keeps = False
+        of_files = self._folder is None
+        super().finish(well)
+        if of_files and self._said:
+            self.status.setText(self._said)
+        elif of_files and self.status.text() == "Stopped.":
+            self.status.setText(f"Stopped. What is done is kept in {self.folder.value()}; Predict does the rest.")
+
+    def _add(self, layers: list[Layer]) -> None:
+        super()._add(layers)
+        self.objects.offer([layer for layer in layers if layer in self.viewer.layers])
+
+
+def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool) -> list[Layer]:
+    layers = prediction_layers(source, out, card, window or WHOLE)
+    features = object_features(out)
+    if features and isinstance(layers[0], Labels):
+        layers[0].features = features
+    maps = out.with_name("prediction.maps.tif")
+    if with_maps and maps.is_file():
+        stack, axes = open_stack(maps), _axes_of_result(source, open_stack(out))
+        wanted = axes.replace("Y", "CY") if axes.index("Y") < axes.index("X") else axes.replace("X", "CX")
+        values = turned(stack.array[...], stack.axes, wanted)
+        z: ZMode = "volume" if card.view.z == "volume" else "frame"
+        plans = AxesPlan(wanted, values.shape, z=z), AxesPlan(axes, layers[0].data.shape, z=z)
+        layers[0].metadata[MAPS] = Maps(values, *plans, card.encoding)
+    return layers if is_lazy(layers[0]) else [*layers, *trust_layers(source, out, window=window)]

@@ -17,7 +17,7 @@ GAP = 0.05
 
 
 class PreviewLayer:
-    """Source, prediction and target image side by side, below the source; gone for good if the user removes it.
+    """Source, prediction, target image and scores side by side, below the source; gone for good if it is removed.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ class PreviewLayer:
     name
         Of the layer.
     source
-        The layer to lie below.
+        The layer to lie below; None: at the origin.
     """
 
-    legend = "Preview, below the source: source, prediction, target image."
+    legend = "Preview, below the source: source, prediction, target image, and scores (bright: looks real)."
 
-    def __init__(self, viewer: Any, name: str, source: Layer) -> None:
+    def __init__(self, viewer: Any, name: str, source: Layer | None) -> None:
         self._viewer, self._name, self._source = viewer, name, source
         self.layer: Image | None = None
 
@@ -41,7 +41,7 @@ class PreviewLayer:
 
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Put the picture into the layer, which is added the first time."""
-        if self._source not in self._viewer.layers:  # the viewer may be closing
+        if self._source is not None and self._source not in self._viewer.layers:  # the viewer may be closing
             return
         if self.layer is None:
             self._add(picture)
@@ -52,20 +52,27 @@ class PreviewLayer:
         """A picture that cannot be read is left out: the next one comes soon."""
 
     def _add(self, picture: NDArray[np.uint8]) -> None:
-        low, high = np.asarray(self._source.extent.world)[:, -2:]
         selected = set(self._viewer.layers.selection)
         self.layer = Image(
             picture,
             name=self._name,
             rgb=True,
-            metadata={MADE_HERE: {"is": "preview", "source": self._source.name}},
-            scale=np.abs(self._source.scale[-2:]),
-            translate=(high[0] + GAP * (high[0] - low[0]), low[1]),
-            units=self._source.units[-2:],
+            metadata={MADE_HERE: {"is": "preview"}},
+            **({} if self._source is None else _below(self._source)),
         )
         self._viewer.add_layer(self.layer)
         self._viewer.layers.selection = selected
         self._viewer.reset_view()
+
+
+def _below(source: Layer) -> dict[str, Any]:
+    """Arguments that put a picture below the layer."""
+    low, high = np.asarray(source.extent.world)[:, -2:]
+    return {
+        "scale": np.abs(source.scale[-2:]),
+        "translate": (high[0] + GAP * (high[0] - low[0]), low[1]),
+        "units": source.units[-2:],
+    }
 
 
 def _read(path: Path) -> NDArray[np.uint8]:

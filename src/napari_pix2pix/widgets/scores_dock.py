@@ -1,21 +1,28 @@
-"""The dock *Patch scores*: how real each part of an image looks, given its source, as an overlay."""
+"""The dock *Patch scores*: how far to trust each part of an image, given its source, as an overlay."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QComboBox
 
+from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.dock import Request
-from napari_pix2pix.widgets.layer_choice import its_source, last_prediction
+from napari_pix2pix.widgets.layer_choice import its_source, last_prediction, made_here
 from napari_pix2pix.widgets.layers import file_of
 from napari_pix2pix.widgets.model_dock import ModelDock
-from napari_pix2pix.widgets.placing import scores_layer
+from napari_pix2pix.widgets.score_maps import ScoreMaps
+from napari_pix2pix.widgets.scores_panel import ScoresPanel
+
+BY_MATCH, BY_LOOKS = "Does it belong to its source?", "Does it look real? (plain)"
 
 
 class ScoresDock(ModelDock):
-    """Score how real an image looks, field by field, given its source.
+    """Judge an image, field by field, given its source.
 
     Parameters
     ----------
@@ -23,47 +30,78 @@ class ScoresDock(ModelDock):
         Whose layers are offered, and to which the overlay is added.
     """
 
-    verb, explained = "Score", "Add an overlay of patch scores: bright looks real, dark does not. No truth is needed"
+    verb, explained = "Score", "Add an overlay: bright is bad. No truth is needed"
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(viewer)
         self.source = self.add_layer_choice("Source", "The layer that the model predicts from", its_source)
         self.image = self.add_layer_choice(
-            "Image", "The layer to judge: a prediction, or a target image", last_prediction
+            "Image",
+            "The layer to judge: a prediction, or a target image, to find pairs that do not match",
+            last_prediction,
         )
+        self.judge = QComboBox()
+        self.judge.addItems([BY_MATCH, BY_LOOKS])
         self.add_device()
+        self.panel = ScoresPanel(viewer, self.session, self.token)
+        self.panel.add_detail("Judge", self.judge, "What to ask; a model that cannot judge the match asks the second")
+        self.column.addWidget(self.panel)
+        self.column.addStretch(1)
+        self.order_tabs()
+        let_go = self.panel.let_go
+        self.destroyed.connect(lambda *_: let_go())
 
     def request(self) -> Request:
         """``score MODEL SOURCE IMAGE --out PATH``."""
-        model, source, image, device = self.model.value(), self.source.value, self.image.value, self.device.value()
+        model, source, image = self.model.value(), self.source.value, self.image.value
         if source is None or image is None:
             raise ValueError("There must be a source and an image to judge; open or predict them first.")
         if source is image:
             raise ValueError("The image must be another layer than the source; choose a prediction or a target image.")
         folder = self.new_folder()
-        self._judged = image
+        self._judged, self._predicted = image, made_here(image) == "prediction"
         self._out = folder / "patch_scores.ome.tif"
+        computing = self.computing()
+        kind = ["--kind", "plain"] if self.judge.currentText() == BY_LOOKS else []
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
             files = [
                 file_of(layer, folder / f"{name}.ome.tif", stopped)
                 for layer, name in ((source, "source"), (image, "image"))
             ]
+            self._predicted = self._predicted or open_stack(files[1].path).is_prediction
             axes = ["--source-axes", files[0].axes, "--image-axes", files[1].axes]
-            return ["score", model, files[0].path, files[1].path, "--out", self._out, *axes, "--device", device]
+            words = ["score", model, files[0].path, files[1].path, "--out", self._out, *axes, *computing]
+            return [*words, *kind]
 
         return Request(prepare, (source, image))
 
     def hear(self, event: Event) -> None:
         """Where the scores lie."""
         if event["event"] == "placed":
-            self.load_with(_one, self._judged, self._out, event["scale"], event["translate"])
+            self.load_with(self._layers, self._judged, self._out, event)
             size = event["receptive_field"]["size"]
-            self.remark = (
-                "Bright looks real, dark does not; whether it is true, it cannot say. "
-                f"Each score judges a field of {size} × {size} px."
-            )
+            self.remark = f"Bright is bad. Each score judges a field of {size} × {size} px."
+            if event["kind"] == "plain":
+                self.remark += " Whether it is true, it cannot say."
+            elif not self._predicted:
+                self.remark += " Expected errors are those of predictions; a target is judged by its match."
 
+    def _layers(self, image: Layer, path: Path, told: Event) -> list[Layer]:
+        """In a thread: what was found, and its layers; in front the expected error, of a target the match."""
+        maps = ScoreMaps.read(image, path, told)
+        wanted = ("expected_error", "rank", "scores") if self._predicted else ("rank", "scores")
+        return self.panel.layers(maps, next(part for part in wanted if part in maps.parts))
 
-def _one(*arguments: Any) -> list[Layer]:
-    return [scores_layer(*arguments)]
+    def event(self, event: QEvent) -> bool:
+        """A dock that is closed follows the mouse no more."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.panel.let_go()
+        return super().event(event)
+
+    def _add(self, layers: list[Layer]) -> None:
+        active = self.viewer.layers.selection.active
+        super()._add(layers)
+        if layers[0] in self.viewer.layers:
+            self.viewer.layers.selection.active = layers[0] if active is None else active
+            self.panel.show_maps(frames_first=not self._predicted)

@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
+from napari_pix2pix.core.atomic import FULL_DISK, is_full
 from napari_pix2pix.widgets.bridge import FAILED, Child, Event
 from napari_pix2pix.widgets.layers import Stopped
 
@@ -132,7 +133,8 @@ class Session(QObject):
         def failed(error: Exception) -> None:
             self._preparing.discard(job)
             if not isinstance(error, Stopped):
-                job._take({"event": "error", "code": FAILED, "text": str(error)})
+                text = FULL_DISK if is_full(error) else str(error)
+                job._take({"event": "error", "code": FAILED, "text": text, "error": error})
             job._take({"event": "done", "code": FAILED})
 
         self.in_thread(self, lambda: prepare(lambda: job.stopped), ready, failed)
@@ -168,12 +170,16 @@ class Session(QObject):
             self.devices_known.emit()
         elif not self._asked_for_devices:
             self._asked_for_devices = True
-            job = self.start(self, lambda stopped: ["info"])
-            job.heard.connect(self._learn_devices)
-            job.ended.connect(self._devices_asked)
+            self.look_at_devices()
+
+    def look_at_devices(self) -> None:
+        """Have `devices_known` emitted with what is free then."""
+        job = self.start(self, lambda stopped: ["info"])
+        job.heard.connect(self._learn_devices)
+        job.ended.connect(self._devices_asked)
 
     def _devices_asked(self, well: bool) -> None:
-        self._asked_for_devices = well
+        self._asked_for_devices = well or bool(self.devices)
 
     def _learn_devices(self, event: Event) -> None:
         if event["event"] == "result":

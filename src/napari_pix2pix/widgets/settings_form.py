@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
 from napari_pix2pix.core.config import Settings, validated
@@ -17,6 +18,7 @@ class _Field(NamedTuple):
     control: QWidget
     value: Callable[[], Any]
     set_value: Callable[[Any], None]
+    changed: Any
 
 
 class SettingsForm(QWidget):
@@ -30,7 +32,14 @@ class SettingsForm(QWidget):
         The settings to begin with.
     without
         Names of fields that are shown elsewhere.
+
+    Signals
+    -------
+    changed()
+        Something else is in the form.
     """
+
+    changed = Signal()
 
     def __init__(self, start: Settings, without: tuple[str, ...] = ()) -> None:
         super().__init__()
@@ -82,6 +91,7 @@ class SettingsForm(QWidget):
         label = QLabel(_words(path[-1]))
         label.setToolTip(tooltip)
         self._layout.addRow(label, field.control)
+        field.changed.connect(lambda *_: self.changed.emit())
         self._fields[path] = field
 
 
@@ -93,20 +103,20 @@ def _field(described: FieldInfo) -> _Field:
     kind = described.annotation
     if kind is bool:
         box = QCheckBox()
-        return _Field(box, box.isChecked, box.setChecked)
+        return _Field(box, box.isChecked, box.setChecked, box.toggled)
     if get_origin(kind) is Literal:
         combo = QComboBox()
         combo.addItems([str(choice) for choice in get_args(kind)])
-        return _Field(combo, combo.currentText, combo.setCurrentText)
+        return _Field(combo, combo.currentText, combo.setCurrentText, combo.currentTextChanged)
     if kind is int:
         low, high = _limits(described)
         spin = QSpinBox()
         spin.setRange(low, high)
-        return _Field(spin, spin.value, spin.setValue)
+        return _Field(spin, spin.value, spin.setValue, spin.valueChanged)
     line = QLineEdit()
     if kind is str:
-        return _Field(line, line.text, line.setText)
-    return _Field(line, lambda: _read(line.text()), lambda value: line.setText(_written(value)))
+        return _Field(line, line.text, line.setText, line.editingFinished)
+    return _Field(line, lambda: _read(line.text()), lambda value: line.setText(_written(value)), line.editingFinished)
 
 
 def _limits(described: FieldInfo) -> tuple[int, int]:

@@ -1,36 +1,57 @@
-"""The dock *Train*: two layers become a model, with a preview that refreshes in place."""
+"""The dock *Train*: pairs become a model, with a preview that refreshes in place."""
 
+import json
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import napari.viewer
-from napari.layers import Labels, Shapes
-from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QScrollArea, QSpinBox
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 from superqt import QCollapsible
 
-from napari_pix2pix.core.config import PRESETS, Config, make_config
+from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.core.config import PRESETS, Config, PairSettings, make_config, read_json_object
 from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
-from napari_pix2pix.widgets.dock import Dock, Request
-from napari_pix2pix.widgets.flags import changed_flags, losses_and_figures, time_left
-from napari_pix2pix.widgets.layer_choice import first_image, first_target
-from napari_pix2pix.widgets.layers import file_of, known_file
+from napari_pix2pix.widgets.dock import Request
+from napari_pix2pix.widgets.pair_check import MOST_BYTES, PairCheck
+from napari_pix2pix.widgets.pair_rows import PairRows
+from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
-from napari_pix2pix.widgets.preview import PreviewLayer
+from napari_pix2pix.widgets.recipe import Recipe, shell_line
+from napari_pix2pix.widgets.runs import UnfinishedRun, unfinished_run, unfinished_runs
+from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.settings_form import SettingsForm
+from napari_pix2pix.widgets.step_times import about, expected_s
+from napari_pix2pix.widgets.training_dock import TrainingDock
 
 PRESET_TIPS = {
     "fast": "fast: a small network, minutes on a processor; to see whether it works at all",
     "microscopy": "microscopy: the full size; a GPU does it in an hour",
     "paper": "paper: as Isola et al. trained it; for comparison",
 }
-IN_SIGHT = ("steps", "patch_size")
+IN_SIGHT = ("steps", "patch_size", "target_kind")
+ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "shift_tolerance")
+"""Settings that another preset does not change."""
+KINDS = {"auto": "as found", "intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
 
 
-class TrainDock(Dock):
-    """Train a model on a pair of layers.
+class TrainDock(TrainingDock):
+    """Train a model on pairs of layers, or of files.
 
     Parameters
     ----------
@@ -39,41 +60,37 @@ class TrainDock(Dock):
     """
 
     verb, explained = "Train", "Train a model that predicts the target image from the source"
-    stop_explained = "End the training; the best model so far is kept"
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(viewer)
-        self.preview: PreviewLayer | None = None
-        self._run_folder: Path | None = None
         self._named = False
+        self._then: Request | None = None  # once the pairs are found usable
 
         # What to learn from.
-        self.source = self.add_layer_choice("Source", "The layer to predict from, e.g. brightfield", first_image)
-        self.target = self.add_layer_choice(
-            "Target image", "The layer to learn to predict, of the same size: grey values or labels", first_target
-        )
-        self.target.changed.connect(self._follow_target)
-        self.known = self.add_layer_choice(
-            "Known",
-            "Where the target image is known: labels (not 0) or shapes drawn on it. Nothing else is learned from",
-            lambda _: None,
-            kinds=(Labels, Shapes),
-            none="everywhere",
-        )
+        self.pairs = PairRows(self)
+        self.source, self.target, self.known = self.pairs.source, self.pairs.target, self.pairs.known
+        self.target_kind = QComboBox()
+        for kind, shown in KINDS.items():
+            self.target_kind.addItem(shown, kind)
+        self.add_row("Target is", self.target_kind, Config.model_fields["target_kind"].description or "")
+        self.findings = CheckPanel()
+        self.form.addRow(self.findings)
+
+        # How.
         self.name = QLineEdit()
         self.name.textEdited.connect(self._name_edited)
         self.add_row("Name", self.name, "Of the model; a folder of this name holds the run")
-        self.folder = FolderChoice(runs_folder())
-        self.add_row("Folder", self.folder, "Where the run's folder is made; it keeps the model, history and previews")
-
-        # How.
         self.preset = QComboBox()
         self.preset.addItems(["fast", *(name for name in PRESETS if name != "fast")])
         self.add_row("Preset", self.preset, "Settings to start from.\n" + "\n".join(PRESET_TIPS.values()))
         self.steps = QSpinBox()
         self.steps.setRange(1, 10_000_000)
         self.steps.setGroupSeparatorShown(True)
-        self.add_row("Steps", self.steps, "Updates of the network. Stop at any time: the best model so far is kept")
+        self.time = QLabel()
+        self.time.setWordWrap(True)
+        self.time.setToolTip("How long this takes on this device, as measured here; known after the first steps of one")
+        row = _row(self.steps, self.time)
+        self.add_row("Steps", row, "Updates of the network. Stop at any time: the best model so far is kept")
         self.patch_size = QSpinBox()
         self.patch_size.setRange(8, 4096)
         self.patch_size.setSuffix(" px")
@@ -82,30 +99,65 @@ class TrainDock(Dock):
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
         self.settings = SettingsForm(make_config(self.preset.currentText()), IN_SIGHT)
         self._fold_settings()
-        self.preset.currentTextChanged.connect(self._take_preset)
-        self._take_preset(self.preset.currentText())
+        self._add_ways_out()
 
-        # While it runs.
-        self.pause_button = QPushButton("Pause")
-        self.pause_button.setCheckable(True)
-        self.pause_button.setEnabled(False)
-        self.pause_button.setToolTip("Let the computer rest, and go on later")
-        self.pause_button.toggled.connect(self._pause)
-        self.buttons.insertWidget(1, self.pause_button, 1)
+        # What follows what.
+        self.check = PairCheck(self.session, self.token, self.findings, self._to_check)
+        self.findings.remedied.connect(self._remedy)
+        self.pairs.changed.connect(self._follow_target)
+        self.preset.currentTextChanged.connect(self._change_preset)
+        self.session.devices_known.connect(self._show_time)
+        self._take_preset(self.preset.currentText())
+        for changed in (
+            *(self.pairs.changed, self.settings.changed, self.patch_size.valueChanged, self.steps.valueChanged),
+            *(self.target_kind.currentIndexChanged, self.device.currentIndexChanged, self.planes.currentIndexChanged),
+        ):
+            changed.connect(self._changed)
         self._follow_target()
+        self._changed()
+        self.order_tabs()
 
     def _fold_settings(self) -> None:
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(self.settings)
-        scroll.setMinimumHeight(180)
+        self.folder = FolderChoice(runs_folder())
+        self.folder.setToolTip("Where the run's folder is made; it keeps the model, history and previews")
+        self.folder.line.setToolTip(self.folder.toolTip())
+        ways = {
+            "Reset": ("The settings of the preset", lambda: self._take_preset(self.preset.currentText())),
+            "Load …": ("Settings from a JSON file, e.g. the config.json of a run", self._load),
+            "Save …": ("The settings as a JSON file, for here or for --config", self._save),
+        }
+        buttons = [_button(text, tooltip, slot) for text, (tooltip, slot) in ways.items()]
         more = QCollapsible("More settings")
         more.setToolTip("Everything else; the preset's values are good ones")
         more.setCollapsedIcon("▶")
         more.setExpandedIcon("▼")
-        more.addWidget(scroll)
+        layout = self.settings.layout()
+        layout.insertRow(0, "folder", self.folder)
+        layout.insertRow(1, _row(*buttons))
+        self.planes = QComboBox()
+        self.planes.addItems(get_args(PairSettings.model_fields["z"].annotation))
+        self.planes.setToolTip(PairSettings.model_fields["z"].description or "")
+        label = QLabel("planes (Z)")
+        label.setToolTip(self.planes.toolTip())
+        layout.insertRow(2, label, self.planes)
+        more.addWidget(self.settings)
         more.layout().setContentsMargins(0, 0, 0, 0)
         self.form.addRow(more)
+
+    def _add_ways_out(self) -> None:
+        """Runs to continue, and the training as text."""
+        self.continue_button = QPushButton("Continue a run …")
+        self.continue_button.setToolTip("Go on with a run that was stopped, from where it was")
+        self._runs = QMenu(self)
+        self._runs.aboutToShow.connect(self._list_runs)
+        self.continue_button.setMenu(self._runs)
+        self.copy_button = QPushButton("Copy as …")
+        self.copy_button.setToolTip("This training as text, to run it elsewhere or many times")
+        menu = QMenu(self)
+        menu.addAction("Command", self.copy_command)
+        menu.addAction("Python", self.copy_python)
+        self.copy_button.setMenu(menu)
+        self.column.insertWidget(self.column.indexOf(self.bar), _row(self.continue_button, self.copy_button))
 
     # The settings
 
@@ -117,7 +169,11 @@ class TrainDock(Dock):
         ValueError
             If one is out of range or two do not fit: one sentence.
         """
-        seen = {"steps": self.steps.value(), "patch_size": self.patch_size.value()}
+        seen = {
+            "steps": self.steps.value(),
+            "patch_size": self.patch_size.value(),
+            "target_kind": self.target_kind.currentData(),
+        }
         whole = self.settings.value().model_dump() | seen
         return make_config(self.preset.currentText(), changes=whole)
 
@@ -126,82 +182,227 @@ class TrainDock(Dock):
         self.settings.set_value(config)
         self.steps.setValue(config.steps)
         self.patch_size.setValue(config.patch_size)
+        self.target_kind.setCurrentIndex(self.target_kind.findData(config.target_kind))
+
+    def _change_preset(self, name: str) -> None:
+        """The settings of another preset; what was said about the pairs stays."""
+        try:
+            said = self.value().model_dump(include=set(ABOUT_PAIRS))
+            self.set_value(make_config(name, changes=said))
+        except ValueError:  # what is in the form now, or both together, cannot be
+            self._take_preset(name)
 
     def _take_preset(self, name: str) -> None:
         self.set_value(make_config(name))
+
+    def _load(self) -> None:
+        if path := QFileDialog.getOpenFileName(self, "Settings", str(self.folder.value()), "Settings (*.json)")[0]:
+            self.load_settings(Path(path))
+
+    def load_settings(self, path: Path) -> None:
+        """Show the settings in this JSON file; a run's config.json will do."""
+        try:
+            said = read_json_object(path)
+            told = said["config"] if isinstance(said.get("config"), dict) else said
+            self.set_value(make_config(self.preset.currentText(), changes=told))
+        except (ValueError, OSError) as error:
+            show_error(str(error))
+
+    def _save(self) -> None:
+        start = str(self.folder.value() / "settings.json")
+        if path := QFileDialog.getSaveFileName(self, "Settings", start, "Settings (*.json)")[0]:
+            self.save_settings(Path(path))
+
+    def save_settings(self, path: Path) -> None:
+        """Write the settings as JSON, as ``--config`` reads it."""
+        try:
+            with written_beside(path) as beside:
+                beside.write_text(json.dumps(self.value().model_dump(mode="json"), indent=2), "utf8")
+        except (ValueError, OSError) as error:
+            show_error(str(error))
 
     def _name_edited(self, text: str) -> None:
         self._named = bool(text)
 
     def _follow_target(self, *_: Any) -> None:
         """Until the user names the model, it is called like what it predicts."""
-        if not self._named and self.target.value is not None:
-            self.name.setText(self.target.value.name)
+        try:
+            pairs = self.pairs.value()
+        except ValueError:  # nothing is chosen yet
+            return
+        if not self._named:
+            self.name.setText(pairs.name)
+
+    def _changed(self, *_: Any) -> None:
+        self._show_time()
+        if self.job is None:
+            self.check.look()
+
+    def _show_time(self) -> None:
+        try:
+            self.time.setText(about(expected_s(self.value(), self.device.resolved())))
+        except ValueError:  # said when it is used
+            self.time.setText("")
+
+    # The check
+
+    def _to_check(self) -> tuple[LayerPairs | FilePairs, list[str]]:
+        config = self.value().model_copy(update={"steps": make_config(self.preset.currentText()).steps})
+        return self.pairs.value(), [*self._read_as(), *self._recipe(Path(), config).flags]
+
+    def _remedy(self, remedy: dict[str, Any]) -> None:
+        try:
+            if remedy["swap"]:
+                self.pairs.swap()
+            self.set_value(make_config(kept=self.value().model_dump(), changes=remedy["changes"]))
+        except ValueError as error:
+            show_error(str(error))
+        self._changed()
 
     # The command
 
     def request(self) -> Request:
         """``train SOURCE TARGET --out RUN``."""
-        source, target, device = self.source.value, self.target.value, self.device.value()
-        known = self.known.value
-        if source is None or target is None:
-            raise ValueError("There must be a source and a target image; open two layers of the same size first.")
-        if source is target:
-            raise ValueError("The target image must be another layer than the source; choose another one.")
-        run = self._run_folder = free_run(self.folder.value(), self.name.text())
-        preset = self.preset.currentText()
-        flags = changed_flags(make_config(preset), self.value())
-        self.preview = PreviewLayer(self.viewer, f"{run.name} preview", source)
+        pairs, read_as, recipe = self.pairs.value(), self._read_as(), self._recipe()
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
-            files = [
-                file_of(layer, run / "data" / f"{side}.ome.tif", stopped)
-                for layer, side in ((source, "source"), (target, "target"))
-            ]
-            remember_model(run / "model.safetensors")  # listed as soon as it is there, even if napari is closed before
-            axes = ["--source-axes", files[0].axes, "--target-axes", files[1].axes]
-            paths = [file.path for file in files]
-            mask = ["--valid", known_file(known, target, run / "data" / "known.ome.tif")] if known is not None else []
-            return ["train", *paths, "--out", run, "--preset", preset, *flags, *axes, *mask, "--device", device]
+            words = [*pairs.words(recipe.run / "data", stopped), *read_as]
+            remember_model(recipe.run / "model.safetensors")  # listed as soon as it is there
+            return recipe.command(words)
 
-        return Request(prepare, (source, target) if known is None else (source, target, known))
+        beside = pairs.layers[0] if pairs.layers else None
+        self.watch(recipe.run, recipe.config, self.device.resolved(), beside)
+        return Request(prepare, pairs.layers)
 
-    def run(self) -> None:
-        """Begin; errors are told."""
-        super().run()
-        self.pause_button.setEnabled(self.job is not None)
+    def begin(self, request: Request) -> None:
+        """Look at the pairs with these settings, then train."""
+        self.check.leave_to_others()
+        pairs, flags = self.pairs.value(), self._recipe(Path()).flags
+        words: list[Any] = []
+
+        def check(stopped: Callable[[], bool]) -> list[Any]:
+            words[:] = request.prepare(stopped)
+            if pairs.n_bytes() > MOST_BYTES:  # the training itself refuses what it must
+                self._then = None
+                return words
+            return ["check", *words[1 : words.index("--out")], *flags]
+
+        self._then, self._unusable = Request(lambda _: words, request.layers), ""
+        super().begin(Request(check, request.layers))
+
+    def stop(self) -> None:
+        """End in order what runs; a look at the pairs, of which nothing is kept, soon."""
+        self._stop(STOP_S if self._then is not None else None)
 
     def hear(self, event: Event) -> None:
-        """Show how far it is and what it has learned."""
-        if event["event"] == "preview" and self.preview is not None:
-            self.session.in_thread(self.token, self.preview.read(event["path"]), self.preview.show, self.preview.miss)
-        elif event["event"] == "progress" and self.stop_button.isEnabled():
-            said = losses_and_figures(event.get("losses", {}), event.get("metrics", {}))
-            left = time_left(event.get("remaining_s"))
-            seen = "" if self.preview is None or self.preview.layer is None else "\n" + self.preview.legend
-            self.status.setText(f"Step {event['done']:,} of {event['total']:,}{left}\n{said}{seen}")
+        """Show what was found, then how far it is and what it has learned."""
+        if event["event"] == "result" and "remarks" in event:
+            self.findings.show_report(event)
+            self._unusable = " ".join(event["unusable"])
+        else:
+            super().hear(event)
 
     def finish(self, well: bool) -> None:
-        """Offer the model to the other docks: the finished one, or the best so far."""
-        self.pause_button.setChecked(False)
-        self.pause_button.setEnabled(False)
-        run, self._run_folder = self._run_folder, None
-        if run is None:
-            return
-        model = run / "model.safetensors"
-        if model.is_file():
-            remember_model(model)
-            self.session.models_changed.emit()
-            how = "Trained." if well else self.status.text() + " The best model so far is kept."
-            self.status.setText(f"{how} Predict and Patch scores offer it as “{run.name}”.\n{model}")
+        """Train what was found usable; then offer the model."""
+        then, self._then = self._then, None
+        if then is not None and well:
+            super().begin(then)
+        elif then is not None and self._unusable:
+            self.discard_run()
+            show_error(self._unusable)
+            self.status.setText(self._unusable)
         else:
-            for folder in (run / "data", run):  # nothing came of it
-                with suppress(OSError):
-                    folder.rmdir()
+            if then is not None:  # it was not looked at to the end
+                self.check.forget()
+            super().finish(well)
 
-    def _pause(self, paused: bool) -> None:
-        self.pause_button.setText("Continue" if paused else "Pause")
+    def _read_as(self) -> list[str]:
+        """Flags that say how the pairs are read."""
+        z = self.planes.currentText()
+        return [] if z == PairSettings().z else ["--z", z]
+
+    def _recipe(self, run: Path | None = None, config: Config | None = None) -> Recipe:
+        folder = free_run(self.folder.value(), self.name.text()) if run is None else run
+        return Recipe(folder, self.preset.currentText(), config or self.value(), self.device.value())
+
+    # Runs that were stopped
+
+    def _list_runs(self) -> None:
+        self._runs.clear()
+        self._runs.setToolTipsVisible(True)
+        folder = self.folder.value()
+        for run in unfinished_runs(folder):
+            self._runs.addAction(run.text, partial(self.continue_run, run)).setToolTip(str(run.path))
+        if self._runs.isEmpty():
+            self._runs.addAction(f"No unfinished run in {folder}").setEnabled(False)
+        self._runs.addSeparator()
+        self._runs.addAction("Another one …", self._choose_run)
+
+    def _choose_run(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "The folder of a run", str(self.folder.value()))
+        if path and (run := unfinished_run(Path(path))) is not None:
+            self.continue_run(run)
+        elif path:
+            show_error(f"A run to continue must hold what it was stopped with; {path} does not, or it has ended.")
+
+    def continue_run(self, run: UnfinishedRun) -> None:
+        """Go on with this run, with its pairs and settings."""
         if self.job is not None:
-            self.job.pause(paused)
-            if paused:
-                self.status.setText(self.status.text() + "\nPauses after this step.")
+            return
+        try:
+            config = run.config()
+        except (ValueError, KeyError, OSError) as error:
+            show_error(str(error))
+            return
+        self.set_value(config)
+        self.check.leave_to_others()
+        self.check.forget()
+        self.name.setText(run.path.name)
+        self._named = True
+        self.watch(run.path, config, self.device.resolved(), self.source.value)
+        device = self.device.value()
+        super().begin(Request(lambda _: ["train", "--resume", run.path, "--device", device], ()))
+
+    # As text
+
+    def copy_command(self) -> None:
+        """Put the command into the clipboard."""
+        self._copy("command", lambda recipe, pairs: shell_line(recipe.command(pairs)))
+
+    def copy_python(self) -> None:
+        """Put a script that does the same into the clipboard."""
+        self._copy("Python script", lambda recipe, pairs: recipe.script(pairs))
+
+    def _copy(self, what: str, write: Callable[[Recipe, list[Any]], str]) -> None:
+        """Write layers that have no file of their own, then copy what names them."""
+        try:
+            pairs, read_as, recipe = self.pairs.value(), self._read_as(), self._recipe()
+        except (ValueError, OSError) as error:
+            show_error(str(error))
+            return
+
+        def copied(text: str) -> None:
+            QApplication.clipboard().setText(text)
+            if self.job is None:
+                self.status.setText(f"The {what} is in the clipboard.")
+
+        def work() -> str:
+            return write(recipe, [*pairs.words(recipe.run / "data"), *read_as])
+
+        self.session.in_thread(self.token, work, copied, lambda error: show_error(str(error)))
+
+
+def _button(text: str, tooltip: str, slot: Callable[[], object]) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.clicked.connect(lambda *_: slot())
+    return button
+
+
+def _row(*controls: QWidget) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for control in controls:
+        layout.addWidget(control, 1)
+    return row

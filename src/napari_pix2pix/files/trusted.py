@@ -1,0 +1,160 @@
+"""Beside a prediction how far to trust it: the expected error of each pixel, which ones not to trust, and a row."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.bands import unknown
+from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.patch_scores import PatchScores, require_large_enough
+from napari_pix2pix.core.per_pixel import per_pixel
+from napari_pix2pix.files.judged_objects import JudgedObjects, objects_writer
+from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.stacks import Stack, open_stack, place_of, stack_writer
+
+TIMES_USUAL = 2.0
+"""An expected error of more than so many times the usual one is not to be trusted, unless another limit is given."""
+ROWS = 512
+"""Of an image that are written at once."""
+MAPS = ("expected_error", "untrusted")
+OBJECTS = ("objects", "outlines")
+
+
+def parts_of_trust(model: TrainedModel) -> tuple[str, ...]:
+    """What goes beside a prediction, as `beside` names it."""
+    return MAPS + (OBJECTS if model.target_encoding.kind == "instances" else ())
+
+
+def trust_limit(model: TrainedModel, given: float | None = None) -> float:
+    """The expected error above which a pixel is not to be trusted, in the target's units; of labels a share, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If it is negative, or the model was not taught to expect errors.
+    """
+    if given is not None and not given >= 0:
+        raise ValueError(
+            f"A trust limit must be an expected error, 0 or more; got {given}. Leave it out for the usual."
+        )
+    if model.match is None:
+        raise ValueError(
+            "To say how far to trust a prediction, a model must have been taught to expect errors; this one was not. "
+            "Teach it with fit-trust, or leave --trust out."
+        )
+    return TIMES_USUAL * model.match.usual_error if given is None else given
+
+
+def require_trustable(model: TrainedModel, frame_shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if frames of this shape ([Z,] Y, X) are smaller than one field."""
+    assert model.match is not None
+    require_large_enough(model.match.network.fields, frame_shape)
+
+
+def require_known(rows: NDArray[Any], frame: int) -> None:
+    """Raise a ValueError if these rows of the source hold NaN or Inf."""
+    if unknown(rows).any():
+        raise ValueError(
+            f"To say how far to trust a prediction, its source must be finite; frame {frame} holds NaN or Inf. Replace "
+            "these pixels, or leave --trust out."
+        )
+
+
+def write_trust(
+    model: TrainedModel,
+    source: Stack,
+    channels: Sequence[int],
+    out: Path,
+    plan: AxesPlan,
+    limit: float | None = None,
+    tile_size: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
+
+    Both maps lie on the prediction's pixels: ``expected_error`` in the target's units, float32, see `per_pixel`;
+    ``untrusted`` is 1 where that is above the limit, else 0. The row has the mean ``expected_error`` and the largest
+    with its place in pixels, of fields wholly inside the image if there are any, and the share of pixels that are
+    ``untrusted``. Of instances, a table and ``outlines`` have each object, see `JudgedObjects`, and the row how many
+    there are and are to be checked.
+
+    Parameters
+    ----------
+    model, source, channels, tile_size
+        With which it was predicted.
+    out, plan
+        The prediction, and its axes and shape.
+    limit
+        As in `trust_limit`.
+    """
+    image, limit, maps = open_stack(out), trust_limit(model, limit), plan.like(1, "")
+    how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match"}
+    frames = model.score_frames(source.array, image.array, (source.axes, image.axes), **how)
+    origin = json.loads(image.description) | {"trust_limit": limit}
+    said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um}
+    worst, sums, untrusted = _Worst(maps), np.zeros(2), 0
+    with ExitStack() as files:
+        put = {}
+        for part, dtype in zip(MAPS, ("float32", "uint8"), strict=True):
+            said["description"] = json.dumps({**origin, "trust": part}, sort_keys=True)
+            named: dict[str, Any] = {"channel_names": (part.replace("_", " "),), "labels": part == "untrusted"}
+            put[part] = files.enter_context(stack_writer(beside(part)(out), maps, dtype, **named, **said))
+        objects: JudgedObjects | None = None
+        if model.target_encoding.kind == "instances":
+            table, shapes = (beside(part)(out) for part in OBJECTS)
+            objects = files.enter_context(objects_writer(table, shapes, maps, limit))
+        labels = replace(image.plan, z=maps.z)
+        for frame, scored in enumerate(frames):
+            assert scored.expected_error is not None
+            for rows in bands(maps.frame_shape[-2]):
+                window = tuple(rows if axis == "Y" else slice(0, maps.length(axis)) for axis in maps.spatial)
+                expected = per_pixel(scored.expected_error, scored.scale, scored.translate, window)
+                doubtful = expected > limit
+                untrusted += int(doubtful.sum())
+                put["expected_error"](expected[None])
+                put["untrusted"](doubtful[None].astype(np.uint8))
+                if objects:
+                    objects.add(labels.take(image.array, frame, window)[0], expected, rows)
+            if objects:
+                objects.finish(frame, lambda asked: labels.take(image.array, frame, asked)[0])  # noqa: B023 - used at once
+            worst.add(frame, scored)
+            inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
+            sums += scored.expected_error[inside].sum(dtype=np.float64), inside.sum()
+            yield {"event": "progress", "unit": "files", "done": (frame + 1) / (maps.n_frames + 1), "total": 1}
+    yield {"event": "trust", "limit": limit, **{part: str(beside(part)(out)) for part in parts_of_trust(model)}}
+    mean, share = sums[0] / sums[1], untrusted / np.prod(maps.shape)
+    row = {"expected_error": float(mean), "untrusted": float(share), **worst.row}
+    yield {"event": "row", "row": row | (objects.row if objects else {})}
+
+
+def bands(height: int) -> Iterator[slice]:
+    """The rows of an image of this height, some at a time."""
+    for row in range(0, height, ROWS):
+        yield slice(row, min(row + ROWS, height))
+
+
+class _Worst:
+    """The field with the largest expected error, and where in the stack it is."""
+
+    def __init__(self, plan: AxesPlan) -> None:
+        self._plan = plan
+        self.row: dict[str, float] = {"worst_expected_error": -1.0}
+
+    def add(self, frame: int, scored: PatchScores) -> None:
+        """Look at a frame."""
+        assert scored.expected_error is not None
+        seen = np.where(scored.valid, scored.expected_error, -1) if scored.valid.any() else scored.expected_error
+        place = np.unravel_index(int(seen.argmax()), seen.shape)
+        if seen[place] <= self.row["worst_expected_error"]:
+            return
+        at = (
+            float(first + step * int(i)) for i, step, first in zip(place, scored.scale, scored.translate, strict=True)
+        )
+        where = place_of(self._plan, frame) | dict(zip(scored.axes.lower(), at, strict=True))
+        self.row = {"worst_expected_error": float(seen[place])} | {f"worst_{axis}": x for axis, x in where.items()}

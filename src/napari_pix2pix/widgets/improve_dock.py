@@ -1,0 +1,188 @@
+"""The dock *Improve*: a prediction that somebody has corrected teaches the model that made it."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import napari.viewer
+from napari.layers import Labels, Layer, Shapes
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QWidget
+
+from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
+from napari_pix2pix.widgets.dock import Request
+from napari_pix2pix.widgets.flags import spoken
+from napari_pix2pix.widgets.layer_choice import its_source, last_prediction
+from napari_pix2pix.widgets.pairs import LayerPair, LayerPairs
+from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
+from napari_pix2pix.widgets.placing import MADE_HERE, placement
+from napari_pix2pix.widgets.runs import model_config
+from napari_pix2pix.widgets.step_times import about, expected_s
+from napari_pix2pix.widgets.training_dock import TrainingDock
+
+SHARE, FEWEST = 10, 100
+"""An improvement takes a tenth of the model's own steps, but at least so many."""
+VALIDATIONS = 5
+"""In an improvement."""
+
+
+class ImproveDock(TrainingDock):
+    """Go on with a model on what has been corrected.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are offered.
+    """
+
+    verb, explained = "Improve", "Train the model further on what is true here; the old model stays as it is"
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__(viewer)
+        self._named = False
+        self.model = ModelChoice(self.session)
+        self.add_row("Model", self.model, "The model to improve: the last one trained comes first")
+        self.source = self.add_layer_choice("Source", "The layer that was predicted from", its_source)
+        self.truth = self.add_layer_choice(
+            "Truth", "What should have been predicted: the corrected prediction, or another layer", last_prediction
+        )
+        self.known = self.add_layer_choice(
+            "True in",
+            "Where it is true: labels (not 0) or shapes drawn on it. Nothing else is learned from",
+            last_region,
+            kinds=(Labels, Shapes),
+            none="everywhere",
+        )
+
+        # Two helping hands.
+        self.correct_button = QPushButton("Correct a copy")
+        self.correct_button.setToolTip("Add a copy of the chosen truth to paint in, and choose it")
+        self.correct_button.clicked.connect(self.correct)
+        self.mark_button = QPushButton("Mark a region")
+        self.mark_button.setToolTip("Add a layer to draw on where the truth is to be used, and choose it")
+        self.mark_button.clicked.connect(self.mark)
+        hands = QHBoxLayout()
+        hands.addWidget(self.correct_button)
+        hands.addWidget(self.mark_button)
+        self.form.addRow("", hands)
+
+        self.name = QLineEdit()
+        self.name.textEdited.connect(self._name_edited)
+        self.add_row("Name", self.name, "Of the new model; a folder of this name holds the run")
+        self.steps = QSpinBox()
+        self.steps.setRange(1, 10_000_000)
+        self.steps.setValue(FEWEST)
+        self.steps.setGroupSeparatorShown(True)
+        self.time = QLabel()
+        self.time.setToolTip("How long this takes on this device, as measured here")
+        row = QHBoxLayout()
+        row.addWidget(self.steps, 1)
+        row.addWidget(self.time, 1)
+        box = QWidget()
+        row.setContentsMargins(0, 0, 0, 0)
+        box.setLayout(row)
+        self.add_row("Steps", box, "Further updates of the network")
+        self.old_pairs = QCheckBox("Mix in the old pairs")
+        self.old_pairs.setToolTip(
+            "Every second patch is of what taught the model, so that it does not forget. Its files must still be there"
+        )
+        self.old_pairs.setChecked(True)
+        self.form.addRow("", self.old_pairs)
+        self.device = DeviceChoice(self.session)
+        self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
+        self.model.combo.currentIndexChanged.connect(self._follow_model)
+        self.session.devices_known.connect(self._show_time)
+        for changed in (self.steps.valueChanged, self.device.currentIndexChanged):
+            changed.connect(self._show_time)
+        self._follow_model()
+        self.order_tabs()
+
+    def correct(self) -> None:
+        """Add a copy of the truth to paint in, and choose it."""
+        truth = self.truth.value
+        if truth is None:
+            return show_error("There must be a prediction to correct; predict first, or open a layer.")
+        made = {**truth.metadata, MADE_HERE: {"is": "truth"}}
+        copy = type(truth)(truth.data.copy(), **placement(truth), name=f"{truth.name}: corrected", metadata=made)
+        truth.visible = False
+        self.viewer.add_layer(copy)
+        if isinstance(copy, Labels):
+            copy.mode = "paint"
+        self.truth.value = copy
+
+    def mark(self) -> None:
+        """Add a layer to draw a region on, and choose it."""
+        truth = self.truth.value
+        if truth is None:
+            return show_error("There must be a truth to mark a region of; open a layer first.")
+        kept = list(range(truth.ndim))[-2:]
+        region = Shapes(
+            ndim=2,
+            name="true here",
+            metadata={MADE_HERE: {"is": "region"}},
+            face_color="#3b8bd055",
+            edge_color="#3b8bd0",
+            **placement(truth, kept),
+        )
+        self.viewer.add_layer(region)
+        region.mode = "add_polygon"
+        self.known.value = region
+
+    def request(self) -> Request:
+        """``train SOURCE TRUTH --from MODEL --with-old-pairs --out RUN``."""
+        model, source, truth, known = self.model.value(), self.source.value, self.truth.value, self.known.value
+        if source is None or truth is None:
+            raise ValueError("There must be a source and what is true of it; open or predict them first.")
+        if isinstance(known, Shapes) and not known.nshapes:
+            raise ValueError(f"There must be a region where the truth is to be used; draw one on {known.name!r}.")
+        pairs = LayerPairs((LayerPair(source, truth, known),))
+        pairs.require()
+        steps, device = self.steps.value(), self.device.value()
+        flags = [f"--steps={steps}", f"--validate-every={max(1, steps // VALIDATIONS)}"]
+        flags += ["--with-old-pairs"] if self.old_pairs.isChecked() else []
+        run = free_run(runs_folder(), self.name.text())
+        config = model_config(model).model_copy(update={"steps": steps})
+        self.watch(run, config, self.device.resolved(), source)
+
+        def prepare(stopped: Callable[[], bool]) -> list[Any]:
+            words = pairs.words(run / "data", stopped)
+            remember_model(run / "model.safetensors")
+            return ["train", *words, "--out", run, "--from", model, *flags, "--device", device]
+
+        return Request(prepare, pairs.layers)
+
+    def figures(self) -> list[str]:
+        """On the pairs that judged the old model: what it reached, and what the new one does."""
+        compared = self.result.get("compared")
+        if compared:
+            before, after = compared["before"], compared["after"]
+            both = " · ".join(f"{spoken(name)} {before[name]:.3g} → {after[name]:.3g}" for name in before)
+            return [f"On the {compared['kind']} pairs of the old model: {both}"]
+        return [self.result["not_compared"]] if self.result.get("not_compared") else super().figures()
+
+    def _name_edited(self, text: str) -> None:
+        self._named = bool(text)
+
+    def _show_time(self, *_: Any) -> None:
+        try:
+            config = model_config(self.model.value()).model_copy(update={"steps": self.steps.value()})
+        except ValueError:  # there is none yet
+            return
+        self.time.setText(about(expected_s(config, self.device.resolved())))
+
+    def _follow_model(self, *_: Any) -> None:
+        try:
+            path = self.model.value()
+            self.steps.setValue(max(FEWEST, model_config(path).steps // SHARE))
+        except ValueError:  # there is none yet
+            return
+        self._show_time()
+        if not self._named:
+            name = re.sub(r" improved(-\d+)?$", "", self.model.combo.currentText())
+            self.name.setText(f"{name} improved")
+
+
+def last_region(layers: list[Layer]) -> Layer | None:
+    """The uppermost region that *Mark a region* has made; None: everywhere."""
+    made = [layer for layer in layers if layer.metadata.get(MADE_HERE, {}).get("is") == "region"]
+    return made[-1] if made else None

@@ -1,0 +1,311 @@
+"""Rows of a form that say what to learn from: layers, or files and folders; one pair or several."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels, Layer, Shapes
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QMenu,
+    QPushButton,
+    QRadioButton,
+    QWidget,
+)
+
+from napari_pix2pix.widgets.layer_choice import LayerChoice, first_image, first_target
+from napari_pix2pix.widgets.layers import layer_axes, pixels
+from napari_pix2pix.widgets.pairs import FilePairs, LayerPair, LayerPairs
+
+if TYPE_CHECKING:
+    from napari_pix2pix.widgets.dock import Dock
+
+AXES_TIP = "One letter for each axis: T time, Z planes, C channels, Y, X. "
+CHANNELS_TIP = "Channels in layers of their own: merge them (right click, Merge to Stack) and call the new axis C."
+NO_PAIR = "There must be a source and a target image; open two layers of the same size first."
+SHOWN_PAIRS = 4
+
+
+class AxesLine(QLineEdit):
+    """The axes of the chosen layer, to be read and corrected: they are kept as the layer's axis labels.
+
+    Parameters
+    ----------
+    choice
+        Of the layer.
+
+    Signals
+    -------
+    corrected()
+        The layer has other axes now.
+    """
+
+    corrected = Signal()
+
+    def __init__(self, choice: LayerChoice) -> None:
+        super().__init__()
+        self._choice = choice
+        self.setFixedWidth(self.fontMetrics().horizontalAdvance("TCZYXS") + 20)
+        choice.changed.connect(self.refresh)
+        self.editingFinished.connect(self._take)
+        self.refresh()
+
+    def refresh(self, *_: object) -> None:
+        """Show the axes of the layer that is chosen now."""
+        layer = self._choice.value
+        self.setEnabled(layer is not None)
+        try:
+            self.setText("" if layer is None else layer_axes(layer))
+        except ValueError:  # too many axes: said when it is used
+            self.setText("")
+        shape = "" if layer is None else f"\n{layer.name}: {' × '.join(map(str, pixels(layer).shape))}"
+        self.setToolTip(f"{AXES_TIP}Correct them if they are guessed wrongly. {CHANNELS_TIP}{shape}")
+
+    def _take(self) -> None:
+        layer, said = self._choice.value, self.text().strip().upper()
+        if layer is None or said == layer_axes(layer):
+            return self.refresh()
+        letters = said.removesuffix("S") if getattr(layer, "rgb", False) else said
+        fits = len(set(letters)) == len(letters) == layer.ndim and {"Y", "X"} <= set(letters) <= set("TZCYX")
+        if fits:
+            layer.axis_labels = tuple(letters)
+            self.corrected.emit()
+        else:
+            show_error(
+                f"Axes must be {layer.ndim} different letters of TZCYX with Y and X; got {said!r} for {layer.name!r}."
+            )
+        self.refresh()
+
+
+class PathLine(QWidget):
+    """A file or a folder, to type or to choose.
+
+    Signals
+    -------
+    changed()
+        Another one.
+    """
+
+    changed = Signal()
+
+    def __init__(self, hint: str) -> None:
+        super().__init__()
+        self.line = QLineEdit()
+        self.line.setPlaceholderText(hint)
+        self.line.editingFinished.connect(self.changed)
+        menu = QMenu(self)
+        menu.addAction("A file …", self._file)
+        menu.addAction("A folder …", self._folder)
+        button = QPushButton("…")
+        button.setToolTip("Choose a file or a folder")
+        button.setMenu(menu)
+        _in_row(self, self.line, button)
+
+    def value(self) -> str:
+        """The path; empty for none."""
+        return self.line.text().strip()
+
+    def set_value(self, path: Path | str) -> None:
+        """Choose this one."""
+        self.line.setText(str(path))
+        self.changed.emit()
+
+    def _file(self) -> None:
+        if path := QFileDialog.getOpenFileName(self, "An image", self.value())[0]:
+            self.set_value(path)
+
+    def _folder(self) -> None:
+        if path := QFileDialog.getExistingDirectory(self, "A folder of images", self.value()):
+            self.set_value(path)
+
+
+class PairRows(QObject):
+    """What to learn from.
+
+    Parameters
+    ----------
+    dock
+        To whose form the rows are added.
+
+    Signals
+    -------
+    changed()
+        Something else is to be learned from.
+    """
+
+    changed = Signal()
+
+    def __init__(self, dock: "Dock") -> None:
+        super().__init__(dock)
+        self._form = dock.form
+        self.pairs: list[LayerPair] = []
+
+        # Layers, or files.
+        self.from_layers, self.from_files = QRadioButton("Layers"), QRadioButton("Files")
+        self.from_layers.setToolTip("Layers that are open here")
+        self.from_files.setToolTip("Files or folders, without opening them; folders are paired by file name")
+        self.from_layers.setChecked(True)
+        self.from_files.toggled.connect(self._switch)
+        dock.add_row("Learn from", _in_row(QWidget(), self.from_layers, self.from_files, stretch=True), "")
+
+        # A pair of layers.
+        explained = {
+            "Source": "The layer to predict from, e.g. brightfield",
+            "Target image": "The layer to learn to predict, of the same size: grey values or labels",
+            "Known": "Where the target image is known: labels (not 0) or shapes drawn on it. Nothing else is learned "
+            "from",
+        }
+        self.source = LayerChoice(dock.viewer, first_image)
+        self.target = LayerChoice(dock.viewer, first_target)
+        self.known = LayerChoice(dock.viewer, lambda _: None, kinds=(Labels, Shapes), none="everywhere")
+        self.source_axes, self.target_axes = AxesLine(self.source), AxesLine(self.target)
+        rows = ((self.source, self.source_axes), (self.target, self.target_axes), (self.known, None))
+        self._layer_rows: list[QWidget] = []
+        for (label, tooltip), (choice, axes) in zip(explained.items(), rows, strict=True):
+            dock.follow_layers(choice)
+            choice.native.setToolTip(tooltip)
+            row = choice.native if axes is None else _in_row(QWidget(), choice.native, axes)
+            dock.add_row(label, row, tooltip)
+            self._layer_rows.append(row)
+            choice.changed.connect(self._tell)
+        for line in (self.source_axes, self.target_axes):
+            line.corrected.connect(self.changed)
+
+        # Several of them.
+        self.add_button, self.remove_button = QPushButton("Add pair"), QPushButton("Remove pair")
+        self.add_button.setToolTip("Keep this pair, and choose another one to learn from, too")
+        self.remove_button.setToolTip("Take the selected pair out of the list")
+        self.add_button.clicked.connect(self._add)
+        self.remove_button.clicked.connect(self._remove)
+        buttons = _in_row(QWidget(), self.add_button, self.remove_button)
+        self.list = QListWidget()
+        self.list.setToolTip("Pairs that are learned from together; the one chosen above counts, too")
+        self._form.addRow("", buttons)
+        self._form.addRow("", self.list)
+        dock.viewer.layers.events.removed.connect(self._forget)
+
+        # Files.
+        self.files = {name: PathLine(hint) for name, hint in _HINTS.items()}
+        self.file_axes = {name: QLineEdit() for name in ("source", "target")}
+        self._file_rows: list[QWidget] = []
+        for label, (name, path) in zip(explained, self.files.items(), strict=True):
+            path.line.setToolTip(_FILE_TIPS[name])
+            path.changed.connect(self.changed)
+            beside = []
+            if name in self.file_axes:
+                said = self.file_axes[name]
+                said.setPlaceholderText("axes")
+                said.setToolTip(f"{AXES_TIP}Empty: as the files say")
+                said.setFixedWidth(self.source_axes.width())
+                said.editingFinished.connect(self.changed)
+                beside = [said]
+            box = _in_row(QWidget(), path, *beside)
+            dock.add_row(label, box, _FILE_TIPS[name])
+            self._file_rows.append(box)
+        self._list_rows = [buttons, self.list]
+        self._switch()
+
+    def value(self) -> LayerPairs | FilePairs:
+        """What is chosen.
+
+        Raises
+        ------
+        ValueError
+            If something is missing: one sentence.
+        """
+        if self.from_files.isChecked():
+            source, target, known = (self.files[name].value() for name in _HINTS)
+            a, b = (self.file_axes[side].text().strip().upper() for side in ("source", "target"))
+            files = FilePairs(source, target, known, (a, b))
+            files.require()
+            return files
+        pair = self._shown()
+        chosen = [*self.pairs] if pair is None or pair in self.pairs else [*self.pairs, pair]
+        if not chosen:
+            raise ValueError(NO_PAIR)
+        layers = LayerPairs(tuple(chosen))
+        layers.require()
+        return layers
+
+    def choose_files(self, source: Path | str, target: Path | str) -> None:
+        """Learn from these files or folders."""
+        self.from_files.setChecked(True)
+        self.files["source"].set_value(source)
+        self.files["target"].set_value(target)
+
+    def swap(self) -> None:
+        """Let source and target change places."""
+        if self.from_files.isChecked():
+            source, target = (self.files[side].value() for side in ("source", "target"))
+            self.choose_files(target, source)
+        elif (pair := self._shown()) is not None:
+            self.source.value, self.target.value = pair.target, pair.source
+
+    def _tell(self, *_: object) -> None:
+        self.changed.emit()
+
+    def _shown(self) -> LayerPair | None:
+        source, target = self.source.value, self.target.value
+        return None if source is None or target is None else LayerPair(source, target, self.known.value)
+
+    def _switch(self, *_: object) -> None:
+        files = self.from_files.isChecked()
+        for row in self._layer_rows:
+            self._form.setRowVisible(row, not files)
+        for row in self._file_rows:
+            self._form.setRowVisible(row, files)
+        self._show_pairs()
+
+    def _show_pairs(self) -> None:
+        files = self.from_files.isChecked()
+        self.list.clear()
+        self.list.addItems([pair.text for pair in self.pairs])
+        height = self.list.sizeHintForRow(0) * min(len(self.pairs), SHOWN_PAIRS) + 2 * self.list.frameWidth()
+        self.list.setFixedHeight(max(height, 1))
+        self._form.setRowVisible(self._list_rows[0], not files)
+        self._form.setRowVisible(self.list, not files and bool(self.pairs))
+        self.remove_button.setEnabled(bool(self.pairs))
+        self.changed.emit()
+
+    def _add(self) -> None:
+        pair = self._shown()
+        if pair is None:
+            return show_error(NO_PAIR)
+        if pair not in self.pairs:
+            self.pairs.append(pair)
+        self._show_pairs()
+
+    def _remove(self) -> None:
+        row = self.list.currentRow()
+        del self.pairs[row if row >= 0 else -1]
+        self._show_pairs()
+
+    def _forget(self, event: object) -> None:
+        """A layer is gone, and its pairs with it."""
+        gone: Layer = event.value  # type: ignore[attr-defined]
+        if any(gone in pair for pair in self.pairs):
+            self.pairs = [pair for pair in self.pairs if gone not in pair]
+            self._show_pairs()
+
+
+_HINTS = {"source": "a file or a folder", "target": "a file or a folder", "known": "everywhere"}
+_FILE_TIPS = {
+    "source": "A stack, or a folder of images, to predict from",
+    "target": "A stack, or a folder of images of the same names, to learn to predict",
+    "known": "A mask of where the target image is known (not 0), or a folder of masks of the same names",
+}
+
+
+def _in_row(box: QWidget, *controls: QWidget, stretch: bool = False) -> QWidget:
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for i, control in enumerate(controls):
+        layout.addWidget(control, 0 if stretch or i else 1)
+    if stretch:
+        layout.addStretch(1)
+    box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return box

@@ -1,0 +1,172 @@
+"""What a training learns from, as words of the command line: pairs of layers, or of files and folders. No Qt."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from napari.layers import Layer
+
+from napari_pix2pix.files.folders import list_images
+from napari_pix2pix.files.stacks import open_stack, stem
+from napari_pix2pix.widgets.layers import LayerFile, file_of, known_file, layer_axes, pixels
+
+
+class LayerPair(NamedTuple):
+    """A source, its target image, and what marks where that is known; None: it is known everywhere."""
+
+    source: Layer
+    target: Layer
+    known: Layer | None = None
+
+    @property
+    def text(self) -> str:
+        """In a line."""
+        return f"{self.source.name} → {self.target.name}" + (f", known: {self.known.name}" if self.known else "")
+
+
+class LayerPairs(NamedTuple):
+    """Pairs of layers."""
+
+    pairs: tuple[LayerPair, ...]
+
+    @property
+    def name(self) -> str:
+        """What a model of these may be called."""
+        return str(self.pairs[-1].target.name)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers among them."""
+        return tuple(dict.fromkeys(layer for pair in self.pairs for layer in pair if layer is not None))
+
+    @property
+    def key(self) -> object:
+        """Equal for pairs that are read alike."""
+        return self, tuple(layer_axes(layer) for pair in self.pairs for layer in pair[:2])
+
+    def require(self) -> None:
+        """Raise a ValueError unless every source has another layer as its target image."""
+        for pair in self.pairs:
+            if pair.source is pair.target:
+                raise ValueError("The target image must be another layer than the source; choose another one.")
+
+    def n_bytes(self) -> int:
+        """How much there is to read."""
+        stacks = [pixels(layer) for layer in dict.fromkeys(layer for pair in self.pairs for layer in pair[:2])]
+        return sum(int(np.prod(stack.shape)) * np.dtype(stack.dtype).itemsize for stack in stacks)
+
+    def words(self, folder: Path, stopped: Callable[[], bool] = lambda: False) -> list[Any]:
+        """SOURCE TARGET and flags; layers without a file of their own are written to `folder`.
+
+        Raises
+        ------
+        ValueError
+            If layers cannot be written, or axes differ.
+        Stopped
+            If `stopped` becomes true.
+        """
+        if len(self.pairs) == 1:
+            _, target, known = self.pairs[0]
+            files = [file_of(one, folder / f"{side}.ome.tif", stopped) for one, side in self._sides(0)]
+            axes = ["--source-axes", files[0].axes, "--target-axes", files[1].axes]
+            mask = ["--valid", known_file(known, target, folder / "known.ome.tif")] if known is not None else []
+            return [*(file.path for file in files), *axes, *mask]
+        names = _distinct([pair.source.name for pair in self.pairs])
+        placed: dict[str, list[LayerFile]] = {"source": [], "target": []}
+        for i, name in enumerate(names):
+            for layer, side in self._sides(i):
+                path = folder / side / f"{name}.ome.tif"
+                placed[side].append(_placed(file_of(layer, path, stopped), path))
+        words: list[Any] = [folder / "source", folder / "target"]
+        for side, files in placed.items():
+            if any(open_stack(file.path).axes != file.axes for file in files):
+                if len(said := {file.axes for file in files}) > 1:
+                    raise ValueError(f"All {side}s must have the same axes; they have {' and '.join(sorted(said))}.")
+                words += [f"--{side}-axes", files[0].axes]
+        if any(pair.known is not None for pair in self.pairs):
+            for pair, name in zip(self.pairs, names, strict=True):
+                known_file(pair.known, pair.target, folder / "known" / f"{name}.ome.tif")
+            words += ["--valid", folder / "known"]
+        return words
+
+    def _sides(self, i: int) -> list[tuple[Layer, str]]:
+        return [(self.pairs[i].source, "source"), (self.pairs[i].target, "target")]
+
+
+class FilePairs(NamedTuple):
+    """Pairs of files, or of the files in folders by name.
+
+    Parameters
+    ----------
+    source, target
+        Paths.
+    known
+        A mask, or a folder of them; empty: known everywhere.
+    axes
+        Of sources and targets; empty: as the files say.
+    """
+
+    source: str
+    target: str
+    known: str = ""
+    axes: tuple[str, str] = ("", "")
+
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a model of these may be called."""
+        return stem(Path(self.target))
+
+    @property
+    def key(self) -> object:
+        """Equal for pairs that are read alike."""
+        return self
+
+    def require(self) -> None:
+        """Raise a ValueError unless both paths are given."""
+        if not self.source or not self.target:
+            raise ValueError("There must be a source and a target image; choose a file or a folder for each.")
+
+    def n_bytes(self) -> int:
+        """How much there is to read, as files."""
+        found = [path for side in (self.source, self.target) for path in list_images(_path(side))]
+        files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path])]
+        return sum(file.stat().st_size for file in files)
+
+    def words(self, folder: Path, stopped: Callable[[], bool] = lambda: False) -> list[Any]:
+        """SOURCE TARGET and flags; nothing is written."""
+        words: list[Any] = [_path(self.source), _path(self.target)]
+        for flag, said in zip(("--source-axes", "--target-axes"), self.axes, strict=True):
+            words += [flag, said] if said else []
+        return words + (["--valid", _path(self.known)] if self.known else [])
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """File names for layers of these names."""
+    found: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^\w .()+-]+", "-", name).strip(" .-") or "pair"
+        free = (candidate for n in range(1, len(names) + 1) if (candidate := f"{plain}-{n}" if n > 1 else plain))
+        found.append(next(candidate for candidate in free if candidate not in found))
+    return found
+
+
+def _placed(file: LayerFile, path: Path) -> LayerFile:
+    """The file below the name of `path`: a link to a layer's own file, which is copied where there are no links."""
+    if file.path == path:
+        return file
+    link = path.with_name(stem(path) + file.path.name[len(stem(file.path)) :])
+    link.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        link.symlink_to(file.path.resolve())
+    except OSError:  # Windows allows links to few
+        (shutil.copytree if file.path.is_dir() else shutil.copy2)(file.path, link)
+    return LayerFile(link, file.axes)

@@ -1,0 +1,76 @@
+"""A training as text to take along: a command, a script."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from napari_pix2pix.core.config import Config, Settings, make_config
+from napari_pix2pix.widgets.flags import changed_flags
+
+
+class Recipe(NamedTuple):
+    """A training, but for its pairs.
+
+    Parameters
+    ----------
+    run
+        Its folder.
+    preset, config
+        Its settings.
+    device
+        What computes.
+    """
+
+    run: Path
+    preset: str
+    config: Config
+    device: str
+
+    @property
+    def flags(self) -> list[str]:
+        """The settings."""
+        return ["--preset", self.preset, *changed_flags(make_config(self.preset), self.config)]
+
+    def command(self, pairs: Sequence[Any]) -> list[Any]:
+        """The words of the command line; `pairs`: SOURCE TARGET and flags that say how they are read."""
+        return ["train", *pairs, "--out", self.run, *self.flags, "--device", self.device]
+
+    def script(self, pairs: Sequence[Any]) -> str:
+        """The same in Python."""
+        source, target, *said = map(str, pairs)
+        settings = ", ".join(
+            f"{flag.removeprefix('--').replace('-', '_')}={value!r}"
+            for flag, value in zip(said[::2], said[1::2], strict=True)
+        )
+        changes = changed(make_config(self.preset), self.config)
+        return f"""\
+from napari_pix2pix import core
+from napari_pix2pix.core.config import PairSettings
+from napari_pix2pix.files.pairing import open_stacks
+from napari_pix2pix.files.training_stacks import TrainingStacks
+
+stacks = TrainingStacks(open_stacks({source!r}, {target!r}, PairSettings({settings})))
+config = core.make_config({self.preset!r}, changes={changes!r})
+told = {{**stacks.provenance(), "initial": None}}
+for report in core.train(stacks.train.frames(), config, out={str(self.run)!r}, device={self.device!r}, provenance=told):
+    print(report.step, report.losses, report.metrics)
+"""
+
+
+def changed(preset: Settings, config: Settings) -> dict[str, Any]:
+    """The settings in which `config` differs from `preset`, nested."""
+    found: dict[str, Any] = {}
+    for name, value in config:
+        old = getattr(preset, name)
+        if value != old:
+            found[name] = changed(old, value) if isinstance(value, Settings) else value
+    return found
+
+
+def shell_line(words: Sequence[Any]) -> str:
+    """The command for a shell of this system."""
+    said = ["napari-pix2pix", *map(str, words)]
+    return subprocess.list2cmdline(said) if os.name == "nt" else shlex.join(said)

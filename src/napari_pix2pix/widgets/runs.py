@@ -1,0 +1,79 @@
+"""Runs that were stopped before their end, to be continued."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+
+from napari_pix2pix.core.config import Config, read_json_object, validated
+
+
+class UnfinishedRun(NamedTuple):
+    """A run that can go on.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    step, steps
+        Done, and to do in all.
+    """
+
+    path: Path
+    step: int
+    steps: int
+
+    @property
+    def text(self) -> str:
+        """In a line."""
+        return f"{self.path.name}: step {self.step:,} of {self.steps:,}"
+
+    def config(self) -> Config:
+        """Its settings."""
+        return validated(Config, read_json_object(self.path / "config.json")["config"])
+
+
+def unfinished_run(path: Path) -> UnfinishedRun | None:
+    """The run in this folder, unless it has come to its end, or its pairs are not in files.
+
+    A training that has made all its steps but was stopped while it learned to judge has not come to its end.
+    """
+    try:
+        state = _said(path / "checkpoint.safetensors")
+        step, told = int(state["step"]), state["model"]
+        steps = int(state.get("last", told["config"]["steps"]))
+        from_files = bool(told["provenance"]["pairs"].get("train"))
+        model = _said(path / "model.safetensors") if step >= steps else {}
+        done = step >= steps and ("trust" in model or not told["config"].get("trust_steps", 0))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    return UnfinishedRun(path, step, steps) if from_files and not done else None
+
+
+def unfinished_runs(folder: Path) -> list[UnfinishedRun]:
+    """Those in this folder, the last first."""
+    if not folder.is_dir():
+        return []
+    checkpoints = [path for path in folder.glob("*/checkpoint.safetensors") if path.is_file()]
+    checkpoints.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [run for path in checkpoints if (run := unfinished_run(path.parent)) is not None]
+
+
+def model_config(path: Path) -> Config:
+    """The settings of the model in this file.
+
+    Raises
+    ------
+    ValueError
+        If it is no model of ours.
+    """
+    try:
+        return validated(Config, _said(path)["config"])
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(f"A model must be a file written by Train; {path} is not.") from error
+
+
+def _said(path: Path) -> dict[str, Any]:
+    with safe_open(path, "numpy") as file:
+        return json.loads((file.metadata() or {})["napari_pix2pix"])

@@ -1,0 +1,61 @@
+"""How long a step takes here: remembered from trainings, so that the next one can say how long it will take."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.core.config import Config
+from napari_pix2pix.widgets.places import settings_file
+
+LOOKS_LIKE = ("generator", "discriminator", "batch_size", "patch_size", "patch_depth", "precision", "gan_weight")
+"""The settings on which the time of a step depends most."""
+UNITS = {"steps": "steps", "trust steps": "trust_steps"}
+"""What is timed, and which setting says how often it is done."""
+MOST_KEPT = 200
+
+
+def remember_step_time(config: Config, device: str, unit: str, seconds: float) -> None:
+    """Keep how long a step of such a training takes on this device."""
+    times = _times()
+    key = _key(config, device, unit)
+    times.pop(key, None)
+    times[key] = seconds  # last, so that the oldest go first
+    kept = dict(list(times.items())[-MOST_KEPT:])
+    with suppress(OSError), written_beside(settings_file("step_times.json")) as beside:
+        beside.write_text(json.dumps(kept, indent=1), "utf8")
+
+
+def expected_s(config: Config, device: str) -> float | None:
+    """How long such a training takes on this device; None where none like it has run here."""
+    times, total = _times(), 0.0
+    for unit, name in UNITS.items():
+        if count := getattr(config, name):
+            seconds = times.get(_key(config, device, unit))
+            if seconds is None and unit == "steps":
+                return None
+            total += count * (seconds or 0.0)
+    return total
+
+
+def about(seconds: float | None) -> str:
+    """``about 4 min``; what is not known is said."""
+    if seconds is None:
+        return "time not known yet"
+    if seconds < 90:
+        return f"about {max(round(seconds / 10) * 10, 10)} s"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
+
+
+def _key(config: Config, device: str, unit: str) -> str:
+    told = config.model_dump(mode="json", include=set(LOOKS_LIKE))
+    return json.dumps([device, unit, told], sort_keys=True)
+
+
+def _times() -> dict[str, Any]:
+    try:
+        found = json.loads(settings_file("step_times.json").read_text("utf8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

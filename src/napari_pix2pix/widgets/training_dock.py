@@ -1,0 +1,152 @@
+"""What *Train* and *Improve* share: a training that is watched, paused, stopped, and offered to the other docks."""
+
+import html
+import time
+from contextlib import suppress
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtWidgets import QPushButton
+
+from napari_pix2pix.core.config import Config
+from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.curves import Curves
+from napari_pix2pix.widgets.dock import Dock
+from napari_pix2pix.widgets.flags import spoken, time_left
+from napari_pix2pix.widgets.places import remember_model
+from napari_pix2pix.widgets.preview import PreviewLayer
+from napari_pix2pix.widgets.step_times import UNITS, remember_step_time
+
+LINK = "#3b8bd0"
+"""Seen on dark and on light."""
+WARM, NOTED_EVERY_S = 10, 5.0
+"""The time of a step is remembered after so many steps, and so often."""
+
+
+class TrainingDock(Dock):
+    """A dock that trains a model.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are offered, and to which the preview is added.
+    """
+
+    stop_explained = "End the training; the best model so far is kept, and the run can be continued later"
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__(viewer)
+        self.preview: PreviewLayer | None = None
+        self.result: Event = {}
+        self._run: Path | None = None
+        self._timed: tuple[Config, str] | None = None
+        self._noted = 0.0  # when the time of a step was
+        self.pause_button = QPushButton("Pause")
+        self.pause_button.setCheckable(True)
+        self.pause_button.setEnabled(False)
+        self.pause_button.setToolTip("Let the computer rest, and go on later")
+        self.pause_button.toggled.connect(self._pause)
+        self.buttons.insertWidget(1, self.pause_button, 1)
+        self.curves = Curves()
+        self.column.addWidget(self.curves)
+        self.column.addStretch(1)
+        self.status.setOpenExternalLinks(True)
+
+    def watch(self, run: Path, config: Config, device: str, beside: Layer | None) -> None:
+        """A training into this folder is about to begin.
+
+        Parameters
+        ----------
+        run
+            The run's folder.
+        config, device
+            What is trained, on what: its steps are timed.
+        beside
+            The preview lies below this layer; None: at the origin.
+        """
+        self._run, self._timed, self.result = run, (config, device), {}
+        self._noted = 0.0
+        self.preview = PreviewLayer(self.viewer, f"{run.name} preview", beside)
+        self.curves.read(run / "history.csv")
+
+    def begin(self, request: Any) -> None:
+        """Have it done."""
+        super().begin(request)
+        self.pause_button.setEnabled(True)
+
+    def hear(self, event: Event) -> None:
+        """Show how far it is and what it has learned."""
+        kind = event["event"]
+        if kind == "preview" and self.preview is not None:
+            self.session.in_thread(self.token, self.preview.read(event["path"]), self.preview.show, self.preview.miss)
+        elif kind == "progress":
+            self._note_time(event)
+            if event["unit"] == "steps":
+                self.curves.add(event["done"], event.get("losses", {}), event.get("metrics", {}))
+            if self.stop_button.isEnabled() and not self.pause_button.isChecked():
+                self.status.setText(self._progress(event))
+        elif kind == "result":
+            self.result = event
+
+    def finish(self, well: bool) -> None:
+        """Offer the model to the other docks: the finished one, or the best so far."""
+        self.pause_button.setChecked(False)
+        self.pause_button.setEnabled(False)
+        self.session.look_at_devices()
+        if (run := self._run) is None:
+            return
+        model = run / "model.safetensors"
+        if model.is_file():
+            remember_model(model)
+            self.session.models_changed.emit()
+            how = "Trained." if well else html.escape(self.status.text()) + " The best model so far is kept."
+            offered = f"Predict and Patch scores offer it as “{html.escape(run.name)}”."
+            lines = [f"{how} {offered}", *self.figures(), html.escape(str(model))]
+            if report := self.result.get("report"):
+                lines.insert(-1, f'<a style="color: {LINK}" href="{Path(report).as_uri()}">Report</a>')
+            self.status.setText("<br>".join(lines))
+            self._run = None
+        else:
+            self.discard_run()
+
+    def figures(self) -> list[str]:
+        """Lines with the figures of what was trained."""
+        kinds = {"figures": "validation", "test": "test"}
+        return [f"{kind}: {listed(self.result[name])}" for name, kind in kinds.items() if self.result.get(name)]
+
+    def discard_run(self) -> None:
+        """Nothing is trained any more; what was written for a training that has not begun is removed."""
+        self.pause_button.setEnabled(False)
+        run, self._run = self._run, None
+        if run is not None and not (run / "config.json").is_file():
+            rmtree(run / "data", ignore_errors=True)
+            with suppress(OSError):  # it is not empty: something else is there
+                (run / ".lock").unlink(missing_ok=True)
+                run.rmdir()
+
+    def _progress(self, event: Event) -> str:
+        left = time_left(event.get("remaining_s"))
+        what = "Step" if event["unit"] == "steps" else "Learns to judge predictions: step"
+        seen = "" if self.preview is None or self.preview.layer is None else "\n" + self.preview.legend
+        return f"{what} {event['done']:,} of {event['total']:,}{left}{seen}"
+
+    def _note_time(self, event: Event) -> None:
+        left, to_do = event.get("remaining_s"), event["total"] - event["done"]
+        due = event["done"] >= WARM and time.monotonic() - self._noted > NOTED_EVERY_S
+        if self._timed and left and to_do and due and event["unit"] in UNITS:
+            remember_step_time(*self._timed, event["unit"], left / to_do)
+            self._noted = time.monotonic()
+
+    def _pause(self, paused: bool) -> None:
+        self.pause_button.setText("Continue" if paused else "Pause")
+        if self.job is not None:
+            self.job.pause(paused)
+            if paused:
+                self.status.setText(self.status.text() + "\nPauses after this step.")
+
+
+def listed(figures: dict[str, float]) -> str:
+    """``dice 0.91 · iou 0.84``."""
+    return " · ".join(f"{spoken(name)} {value:.3g}" for name, value in figures.items())

@@ -1,0 +1,72 @@
+"""The dock Improve in a real window: what was corrected teaches the model, and the old figures say what came of it."""
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_pix2pix.core.config import read_json_object
+from napari_pix2pix.files.stacks import open_stack
+from napari_pix2pix.widgets.improve_dock import ImproveDock
+from napari_pix2pix.widgets.places import remember_model
+from napari_pix2pix.widgets.placing import MADE_HERE
+from small import blobs
+from widgets.conftest import opened
+
+pytestmark = pytest.mark.gui
+PLACE = {"scale": (0.5, 0.25), "translate": (3, -4), "units": ("µm", "µm")}
+
+
+@pytest.fixture
+def dock(make_napari_viewer, small_model):
+    """With a model, a new image, and a prediction of it."""
+    remember_model(small_model)
+    viewer = make_napari_viewer()
+    source, labels = blobs(seed=5)
+    viewer.add_image(source, name="new tissue", **PLACE)
+    made = {MADE_HERE: {"is": "prediction", "source": "new tissue"}}
+    viewer.add_labels(labels, name="new tissue (predicted)", metadata=made, **PLACE)
+    return opened(viewer, ImproveDock)
+
+
+def test_what_was_corrected_improves_the_model(dock, until, home, small_model) -> None:
+    """From the model, with the old pairs, where it was marked; judged by the old pairs, before and after."""
+    viewer = dock.viewer
+    assert dock.source.value.name == "new tissue"
+    assert dock.truth.value.name == "new tissue (predicted)"
+    dock.correct_button.click()
+    corrected = viewer.layers["new tissue (predicted): corrected"]
+    assert dock.truth.value is corrected
+    assert isinstance(corrected, Labels)
+    assert np.allclose(corrected.data_to_world((7, 9)), viewer.layers["new tissue"].data_to_world((7, 9)))
+    corrected.data[:10] = 0
+    assert viewer.layers["new tissue (predicted)"].data[:10].any()
+
+    dock.mark_button.click()
+    dock.known.value.add([[[0, 0], [0, 100], [80, 100], [80, 0]]], shape_type="polygon")
+    dock.steps.setValue(6)
+    assert dock.name.text() == "blobs improved"
+    dock.run()
+    until(lambda: dock.job is None)
+    run = home / "napari-pix2pix" / "blobs improved"
+    said = read_json_object(run / "config.json")["provenance"]["pairs"]
+    assert said["initial"]["path"] == str(small_model)
+    assert said["old"] is not None
+    assert np.array_equal(open_stack(run / "data" / "target.ome.tif").array[...], corrected.data)
+    mask = open_stack(run / "data" / "known.ome.tif").array[...]
+    assert mask[5:75, 5:95].all()
+    assert not mask[85:].any()
+    assert "of the old model" in dock.status.text()
+    assert "→" in dock.status.text()
+
+
+def test_what_is_missing_is_told(dock, notes, small_model) -> None:
+    """A region that was not drawn, too."""
+    dock.mark_button.click()
+    dock.run()
+    assert "draw one" in notes[-1]
+    dock.viewer.layers.clear()
+    dock.run()
+    assert notes[-1].startswith("There must be a source and what is true of it")
+    dock.correct_button.click()
+    assert notes[-1].startswith("There must be a prediction to correct")
+    assert dock.run_button.isEnabled()

@@ -1,0 +1,45 @@
+"""A training as text: what is copied asks for exactly what the button asks for."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from napari_pix2pix import cli, core
+from napari_pix2pix.core.config import make_config
+from napari_pix2pix.widgets.recipe import Recipe, shell_line
+from small import small_config
+
+RECIPES = {
+    "small": Recipe(Path("runs/my cells"), "fast", small_config(seed=3, flip=False), "cpu"),
+    "paper": Recipe(Path("runs/a"), "paper", make_config("paper", changes={"authors": "A. B's lab"}), "auto"),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_copied_command_is_the_same_request(name: str, pair: tuple[Path, Path]) -> None:
+    """Through a shell's eyes: names with blanks and quotes, too."""
+    recipe = RECIPES[name]
+    said = ["--source-axes", "YX", "--valid", "a mask.tif"]
+    program, *words = shlex.split(shell_line(recipe.command([*pair, *said])))
+    assert program == "napari-pix2pix"
+    command, bound, _ = cli.app.parse_args(words, exit_on_error=False, print_error=False)
+    given = bound.arguments
+    assert command is cli.train
+    assert (given["source"], given["target"], given["out"], given["device"]) == (*pair, recipe.run, recipe.device)
+    assert (given["pairs"].source_axes, given["pairs"].valid) == ("YX", "a mask.tif")
+    changes = given["settings"].model_dump(exclude_unset=True) if given.get("settings") else {}
+    assert make_config(given["preset"], changes=changes) == recipe.config
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_copied_script_is_the_same_training(name: str, pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs, and asks the core for these pairs and settings."""
+    recipe, asked = RECIPES[name], []
+    monkeypatch.setattr(core, "train", lambda pairs, config, **named: asked.append((pairs, config, named)) or [])
+    exec(compile(recipe.script([*pair, "--target-axes", "YX"]), "copied", "exec"), {})
+    [(pairs, config, named)] = asked
+    assert config == recipe.config
+    assert (named["out"], named["device"]) == (str(recipe.run), recipe.device)
+    assert [said["path"] for said in named["provenance"]["train"]["targets"]] == [str(pair[1])]
+    assert pairs.source(0).shape == (1, 96, 128)

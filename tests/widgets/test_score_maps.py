@@ -1,0 +1,124 @@
+"""Fields lie where arithmetic says; the worst come first; the mask is on the image's own pixels."""
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_pix2pix.core.per_pixel import per_pixel
+from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.widgets.field_pointer import FieldPointer
+from napari_pix2pix.widgets.score_maps import ScoreMaps
+from napari_pix2pix.widgets.trust_layers import FAINT, bad_colours
+from widgets.conftest import write_image
+from widgets.test_placing import PLACES
+
+TOLD = {"scale": (8, 8), "translate": (11.5, 11.5), "sizes": (70, 70), "kind": "match", "trust_limit": 0.5}
+
+
+def maps_of(image, folder, axes="YX", told=TOLD, **parts):
+    """As `score` would have written these parts."""
+    out = folder / "s.ome.tif"
+    for name, values in parts.items():
+        write_image(out if name == "scores" else beside(name)(out), values, axes)
+    return ScoreMaps.read(image, out, told)
+
+
+def made(shape, seed=0):
+    """Scores, expected errors, ranks and which are valid."""
+    random = np.random.default_rng(seed)
+    parts = {name: random.random(shape).astype(np.float32) for name in ("scores", "expected_error", "rank")}
+    valid = np.zeros(shape, np.uint8)
+    valid[..., 4:-4, 4:-4] = 1
+    return parts | {"valid": valid}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_each_field_is_found_boxed_and_centred(place, tmp_path) -> None:
+    """Field (i, j) is under the pixel of its centre; its box holds the 70 px that it sees, moved where it is shown."""
+    image = Image(np.zeros((176, 208)), name="image", **place)
+    maps = maps_of(image, tmp_path, **made((20, 24)))
+    overlay, said = maps.layer("expected_error"), []
+    pointer = FieldPointer(None, maps, overlay, said.append)
+    for at in ((0, 0), (19, 23), (7, 11)):
+        pixel = np.array([8 * i + 11.5 for i in at])
+        world = image.data_to_world(pixel)
+        assert np.allclose(maps.world(maps.centre(at)), world)
+        assert maps.at(overlay.world_to_data(world)) == at
+        assert maps.at(overlay.world_to_data(image.data_to_world(pixel + 3.9))) == at
+        assert maps.at(overlay.world_to_data(image.data_to_world(pixel + 100 * (np.array(at) > 0) - 50))) != at
+        box = maps.box(at)
+        for axis in (0, 1):
+            assert (box[:, axis].min(), box[:, axis].max()) == (pixel[axis] - 35, pixel[axis] + 35)
+        pointer.point(at)
+        shown = [pointer.box.data_to_world(corner) for corner in pointer.box.data[0]]
+        assert np.allclose(shown, [image.data_to_world(corner) for corner in box])
+        assert "expected error" in said[-1]
+    pointer.point(None)
+    assert (pointer.box.visible, said[-1]) == (False, "")
+    assert maps.at((-0.6, 3)) is None
+    assert maps.at((0, 23.6)) is None
+
+
+def test_the_worst_come_first_and_see_nothing_in_common(tmp_path) -> None:
+    """Of fields wholly inside; high is bad in expected errors, low in scores and ranks; frames by their means."""
+    image = Image(np.zeros((3, 400, 480)), name="image", axis_labels=("t", "y", "x"))
+    parts = made((3, 48, 58))
+    parts["expected_error"][1, 20, 30], parts["expected_error"][2, 0, 0] = 5, 9  # the second is not valid
+    parts["scores"][0, 30, 30] = -5
+    parts["scores"][2] -= 0.5
+    maps = maps_of(image, tmp_path, "TYX", **parts)
+    found = maps.summaries["expected_error"].regions[:10]
+    assert found[0] == (1, 20, 30)
+    assert maps.summaries["scores"].regions[0] == (0, 30, 30)
+    values = [maps.parts["expected_error"][place] for place in found]
+    assert values == sorted(values, reverse=True)
+    for i, a in enumerate(found):
+        for b in found[:i]:
+            apart = np.abs(np.subtract(a, b))
+            assert apart[0] or max(apart[1:]) * 8 >= 70
+    frames = maps.summaries["scores"].frames
+    inside = parts["valid"][0].astype(bool)
+    assert frames[0][0][0] == 2
+    for place, mean in frames:
+        frame = parts["scores"][place[0]]
+        assert mean == pytest.approx(frame[inside].mean(), rel=1e-5)
+        assert frame[place[1:]] == frame[inside].min()
+    assert [mean for _, mean in frames] == sorted(mean for _, mean in frames)
+
+
+@pytest.mark.parametrize("labels", [("t", "y", "x"), ("t", "x", "y")])
+def test_the_mask_is_on_the_images_pixels(labels, tmp_path) -> None:
+    """Where the field around a pixel is bad, as `score --per-pixel` has it, whatever the order of the axes."""
+    image = Image(np.zeros((2, 90, 90)), name="image", axis_labels=labels, scale=(1, 2, 3), rotate=20)
+    parts = made((2, 9, 9))
+    maps = maps_of(image, tmp_path, "TYX", **parts)
+    mask = maps.mask("expected_error", 0.5)
+    window = slice(0, 90), slice(0, 90)
+    expected = per_pixel(parts["expected_error"], (8, 8), (11.5, 11.5), window) > 0.5
+    expected = expected.swapaxes(1, 2) if labels[1] == "x" else expected
+    np.testing.assert_array_equal(mask.data, expected)
+    assert np.allclose(mask.data_to_world((1, 30, 80)), image.data_to_world((1, 30, 80)))
+    low = maps.mask("rank", 0.3).data
+    assert 0 < low.mean() < 0.5
+
+
+def test_volumes_have_fields_along_z(tmp_path) -> None:
+    told = TOLD | {"scale": (2, 8, 8), "translate": (0.5, 11.5, 11.5), "sizes": (4, 70, 70)}
+    image = Image(np.zeros((8, 90, 98)), name="image", axis_labels=("z", "y", "x"), scale=(3, 1, 1))
+    maps = maps_of(image, tmp_path, "ZYX", told, **made((4, 9, 10)))
+    layer = maps.layer("expected_error")
+    assert np.allclose(layer.data_to_world((1, 2, 3)), image.data_to_world((2.5, 27.5, 35.5)))
+    assert maps.mask("expected_error", 0.5).data.shape == (8, 90, 98)
+    assert maps.summaries["scores"].frames == []
+    assert len(maps.summaries["scores"].regions) >= 2
+
+
+def test_bright_is_bad_and_what_is_better_is_faint() -> None:
+    """The colours of high expected errors are those of low scores; below the threshold they are faint."""
+    up, down = bad_colours(), bad_colours(low_is_bad=True)
+    np.testing.assert_array_equal(up.map(np.array([0.0, 0.999])), down.map(np.array([0.999, 0.0])))
+    assert up.map(np.array([0.999]))[0, :3].sum() > up.map(np.array([0.0]))[0, :3].sum()
+    for low_is_bad, at in ((False, 0.25), (True, 0.75)):
+        shown = bad_colours(low_is_bad, 0.5).map(np.array([at, 1 - at]))[:, 3]
+        assert shown[0] == pytest.approx(FAINT)
+        assert shown[1] == 1
