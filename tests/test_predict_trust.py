@@ -204,3 +204,4 @@ def test_a_model_without_calibration_says_so(models, tmp_path, capsys) -> None:
     code, _, err = run(capsys, *words)
     assert code == 0
     assert "The model was not calibrated" in err
+    assert "of the pixels are not to be trusted (above" in err  # a single file has no table

@@ -44,7 +44,7 @@ from napari_pix2pix.events import (
     until_stopped,
     warnings_as_events,
 )
-from napari_pix2pix.remarks import told, told_of_calibration, told_of_halves, understood
+from napari_pix2pix.remarks import told, told_of_calibration, told_of_halves, told_of_trust, understood
 
 
 class ConfigFlags(Config):
@@ -385,7 +385,11 @@ def predict(
         raise ValueError("A trust limit must limit something; give --trust, too, or leave --trust-limit out.")
     work, workers = ModelWork("predictions", model, device, loaded.hash(), settings), _workers(scheduler, local_workers)
     how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
-    yield from do_each(jobs, work, "predictions", out, work.made_with, **how)
+    with closing(do_each(jobs, work, "predictions", out, work.made_with, **how)) as events:
+        for event in events:
+            yield event
+            if trust and len(jobs) == 1 and event["event"] == "row":  # of several, the table tells
+                yield told_of_trust(event["row"], settings["trust_limit"])
 
 
 @app.command

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from napari_pix2pix.events import Events
+from napari_pix2pix.events import Event, Events
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.model import TrainedModel
@@ -64,3 +64,15 @@ def told_of_calibration(model: "TrainedModel") -> Events:
             "images and have no bound. Give it to fit-trust with pairs that it has not seen."
         )
         yield {"event": "warning", "text": text}
+
+
+def told_of_trust(row: dict[str, Any], limit: float) -> Event:
+    """How far to trust one prediction, in a sentence, from its row."""
+    at = ", ".join(f"{axis} {row[name]:g}" for axis in "tzyx" if (name := f"worst_{axis}") in row)
+    text = (
+        f"Expected error {row['expected_error']:.3g} on average; {row['untrusted']:.1%} of the pixels are not to be "
+        f"trusted (above {limit:.3g}); the worst field, {row['worst_expected_error']:.3g}, lies around {at}."
+    )
+    if row.get("objects"):
+        text += f" {row['objects_to_check']} of {row['objects']} objects are to be checked."
+    return {"event": "note", "text": text}

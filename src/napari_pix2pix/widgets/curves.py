@@ -15,10 +15,15 @@ GREY, HEIGHT = "#888888", 96
 VALIDATION, MOST_TICKS = "validation_", 4
 
 
+def warm_up() -> None:
+    """Import what draws, in a thread, so that the first curve need not wait for it."""
+    import pyqtgraph  # noqa: F401
+
+
 class Curves(QWidget):
     """Two plots over the steps; hidden until there is something to show.
 
-    pyqtgraph is imported with the first figures, so that a dock opens at once.
+    pyqtgraph is imported when a training begins, so that a dock opens at once.
     """
 
     def __init__(self) -> None:

@@ -113,9 +113,9 @@ def prediction_layers(source: Layer, path: Path, card: Card, window: Window = WH
     stack = open_stack(path)
     if card.channel_axis == "S":  # OME-Zarr knows no colours
         stack = replace(stack, axes=stack.axes.replace("C", "S"))
-    axes = _axes_of_result(source, stack)
+    axes = axes_of_result(source, stack)
     levels = [turned(level, stack.axes, axes) for level in _levels(stack)]
-    place: dict[str, Any] = placement(source, _kept(source, axes), window)
+    place: dict[str, Any] = placement(source, kept_axes(source, axes), window)
     place["metadata"] = {MADE_HERE: {"is": "prediction", "source": source.name}}
     name = f"{source.name} (predicted{_how_much(source, levels[0].shape, axes, window)})"
 
@@ -211,13 +211,13 @@ def difference_layer(prediction: Layer, target: Layer, kind: str) -> Layer:
     return Image(difference, colormap=DIFFERENCE_COLORMAP, contrast_limits=(-most, most), **rest)
 
 
-def _axes_of_result(source: Layer, stack: Stack) -> str:
+def axes_of_result(source: Layer, stack: Stack) -> str:
     """The axes of the source without its channels, and with those that the result has."""
     plan = AxesPlan(layer_axes(source), (1,) * len(layer_axes(source)))
     has = "S" if "S" in stack.axes else "C" if "C" in stack.axes else ""
     return plan.like(1, has).axes
 
 
-def _kept(source: Layer, axes: str) -> list[int]:
+def kept_axes(source: Layer, axes: str) -> list[int]:
     """Which axes of the source layer a result with these axes has, channels apart."""
     return [i for i, axis in enumerate(layer_axes(source)[: source.ndim]) if axis in axes and axis != "C"]

@@ -22,7 +22,7 @@ from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels, turned
 from napari_pix2pix.widgets.model_dock import ModelDock
 from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import free_file, predictions_folder
-from napari_pix2pix.widgets.placing import LAZY_BYTES, _axes_of_result, is_lazy, prediction_layers
+from napari_pix2pix.widgets.placing import LAZY_BYTES, axes_of_result, is_lazy, prediction_layers
 from napari_pix2pix.widgets.trust_layers import object_features, trust_layers
 
 LAYER, FILES = "a layer", "files"
@@ -191,7 +191,7 @@ def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool)
         layers[0].features = features
     maps = out.with_name("prediction.maps.tif")
     if with_maps and maps.is_file():
-        stack, axes = open_stack(maps), _axes_of_result(source, open_stack(out))
+        stack, axes = open_stack(maps), axes_of_result(source, open_stack(out))
         wanted = axes.replace("Y", "CY") if axes.index("Y") < axes.index("X") else axes.replace("X", "CX")
         values = turned(stack.array[...], stack.axes, wanted)
         z: ZMode = "volume" if card.view.z == "volume" else "frame"

@@ -14,7 +14,7 @@ from napari_pix2pix.core.per_pixel import per_pixel
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.layers import layer_axes, pixels, read_as
-from napari_pix2pix.widgets.placing import MADE_HERE, _kept, placement, scores_placement
+from napari_pix2pix.widgets.placing import MADE_HERE, kept_axes, placement, scores_placement
 from napari_pix2pix.widgets.trust_layers import bad_colours
 
 MOST_REGIONS, MOST_FRAMES = 20, 50
@@ -108,7 +108,7 @@ class ScoreMaps:
     @cached_property
     def keep(self) -> list[int]:
         """Which axes of the layer they have."""
-        return _kept(self.image, self.axes)
+        return kept_axes(self.image, self.axes)
 
     def layer(self, part: str) -> Image:
         """An overlay of this part: bright is bad."""

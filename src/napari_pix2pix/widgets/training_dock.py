@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_pix2pix.core.config import Config
 from napari_pix2pix.widgets.bridge import Event
-from napari_pix2pix.widgets.curves import Curves
+from napari_pix2pix.widgets.curves import Curves, warm_up
 from napari_pix2pix.widgets.dock import Dock
 from napari_pix2pix.widgets.flags import spoken, time_left
 from napari_pix2pix.widgets.places import remember_model
@@ -73,6 +73,7 @@ class TrainingDock(Dock):
 
     def begin(self, request: Any) -> None:
         """Have it done."""
+        self.session.in_thread(self.token, warm_up, lambda _: None, lambda _: None)
         super().begin(request)
         self.pause_button.setEnabled(True)
 

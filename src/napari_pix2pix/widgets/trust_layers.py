@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.layers import read_as
-from napari_pix2pix.widgets.placing import MADE_HERE, _axes_of_result, _kept, placement
+from napari_pix2pix.widgets.placing import MADE_HERE, axes_of_result, kept_axes, placement
 
 BAD_COLORMAP = "inferno"
 """Dark is good, bright is bad, everywhere; the order of its colours is seen by the colour-blind, too."""
@@ -41,8 +41,8 @@ def trust_layers(source: Layer, path: Path, **where: Any) -> list[Layer]:
         if not (file := beside(part)(path)).exists():
             continue
         stack = open_stack(file)
-        axes = _axes_of_result(source, stack)
-        values, named = read_as(stack, axes), placement(source, _kept(source, axes), **where)
+        axes = axes_of_result(source, stack)
+        values, named = read_as(stack, axes), placement(source, kept_axes(source, axes), **where)
         named |= {"name": f"{source.name}: {called}", "metadata": {MADE_HERE: {"is": called, "source": source.name}}}
         limit = json.loads(stack.description)["trust_limit"]
         layer = Labels(values, **named) if part == "untrusted" else error_layer(values, limit, **named)
