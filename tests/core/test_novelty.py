@@ -54,6 +54,9 @@ def test_only_what_is_unlike_the_training_is_novel() -> None:
     for strange in (-new, new + 0.8, 0.2 * new, ndimage.gaussian_filter(new, (0, 3, 3)), noisy, zoomed):
         assert known.strange(strange) > STRANGE
     assert Novelty.of([image(0)], 32).strange(-new) == 0  # of one image nobody knows how much others differ
+    parts = [image(0)[..., :64], image(0)[..., 32:96], image(0)[..., 64:]]
+    assert Novelty.of(parts, 32, [0, 0, 0]).strange(-new) == 0  # nor of its parts, however many
+    assert Novelty.of([*parts, image(1)], 32, [0, 0, 0, 1]).limit > Novelty.of([*parts, image(1)], 32).limit
 
 
 def faint(source: np.ndarray) -> np.ndarray:

@@ -14,13 +14,15 @@ SIGMAS = (1.0, 2.0, 4.0)
 FAINTEST = 1e-2
 """Texture of less, as a share of the range, is none."""
 RARE = 0.01
-"""The share of training blocks that lie further than `limit` from those of other windows."""
+"""The share of training blocks that lie further than `limit` from those of other frames."""
 MOST_BLOCKS = 4096
 """So many are kept."""
 STRANGE = 0.5
 """A source is novel if this share of its blocks lies further than `limit` from all that trained."""
 MIDDLE = 512
 """Side of the middle of a source, or of some of its rows, that is looked at, px."""
+MOST_WINDOWS = 128
+"""Of training sources are looked at, evenly chosen."""
 Means = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """What gives the mean of each part of an image: of (C, [Z,] Y, X), (C, n)."""
 
@@ -38,7 +40,7 @@ class Novelty:
     blocks
         The features of training blocks, so standardized, float32 (n, f).
     limit
-        The distance to the nearest block of another window that few training blocks exceed.
+        The distance to the nearest block of another frame that few training blocks exceed.
     """
 
     side: int
@@ -47,11 +49,14 @@ class Novelty:
     limit: float
 
     @classmethod
-    def of(cls, sources: Sequence[NDArray[np.float32]], side: int) -> "Novelty":
-        """From windows of training sources, in network values (C, [Z,] Y, X); of one alone nothing is novel."""
+    def of(cls, sources: Sequence[NDArray[np.float32]], side: int, frames: Sequence[int] | None = None) -> "Novelty":
+        """From windows of training sources, in network values (C, [Z,] Y, X); of one frame alone nothing is novel.
+
+        Each window is of another frame, unless `frames` says which are of the same.
+        """
         found = [features(source, partial(block_means, side=side)) for source in sources]
         step = -(-sum(map(len, found)) // MOST_BLOCKS)
-        source = np.repeat(np.arange(len(found)), [len(own) for own in found])[::step]
+        source = np.repeat(range(len(found)) if frames is None else frames, [len(own) for own in found])[::step]
         every = np.concatenate(found)[::step]
         scale = np.stack([every.mean(axis=0), np.maximum(every.std(axis=0), FAINTEST)])
         blocks = (every - scale[0]) / scale[1]

@@ -20,11 +20,11 @@ from napari_pix2pix.core.evaluation import require_suited
 from napari_pix2pix.core.match import JudgeNetwork, MatchJudge, as_scored, error_curve, match_network, pixel_errors
 from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.novelty import Novelty
+from napari_pix2pix.core.novelty import MIDDLE, MOST_WINDOWS, Novelty
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.patch_scores import field_means, whole_scores
 from napari_pix2pix.core.patches import PairedPatches
-from napari_pix2pix.core.split import Split, seen_frames, split_pairs, windows_of
+from napari_pix2pix.core.split import Split, middle, seen_frames, split_pairs, windows_of
 from napari_pix2pix.core.tiles import round_up
 
 TEACHING = 3
@@ -147,7 +147,7 @@ def _taught(
         elapsed = time.monotonic() - started
         told = {name: float(loss.detach()) for name, loss in losses.items()}
         yield TrustReport(step + 1, steps, told, elapsed, elapsed / (step + 1) * (steps - step - 1))
-    judge = MatchJudge(network.eval(), *teacher.curve(), Novelty.of(list(teacher.sources), network.fields[-1].size))
+    judge = MatchJudge(network.eval(), *teacher.curve(), _novelty(model, pairs, split.train, network.fields[-1].size))
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
     groups = judge.calibration.groups if judge.calibration else 0
     said = {"steps": steps, "taught": len(split.train), "calibrated": len(split.calibration), "groups": groups}
@@ -157,6 +157,15 @@ def _taught(
     yield TrustReport(
         steps, steps, elapsed_s=time.monotonic() - started, model=replace(model, match=judge, provenance=provenance)
     )
+
+
+def _novelty(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], side: int) -> Novelty:
+    """What is known of the sources of these regions."""
+    looked_at = regions[:: -(-len(regions) // MOST_WINDOWS)]
+    middles = [(*r.window[:-2], *(middle(along, MIDDLE) for along in r.window[-2:])) for r in looked_at]
+    sources = [pairs.source(r.frame, window) for r, window in zip(looked_at, middles, strict=True)]
+    encoded = [model.source_encoding.encode(source) for source in sources]
+    return Novelty.of(encoded, side, [region.frame for region in looked_at])
 
 
 def _suited(model: TrainedModel, pairs: PairedFrames, empty_frames: EmptyFrames) -> PairedFrames:
