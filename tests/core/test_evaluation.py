@@ -10,7 +10,7 @@ from napari_pix2pix.core.evaluation import evaluate_prediction, measure
 from napari_pix2pix.core.metrics.classes import dice
 from napari_pix2pix.core.metrics.instances import object_f1
 from napari_pix2pix.core.metrics.intervals import interval
-from small import blobs, small_config
+from small import blobs, small_config, untrained
 
 
 def test_figures_by_hand() -> None:
@@ -126,3 +126,29 @@ def test_only_one_frame_is_read_at_a_time() -> None:
 
     said = evaluate_prediction(Counted(), Counted(), "TYX", kind="intensity", objects="otsu")
     assert (said["n"], Counted.largest) == (5, 96 * 128)
+
+
+class Guarded:
+    """A stack (T, Y, X) of which only some frames may be read."""
+
+    def __init__(self, stack: np.ndarray, allowed: set[int]) -> None:
+        self.stack, self.allowed = stack, allowed
+        self.shape, self.dtype, self.ndim = stack.shape, stack.dtype, stack.ndim
+
+    def __getitem__(self, key: tuple) -> np.ndarray:
+        assert key[0] in self.allowed
+        return self.stack[key]
+
+
+def test_frames_of_which_nothing_is_known_cost_nothing() -> None:
+    """They are not read; the others are predicted as when all are."""
+    source = np.stack([blobs(seed=i)[0] for i in range(4)])
+    target = source // 2
+    model = untrained(source[None, 0], target[None, 0])
+    every = dict(model.predict_frames(source, "TYX"))
+    for frame, prediction in model.predict_frames(source, "TYX", frames=[3, 1]):
+        np.testing.assert_array_equal(prediction, every[frame])
+    known = np.zeros(target.shape, bool)
+    known[2, 5:70] = True
+    pairs = core.PairedFrames(Guarded(source, {2}), target, "TYX", valid=known)
+    assert len(core.evaluate(model, pairs, None)["files"]) == 1

@@ -72,6 +72,7 @@ def predict_bands(
     draws: int | None = None,
     seed: int = 0,
     precision: Precision = "float32",
+    frames: Sequence[int] | None = None,
 ) -> Iterator[Band]:
     """The maps of each frame of `stack`; those of a frame that is one tile in one band.
 
@@ -89,13 +90,15 @@ def predict_bands(
         Whether to predict as `predict_by_image_statistics` does.
     draws, seed, precision
         As in `predict_tiles`.
+    frames
+        Their numbers; None: all.
     """
     named: dict[str, Any] = {"draws": draws, "seed": seed, "precision": precision}
     findings, bands, (*planes, height, width) = Findings(), tiles.bands, tiles.shape
     empty = np.zeros((n_maps * (2 if draws else 1), *planes, 0, width), np.float32)
     one_piece = len(tiles.tiles) == 1
     at_once = height if one_piece else max(1, AT_ONCE // math.prod((*planes, width)))
-    places = [(frame, i) for frame in range(plan.n_frames) for i in range(len(bands))]
+    places = [(frame, i) for frame in (range(plan.n_frames) if frames is None else frames) for i in range(len(bands))]
 
     def read(place: tuple[int, int]) -> NDArray[Any]:
         return plan.take(stack, place[0], plan.rows(bands[place[1]].rows_read))

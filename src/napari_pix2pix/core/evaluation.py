@@ -207,10 +207,10 @@ def _predictions(model: TrainedModel, pairs: PairedFrames) -> Iterator[tuple[int
     """The number of each frame of which something is known, and its prediction."""
     wanted, first = {region.frame for region in pairs.regions()}, 0
     for i, (stack, plan) in enumerate(zip(pairs.sources, pairs.source_plans, strict=True)):
-        if wanted & set(range(first, first + plan.n_frames)):
-            for frame, prediction in model.predict_frames(stack, plan.axes, channels=_channels(model, pairs, i)):
-                if first + frame in wanted:
-                    yield first + frame, prediction
+        frames = [frame for frame in range(plan.n_frames) if first + frame in wanted]
+        named: dict[str, Any] = {"channels": _channels(model, pairs, i), "frames": frames}
+        for frame, prediction in model.predict_frames(stack, plan.axes, **named) if frames else ():
+            yield first + frame, prediction
         first += plan.n_frames
 
 

@@ -289,8 +289,11 @@ class TrainedModel:
         draws: int | None = None,
         precision: Precision = "auto",
         scale: tuple[float, ...] | None = None,
+        frames: Sequence[int] | None = None,
     ) -> Iterator[Band]:
         """What `decode_bands` makes the prediction of, some rows at a time; parameters as in `predict`.
+
+        Of all frames, or of these alone.
 
         Source, network and maps need memory for a row of tiles, however large the frames are. With `scale`, which takes
         whole frames, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled to
@@ -307,7 +310,7 @@ class TrainedModel:
         seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
         tiles, outside, strange = self.tile_plan(seen_shape, tile_size, overlap), np.zeros(0), 0.0
         bands = self._rescaled_bands if scale else self._bands
-        for band in bands(stack, plan, tiles, draws, precision):
+        for band in bands(stack, plan, tiles, draws, precision, range(plan.n_frames) if frames is None else frames):
             yield band
             outside = self._outside(band) + (outside if band.rows.start else 0)
             strange = self._strange(band) + (strange if band.rows.start else 0)
@@ -316,7 +319,13 @@ class TrainedModel:
                 self._warn_of_novelty(strange / band.shape[-2])
 
     def _bands(
-        self, stack: Any, plan: AxesPlan, tiles: TilePlan, draws: int | None = None, precision: Precision = "auto"
+        self,
+        stack: Any,
+        plan: AxesPlan,
+        tiles: TilePlan,
+        draws: int | None = None,
+        precision: Precision = "auto",
+        frames: Sequence[int] | None = None,
     ) -> Iterator[Band]:
         return predict_bands(
             self.generator,
@@ -330,14 +339,21 @@ class TrainedModel:
             draws=draws,
             seed=self.config.seed,
             precision=self.precision_for(precision),
+            frames=frames,
         )
 
     def _rescaled_bands(
-        self, stack: Any, plan: AxesPlan, tiles: TilePlan, draws: int | None, precision: Precision
+        self,
+        stack: Any,
+        plan: AxesPlan,
+        tiles: TilePlan,
+        draws: int | None,
+        precision: Precision,
+        frames: Sequence[int],
     ) -> Iterator[Band]:
         """Whole frames, which the network sees with the pixels of `tiles`."""
         shape = plan.frame_shape
-        for frame in range(plan.n_frames):
+        for frame in frames:
             source = plan.take(stack, frame)
             seen = resampled(source, tiles.shape, self.source_encoding.is_labels)
             maps = joined([band.maps for band in self._bands(seen, _one_frame(seen), tiles, draws, precision)])
