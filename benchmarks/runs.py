@@ -5,8 +5,8 @@
 `start`: seconds from the command to the first step, files on disk, preset `fast`; beside them the seconds that
 importing torch alone takes. `flat`: time per step, on the clock and of the processor (which other work does not
 stretch), and anonymous memory at step 200 and 2,000 of one small training.
-`large`: the most anonymous memory of a training on a stack of so many GB, validation included, and of its report (a file
-with holes: it takes no such room on the disk).
+`large`: the most anonymous memory of a training on a stack of so many GB, validation included, and of its report (a
+file with holes: it takes no such room on the disk).
 All are asked of `napari-pix2pix train` itself, in a process of its own.
 """
 
