@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 home = tempfile.TemporaryDirectory()
@@ -23,7 +24,7 @@ os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 import napari  # noqa: E402
 import numpy as np  # noqa: E402
 from qtpy.QtCore import QEventLoop, QObject, Qt, QTimer  # noqa: E402
-from qtpy.QtWidgets import QApplication  # noqa: E402
+from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 FIRST = 20
 """Steps before which the clock does not run: the process starts, caches fill."""
@@ -86,11 +87,21 @@ class Clock:
         if event["event"] == "progress" and event["done"] >= FIRST:
             self.seen.append((event["done"], time.perf_counter()))
 
+    def finished(self, steps: int) -> bool:
+        """Whether so many steps are done."""
+        return bool(self.seen) and self.seen[-1][0] == steps
+
     @property
     def speed(self) -> float:
         """Steps per second."""
         (first, began), (last, ended) = self.seen[0], self.seen[-1]
         return (last - first) / (ended - began)
+
+
+def heard_by(clock: Clock, dock: QWidget, event: dict) -> None:
+    """The clock and the dock hear an event."""
+    clock.hear(event)
+    type(dock).hear(dock, event)
 
 
 def by_command_line(words: list[str]) -> float:
@@ -140,9 +151,9 @@ def main() -> None:
     gaps_ms: list[float] = []
     for round_ in range(given.rounds):
         clock, pulse = Clock(), Pulse()
-        train.run()
-        train.job.heard.connect(clock.hear)
-        wait(lambda: train.job is None)
+        train.hear = partial(heard_by, clock, train)
+        train.run()  # it looks at the pair first
+        wait(lambda clock=clock: train.job is None and clock.finished(given.steps))
         pulse.deleteLater()
         gaps_ms += pulse.gaps_ms[1:]
         speeds["dock"].append(clock.speed)
