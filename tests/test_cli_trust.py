@@ -43,7 +43,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
 def test_fit_trust_equals_python(work) -> None:
     """The same weights and calibration, bit for bit; new files: two groups teach, one calibrates."""
     stacks = [[tifffile.imread(work / f"{side}1" / f"{i}.tif") for i in (3, 4, 5)] for side in ("sources", "targets")]
-    pairs = core.PairedFrames(*stacks, "YX", names=["3", "4", "5"])
+    pairs = core.PairedFrames(*stacks, "YX", names=["3", "4", "5"], hashes=[(str(i), f"t{i}") for i in (3, 4, 5)])
     *_, last = core.fit_trust(core.load_model(work / "run" / "model.safetensors", "cpu"), pairs, steps=3)
     found = core.load_model(work / "m.safetensors", "cpu")
     assert found.provenance["trust"] == {"steps": 3, "taught": 2, "calibrated": 1, "groups": 1}

@@ -610,8 +610,10 @@ def fit_trust(
         raise ValueError(f"steps must be at least 1; got {steps}. Leave it out for the model's.")
 
     from napari_pix2pix import core
+    from napari_pix2pix.files.outputs import require_writable
     from napari_pix2pix.files.pairing import open_stacks
 
+    require_writable(out.parent)
     said, loaded = pairs or PairSettings(), _load(model, device)
     if "z" not in said.model_fields_set:
         said = said.model_copy(update={"z": loaded.source_view.pairs_z})

@@ -106,13 +106,14 @@ def test_what_stands_for_much_is_bounded_and_lies_within() -> None:
     def regions(count: int, *shape: int) -> tuple[Region, ...]:
         return tuple(Region(i, tuple(slice(10, 10 + side) for side in shape)) for i in range(count))
 
+    everywhere = PairedFrames(np.zeros((9, 9)), np.zeros((9, 9)), "YX")
     for many, most in (
         (regions(1, 9000, 7000), 2**22),
         (regions(5, 3000, 3001), 2**24),
         (regions(300, 2000, 700), 2**22),
         (regions(4, 30, 1024, 1024), 2**24),
     ):
-        chosen = evenly(many, most)
+        chosen = evenly(everywhere, many, most)
         pixels = sum(np.prod(region.shape) for region in chosen)
         assert most / 2 < pixels <= most
         for region in chosen:
@@ -121,4 +122,13 @@ def test_what_stands_for_much_is_bounded_and_lies_within() -> None:
             assert min(region.shape[-2:]) >= LEAST_SIDE
         assert (chosen[0].frame, chosen[-1].frame) == (0, len(many) - 1)
     small = regions(3, 100, 100)
-    assert evenly(small, 30000) == small
+    assert evenly(everywhere, small, 30000) == small
+
+
+def test_what_stands_for_much_is_known() -> None:
+    """A middle of which nothing is known judges nothing."""
+    stack = np.zeros((3, 2000, 2000), np.uint8)
+    valid = np.zeros(stack.shape, bool)
+    valid[0], valid[1, :10], valid[2, 900:1100, 900:1100] = True, True, True
+    pairs = PairedFrames(stack, stack, "TYX", valid=valid)
+    assert [region.frame for region in evenly(pairs, pairs.regions(), 2**21)] == [0, 2]

@@ -154,7 +154,8 @@ def test_who_calibrates(model) -> None:
     assert names[0] >= {name for name, kind in rows.items() if kind == "train"}
     new = [blobs(seed=i) for i in range(10, 19)]
     groups = [f"g{i // 3}" for i in range(9)]
-    pairs = core.PairedFrames([s for s, _ in new], [t for _, t in new], "YX", groups=groups)
+    hashes = [(f"n{i}", f"m{i}") for i in range(9)]
+    pairs = core.PairedFrames([s for s, _ in new], [t for _, t in new], "YX", groups=groups, hashes=hashes)
     split = divided(model, pairs)
     kinds = [{groups[region.frame] for region in part} for part in (split.train, split.calibration)]
     assert not kinds[0] & kinds[1]
@@ -185,6 +186,43 @@ def test_without_calibration_pairs_there_are_no_ranks(model) -> None:
     assert found.rank is None
     assert found.expected_error is not None
     assert found.promise.startswith("No calibration pairs")
+
+
+def test_pairs_that_may_have_made_the_model_do_not_calibrate(model) -> None:
+    """Of arrays nobody knows: all of them teach, and that is said."""
+    with pytest.warns(UserWarning) as told:
+        *_, last = fit_trust(model, core.PairedFrames(PAIRS.sources, PAIRS.targets, "YX"), steps=1)
+    assert any("Which of these pairs made the model is not known" in str(one.message) for one in told)
+    assert last.model.match.calibration is None
+
+
+def test_a_training_whose_known_parts_hold_no_field_ends_well(tmp_path) -> None:
+    """Nothing can teach a judge there: the model is saved, a warning says why, and the run is done."""
+    known = [np.zeros(target.shape, bool) for _, target in STACKS]
+    for mask in known:
+        mask[8:20, 8:20] = True
+    pairs = core.PairedFrames(*(list(side) for side in zip(*STACKS, strict=True)), "YX", valid=known)
+    with pytest.warns(UserWarning, match="was not taught to judge its predictions. At least 100 fields"):
+        *_, last = core.train(
+            pairs, small_config(steps=2, trust_steps=2, empty_frames="empty"), out=tmp_path, device="cpu"
+        )
+    assert last.model.match is None
+    *_, again = core.train(pairs, small_config(), out=tmp_path, device="cpu", resume=True)
+    assert again.model.hash() == last.model.hash()
+
+
+def test_an_improved_model_is_judged_by_what_it_knew_before(model, tmp_path) -> None:
+    """Its old pairs teach, and calibrate where they did not train anew."""
+    rows = model.provenance["regions"]
+    old = {kind: [row for row in rows if row["kind"] == kind] for kind in ("train", "calibration")}
+    again = PAIRS.names.index(old["calibration"][0]["name"])
+    for hashes, calibrated in (((("new", "target"),), len(old["calibration"])), ((PAIRS.hashes[again],), 0)):
+        pairs = core.PairedFrames([STACKS[again][0]], [STACKS[again][1]], "YX", hashes=list(hashes))
+        config = model.config.model_copy(update={"steps": 2, "trust_steps": 2, "calibration_share": 0.0})
+        out = tmp_path / hashes[0][0]
+        *_, last = core.train(pairs, config, out=out, initial=model, old_pairs=PAIRS, device="cpu")
+        assert last.model.provenance["trust"]["taught"] == len(old["train"])
+        assert last.model.provenance["trust"]["calibrated"] == calibrated
 
 
 def test_training_teaches_at_its_end_and_a_stop_changes_nothing(tmp_path) -> None:

@@ -42,6 +42,7 @@ from napari_pix2pix.core.patch_scores import (
 from napari_pix2pix.core.prediction import WindowedFrame, plan_prediction, predict_by_image_statistics, predict_tiles
 from napari_pix2pix.core.rescaling import resampled, rescaled_shape
 from napari_pix2pix.core.source_view import SourceView
+from napari_pix2pix.core.split import middle
 from napari_pix2pix.core.tensor_files import read_tensors, under, write_tensors
 from napari_pix2pix.core.tiles import TilePlan
 
@@ -308,15 +309,15 @@ class TrainedModel:
             )
         plan = self.source_plan(stack, axes, channels)
         seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
-        tiles, outside, strange = self.tile_plan(seen_shape, tile_size, overlap), np.zeros(0), 0.0
+        tiles, outside = self.tile_plan(seen_shape, tile_size, overlap), np.zeros(0)
         bands = self._rescaled_bands if scale else self._bands
         for band in bands(stack, plan, tiles, draws, precision, range(plan.n_frames) if frames is None else frames):
             yield band
             outside = self._outside(band) + (outside if band.rows.start else 0)
-            strange = self._strange(band) + (strange if band.rows.start else 0)
             if band.last:
                 self._warn_of_range(outside / band.shape[-2])
-                self._warn_of_novelty(strange / band.shape[-2])
+                if scale is None:
+                    self._warn_of_novelty(self.novel(stack, plan, band.frame))
 
     def _bands(
         self,
@@ -451,11 +452,14 @@ class TrainedModel:
         shares = np.array([[below, above] for _, below, above in normalization.outside(band.source)])
         return shares * float(band.source.shape[-2])
 
-    def _strange(self, band: Band) -> float:
-        """The share of this band that is like nothing that trained, times its rows."""
-        if self.match is None or unknown(band.source).any():
+    def novel(self, stack: Any, plan: AxesPlan, frame: int) -> float:
+        """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows."""
+        shape = plan.frame_shape
+        window = (*(slice(0, n) for n in shape[:-2]), *(middle(slice(0, n), MIDDLE) for n in shape[-2:]))
+        if self.match is None or unknown(plan.take(stack, frame, window)).any():
             return 0.0
-        return self.match.novelty.strange(self.source_encoding.encode(band.source)) * float(band.source.shape[-2])
+        seen = self.source_encoding.windows(partial(plan.take, stack, frame), shape)
+        return self.match.novelty.strange(seen(window))
 
     def _warn_of_novelty(self, strange: float) -> None:
         if strange > STRANGE:
@@ -565,8 +569,7 @@ class TrainedModel:
             seen = self.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
             judged = self.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
             if judge is not None:
-                middle = tuple(_middle(n, MIDDLE) for n in shape[-2:])
-                self._warn_of_novelty(judge.novelty.strange(seen((*(slice(0, n) for n in shape[:-2]), *middle))))
+                self._warn_of_novelty(self.novel(source, source_plan, frame))
             outputs = score_windows(network, self._sides(judge, seen, judged, shape), shape, self.device, tile_size)
             yield _placed(outputs, network, judge, shape)
 
@@ -740,12 +743,6 @@ def _warn_of_unknown(prediction: NDArray[Any], count: int) -> None:
         )
 
 
-def _middle(length: int, most: int) -> slice:
-    """At most so many pixels in the middle."""
-    start = max(0, length - most) // 2
-    return slice(start, min(length, start + most))
-
-
 def _finite(stack: Any, plan: AxesPlan, frame: int, window: tuple[slice, ...]) -> NDArray[Any]:
     values = plan.take(stack, frame, window)
     if unknown(values).any():
@@ -786,6 +783,8 @@ def restore_model(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> 
             network.eval()
     match = None
     if "trust" in content:
+        if not isinstance(content["trust"], dict):
+            raise ValueError(f"What a model says of its trust must be an object; got {content['trust']!r:.50}.")
         like = config.discriminator, source_encoding, target_encoding, spatial_dims
         judge = match_network(*like, bool(content["trust"].get("conditional", True)))
         with _fitting("discriminator that judges the match"):

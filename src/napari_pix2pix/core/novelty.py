@@ -1,6 +1,6 @@
 """How unlike the sources that trained a model a source is: another stain, magnification or focus, or nothing there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -14,7 +14,7 @@ SIGMAS = (1.0, 2.0, 4.0)
 FAINTEST = 1e-2
 """Texture of less, as a share of the range, is none."""
 RARE = 0.01
-"""The share of training blocks that lie further than `limit` from those of other frames."""
+"""The share of training blocks that lie further than `limit` from those of other groups."""
 MOST_BLOCKS = 4096
 """So many are kept."""
 STRANGE = 0.5
@@ -40,7 +40,7 @@ class Novelty:
     blocks
         The features of training blocks, so standardized, float32 (n, f).
     limit
-        The distance to the nearest block of another frame that few training blocks exceed.
+        The distance to the nearest block of another group that few training blocks exceed.
     """
 
     side: int
@@ -49,14 +49,15 @@ class Novelty:
     limit: float
 
     @classmethod
-    def of(cls, sources: Sequence[NDArray[np.float32]], side: int, frames: Sequence[int] | None = None) -> "Novelty":
-        """From windows of training sources, in network values (C, [Z,] Y, X); of one frame alone nothing is novel.
+    def of(cls, sources: Iterable[NDArray[np.float32]], side: int, groups: Sequence[str] | None = None) -> "Novelty":
+        """From windows of training sources, in network values (C, [Z,] Y, X); of one group alone nothing is novel.
 
-        Each window is of another frame, unless `frames` says which are of the same.
+        Each window is a group by itself, unless `groups` says which belong together: images of one stack or slide are
+        alike, and say little about another.
         """
         found = [features(source, partial(block_means, side=side)) for source in sources]
         step = -(-sum(map(len, found)) // MOST_BLOCKS)
-        source = np.repeat(range(len(found)) if frames is None else frames, [len(own) for own in found])[::step]
+        source = np.repeat(range(len(found)) if groups is None else list(groups), [len(own) for own in found])[::step]
         every = np.concatenate(found)[::step]
         scale = np.stack([every.mean(axis=0), np.maximum(every.std(axis=0), FAINTEST)])
         blocks = (every - scale[0]) / scale[1]

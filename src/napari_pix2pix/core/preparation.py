@@ -106,7 +106,7 @@ def prepare(
     if config.patience and not judged_regions:
         warnings.warn("Without validation pairs nothing can be seen to improve: --patience does nothing.", stacklevel=3)
 
-    judging = evenly(judged_regions, MOST_JUDGED)
+    judging = evenly(judged, judged_regions, MOST_JUDGED)
     if judging != judged_regions:
         all_of, some = (sum(math.prod(r.shape) for r in regions) / 1e6 for regions in (judged_regions, judging))
         warnings.warn(

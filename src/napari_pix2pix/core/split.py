@@ -42,10 +42,11 @@ class Split:
                 yield {"kind": kind, **names, "frame": frame, **window, **files}
 
 
-def evenly(regions: tuple[Region, ...], most_pixels: int) -> tuple[Region, ...]:
+def evenly(pairs: PairedFrames, regions: tuple[Region, ...], most_pixels: int) -> tuple[Region, ...]:
     """Regions that hold at most so many pixels: these, or else the middles of some, evenly chosen.
 
     The middles are squares of all planes, as large as may be where all have a share, but not smaller than `LEAST_SIDE`.
+    Those of which nothing is known are left out; but if that is so of all, the regions stay whole.
     """
     if sum(math.prod(region.shape) for region in regions) <= most_pixels:
         return regions
@@ -55,7 +56,9 @@ def evenly(regions: tuple[Region, ...], most_pixels: int) -> tuple[Region, ...]:
     chosen = np.linspace(0, len(regions) - 1, count).round().astype(int)
     middles = (regions[i].window for i in chosen)
     windows = ((*window[:-2], *(middle(along, side) for along in window[-2:])) for window in middles)
-    return tuple(Region(regions[i].frame, window) for i, window in zip(chosen, windows, strict=True))
+    some = [Region(regions[i].frame, window) for i, window in zip(chosen, windows, strict=True)]
+    seen = (one for one in some if pairs.known_everywhere or pairs.known(one.frame, one.window).any())
+    return tuple(seen) or regions
 
 
 def middle(side: slice, length: int) -> slice:

@@ -94,6 +94,7 @@ class Start:
         """Where the run in this folder began; its checkpoint has the weights."""
         plan = run.plan()
         told = plan["provenance"]
+        plan["config"].setdefault("trust_steps", 0)  # begun before models were taught to judge
         return cls(
             validated(Config, plan["config"]),
             (validated(Encoding, plan["source_encoding"]), validated(Encoding, plan["target_encoding"])),

@@ -3,9 +3,9 @@
 import math
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from napari_pix2pix.core.model import TrainedModel, load_model
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.pairs import PairedFrames
 from napari_pix2pix.core.patch_scores import PatchScores
-from napari_pix2pix.core.patches import STATISTICS, TRAINING, Patches
+from napari_pix2pix.core.patches import STATISTICS, TRAINING, MixedPatches, Patches
 from napari_pix2pix.core.preparation import Prepared, prepare, seed_of, small_patches
 from napari_pix2pix.core.processes import mean, number, share
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.signs import COLLAPSED, discriminator_too_strong
-from napari_pix2pix.core.split import Split, middle
+from napari_pix2pix.core.split import Split, middle, overlaps, windows_of
 from napari_pix2pix.core.start import Start
 from napari_pix2pix.core.tensor_files import under, write_tensors
 from napari_pix2pix.core.trust import TrustReport, fit_trust
@@ -242,7 +242,7 @@ class _Loop(Prepared):
                 if self.step == self.last:
                     break
             model = self._finished()
-            if config.trust_steps and model.match is None:
+            if config.trust_steps and model.match is None and "trust" not in model.provenance:
                 for taught in self._teach(model):
                     yield Report(self.step, self.last, losses, teaching=taught, remaining_s=taught.remaining_s)
                 model = self._loaded()
@@ -362,13 +362,34 @@ class _Loop(Prepared):
 
     def _teach(self, model: TrainedModel) -> Iterator[TrustReport]:
         """Teach the best model to judge the match, in the first process; if stopped, a resumed run begins it anew."""
-        if self.writes:
-            pairs = self.patches.pairs
-            for report in fit_trust(model, pairs, split=self.split):
-                if report.model is not None:
-                    report.model.save(self.run.model)
-                else:
-                    yield report
+        if not self.writes:
+            return
+        try:
+            reports = fit_trust(model, *self._teaching())
+        except ValueError as error:  # the model is good without
+            sentence = f"The model is saved, but was not taught to judge its predictions. {error}"
+            warnings.warn(sentence, stacklevel=3)
+            replace(model, provenance={**model.provenance, "trust": {"not_taught": str(error)}}).save(self.run.model)
+            return
+        for report in reports:
+            if report.model is not None:
+                report.model.save(self.run.model)
+            else:
+                yield report
+
+    def _teaching(self) -> tuple[PairedFrames, Split]:
+        """The pairs that teach and calibrate: a model that was improved is judged by what it knew before.
+
+        The new pairs are few, and mostly what it was wrong about; calibration pairs among them do not calibrate.
+        """
+        if not isinstance(self.patches, MixedPatches):
+            return self.patches.pairs, self.split
+        old, new = self.patches.old, self.split.rows(self.patches.pairs)
+        taken = [row for row in new if row["kind"] != "calibration"]
+        split = Split(old.regions, (), windows_of(old.pairs, self.model.provenance["old_regions"], "calibration"))
+        rows = [row for row in split.rows(old.pairs) if row["kind"] == "calibration"]
+        free = (region for region, row in zip(split.calibration, rows, strict=True) if not _met(row, taken))
+        return old.pairs, replace(split, calibration=tuple(free))
 
     def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
         """By which share the error on the validation pairs changes when the model predicts in `precision`."""
@@ -439,3 +460,7 @@ class _Loop(Prepared):
             self.method.generator.load_state_dict(under("trained.", tensors))
             self.average.n_averaged.fill_(self.step)
         self.method.restore(tensors, state.get("scaler", {}))
+
+
+def _met(row: dict[str, Any], others: Sequence[dict[str, Any]]) -> bool:
+    return any(overlaps(row, other) for other in others)

@@ -24,7 +24,7 @@ from napari_pix2pix.core.novelty import MIDDLE, MOST_WINDOWS, Novelty
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.patch_scores import field_means, whole_scores
 from napari_pix2pix.core.patches import PairedPatches
-from napari_pix2pix.core.split import Split, middle, seen_frames, split_pairs, windows_of
+from napari_pix2pix.core.split import Split, evenly, middle, seen_frames, split_pairs, windows_of
 from napari_pix2pix.core.tiles import round_up
 
 TEACHING = 3
@@ -48,6 +48,10 @@ TOLERANCE = 0.02
 """A field of which this share of the range was changed matches by exp(-1)."""
 CALIBRATION_SHARE = 1 / 3
 """Of pairs that the model has not seen; the others teach."""
+CALIBRATED = 2**25
+"""Pixels that calibrate at most."""
+FEWEST_FIELDS = 100
+"""Known as a whole, of the windows that teach; of fewer nothing is learned."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,8 @@ class TrustReport:
 def fit_trust(
     model: TrainedModel,
     pairs: PairedFrames,
-    *,
     split: Split | None = None,
+    *,
     steps: int | None = None,
     empty_frames: EmptyFrames | None = None,
     conditional: bool = True,
@@ -163,9 +167,9 @@ def _novelty(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]
     """What is known of the sources of these regions."""
     looked_at = regions[:: -(-len(regions) // MOST_WINDOWS)]
     middles = [(*r.window[:-2], *(middle(along, MIDDLE) for along in r.window[-2:])) for r in looked_at]
-    sources = [pairs.source(r.frame, window) for r, window in zip(looked_at, middles, strict=True)]
-    encoded = [model.source_encoding.encode(source) for source in sources]
-    return Novelty.of(encoded, side, [region.frame for region in looked_at])
+    sources = (pairs.source(r.frame, window) for r, window in zip(looked_at, middles, strict=True))
+    encoded = (model.source_encoding.encode(source) for source in sources)
+    return Novelty.of(encoded, side, [pairs.groups[pairs.places[region.frame][0]] for region in looked_at])
 
 
 def _suited(model: TrainedModel, pairs: PairedFrames, empty_frames: EmptyFrames) -> PairedFrames:
@@ -183,8 +187,15 @@ def _suited(model: TrainedModel, pairs: PairedFrames, empty_frames: EmptyFrames)
 
 def divided(model: TrainedModel, pairs: PairedFrames) -> Split:
     """Which of these pairs teach, and which calibrate, see `fit_trust`."""
-    seen = seen_frames(pairs, model.provenance)
     rows = model.provenance.get("regions", ())
+    if not pairs.hashes or (rows and not any(row.get("source_sha256") for row in rows)):
+        warnings.warn(
+            "Which of these pairs made the model is not known, since they are not from files: all of them teach. Give "
+            "`split` to say which calibrate.",
+            stacklevel=3,
+        )
+        return Split(pairs.regions())
+    seen = seen_frames(pairs, model.provenance)
     teach, calibrate = (
         [region for region in windows_of(pairs, rows, kind) if region.frame in seen]
         for kind in ("train", "calibration")
@@ -230,7 +241,7 @@ class _Teacher:
         pairs.require_patches(config.patch_size, config.generator.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
-        count = int(np.clip(PIXELS // config.patch_size**2, *WINDOWS))
+        count = int(np.clip(PIXELS // math.prod(patches.shape), *WINDOWS))
         drawn = patches.batch(0, TEACHING, range(count))
         sources = drawn.source.numpy()
         maps = np.stack([model.generate(source) for source in sources])
@@ -250,6 +261,12 @@ class _Teacher:
             ]
             for prediction, target, seen in zip(predictions, targets, known, strict=True)
         ]
+        fields = sum(own.size for own in errors)
+        if fields < FEWEST_FIELDS:
+            raise ValueError(
+                f"At least {FEWEST_FIELDS} fields of the pairs that teach must be known as a whole; got {fields}. Give "
+                "more of the targets."
+            )
         windows = sources, targets, maps, predictions, known, np.sort(np.concatenate(errors))
         return cls(model, network.to(model.device), *windows, side)
 
@@ -333,7 +350,7 @@ def calibrated(
     model: TrainedModel, judge: MatchJudge, pairs: PairedFrames, regions: Sequence[Region]
 ) -> Calibration | None:
     """From real and predicted fields wholly inside these regions; None if there are none."""
-    encoding = model.target_encoding
+    encoding, regions = model.target_encoding, evenly(pairs, tuple(regions), CALIBRATED)
     stacks = [pairs.places[region.frame][0] for region in regions]
     names = [pairs.groups[stack] for stack in stacks]
     within_one = len(set(pairs.groups)) == 1

@@ -172,6 +172,8 @@ def predict_file(
     if draws is not None:
         yield {"event": "spread", "path": str(beside("spread")(out))}
     row: dict[str, Any] = dict(seen.row())
+    if model.match is not None and not scale:
+        row["novel"] = float(np.mean([model.novel(stack.array, plan, frame) for frame in range(plan.n_frames)]))
     if trust:
         for event in write_trust(model, stack, channels, out, plan, limit, tile_size):
             if event["event"] == "row":
@@ -182,18 +184,13 @@ def predict_file(
 
 
 class _SourceRange:
-    """The range of a source's grey values over all its rows, and how much lies outside that of the training.
-
-    And, of a model that can tell, how much of it is like nothing that trained.
-    """
+    """The range of a source's grey values over all its rows, and how much lies outside that of the training."""
 
     def __init__(self, model: TrainedModel) -> None:
-        self._model = model
         known = model.source_encoding.normalization
         self._normalization = known if known and known.each_image is None else None
         self._low, self._high = math.inf, -math.inf
         self._outside: list[list[float]] = []
-        self._novel: list[float] = []
         self._rows: list[int] = []
 
     def add(self, source: NDArray[Any]) -> None:
@@ -203,12 +200,9 @@ class _SourceRange:
         self._rows.append(source.shape[-2])
         if self._normalization:
             self._outside.append([below + above for _, below, above in self._normalization.outside(source)])
-        if self._model.match is not None and np.isfinite(source).all():
-            encoded = self._model.source_encoding.encode(source)
-            self._novel.append(self._model.match.novelty.strange(encoded))
 
     def row(self) -> dict[str, float | None]:
-        """Lowest and highest value; the share of pixels outside, of the channel where it is largest; what is novel."""
+        """Lowest and highest value; the share of pixels outside, of the channel where it is largest."""
         known = self._low <= self._high
         outside = float(np.average(self._outside, axis=0, weights=self._rows).max()) if self._outside else None
         row = {
@@ -216,8 +210,7 @@ class _SourceRange:
             "input_high": self._high if known else None,
             "outside_training_range": outside,
         }
-        rows = self._rows if len(self._novel) == len(self._rows) else None
-        return row | ({"novel": float(np.average(self._novel, weights=rows))} if self._novel else {})
+        return row
 
 
 def _told_of_tiles(

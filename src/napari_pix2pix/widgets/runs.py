@@ -45,7 +45,8 @@ def unfinished_run(path: Path) -> UnfinishedRun | None:
         steps = int(state.get("last", told["config"]["steps"]))
         from_files = bool(told["provenance"]["pairs"].get("train"))
         model = _said(path / "model.safetensors") if step >= steps else {}
-        done = step >= steps and ("trust" in model or not told["config"].get("trust_steps", 0))
+        taught = "trust" in model or "trust" in model.get("provenance", {})
+        done = step >= steps and (taught or not told["config"].get("trust_steps", 0))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     return UnfinishedRun(path, step, steps) if from_files and not done else None
