@@ -421,14 +421,16 @@ def test_patches_that_are_too_large_have_a_remedy_that_fits() -> None:
 
 
 def test_what_suits_the_pairs_is_a_hint_until_it_is_used() -> None:
-    source = texture(1, width=4)
+    source = np.stack([texture(1, width=4), texture(2, width=4)])
     config = small_config()
-    report = check(source, -source, "YX", config=config)
+    report = check(source, -source, "TYX", config=config)
     [hint] = [remark for remark in report["remarks"] if remark["level"] == "hint" and remark["remedies"]]
     [made] = remedied({"remarks": [hint]}, config)
     assert (made.patch_size, made.discriminator.n_layers) == tuple(
         report["suggested"][name] for name in ("patch_size", "n_layers")
     )
-    again = check(source, -source, "YX", config=made)["remarks"]
+    again = check(source, -source, "TYX", config=made)["remarks"]
     assert not [remark for remark in again if remark["level"] == "hint" and remark["remedies"]]
+    alone = check(source[0], -source[0], "YX")["suggested"]["patch_size"]
+    assert alone <= max(32, source.shape[-1] // 4)  # one image is divided
     assert "No room for calibration pairs: scores have no ranks." in [remark["text"] for remark in again]

@@ -13,9 +13,9 @@ from small import blobs
         (
             [np.zeros((8, 8))],
             [np.zeros((8, 9))],
-            "Source and target of cell 1 must show the same pixels; got 1 x 8 x 8",
+            "Source and target of cell 1 must show the same pixels; got 1 frame of Y 8, X 8",
         ),
-        ([np.zeros((3, 8, 8))], [np.zeros((2, 8, 8))], "must show the same pixels; got 3 x 8 x 8"),
+        ([np.zeros((3, 8, 8))], [np.zeros((2, 8, 8))], "must show the same pixels; got 3 frames of Y 8, X 8"),
         ([np.zeros((8, 8))] * 2, [np.zeros((8, 8))], "must have a target; got 2 sources and 1 targets"),
         (
             [np.zeros((8, 8, 3)), np.zeros((8, 8, 4))],
@@ -60,7 +60,7 @@ def test_what_is_not_known_has_no_region() -> None:
     ("valid", "sentence"),
     [
         ([9], "valid must name frames from 0 to 2; got 9"),
-        (np.ones((40, 41)), "valid must show the pixels of its target; pair 0 has 1 x 40 x 41"),
+        (np.ones((40, 41)), "valid must show the pixels of its target; pair 0 has 1 frame of Y 40, X 41"),
         ([np.ones((3, 40, 40))] * 2, "one mask for each target; got 2 for 1"),
     ],
 )

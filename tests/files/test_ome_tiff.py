@@ -126,3 +126,14 @@ def test_names_are_text_as_it_was(tmp_path) -> None:
     read = open_stack(path)
     assert (read.channel_names, read.description) == (("0488", "true", "?[0m?"), "1e3")
     assert read.pixel_size_um == {"Y": 0.5}
+
+
+def test_what_is_made_again_is_the_same_to_the_byte(tmp_path) -> None:
+    """With a description and without: so a layer's file is known by its hash."""
+    values = np.arange(60, dtype=np.uint16).reshape(6, 10)
+    for description in ("", "how"):
+        for name in "ab":
+            write_stack(
+                tmp_path / f"{name}.ome.tif", AxesPlan.of(values), values.dtype, [values[None]], description=description
+            )
+        assert (tmp_path / "a.ome.tif").read_bytes() == (tmp_path / "b.ome.tif").read_bytes()

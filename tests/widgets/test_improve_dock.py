@@ -60,7 +60,10 @@ def test_what_was_corrected_improves_the_model(dock, until, home, small_model) -
 
 
 def test_what_is_missing_is_told(dock, notes, small_model) -> None:
-    """A region that was not drawn, too."""
+    """A region that was not drawn, too; and a model never learns from its own prediction."""
+    dock.run()
+    assert notes[-1].startswith("The truth must be more than the model's own prediction")
+    assert dock.status.text() == notes[-1]
     dock.mark_button.click()
     dock.run()
     assert "draw one" in notes[-1]

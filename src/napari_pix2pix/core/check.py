@@ -184,7 +184,8 @@ def check(
     # What suits them
     shapes = [region.shape for region in regions]
     smallest = min(shapes, key=min)
-    suggested = suggest(correlation["length"], min(smallest))
+    # One image is divided: patches of a quarter of its side leave room for validation.
+    suggested = suggest(correlation["length"], min(smallest) // (4 if len(regions) == 1 else 1))
     patch_size = config.patch_size if config else suggested["patch_size"]
     if min(smallest) < patch_size:
         text = (

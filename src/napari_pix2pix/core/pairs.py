@@ -320,7 +320,8 @@ def _plans(stacks: Sequence[Any], axes: StackAxes, channels: Channels) -> list[A
 
 
 def _size(plan: AxesPlan) -> str:
-    return " x ".join(str(n) for n in (plan.n_frames, *plan.frame_shape)) + f" ({plan.axes})"
+    sides = ", ".join(f"{axis} {n}" for axis, n in zip(plan.spatial, plan.frame_shape, strict=True))
+    return f"{plan.n_frames} frame{'s' * (plan.n_frames > 1)} of {sides} (axes {plan.axes})"
 
 
 class Windows(Sequence[NDArray[Any]]):

@@ -122,7 +122,8 @@ def cut(example: Example, kind: Kind) -> Cut:
         target[here],
         prediction[here],
         known[window],
-        why_no_scores=example.why_no_scores,
+        example.scores,
+        example.why_no_scores,
     )
     return Cut(shown, error[here], ends, scores, faded, tuple(notes))
 

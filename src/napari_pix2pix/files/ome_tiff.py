@@ -100,8 +100,9 @@ def write_tiff(
         big = 1.4 * np.prod(plan.shape, dtype=float) * dtype.itemsize > BIG_ABOVE
         with tifffile.TiffWriter(beside, bigtiff=big, ome=True) as file:
             metadata = {"axes": axes} | _ome_words(plan, pixel_size_um, channel_names, description)
-            if description:  # it says how the file was made: made again, it is the same to the byte
-                metadata["UUID"] = str(uuid5(NAMESPACE_OID, f"{description}{shape}{dtype}{channel_names}"))
+            # Not drawn: what is made again is the same to the byte, so that a layer's file is known by its hash.
+            told = f"{description}{axes}{shape}{dtype}{channel_names}{pixel_size_um}"
+            metadata["UUID"] = str(uuid5(NAMESPACE_OID, told))
             file.write(pieces, shape=shape, subifds=len(levels), metadata=metadata, **how)
             next(pieces, None)  # raises if there are more frames than needed
             for level in levels:

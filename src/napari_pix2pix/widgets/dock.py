@@ -127,12 +127,19 @@ class Dock(QWidget):
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.warnings = QLabel()
+        self.warnings.setWordWrap(True)
+        self.warnings.setTextFormat(Qt.TextFormat.PlainText)
+        self.warnings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.warnings.setToolTip("What to know of the last run")
+        self.warnings.hide()
         scroll = _Column()
         self.column = QVBoxLayout(scroll.widget())
         self.column.addLayout(self.form)
         self.column.addLayout(self.buttons)
         self.column.addWidget(self.bar)
         self.column.addWidget(self.status)
+        self.column.addWidget(self.warnings)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
@@ -193,6 +200,7 @@ class Dock(QWidget):
             request = self.request()
         except (ValueError, OSError) as error:
             show_error(str(error))
+            self.status.setText(str(error))
             return
         self.begin(request)
 
@@ -200,6 +208,8 @@ class Dock(QWidget):
         """Have a command done."""
         waits, self._trouble, self._began = self.session.busy, "", None
         self.layers = request.layers
+        self.warnings.clear()
+        self.warnings.hide()
         self.job = job = self.session.start(self.token, request.prepare)
         job.heard.connect(self._hear)
         job.ended.connect(self._end)
@@ -243,6 +253,9 @@ class Dock(QWidget):
             self.bar.setValue(round(1000 * event["done"] / event["total"]))
         elif kind == "warning":
             show_warning(event["text"])
+            if event["text"] not in self.warnings.text():
+                self.warnings.setText("\n".join(filter(None, (self.warnings.text(), f"! {event['text']}"))))
+            self.warnings.show()
         elif kind in ("error", "failure"):
             self._trouble = event["text"]
             show_error(event["text"])

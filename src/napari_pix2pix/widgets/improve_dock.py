@@ -133,6 +133,11 @@ class ImproveDock(TrainingDock):
         model, source, truth, known = self.model.value(), self.source.value, self.truth.value, self.known.value
         if source is None or truth is None:
             raise ValueError("There must be a source and what is true of it; open or predict them first.")
+        if known is None and truth.metadata.get(MADE_HERE, {}).get("is") == "prediction":
+            raise ValueError(
+                f"The truth must be more than the model's own prediction; {truth.name!r} is just that. Correct a copy, "
+                "or mark a region where it is true."
+            )
         if isinstance(known, Shapes) and not known.nshapes:
             raise ValueError(f"There must be a region where the truth is to be used; draw one on {known.name!r}.")
         pairs = LayerPairs((LayerPair(source, truth, known),))

@@ -15,7 +15,11 @@ from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
 from napari_pix2pix.widgets.defaults import defaults
 from napari_pix2pix.widgets.dock import Dock
 from napari_pix2pix.widgets.places import new_working_folder
+from napari_pix2pix.widgets.placing import MADE_HERE
 from napari_pix2pix.widgets.session import STOP_S
+
+OVERLAYS = ("expected error", "not to trust", "patch scores", "difference")
+"""What lies over an image; two of them at once cannot be read."""
 
 
 class ModelDock(Dock):
@@ -71,6 +75,9 @@ class ModelDock(Dock):
     def _add(self, layers: list[Layer]) -> None:
         if any(layer not in self.viewer.layers for layer in self.layers):  # the viewer may be closing
             return self.idle("Stopped.")
+        for layer in self.viewer.layers:
+            if layer.metadata.get(MADE_HERE, {}).get("is") in OVERLAYS:
+                layer.visible = False
         for layer in layers:
             self.viewer.add_layer(layer)
         self.idle("Added " + " and ".join(f"“{layer.name}”" for layer in layers) + f". {self.remark}")
