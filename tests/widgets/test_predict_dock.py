@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
+from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets import placing, predict_dock
+from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.predict_dock import FILES, PredictDock
 from small import SMALL_FLAGS, blobs
@@ -94,6 +97,59 @@ def test_a_stopped_prediction_shows_the_frames_that_are_done(make_napari_viewer,
     assert layer.name == f"film (predicted, {n} of 1000 frames)"
     assert np.array_equal(layer.data[:5], layer.data[5:10])
     assert layer.data[n - 1].any()
+
+
+def test_a_layer_of_too_many_axes_is_told_when_it_is_used(make_napari_viewer, notes, intensity_model) -> None:
+    """The dock opens, and stays as it is."""
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((1, 1, 1, 2, 8, 8), np.uint8), name="six")
+    remember_model(intensity_model)
+    dock = PredictDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Predict")
+    dock.run()
+    assert notes[-1] == "A layer must have 2 to 5 axes; 'six' has 6."
+    assert dock.run_button.isEnabled()
+
+
+class _Later:
+    """A session whose threads end when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list = []
+
+    def in_thread(self, owner, work, then, failed) -> None:
+        self.waiting.append(lambda: then(work()))
+
+    def work(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def test_a_new_prediction_is_not_decoded_because_the_last_one_was(make_napari_viewer) -> None:
+    """Its objects keep what is known of them; the old ones are decoded to the end; the sliders serve the new."""
+    viewer, later = make_napari_viewer(), _Later()
+    sliders = ObjectSliders(later, object(), viewer)
+    encoding = Encoding(kind="instances", n_channels=1, dtype="int32")
+    plan = AxesPlan("YX", (8, 8))
+    layers = []
+    for name in ("old", "new"):
+        maps = Maps(
+            np.full((encoding.n_maps, 8, 8), -0.9, np.float32), AxesPlan("CYX", (encoding.n_maps, 8, 8)), plan, encoding
+        )
+        layers.append(viewer.add_labels(np.ones((8, 8), np.int32), name=name, metadata={MAPS: maps}))
+        layers[-1].features = {"index": [1], "size": [64]}
+    old, new = layers
+    sliders.offer([old])
+    sliders.seed.setValue(90)
+    sliders.offer([new])
+    later.work()
+    assert not old.data.any()
+    assert new.data.all()
+    assert list(new.features["size"]) == [64]
+    sliders.seed.setValue(80)
+    later.work()
+    assert not new.data.any()
+    assert not sliders._busy
 
 
 def test_objects_are_decoded_again_while_a_slider_moves(make_napari_viewer, until, pair, small_model, tmp_path) -> None:

@@ -103,7 +103,10 @@ class PredictDock(ModelDock):
         card, source = self._card(), self.source.value
         if card is None or source is None:
             return False
-        return card.bytes_of(AxesPlan(layer_axes(source), tuple(pixels(source).shape))) > LAZY_BYTES
+        try:
+            return card.bytes_of(AxesPlan(layer_axes(source), tuple(pixels(source).shape))) > LAZY_BYTES
+        except ValueError:  # too many axes: said when it is used
+            return False
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now."""
