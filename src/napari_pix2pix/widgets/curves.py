@@ -1,6 +1,7 @@
 """Losses and validation figures as they come, as two small plots."""
 
 import csv
+import html
 from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ class Curves(QWidget):
         for colour, (name, (steps, values)) in zip(COLOURS, series.items(), strict=False):
             dots = {"symbol": "o", "symbolSize": 4, "symbolBrush": colour, "symbolPen": None}
             plot.plot(steps, values, pen=colour, **(dots if which == "validation" else {}))
-            named.append(f'<span style="color: {colour}">■</span> {spoken(name)} {values[-1]:.3g}')
+            named.append(f'<span style="color: {colour}">■</span> {html.escape(spoken(name))} {values[-1]:.3g}')
         self._legends[which].setText(("" if which == "losses" else "validation: ") + " &nbsp; ".join(named))
         self._show(which, True)
         self.show()
