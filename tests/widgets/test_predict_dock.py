@@ -202,12 +202,16 @@ def test_files_become_files_and_a_bad_one_stops_nobody(
     assert np.array_equal(there, open_stack(tmp_path / "3.tif").array)
 
 
+def few_bytes(monkeypatch) -> None:
+    for module in (placing, predict_dock):
+        monkeypatch.setattr(module, "LAZY_BYTES", 10_000)
+
+
 def test_what_is_too_large_lies_in_a_file_and_is_read_when_seen(
     make_napari_viewer, until, intensity_model, film, tmp_path, monkeypatch
 ) -> None:
     """Here: more than 10 kB. In the folder that the user chose, with a pyramid."""
-    for module in (placing, predict_dock):
-        monkeypatch.setattr(module, "LAZY_BYTES", 10_000)
+    few_bytes(monkeypatch)
     wide = np.tile(film, (1, 6, 5))
     dock = opened(make_napari_viewer, intensity_model, wide)
     assert dock.folder.isVisibleTo(dock)
@@ -220,6 +224,21 @@ def test_what_is_too_large_lies_in_a_file_and_is_read_when_seen(
     assert [type(level).__module__.split(".")[0] for level in layer.data] == ["dask"] * len(layer.data)
     assert np.array_equal(np.asarray(layer.data[0]), open_stack(path).array[...])
     assert layer.data[0].shape == wide.shape
+
+
+def test_expected_errors_too_large_to_be_shown_are_told_of(
+    make_napari_viewer, until, film, tmp_path, monkeypatch
+) -> None:
+    """Where they lie: they were asked for."""
+    few_bytes(monkeypatch)
+    judged("instances").save(tmp_path / "judged.safetensors")
+    dock = opened(make_napari_viewer, tmp_path / "judged.safetensors", film[:2])
+    dock.trust.setChecked(True)
+    dock.folder.set_value(tmp_path / "large")
+    assert [layer.name for layer in predicted(dock, until)] == ["film (predicted)"]
+    errors = tmp_path / "large" / "film (predicted).expected_error.zarr"
+    assert errors.is_dir()
+    assert str(errors) in dock.status.text()
 
 
 def test_a_tick_lays_the_expected_error_beside_it(make_napari_viewer, until, film, intensity_model, tmp_path) -> None:
