@@ -24,7 +24,8 @@ def warm_up() -> None:
 class Curves(QWidget):
     """Two plots over the steps; hidden until there is something to show.
 
-    pyqtgraph is imported when a training begins, so that a dock opens at once.
+    pyqtgraph is imported when a training begins, so that a dock opens at once; then the plots are made, too, so that
+    the first curve does not come with all that.
     """
 
     def __init__(self) -> None:
@@ -85,8 +86,7 @@ class Curves(QWidget):
         series = self.series[which]
         if not series:
             return
-        if not self._plots:
-            self._make()
+        self.make()
         plot, heard = self._plots[which], [value for _, values in series.values() for value in values]
         logarithmic = which == "losses" and min(heard) > 0
         plot.clear()
@@ -105,7 +105,10 @@ class Curves(QWidget):
         self._legends[which].setVisible(shown)
         self._plots[which].setVisible(shown)
 
-    def _make(self) -> None:
+    def make(self) -> None:
+        """Have the plots, hidden."""
+        if self._plots:
+            return
         import pyqtgraph
 
         for which in self.series:

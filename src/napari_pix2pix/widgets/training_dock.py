@@ -75,7 +75,7 @@ class TrainingDock(Dock):
     def begin(self, request: Any) -> None:
         """Have it done."""
         self.status.setTextFormat(Qt.TextFormat.PlainText)
-        self.session.in_thread(self.token, warm_up, lambda _: None, lambda _: None)
+        self.session.in_thread(self.token, warm_up, lambda _: self.curves.make(), lambda _: None)
         super().begin(request)
         self.pause_button.setEnabled(True)
 
