@@ -7,6 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_pix2pix.widgets.curves import MOST_TICKS, Curves, log_ticks
+from napari_pix2pix.widgets.dock import Request
+from napari_pix2pix.widgets.session import Job
+from napari_pix2pix.widgets.training_dock import TrainingDock
+from widgets.conftest import opened
 
 HISTORY = """step,discriminator,l1,validation_dice
 10,0.7,0.9,
@@ -42,6 +46,17 @@ def test_what_was_written_is_what_was_heard(qtbot, tmp_path: Path) -> None:
     read.read(tmp_path / "none.csv")
     assert read.series == {"losses": {}, "validation": {}}
     assert read.isHidden()
+
+
+@pytest.mark.gui
+def test_the_plots_are_there_before_the_first_step(make_napari_viewer, until, monkeypatch) -> None:
+    """As soon as a training begins, not with its first curve, and hidden until then."""
+    dock = opened(make_napari_viewer(), TrainingDock)
+    assert not dock.curves._plots
+    monkeypatch.setattr(dock.session, "start", lambda owner, prepare: Job(dock.session, owner))
+    dock.begin(Request(lambda stopped: [], ()))
+    until(lambda: len(dock.curves._plots) == 2)
+    assert dock.curves.isHidden()
 
 
 @given(st.floats(1e-6, 1e6), st.floats(1, 1e8))

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtGui import QDesktopServices
 
+from napari_pix2pix.files.stacks import open_stack
+from napari_pix2pix.widgets import evaluate_dock, placing
 from napari_pix2pix.widgets.evaluate_dock import MODEL, EvaluateDock
+from napari_pix2pix.widgets.layers import pixels
 from napari_pix2pix.widgets.places import remember_model
-from napari_pix2pix.widgets.placing import MADE_HERE, difference_layer
+from napari_pix2pix.widgets.placing import MADE_HERE, difference_layer, is_lazy
 from small import blobs
 from widgets.conftest import write_image
 
@@ -89,6 +92,30 @@ def test_a_model_is_judged_and_its_prediction_shown(make_napari_viewer, until, n
     assert [layer.name for layer in viewer.layers][2:] == ["source (predicted)", "source (predicted) − labels"]
     assert dock.table.columnCount() > 1
     assert "made the model" in dock.status.text()
+
+
+def test_a_prediction_too_large_for_memory_stays_where_it_is_read(
+    make_napari_viewer, until, home, pair, small_model, monkeypatch
+) -> None:
+    """Beside the report: the layers are read after the working copies have gone. Here: more than 1 kB."""
+    for module in (placing, evaluate_dock):
+        monkeypatch.setattr(module, "LAZY_BYTES", 1000)
+    remember_model(small_model)
+    layers = Image(open_stack(pair[0]).array[...], name="source"), Labels(open_stack(pair[1]).array[...], name="labels")
+    dock = opened(make_napari_viewer, *layers)
+    dock.judged.setCurrentText(MODEL)
+    dock.seen.setChecked(True)
+    dock.run()
+    until(lambda: dock.job is None and len(dock.viewer.layers) == 4, 90)
+    path = home / "napari-pix2pix" / "evaluations" / "blobs on source" / "prediction.ome.zarr"
+    assert str(path) in dock.status.text()
+    ours, truth = open_stack(path).array[...], layers[1].data
+    prediction, difference = dock.viewer.layers[2:]
+    assert is_lazy(prediction)
+    assert np.array_equal(np.asarray(pixels(prediction)), ours)
+    assert np.array_equal(
+        np.asarray(pixels(difference)), 1 * ((ours == 0) & (truth > 0)) + 2 * ((ours > 0) & (truth == 0))
+    )
 
 
 @pytest.mark.parametrize("kind", ["intensity", "classes", "instances"])

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QTextDocument
 
 from napari_pix2pix.core.config import read_json_object
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.improve_dock import ImproveDock
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.placing import MADE_HERE
+from napari_pix2pix.widgets.predict_dock import PredictDock
 from small import blobs
 from widgets.conftest import opened
 
@@ -73,3 +76,31 @@ def test_what_is_missing_is_told(dock, notes, small_model) -> None:
     dock.correct_button.click()
     assert notes[-1].startswith("There must be a prediction to correct")
     assert dock.run_button.isEnabled()
+
+
+def seen(label) -> str:
+    """What a label shows."""
+    if label.textFormat() == Qt.TextFormat.PlainText:
+        return label.text()
+    page = QTextDocument()
+    page.setHtml(label.text())
+    return page.toPlainText()
+
+
+def test_what_a_stranger_wrote_is_shown_as_text(dock, tmp_path) -> None:
+    """Names of figures and paths make no link and no picture: in the status, in the model's card, and in an error."""
+    name = '<a href="https://example.org">here</a> <img src="a.png">'
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    for result, said in (
+        ({"not_compared": name}, name),
+        ({"compared": {"kind": name, "before": {name: 0.5}, "after": {name: 0.6}}}, f"of the old model: {name} 0.5"),
+        ({"figures": {name: 0.5}}, f"validation: {name} 0.5"),
+    ):
+        dock._run, dock.result = tmp_path, result
+        dock.finish(True)
+        assert said in seen(dock.status)
+    predict = opened(dock.viewer, PredictDock)
+    predict.card.setText(name)
+    assert seen(predict.card) == name
+    predict.idle(name)
+    assert seen(predict.status) == name

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
+from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets import placing, predict_dock
+from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.predict_dock import FILES, PredictDock
 from small import SMALL_FLAGS, blobs
@@ -96,6 +99,59 @@ def test_a_stopped_prediction_shows_the_frames_that_are_done(make_napari_viewer,
     assert layer.data[n - 1].any()
 
 
+def test_a_layer_of_too_many_axes_is_told_when_it_is_used(make_napari_viewer, notes, intensity_model) -> None:
+    """The dock opens, and stays as it is."""
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((1, 1, 1, 2, 8, 8), np.uint8), name="six")
+    remember_model(intensity_model)
+    dock = PredictDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Predict")
+    dock.run()
+    assert notes[-1] == "A layer must have 2 to 5 axes; 'six' has 6."
+    assert dock.run_button.isEnabled()
+
+
+class _Later:
+    """A session whose threads end when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list = []
+
+    def in_thread(self, owner, work, then, failed) -> None:
+        self.waiting.append(lambda: then(work()))
+
+    def work(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def test_a_new_prediction_is_not_decoded_because_the_last_one_was(make_napari_viewer) -> None:
+    """Its objects keep what is known of them; the old ones are decoded to the end; the sliders serve the new."""
+    viewer, later = make_napari_viewer(), _Later()
+    sliders = ObjectSliders(later, object(), viewer)
+    encoding = Encoding(kind="instances", n_channels=1, dtype="int32")
+    plan = AxesPlan("YX", (8, 8))
+    layers = []
+    for name in ("old", "new"):
+        maps = Maps(
+            np.full((encoding.n_maps, 8, 8), -0.9, np.float32), AxesPlan("CYX", (encoding.n_maps, 8, 8)), plan, encoding
+        )
+        layers.append(viewer.add_labels(np.ones((8, 8), np.int32), name=name, metadata={MAPS: maps}))
+        layers[-1].features = {"index": [1], "size": [64]}
+    old, new = layers
+    sliders.offer([old])
+    sliders.seed.setValue(90)
+    sliders.offer([new])
+    later.work()
+    assert not old.data.any()
+    assert new.data.all()
+    assert list(new.features["size"]) == [64]
+    sliders.seed.setValue(80)
+    later.work()
+    assert not new.data.any()
+    assert not sliders._busy
+
+
 def test_objects_are_decoded_again_while_a_slider_moves(make_napari_viewer, until, pair, small_model, tmp_path) -> None:
     """What the sliders show is what the command line makes with the same thresholds, bit for bit."""
     model = small_model
@@ -146,12 +202,16 @@ def test_files_become_files_and_a_bad_one_stops_nobody(
     assert np.array_equal(there, open_stack(tmp_path / "3.tif").array)
 
 
+def few_bytes(monkeypatch) -> None:
+    for module in (placing, predict_dock):
+        monkeypatch.setattr(module, "LAZY_BYTES", 10_000)
+
+
 def test_what_is_too_large_lies_in_a_file_and_is_read_when_seen(
     make_napari_viewer, until, intensity_model, film, tmp_path, monkeypatch
 ) -> None:
     """Here: more than 10 kB. In the folder that the user chose, with a pyramid."""
-    for module in (placing, predict_dock):
-        monkeypatch.setattr(module, "LAZY_BYTES", 10_000)
+    few_bytes(monkeypatch)
     wide = np.tile(film, (1, 6, 5))
     dock = opened(make_napari_viewer, intensity_model, wide)
     assert dock.folder.isVisibleTo(dock)
@@ -164,6 +224,21 @@ def test_what_is_too_large_lies_in_a_file_and_is_read_when_seen(
     assert [type(level).__module__.split(".")[0] for level in layer.data] == ["dask"] * len(layer.data)
     assert np.array_equal(np.asarray(layer.data[0]), open_stack(path).array[...])
     assert layer.data[0].shape == wide.shape
+
+
+def test_expected_errors_too_large_to_be_shown_are_told_of(
+    make_napari_viewer, until, film, tmp_path, monkeypatch
+) -> None:
+    """Where they lie: they were asked for."""
+    few_bytes(monkeypatch)
+    judged("instances").save(tmp_path / "judged.safetensors")
+    dock = opened(make_napari_viewer, tmp_path / "judged.safetensors", film[:2])
+    dock.trust.setChecked(True)
+    dock.folder.set_value(tmp_path / "large")
+    assert [layer.name for layer in predicted(dock, until)] == ["film (predicted)"]
+    errors = tmp_path / "large" / "film (predicted).expected_error.zarr"
+    assert errors.is_dir()
+    assert str(errors) in dock.status.text()
 
 
 def test_a_tick_lays_the_expected_error_beside_it(make_napari_viewer, until, film, intensity_model, tmp_path) -> None:

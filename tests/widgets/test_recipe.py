@@ -2,11 +2,13 @@
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from napari_pix2pix import cli, core
 from napari_pix2pix.core.config import make_config
+from napari_pix2pix.widgets import recipe as recipes
 from napari_pix2pix.widgets.recipe import Recipe, shell_line
 from small import small_config
 
@@ -43,3 +45,21 @@ def test_the_copied_script_is_the_same_training(name: str, pair, monkeypatch: py
     assert (named["out"], named["device"]) == (str(recipe.run), recipe.device)
     assert [said["path"] for said in named["provenance"]["train"]["targets"]] == [str(pair[1])]
     assert pairs.source(0).shape == (1, 96, 128)
+
+
+@pytest.mark.parametrize(
+    ("word", "quoted"),
+    [
+        ("--steps=100", "--steps=100"),
+        (r"C:\plain\x.tif", r"C:\plain\x.tif"),
+        (r"C:\my cells\x.tif", r'"C:\my cells\x.tif"'),
+        (r"C:\R&D\a%PATH%\x.tif", r'"C:\R&D\a%PATH%\x.tif"'),
+        ("C:\\R&D\\", '"C:\\R&D\\\\"'),
+        ("a(1)", '"a(1)"'),
+        ("a^b|c<d>e", '"a^b|c<d>e"'),
+    ],
+)
+def test_on_windows_no_name_is_read_as_a_command(word: str, quoted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cmd.exe takes for its own is quoted; a backslash before the quote is doubled."""
+    monkeypatch.setattr(recipes, "os", SimpleNamespace(name="nt"))
+    assert shell_line(["train", word]) == f"napari-pix2pix train {quoted}"

@@ -1,6 +1,7 @@
 """Losses and validation figures as they come, as two small plots."""
 
 import csv
+import html
 from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ def warm_up() -> None:
 class Curves(QWidget):
     """Two plots over the steps; hidden until there is something to show.
 
-    pyqtgraph is imported when a training begins, so that a dock opens at once.
+    pyqtgraph is imported when a training begins, so that a dock opens at once; then the plots are made, too, so that
+    the first curve does not come with all that.
     """
 
     def __init__(self) -> None:
@@ -84,8 +86,7 @@ class Curves(QWidget):
         series = self.series[which]
         if not series:
             return
-        if not self._plots:
-            self._make()
+        self.make()
         plot, heard = self._plots[which], [value for _, values in series.values() for value in values]
         logarithmic = which == "losses" and min(heard) > 0
         plot.clear()
@@ -95,7 +96,7 @@ class Curves(QWidget):
         for colour, (name, (steps, values)) in zip(COLOURS, series.items(), strict=False):
             dots = {"symbol": "o", "symbolSize": 4, "symbolBrush": colour, "symbolPen": None}
             plot.plot(steps, values, pen=colour, **(dots if which == "validation" else {}))
-            named.append(f'<span style="color: {colour}">■</span> {spoken(name)} {values[-1]:.3g}')
+            named.append(f'<span style="color: {colour}">■</span> {html.escape(spoken(name))} {values[-1]:.3g}')
         self._legends[which].setText(("" if which == "losses" else "validation: ") + " &nbsp; ".join(named))
         self._show(which, True)
         self.show()
@@ -104,7 +105,10 @@ class Curves(QWidget):
         self._legends[which].setVisible(shown)
         self._plots[which].setVisible(shown)
 
-    def _make(self) -> None:
+    def make(self) -> None:
+        """Have the plots, hidden."""
+        if self._plots:
+            return
         import pyqtgraph
 
         for which in self.series:

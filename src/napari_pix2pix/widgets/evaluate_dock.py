@@ -19,15 +19,16 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
+from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
 from napari_pix2pix.widgets.choices import FolderChoice
 from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.layer_choice import first_target, its_source, last_prediction
-from napari_pix2pix.widgets.layers import file_of, pixels
+from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels
 from napari_pix2pix.widgets.model_dock import ModelDock
 from napari_pix2pix.widgets.places import evaluations_folder, free_run
-from napari_pix2pix.widgets.placing import difference_layer, prediction_layers
+from napari_pix2pix.widgets.placing import LAZY_BYTES, difference_layer, prediction_layers
 
 PREDICTION, MODEL = "a prediction", "a model"
 FURTHER = re.compile(r"_iou(?!50$)\d+$")
@@ -89,7 +90,7 @@ class EvaluateDock(ModelDock):
         self.column.addStretch(1)  # keeps the form together while there is no table
         self.report: Path | None = None
         self._following: Request | None = None
-        self._kind = ""
+        self._kind, self._lies = "", ""  # what is judged; where a prediction lies that is too large for memory
         self.judged.currentIndexChanged.connect(self._show_rows)
         self.target.changed.connect(self._show_rows)
         self._show_figures({})
@@ -121,14 +122,14 @@ class EvaluateDock(ModelDock):
         model = self.model.value() if of_model else None
         name = f"{self.model.combo.currentText()} on {judged.name}" if of_model else judged.name
         out, work = free_run(self.folder.value(), name), self.new_folder()
-        self.report, self._kind, self._following = None, "", None
+        self.report, self._kind, self._lies, self._following = None, "", "", None
         self._show_figures({})
         flags: list[Any] = ["--out", out, "--empty-frames", self.empty_frames.currentText()]
         if model is None:
             self.load_with(lambda: [difference_layer(judged, target, self._kind)])
         else:
             flags += ["--device", self.device.value(), *(["--allow-seen"] if self.seen.isChecked() else [])]
-            self._predict_after(model, judged, target, work)
+            self._predict_after(model, judged, target, work, out)
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
             files = [
@@ -141,23 +142,29 @@ class EvaluateDock(ModelDock):
 
         return Request(prepare, (judged, target))
 
-    def _predict_after(self, model: Path, source: Layer, target: Layer, work: Path) -> None:
-        """Once there are figures, the prediction is wanted, too, and its difference."""
-        out, flags = work / "prediction.ome.tif", self.computing()
+    def _predict_after(self, model: Path, source: Layer, target: Layer, work: Path, folder: Path) -> None:
+        """Once there are figures, the prediction is wanted, too, and its difference.
+
+        It goes with `work`, but one that is too large for memory is read when it is seen: it stays in `folder`.
+        """
+        card, out, flags = read_card(model), work / "prediction.ome.tif", self.computing()
+        if card.bytes_of(AxesPlan(layer_axes(source), tuple(pixels(source).shape))) > LAZY_BYTES:
+            out = folder / "prediction.ome.zarr"
+            self._lies = f"The prediction is too large for memory and lies in {out}."
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
             file = file_of(source, work / "source.ome.tif", stopped)
             return ["predict", model, file.path, "--out", out, "--source-axes", file.axes, *flags]
 
         self._following = Request(prepare, (source, target))
-        self.load_with(_prediction_and_difference, source, target, out, read_card(model))
+        self.load_with(_prediction_and_difference, source, target, out, card)
 
     def hear(self, event: Event) -> None:
         """The figures, and where the report lies."""
         if event["event"] == "result" and "report" in event:
             self.report, self._kind = Path(event["report"]), event["kind"]
             self._show_figures(event)
-            self.remark = " ".join([*([LEGEND] if self._kind != "intensity" else []), *event["remarks"]])
+            self.remark = " ".join([*([LEGEND] if self._kind != "intensity" else []), *event["remarks"], self._lies])
 
     def finish(self, well: bool) -> None:
         """The figures are there: show where they come from."""
@@ -196,6 +203,6 @@ def _said(figure: dict[str, Any] | None) -> str:
 
 def _prediction_and_difference(source: Layer, target: Layer, out: Path, card: Card) -> list[Layer]:
     layers = prediction_layers(source, out, card)
-    if len(layers) == 1 and layers[0].data.shape == pixels(target).shape:
+    if len(layers) == 1 and pixels(layers[0]).shape == pixels(target).shape:
         layers.append(difference_layer(layers[0], target, card.encoding.kind))
     return layers

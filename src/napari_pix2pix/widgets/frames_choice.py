@@ -40,7 +40,10 @@ class FramesChoice(QWidget):
 
     def offer(self, layer: Layer | None, planes: bool) -> bool:
         """Offer the frames of this layer, where planes are frames of their own or not; whether there are several."""
-        axes = frame_axes(layer, planes) if layer is not None else []
+        try:
+            axes = frame_axes(layer, planes) if layer is not None else []
+        except ValueError:  # too many axes: said when it is used
+            axes = []
         if (layer, axes) != (self._layer, self._axes):
             self._layer, self._axes = layer, axes
             self._fill()

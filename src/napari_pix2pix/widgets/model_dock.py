@@ -8,6 +8,7 @@ from typing import Any
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_pix2pix.widgets.card import read_card
@@ -32,6 +33,7 @@ class ModelDock(Dock):
         self.model = ModelChoice(self.session)
         self.card = QLabel()
         self.card.setWordWrap(True)
+        self.card.setTextFormat(Qt.TextFormat.PlainText)  # the model may be a stranger's
         self.card.setToolTip("What the model says of itself")
         self.add_row("Model", self.model, "The model to use: the last one trained comes first")
         self.form.addRow("", self.card)

@@ -86,6 +86,7 @@ class ObjectSliders(QWidget):
         self._layer = next((layer for layer in layers if isinstance(layer, Labels) and MAPS in layer.metadata), None)
         self._maps = self._layer.metadata[MAPS] if self._layer is not None else None
         self._round += 1
+        self._busy = False  # with this layer: what is being decoded of another is left to its end
         self.setVisible(self._maps is not None)
         if self._maps is None or self._layer is None:
             return
@@ -117,13 +118,14 @@ class ObjectSliders(QWidget):
 
     def _next(self, maps: Maps, encoding: Encoding, layer: Labels, frames: list[int], number: int) -> None:
         def show(labels: NDArray[Any]) -> None:
-            if number != self._round:
+            current = layer is self._layer
+            if current and number != self._round:
                 return self._begin()
             maps.layer_plan.put(layer.data, frames[0], labels)
             layer.refresh()
             if frames[1:]:
                 self._next(maps, encoding, layer, frames[1:], number)
-            else:
+            elif current:
                 self._busy = False
 
         work: Callable[[], Any] = partial(_decode, maps, encoding, frames[0])

@@ -9,6 +9,7 @@ from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QCheckBox, QComboBox
 
 from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window, ZMode
+from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
@@ -59,6 +60,7 @@ class PredictDock(ModelDock):
         self.form.addRow(self.objects)
         self._frames, self._keeps = 1, False  # of what is predicted at present, and whether some are done
         self._said = ""
+        self._errors: Path | None = None  # expected ones that are written, but too large to be shown
         self.of.currentIndexChanged.connect(self._show_rows)
         self.source.changed.connect(self._show_rows)
         self.model.combo.currentIndexChanged.connect(self._show_rows)
@@ -103,7 +105,10 @@ class PredictDock(ModelDock):
         card, source = self._card(), self.source.value
         if card is None or source is None:
             return False
-        return card.bytes_of(AxesPlan(layer_axes(source), tuple(pixels(source).shape))) > LAZY_BYTES
+        try:
+            return card.bytes_of(AxesPlan(layer_axes(source), tuple(pixels(source).shape))) > LAZY_BYTES
+        except ValueError:  # too many axes: said when it is used
+            return False
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now."""
@@ -137,6 +142,7 @@ class PredictDock(ModelDock):
         if large:
             out = free_file(self.folder.value(), f"{source.name} (predicted).ome.zarr")
             self.remark = f"It is too large for memory and lies in {out}."
+        self._errors = beside("expected_error")(out) if large and self._trusting() else None
         maps = card.encoding.kind == "instances" and not large
         self.load_with(_load, source, out, card, window, maps, part=out if self._frames > 1 else None)
         flags = [*self.computing(), *self._trusting()]
@@ -180,6 +186,8 @@ class PredictDock(ModelDock):
             self.status.setText(f"Stopped. What is done is kept in {self.folder.value()}; Predict does the rest.")
 
     def _add(self, layers: list[Layer]) -> None:
+        if self._errors is not None and self._errors.exists():
+            self.remark += f" Its expected error lies in {self._errors}."
         super()._add(layers)
         self.objects.offer([layer for layer in layers if layer in self.viewer.layers])
 

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from napari_pix2pix.core.config import Config, Settings, make_config
 from napari_pix2pix.widgets.flags import changed_flags
 
+FOR_CMD = set("&|<>^%()")
+"""What cmd.exe reads as its own where it is not quoted."""
+
 
 class Recipe(NamedTuple):
     """A training, but for its pairs.
@@ -73,4 +76,13 @@ def changed(preset: Settings, config: Settings) -> dict[str, Any]:
 def shell_line(words: Sequence[Any]) -> str:
     """The command for a shell of this system."""
     said = ["napari-pix2pix", *map(str, words)]
-    return subprocess.list2cmdline(said) if os.name == "nt" else shlex.join(said)
+    return " ".join(map(_for_windows, said)) if os.name == "nt" else shlex.join(said)
+
+
+def _for_windows(word: str) -> str:
+    """Quoted for the program as `list2cmdline` does, and for cmd.exe, to which ``&`` would begin another command."""
+    quoted = subprocess.list2cmdline([word])
+    if quoted.startswith('"') or not FOR_CMD & set(word):
+        return quoted
+    last = quoted[len(quoted.rstrip("\\")) :]  # backslashes, doubled, or they would keep the quote from closing
+    return f'"{quoted}{last}"'

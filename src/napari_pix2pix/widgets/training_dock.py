@@ -8,6 +8,7 @@ from shutil import rmtree
 from typing import Any
 
 from napari.layers import Layer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
 from napari_pix2pix.core.config import Config
@@ -73,7 +74,8 @@ class TrainingDock(Dock):
 
     def begin(self, request: Any) -> None:
         """Have it done."""
-        self.session.in_thread(self.token, warm_up, lambda _: None, lambda _: None)
+        self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self.session.in_thread(self.token, warm_up, lambda _: self.curves.make(), lambda _: None)
         super().begin(request)
         self.pause_button.setEnabled(True)
 
@@ -104,9 +106,10 @@ class TrainingDock(Dock):
             self.session.models_changed.emit()
             how = "Trained." if well else html.escape(self.status.text()) + " The best model so far is kept."
             offered = f"Predict and Patch scores offer it as “{html.escape(run.name)}”."
-            lines = [f"{how} {offered}", *self.figures(), html.escape(str(model))]
+            lines = [f"{how} {offered}", *map(html.escape, self.figures()), html.escape(str(model))]
             if report := self.result.get("report"):
                 lines.insert(-1, f'<a style="color: {LINK}" href="{Path(report).as_uri()}">Report</a>')
+            self.status.setTextFormat(Qt.TextFormat.RichText)
             self.status.setText("<br>".join(lines))
             self._run = None
         else:
