@@ -93,10 +93,11 @@ class Curves(QWidget):
         plot.setLogMode(False, logarithmic)
         plot.getAxis("left").setTicks([log_ticks(min(heard), max(heard))] if logarithmic else None)
         named = []
-        for colour, (name, (steps, values)) in zip(COLOURS, series.items(), strict=False):
+        for colour, (name, (steps, values)) in zip(COLOURS, sorted(series.items()), strict=False):  # as in history.csv
             dots = {"symbol": "o", "symbolSize": 4, "symbolBrush": colour, "symbolPen": None}
             plot.plot(steps, values, pen=colour, **(dots if which == "validation" else {}))
-            named.append(f'<span style="color: {colour}">■</span> {html.escape(spoken(name))} {values[-1]:.3g}')
+            called = f"{html.escape(spoken(name))} {values[-1]:.3g}"
+            named.append(f'<nobr><span style="color: {colour}">■</span> {called}</nobr>')
         self._legends[which].setText(("" if which == "losses" else "validation: ") + " &nbsp; ".join(named))
         self._show(which, True)
         self.show()
