@@ -87,7 +87,7 @@ def _connected(workers: str | int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it would log is told in a sentence
+    _quiet()
     with contextlib.ExitStack() as opened:
         if isinstance(workers, str):
             try:
@@ -107,7 +107,7 @@ def _connected(workers: str | int) -> Iterator[Any]:
                     threads_per_worker=1,
                     memory_limit=0,  # dask's own would stop workers that hold nothing of dask's
                     dashboard_address="127.0.0.1:0",
-                    silence_logs="ERROR",
+                    silence_logs="CRITICAL",
                     preload=[__name__],
                     env={"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
                 )
@@ -118,6 +118,13 @@ def _connected(workers: str | int) -> Iterator[Any]:
 def dask_setup(_: Any) -> None:
     """Called by dask when a worker of this machine starts: Ctrl-C is for the command, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _quiet()
+
+
+def _quiet() -> None:
+    """What dask would log, tracebacks of its own when it is interrupted, is told in a sentence."""
+    for name in ("distributed", "distributed.client", "distributed.worker", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _there(do: Callable[[list[Job]], Iterable[Event]], folder: Path, job: Job) -> list[Event]:
