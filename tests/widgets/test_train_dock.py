@@ -292,7 +292,8 @@ def test_every_control_is_reached_by_the_keyboard_and_nothing_is_cut(viewer) -> 
     seen = [rows.from_layers, rows.source.native, rows.source_axes, rows.target.native, rows.target_axes]
     seen += [rows.known.native, dock.target_kind, dock.name, dock.preset, dock.steps, dock.device, dock.run_button]
     chain = [seen[0]]
-    while (following := chain[-1].nextInFocusChain()) is not seen[0]:
+    # not past the dock: PySide6 keeps the widgets of napari's own that it was asked for, and so the whole viewer
+    while dock.isAncestorOf(following := chain[-1].nextInFocusChain()) and following is not seen[0]:
         chain.append(following)
     assert [control for control in chain if control in seen] == seen
     assert dock.minimumSizeHint().width() <= 455
