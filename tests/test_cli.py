@@ -811,7 +811,11 @@ def test_a_model_is_trained_further(work, tmp_path, capsys) -> None:
     code, out, error = run(capsys, *new, "--out", tmp_path / "a", "--with-old-pairs", "--json")
     assert (code, error) == (0, "")
     result = events(out)[-1]
-    assert result["compared"]["before"].keys() == result["compared"]["after"].keys() == {"dice", "object_f1_iou50"}
+    compared = result["compared"]
+    assert compared["before"].keys() == compared["after"].keys() == {"dice", "object_f1_iou50"}
+    for name, before in compared["before"].items():
+        after = compared["after"][name]
+        assert compared["verdicts"][name] == ("better" if after > before else "worse" if after < before else "the same")
     assert "On the validation pairs of the model before: dice" in result["text"]
     assert json.loads((tmp_path / "a" / "config.json").read_text())["config"]["batch_size"] == 2  # the model's own
     code, out, _ = run(capsys, *new, "--out", tmp_path / "b", *test, "--steps", "2")

@@ -257,16 +257,21 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
         except (ValueError, FileNotFoundError) as error:
             not_compared = f"Not compared with the model before: {error}"
             lines.append(not_compared)
-    if compared := model.provenance.get("compared"):
-        both = " -> ".join(_listed(compared[when]) for when in ("before", "after"))
-        lines.append(f"On the {compared['kind']} pairs of the model before: {both}")
+    compared = dict(model.provenance.get("compared") or {})
+    if compared:
+        before, after = compared["before"], compared["after"]
+        compared["verdicts"] = {name: _verdict(name, before[name], after[name]) for name in before}
+        told = (
+            f"{name} {before[name]:.3f} -> {after[name]:.3f} ({said})" for name, said in compared["verdicts"].items()
+        )
+        lines.append(f"On the {compared['kind']} pairs of the model before: {', '.join(told)}")
     kinds = [f"{kind:>12}  {_listed(some)}" for kind, some in figures.items()]
     return {
         "event": "result",
         "model": str(path),
         "figures": figures.get("validation", {}),
         "test": figures.get("test", {}),
-        "compared": compared or {},
+        "compared": compared,
         "not_compared": not_compared,
         "text": "\n".join([f"Model: {path} (step {model.provenance['step']})", *kinds, *lines]),
     }
@@ -274,6 +279,12 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
 
 def _listed(figures: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+
+
+def _verdict(figure: str, before: float, after: float) -> str:
+    from napari_pix2pix.core.metrics.comparison import higher_is_better
+
+    return "the same" if before == after else "better" if (after > before) == higher_is_better(figure) else "worse"
 
 
 @app.command

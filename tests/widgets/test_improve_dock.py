@@ -93,7 +93,10 @@ def test_what_a_stranger_wrote_is_shown_as_text(dock, tmp_path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     for result, said in (
         ({"not_compared": name}, name),
-        ({"compared": {"kind": name, "before": {name: 0.5}, "after": {name: 0.6}}}, f"of the old model: {name} 0.5"),
+        (
+            {"compared": {"kind": name, "before": {name: 0.6}, "after": {name: 0.5}, "verdicts": {name: "worse"}}},
+            f"of the old model: {name} 0.6 → 0.5 (worse)",
+        ),
         ({"figures": {name: 0.5}}, f"validation: {name} 0.5"),
     ):
         dock._run, dock.result = tmp_path, result

@@ -6,6 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.flags import in_a_dock
 
 MARKS = {"unusable": "#e0483e", "warning": "#d98200", "hint": "#3b8bd0"}
 """Colours that are seen on dark and on light."""
@@ -71,7 +72,8 @@ class CheckPanel(QFrame):
         order = list(MARKS)
         for remark in sorted(report["remarks"], key=lambda remark: order.index(remark["level"])):
             buttons = [self._remedy(remedy) for remedy in remark["remedies"]]
-            self._add(remark["short"] or remark["text"], buttons, remark["level"], remark["text"])
+            short, text = (in_a_dock(remark[name]) for name in ("short", "text"))
+            self._add(short or text, buttons, remark["level"], text)
 
     def _remedy(self, remedy: dict[str, Any]) -> QPushButton:
         button = QPushButton(remedy["label"])

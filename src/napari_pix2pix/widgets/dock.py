@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
 from napari_pix2pix.widgets.session import STOP_S, Job, Prepare, shared_session
 
@@ -200,8 +201,9 @@ class Dock(QWidget):
         try:
             request = self.request()
         except (ValueError, OSError) as error:
-            show_error(str(error))
-            self.status.setText(str(error))
+            text = in_a_dock(str(error))
+            show_error(text)
+            self.status.setText(text)
             return
         self.begin(request)
 
@@ -253,13 +255,13 @@ class Dock(QWidget):
             self.bar.setRange(0, 1000)
             self.bar.setValue(round(1000 * event["done"] / event["total"]))
         elif kind == "warning":
-            show_warning(event["text"])
-            if event["text"] not in self.warnings.text():
-                self.warnings.setText("\n".join(filter(None, (self.warnings.text(), f"! {event['text']}"))))
+            show_warning(text := in_a_dock(event["text"]))
+            if text not in self.warnings.text():
+                self.warnings.setText("\n".join(filter(None, (self.warnings.text(), f"! {text}"))))
             self.warnings.show()
         elif kind in ("error", "failure"):
-            self._trouble = event["text"]
-            show_error(event["text"])
+            self._trouble = in_a_dock(event["text"])
+            show_error(self._trouble)
         self.hear(event)
 
     def seconds_left(self, share: float) -> float | None:

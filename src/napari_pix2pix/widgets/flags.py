@@ -1,6 +1,18 @@
 """Settings as flags of the command line, and other words for people."""
 
+import re
+
 from pydantic import BaseModel
+
+FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)?)")
+IN_DOCKS = {
+    "target-kind": "Target is",
+    "out": "Folder",
+    "trust": "Expected error beside it",
+    "allow-seen": "Also what made the model",
+    "from": "Model",
+}
+"""What docks call flags by another name."""
 
 
 def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> list[str]:
@@ -17,6 +29,16 @@ def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> lis
         else:
             words.append(f"--{flag}={str(value).lower() if isinstance(value, bool) else value}")
     return words
+
+
+def in_a_dock(text: str) -> str:
+    """A sentence of the command line with the names that controls have: ``--l1-weight 10`` is ``“L1 weight” 10``."""
+    return FLAG.sub(lambda flag: f"“{IN_DOCKS.get(flag[1]) or label(flag[1].replace('-', '_'))}”", text)
+
+
+def label(name: str) -> str:
+    """What the control of a setting is called: ``discriminator.n_layers`` is ``discriminator: n layers``."""
+    return name.replace(".", ": ").replace("_", " ").replace("l1", "L1").replace("gan", "GAN")
 
 
 def time_left(seconds: float | None) -> str:

@@ -161,7 +161,8 @@ class ImproveDock(TrainingDock):
         compared = self.result.get("compared")
         if compared:
             before, after = compared["before"], compared["after"]
-            both = " · ".join(f"{spoken(name)} {before[name]:.3g} → {after[name]:.3g}" for name in before)
+            verdicts = compared["verdicts"]
+            both = " · ".join(f"{spoken(n)} {before[n]:.3g} → {after[n]:.3g} ({verdicts[n]})" for n in before)
             return [f"On the {compared['kind']} pairs of the old model: {both}"]
         return [self.result["not_compared"]] if self.result.get("not_compared") else super().figures()
 

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
+from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
 from napari_pix2pix.widgets.places import new_working_folder
 from napari_pix2pix.widgets.session import Job, Session
@@ -101,7 +102,7 @@ class PairCheck(QObject):
             if isinstance(event.get("error"), _TooLarge):
                 self.panel.offer("Large images are looked at when you ask for it.")
             else:
-                self.panel.say(event["text"])
+                self.panel.say(in_a_dock(event["text"]))
 
     def _end(self, well: bool) -> None:
         job, self.job = self.job, None

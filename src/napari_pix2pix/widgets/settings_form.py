@@ -8,6 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
 from napari_pix2pix.core.config import Settings, validated
+from napari_pix2pix.widgets.flags import label
 
 LARGEST = 2**31 - 1
 
@@ -54,7 +55,7 @@ class SettingsForm(QWidget):
                 self._add((name,), type(start).model_fields[name])
         for name in nested:
             part: Settings = getattr(start, name)
-            self._layout.addRow(QLabel(f"<b>{_words(name)}</b>"))
+            self._layout.addRow(QLabel(f"<b>{label(name)}</b>"))
             for inner, described in type(part).model_fields.items():
                 self._add((name, inner), described)
         self.set_value(start)
@@ -88,15 +89,11 @@ class SettingsForm(QWidget):
         field = _field(described)
         tooltip = described.description or ""
         field.control.setToolTip(tooltip)
-        label = QLabel(_words(path[-1]))
-        label.setToolTip(tooltip)
-        self._layout.addRow(label, field.control)
+        named = QLabel(label(path[-1]))
+        named.setToolTip(tooltip)
+        self._layout.addRow(named, field.control)
         field.changed.connect(lambda *_: self.changed.emit())
         self._fields[path] = field
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("l1", "L1").replace("gan", "GAN")
 
 
 def _field(described: FieldInfo) -> _Field:

@@ -1,0 +1,20 @@
+"""Docks speak of controls, not of the command line."""
+
+import pytest
+
+from napari_pix2pix.widgets.flags import in_a_dock
+
+SAID = {
+    "Choose --patch-size 128.": "Choose “patch size” 128.",
+    "(--discriminator.n-layers 1 or 2)": "(“discriminator: n layers” 1 or 2)",
+    "Raise --l1-weight, lower --gan-weight.": "Raise “L1 weight”, lower “GAN weight”.",
+    "Then give --target-kind classes.": "Then give “Target is” classes.",
+    "Leave --out out.": "Leave “Folder” out.",
+    "/data/a--b/c -- d": "/data/a--b/c -- d",
+}
+
+
+@pytest.mark.parametrize("sentence", SAID)
+def test_flags_become_names_of_controls(sentence: str) -> None:
+    """And nothing else is touched."""
+    assert in_a_dock(sentence) == SAID[sentence]
