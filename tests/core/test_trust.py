@@ -56,7 +56,7 @@ def test_what_is_taught_by_arithmetic(model) -> None:
     wrong = (teacher.predictions[:, 0] > 0) != (teacher.targets[:, 0] > 0)
     every = np.concatenate([field_means(one, fields).ravel() for one in wrong])
     for k in range(40):
-        source, image, match, prediction, maps, rank, whole = teacher.image(3, k)
+        source, image, prediction, maps, match, rank, whole = teacher.image(3, k)
         assert source.shape[1:] == image.shape[1:] == prediction.shape[1:] == maps.shape[1:] == (teacher.side,) * 2
         assert (whole == 1).all()  # all is known
         clean += bool((match == 1).all())

@@ -4,7 +4,6 @@ import math
 import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_pix2pix.core.bands import read_ahead
 from napari_pix2pix.core.config import Config, Precision
 from napari_pix2pix.core.devices import pick_device, resolve_precision
 from napari_pix2pix.core.evaluation import HEADLINES, judge
@@ -264,13 +264,9 @@ class _Loop(Prepared):
 
     def _batches(self) -> Iterator[Patches]:
         """The batch of each step that is left, prepared while the device works on the one before."""
-        with ThreadPoolExecutor(1, "patches") as loader:
-            ours = share(self.config.batch_size)
-            upcoming = loader.submit(self.patches.batch, self.step, TRAINING, ours)
-            for step in range(self.step + 1, self.last + 1):
-                batch = upcoming.result()
-                upcoming = loader.submit(self.patches.batch, step, TRAINING, ours)
-                yield batch.to(self.model.device)
+        ours = share(self.config.batch_size)
+        for _, batch in read_ahead(lambda step: self.patches.batch(step, TRAINING, ours), range(self.step, self.last)):
+            yield batch.to(self.model.device)
 
     def _add(self, losses: dict[str, Tensor]) -> None:
         for name, loss in losses.items():

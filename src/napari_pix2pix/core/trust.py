@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Adam
 
+from napari_pix2pix.core.bands import read_ahead
 from napari_pix2pix.core.calibration import Calibration
 from napari_pix2pix.core.config import Config, EmptyFrames
 from napari_pix2pix.core.damage import TAUGHT, change, plant
+from napari_pix2pix.core.devices import computing_in, resolve_precision
 from napari_pix2pix.core.evaluation import require_suited
 from napari_pix2pix.core.match import JudgeNetwork, MatchJudge, as_scored, error_curve, match_network, pixel_errors
 from napari_pix2pix.core.methods.pix2pix import reach
@@ -24,6 +27,7 @@ from napari_pix2pix.core.novelty import MIDDLE, MOST_WINDOWS, Novelty
 from napari_pix2pix.core.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.patch_scores import field_means, whole_scores
 from napari_pix2pix.core.patches import PairedPatches
+from napari_pix2pix.core.prediction import channels_last
 from napari_pix2pix.core.split import Split, evenly, middle, seen_frames, split_pairs, windows_of
 from napari_pix2pix.core.tiles import round_up
 
@@ -93,9 +97,9 @@ def fit_trust(
 
     It learns, on pairs that teach, to tell targets and predictions of a source from the same with planted damage
     (`core.damage`): its first output says by how little a field was changed. Its second output learns how far the
-    model's own, undamaged predictions are from the truth. What its scores mean is then read off calibration pairs. The
-    same model, pairs, steps and number of threads give the same weights, bit for bit, on the CPU. The generator stays
-    as it is.
+    model's own, undamaged predictions are from the truth. What its scores mean is then read off calibration pairs. It
+    learns in bfloat16 where the device computes with it. The same model, pairs, steps and number of threads give the
+    same weights, bit for bit, on the same CPU. The generator stays as it is.
 
     Parameters
     ----------
@@ -141,10 +145,10 @@ def _taught(
 ) -> Generator[TrustReport, None, None]:
     network, started = teacher.network, time.monotonic()
     optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-    for step in range(steps):
+    for step, batch in read_ahead(teacher.batch, range(steps)):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
-        losses = teacher.losses(step)
+        losses = teacher.losses(batch)
         optimizer.zero_grad(set_to_none=True)
         (losses["match"] + losses["error"]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -270,15 +274,20 @@ class _Teacher:
         windows = sources, targets, maps, predictions, known, np.sort(np.concatenate(errors))
         return cls(model, network.to(model.device), *windows, side)
 
-    def losses(self, step: int) -> dict[str, torch.Tensor]:
-        """Of the match, on images of this step; and of the expected error, on the predictions of the same sources."""
+    def batch(self, step: int) -> list[Tensor]:
+        """What `image` gives, of all images of this step."""
         drawn = (self.image(step, k) for k in range(BATCH))
-        sides = [torch.from_numpy(np.stack(side)).to(self.model.device) for side in zip(*drawn, strict=True)]
-        source, image, match, prediction, maps, rank, judged = sides
-        found = {
-            "match": (self.network.matching(source, image), match),
-            "error": (self.network.expecting(source, prediction, maps if self.network.sees_maps else None), rank),
-        }
+        sides = [torch.from_numpy(np.stack(side)) for side in zip(*drawn, strict=True)]
+        return [*map(channels_last, sides[:4]), *sides[4:]]
+
+    def losses(self, batch: list[Tensor]) -> dict[str, Tensor]:
+        """Of the match, on images of a step; and of the expected error, on the predictions of the same sources."""
+        source, image, prediction, maps, match, rank, judged = (side.to(self.model.device) for side in batch)
+        with computing_in(resolve_precision("auto", self.model.device), self.model.device):
+            found = {
+                "match": (self.network.matching(source, image), match),
+                "error": (self.network.expecting(source, prediction, maps if self.network.sees_maps else None), rank),
+            }
         return {
             name: (binary_cross_entropy_with_logits(logits[:, 0], true, reduction="none") * judged).sum()
             / judged.sum().clamp(min=1)
@@ -288,9 +297,8 @@ class _Teacher:
     def image(self, step: int, k: int) -> tuple[NDArray[np.float32], ...]:
         """Image k of this step, from (seed, step, k) alone.
 
-        Its source and the image (C, [Z,] Y, X), and for each field ([z,] y, x) how much it is to match, in [0, 1]; the
-        prediction of the source and the maps it is of, and for each field the rank of its error; for each field whether
-        it is known.
+        (C, [Z,] Y, X): its source, the image, the prediction of the source and the maps that is of. For each field
+        ([z,] y, x): how much the image is to match, in [0, 1]; the rank of the prediction's error; whether it is known.
         """
         random = np.random.default_rng([self.model.config.seed, TEACHING, step, k])
         encoding, number = self.model.target_encoding, len(self.sources)
@@ -317,7 +325,7 @@ class _Teacher:
         fields = self.network.fields
         changed, judged = (field_means(values, fields) for values in (change(image, clean), known))
         rank = self.rank(field_means(pixel_errors(prediction, target, encoding), fields))
-        return source, image, matching(changed), prediction, maps, rank, (judged > 0.999).astype(np.float32)
+        return source, image, prediction, maps, matching(changed), rank, (judged > 0.999).astype(np.float32)
 
     def rank(self, errors: NDArray[np.float32]) -> NDArray[np.float32]:
         """The share of training fields that err less than these, ties counting half."""
