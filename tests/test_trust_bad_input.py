@@ -47,6 +47,13 @@ CASES = {
     "frames differ": ("whole", SOURCE, np.stack([LABELS] * 2), [], "Source and image must show the same pixels"),
     "channels of the image": ("whole", SOURCE, np.stack([LABELS] * 3), [], "channels of the model's targets, 1; got 3"),
     "channels of the source": ("whole", np.stack([SOURCE] * 2), LABELS, [], "must have 1 channel; got 2"),
+    "grey values": (
+        "whole",
+        SOURCE,
+        np.arange(LABELS.size, dtype=np.uint16).reshape(LABELS.shape),
+        [],
+        "like grey values",
+    ),
     "small": ("whole", SOURCE[:15], LABELS[:15], [], "at least one field large, 16 x 16 px; got 15 x 120"),
     "not finite": ("whole", np.where(LABELS == 2, np.nan, SOURCE), LABELS, [], "must be finite; frame 0 holds NaN"),
 }

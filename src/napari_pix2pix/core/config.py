@@ -175,7 +175,7 @@ class Config(Settings):
     norm_statistics: Literal["training", "image"] = "training"
     """At prediction, what batch norm uses: the training's statistics (exact tiles), or each image's, as in the paper,
     with dropout left on."""
-    trust_steps: Annotated[int, Field(ge=0)] = 1200
+    trust_steps: Annotated[int, Field(ge=0)] = 2400
     """Steps to teach, after the training, a second discriminator that judges whether an image belongs to its source and
     expects errors; 0: none, and patch scores are those of the training's own discriminator."""
     precision: Precision = "auto"

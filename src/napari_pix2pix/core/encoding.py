@@ -21,6 +21,8 @@ LIMIT = 0.9
 MARGIN = 64
 """Pixels read around a window of instances at first."""
 MOST_CLASSES = 16
+ROUGH = 0.5
+"""Where more neighbouring pixels differ than this share, they are no labels."""
 MOST_COLOURS = 0.01
 """A colour image with more colours for each pixel is none of labels."""
 SMALLEST = 0.01
@@ -235,6 +237,16 @@ def guess_kind(targets: Iterable[NDArray[Any]]) -> Kind:
     if n_labels and n_single >= 0.9 * n_labels:
         return "instances"
     return "classes" if len(values) <= MOST_CLASSES else "intensity"
+
+
+def may_be_labels(images: Iterable[NDArray[Any]]) -> bool:
+    """Whether these (C, [Z,] Y, X) are whole numbers, and neighbours mostly the same: no grey values."""
+    rough = []
+    for image in images:
+        if image.dtype.kind == "f" and (image != np.rint(image)).any():
+            return False
+        rough.append((image[..., 1:] != image[..., :-1]).mean() if image.shape[-1] > 1 else 0.0)
+    return bool(np.mean(rough) <= ROUGH)
 
 
 def labels_in_disguise(targets: Sequence[NDArray[Any]]) -> str | None:

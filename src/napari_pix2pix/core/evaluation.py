@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 
 from napari_pix2pix.core.config import EmptyFrames, Precision
-from napari_pix2pix.core.encoding import Kind, guess_kind
+from napari_pix2pix.core.encoding import Kind, guess_kind, may_be_labels
 from napari_pix2pix.core.metrics.baselines import Baseline, constant_image, fit_baselines
 from napari_pix2pix.core.metrics.classes import dice
 from napari_pix2pix.core.metrics.comparison import higher_is_better
@@ -31,8 +31,6 @@ Axes = str | tuple[StackAxes, StackAxes] | None
 HEADLINES: dict[Kind, str] = {"intensity": "mae", "classes": "dice", "instances": "object_f1_iou50"}
 """The figure that chooses the best model, and sorts images."""
 MADE = {"train": "trained", "validation": "chose", "calibration": "calibrated"}
-ROUGH = 0.5
-"""Where more neighbouring pixels differ than this share, they are no labels."""
 LOOKED_AT = 16
 """Targets that are looked at to see whether they are of the model's kind."""
 
@@ -245,8 +243,7 @@ def _require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
         # Its training was told that such targets are grey values.
         warnings.warn(f"The targets look like labels ({kind}), but the model predicts grey values.", stacklevel=3)
         return
-    fractions = any(image.dtype.kind == "f" and (image != np.rint(image)).any() for image in some)
-    if fractions or np.mean([_roughness(image) for image in some]) > ROUGH:
+    if not may_be_labels(some):
         raise ValueError(
             f"Targets for this model must be labels ({encoding.kind}); these look like grey values. Give label images."
         )
@@ -259,11 +256,6 @@ def _require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
                     f"Targets for this model must hold its classes {list(encoding.classes)} only; "
                     f"{pairs.name(region.frame)} holds {strange[:5].tolist()}. Relabel it."
                 )
-
-
-def _roughness(image: NDArray[Any]) -> float:
-    """The share of pixels (C, [Z,] Y, X) that differ from their neighbour along X."""
-    return float((image[..., 1:] != image[..., :-1]).mean()) if image.shape[-1] > 1 else 0.0
 
 
 def evaluate_prediction(

@@ -20,7 +20,7 @@ from napari_pix2pix.core.axes import AxesPlan
 from napari_pix2pix.core.bands import Band, joined, predict_bands, unknown
 from napari_pix2pix.core.config import Config, Precision, validated
 from napari_pix2pix.core.devices import pick_device, resolve_precision
-from napari_pix2pix.core.encoding import Encoding
+from napari_pix2pix.core.encoding import Encoding, may_be_labels
 from napari_pix2pix.core.match import MatchJudge, match_network
 from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.dropout import has_dropout
@@ -455,7 +455,7 @@ class TrainedModel:
     def novel(self, stack: Any, plan: AxesPlan, frame: int) -> float:
         """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows."""
         shape = plan.frame_shape
-        window = (*(slice(0, n) for n in shape[:-2]), *(middle(slice(0, n), MIDDLE) for n in shape[-2:]))
+        window = _middle_of(shape)
         if self.match is None or unknown(plan.take(stack, frame, window)).any():
             return 0.0
         seen = self.source_encoding.windows(partial(plan.take, stack, frame), shape)
@@ -597,6 +597,12 @@ class TrainedModel:
                 f"{image_plan.shape} ({image_plan.axes})."
             )
         require_large_enough(network.fields, source_plan.frame_shape)
+        kind, seen = self.target_encoding.kind, image_plan.take(image, 0, _middle_of(image_plan.frame_shape))
+        if self.target_encoding.is_labels and not unknown(seen).any() and not may_be_labels([seen]):
+            raise ValueError(
+                f"An image to score must hold labels ({kind}), as this model's targets do; this one looks like grey "
+                "values. Give a label image."
+            )
         return source_plan, image_plan
 
     def _judge(self, kind: ScoreKind | None) -> tuple[Scoring, MatchJudge | None]:
@@ -713,6 +719,11 @@ def _placed(
         error_bound=known.bound(expected) if known else None,
         promise=known.promise if known else "No calibration pairs: scores have no ranks, errors no bound.",
     )
+
+
+def _middle_of(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The window ([Z,] Y, X) of a frame of this shape that is looked at for all of it."""
+    return (*(slice(0, n) for n in shape[:-2]), *(middle(slice(0, n), MIDDLE) for n in shape[-2:]))
 
 
 def _one_frame(frame: NDArray[Any]) -> AxesPlan:
