@@ -15,6 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QPushButton
 
 from napari_pix2pix.core.config import make_config
+from napari_pix2pix.widgets.preview import PreviewLayer
 from napari_pix2pix.widgets.train_dock import TrainDock
 from small import blobs, small_config
 from widgets.conftest import opened
@@ -67,6 +68,33 @@ def test_what_is_chosen_is_looked_at_and_each_remedy_is_a_click_away(make_napari
     dock.run()
     until(lambda: dock.job is None)
     assert dock.status.text().startswith("Trained.")
+
+
+def test_what_was_found_of_one_target_is_not_said_of_the_next(viewer, until) -> None:
+    """Labels stored as grey values are taken as labels by a click; the next target is looked at afresh."""
+    marked = (viewer.layers["nuclei"].data > 0) * np.float32(2)
+    dock = opened(viewer, TrainDock)
+    dock.target.value = viewer.add_image(marked, name="marked")
+    checked(dock, until)
+    [button] = [button for button in dock.findings.buttons if button.text() == "Take as classes"]
+    button.click()
+    assert dock.value().target_kind == "classes"
+    checked(dock, until)
+    dock.name.setText("mine")
+    assert dock.value().target_kind == "classes"
+    dock.target.value = viewer.layers["nuclei"]
+    assert dock.value().target_kind == "auto"
+
+
+def test_a_preview_of_files_lies_below_what_is_open(make_napari_viewer) -> None:
+    """Nothing is hidden; with nothing open it lies at the origin."""
+    viewer = make_napari_viewer()
+    previews = [PreviewLayer(viewer, name, None) for name in ("first", "second")]
+    for preview in previews:
+        preview.show(np.zeros((10, 40, 3), np.uint8))
+    first, second = (preview.layer.extent.world for preview in previews)
+    assert tuple(first[0]) == (0, 0)
+    assert second[0][0] > first[1][0]
 
 
 def test_pairs_come_and_go_with_their_layers(viewer) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
 from napari_pix2pix.files.stacks import open_stack
@@ -26,7 +26,7 @@ class PreviewLayer:
     name
         Of the layer.
     source
-        The layer to lie below; None: at the origin.
+        The layer to lie below; None: below all images there are.
     """
 
     legend = "Preview, below the source: source, prediction, target image, and scores (bright: looks real)."
@@ -53,16 +53,22 @@ class PreviewLayer:
 
     def _add(self, picture: NDArray[np.uint8]) -> None:
         selected = set(self._viewer.layers.selection)
+        shown = [layer for layer in self._viewer.layers if isinstance(layer, Image | Labels)]
+        above = self._source or max(shown, key=_bottom, default=None)
         self.layer = Image(
             picture,
             name=self._name,
             rgb=True,
             metadata={MADE_HERE: {"is": "preview"}},
-            **({} if self._source is None else _below(self._source)),
+            **({} if above is None else _below(above)),
         )
         self._viewer.add_layer(self.layer)
         self._viewer.layers.selection = selected
         self._viewer.reset_view()
+
+
+def _bottom(layer: Layer) -> float:
+    return float(layer.extent.world[1][-2])
 
 
 def _below(source: Layer) -> dict[str, Any]:

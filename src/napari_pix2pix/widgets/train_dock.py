@@ -64,6 +64,7 @@ class TrainDock(TrainingDock):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(viewer)
         self._named = False
+        self._kind_for: str | None = None  # the target whose kind a remedy of the check has set
         self._then: Request | None = None  # once the pairs are found usable
 
         # What to learn from.
@@ -230,6 +231,9 @@ class TrainDock(TrainingDock):
             pairs = self.pairs.value()
         except ValueError:  # nothing is chosen yet
             return
+        if self._kind_for not in (None, pairs.name):  # what was found of another target
+            self._kind_for = None
+            self.target_kind.setCurrentIndex(self.target_kind.findData("auto"))
         if not self._named:
             self.name.setText(pairs.name)
 
@@ -255,6 +259,8 @@ class TrainDock(TrainingDock):
             if remedy["swap"]:
                 self.pairs.swap()
             self.set_value(make_config(kept=self.value().model_dump(), changes=remedy["changes"]))
+            if "target_kind" in remedy["changes"]:
+                self._kind_for = self.pairs.value().name
         except ValueError as error:
             show_error(str(error))
         self._changed()

@@ -65,7 +65,7 @@ class TrainingDock(Dock):
         config, device
             What is trained, on what: its steps are timed.
         beside
-            The preview lies below this layer; None: at the origin.
+            The preview lies below this layer; None: below all images there are.
         """
         self._run, self._timed, self.result = run, (config, device), {}
         self._noted = 0.0
