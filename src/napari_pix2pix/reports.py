@@ -14,7 +14,8 @@ from napari_pix2pix.core.pairs import PairedFrames, settle_empty_frames
 from napari_pix2pix.core.run_folder import RunFolder
 from napari_pix2pix.core.split import windows_of
 from napari_pix2pix.files.pairing import PairedStacks, taken_names
-from napari_pix2pix.files.report import Content, write_report
+from napari_pix2pix.files.report import write_report
+from napari_pix2pix.files.report_content import Content
 from napari_pix2pix.files.training_stacks import TrainingStacks
 
 FEW = 3

@@ -14,7 +14,10 @@ from napari_pix2pix.core.examples import choose, examples, ranked
 from napari_pix2pix.files import example_pictures as pictures
 from napari_pix2pix.files.markup import Html, table, tag
 from napari_pix2pix.files.methods_paragraph import REFERENCES, methods
-from napari_pix2pix.files.report import ALONE, Content, html, number
+from napari_pix2pix.files.report import html
+from napari_pix2pix.files.report_content import Content
+from napari_pix2pix.files.report_pieces import number
+from napari_pix2pix.files.report_tables import ALONE
 from small import blobs, small_config
 
 STRANGE = "<script>alert('1')</script> & \"<img src=x onerror=alert(2)>"

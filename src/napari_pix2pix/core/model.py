@@ -597,12 +597,13 @@ class TrainedModel:
                 f"{image_plan.shape} ({image_plan.axes})."
             )
         require_large_enough(network.fields, source_plan.frame_shape)
-        kind, seen = self.target_encoding.kind, image_plan.take(image, 0, _middle_of(image_plan.frame_shape))
-        if self.target_encoding.is_labels and not unknown(seen).any() and not may_be_labels([seen]):
-            raise ValueError(
-                f"An image to score must hold labels ({kind}), as this model's targets do; this one looks like grey "
-                "values. Give a label image."
-            )
+        if self.target_encoding.kind == "instances":
+            seen = image_plan.take(image, 0, _middle_of(image_plan.frame_shape))
+            if not unknown(seen).any() and not may_be_labels([seen]):
+                raise ValueError(
+                    "An image to score must hold labels of objects, as this model's targets do; this one looks like "
+                    "grey values. Give a label image."
+                )
         return source_plan, image_plan
 
     def _judge(self, kind: ScoreKind | None) -> tuple[Scoring, MatchJudge | None]:
