@@ -22,7 +22,7 @@ from napari_pix2pix.widgets.predict_dock import PredictDock
 from napari_pix2pix.widgets.scores_dock import ScoresDock
 from napari_pix2pix.widgets.train_dock import TrainDock
 from small import blobs, small_config
-from widgets.conftest import write_image
+from widgets.conftest import opened, write_image
 
 pytestmark = pytest.mark.gui
 PLACE = {"scale": (0.5, 0.25), "translate": (3, -4), "rotate": 20, "shear": [0.1], "units": ("µm", "µm")}
@@ -37,12 +37,6 @@ def viewer(make_napari_viewer):
     viewer.add_image(source, name="tissue", **PLACE)
     viewer.add_labels(labels, name="nuclei", **PLACE)
     return viewer
-
-
-def opened(viewer, dock_class):
-    dock = dock_class(viewer)
-    viewer.window.add_dock_widget(dock, name=dock_class.__name__)
-    return dock
 
 
 def test_only_what_is_known_is_learned_from(viewer) -> None:

@@ -18,6 +18,7 @@ from napari_pix2pix.widgets.places import recent_models, remember_model
 from napari_pix2pix.widgets.predict_dock import PredictDock
 from napari_pix2pix.widgets.train_dock import TrainDock
 from small import blobs, small_config
+from widgets.conftest import opened
 
 pytestmark = pytest.mark.gui
 
@@ -55,12 +56,6 @@ def viewer(make_napari_viewer):
     viewer.add_image(source, name="tissue")
     viewer.add_labels(labels, name="nuclei")
     return viewer
-
-
-def opened(viewer, dock_class):
-    dock = dock_class(viewer)
-    viewer.window.add_dock_widget(dock, name=dock_class.__name__)
-    return dock
 
 
 @pytest.mark.parametrize("fault", ["memory", pytest.param("disk", marks=pytest.mark.slow)])
