@@ -48,6 +48,8 @@ from napari_pix2pix.core.tiles import TilePlan
 
 OUTSIDE = 0.1
 """The share of an image's pixels beyond the training range from which on a warning is given."""
+LOOKED_AT = 128
+"""Side of the part of an image, px, that tells whether it holds labels."""
 ONE_PIECE = 2048
 """A frame up to this side runs in one piece unless a tile size is asked for; larger ones in tiles of this size."""
 
@@ -455,7 +457,7 @@ class TrainedModel:
     def novel(self, stack: Any, plan: AxesPlan, frame: int) -> float:
         """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows."""
         shape = plan.frame_shape
-        window = _middle_of(shape)
+        window = _middle_of(shape, MIDDLE)
         if self.match is None or unknown(plan.take(stack, frame, window)).any():
             return 0.0
         seen = self.source_encoding.windows(partial(plan.take, stack, frame), shape)
@@ -598,7 +600,7 @@ class TrainedModel:
             )
         require_large_enough(network.fields, source_plan.frame_shape)
         if self.target_encoding.kind == "instances":
-            seen = image_plan.take(image, 0, _middle_of(image_plan.frame_shape))
+            seen = image_plan.take(image, 0, _middle_of(image_plan.frame_shape, LOOKED_AT))
             if not unknown(seen).any() and not may_be_labels([seen]):
                 raise ValueError(
                     "An image to score must hold labels of objects, as this model's targets do; this one looks like "
@@ -722,9 +724,9 @@ def _placed(
     )
 
 
-def _middle_of(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The window ([Z,] Y, X) of a frame of this shape that is looked at for all of it."""
-    return (*(slice(0, n) for n in shape[:-2]), *(middle(slice(0, n), MIDDLE) for n in shape[-2:]))
+def _middle_of(shape: tuple[int, ...], side: int) -> tuple[slice, ...]:
+    """The window ([Z,] Y, X), so large at most, of a frame of this shape that is looked at for all of it."""
+    return (*(slice(0, n) for n in shape[:-2]), *(middle(slice(0, n), side) for n in shape[-2:]))
 
 
 def _one_frame(frame: NDArray[Any]) -> AxesPlan:

@@ -347,8 +347,13 @@ def error_legend(kind: Kind, classes: Sequence[int]) -> list[tuple[str, str]]:
     """Colour and meaning of each colour in a label error picture."""
     named = [(RIGHT, "right"), (MISSING, "missing"), (INVENTED, "invented")]
     if kind == "instances":
-        named[0] = RIGHT, "an object that matches (IoU above 0.5)"
-        named += [(BORDER, "its border differs"), (CONFUSED, "objects that overlap, but do not match")]
+        named = [
+            (RIGHT, "of an object that matches (IoU above 0.5)"),
+            (BORDER, "its border differs"),
+            (MISSING, "of a true object without a match"),
+            (INVENTED, "of a predicted object without a match"),
+            (CONFUSED, "where two such overlap"),
+        ]
     elif len(classes) > 2:
         named.append((CONFUSED, "another class"))
     return [(css(colour), name) for colour, name in named]

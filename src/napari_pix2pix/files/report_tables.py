@@ -137,11 +137,11 @@ def error_table(report: dict[str, Any], names: Sequence[str]) -> Html | None:
     else:
         said = "could not be measured"
     rows.append(["displaced", said])
-    for kind, of in (("invented", "predicted"), ("missing", "true")):
+    for kind, of, other in (("invented", "predicted", "true"), ("missing", "true", "predicted")):
         found = errors[kind]
         density = f", {number(found['per_mm2'])} per mm²" if found["per_mm2"] is not None else ""
         share = f" ({found['share']:.0%})" if found["share"] is not None else ""
-        rows.append([kind, f"{found['objects']} of {found['of']} {of} objects{share}{density}"])
+        rows.append([kind, f"{found['objects']} of {found['of']} {of} objects{share}{density} lie on no {other} one"])
     parts = [
         table(
             ["", ""],
