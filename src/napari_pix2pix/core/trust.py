@@ -36,6 +36,8 @@ TEACHING = 3
 PIXELS = 2**23
 """Windows with about so many pixels, of a plane, are drawn of the pairs and predicted once; all that teaches is cut
 from them."""
+FEW_MAPS = 4
+"""Of an image; of images with more, fewer windows are kept."""
 WINDOWS = 64, 512
 """But not fewer, nor more."""
 SIDE = 128
@@ -222,14 +224,17 @@ def _reach(model: TrainedModel) -> int:
 
 @dataclass
 class _Teacher:
-    """The images that teach, and what they teach: sources in network values, targets and predictions as a user's."""
+    """The images that teach, in network values, and what they teach.
+
+    Targets and predictions are what `score` makes of a user's: decoded, and encoded as a whole.
+    """
 
     model: TrainedModel
     network: JudgeNetwork
     sources: NDArray[np.float32]
-    targets: NDArray[Any]
+    targets: NDArray[np.float32]
     maps: NDArray[np.float32]
-    predictions: NDArray[Any]
+    predictions: NDArray[np.float32]
     known: NDArray[np.float32]
     errors: NDArray[np.float32]
     side: int
@@ -245,12 +250,13 @@ class _Teacher:
         pairs.require_patches(config.patch_size, config.generator.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
-        count = int(np.clip(PIXELS // math.prod(patches.shape), *WINDOWS))
+        many = max(1, encoding.n_maps // FEW_MAPS)
+        count = int(np.clip(PIXELS // many // math.prod(patches.shape), *WINDOWS))
         drawn = patches.batch(0, TEACHING, range(count))
         sources = drawn.source.numpy()
         maps = np.stack([model.generate(source) for source in sources])
         targets, predictions = (
-            np.stack([encoding.decode(one) for one in some]) for some in (drawn.target.numpy(), maps)
+            np.stack([encoding.encode(encoding.decode(one)) for one in some]) for some in (drawn.target.numpy(), maps)
         )
         known = np.ones_like(maps[:, 0]) if drawn.known is None else drawn.known[:, 0].numpy()
         side = min(config.patch_size, round_up(SIDE, config.generator.grid))
@@ -260,7 +266,7 @@ class _Teacher:
             encodings = model.source_encoding, encoding
             network = match_network(config.discriminator, *encodings, drawn.source.ndim - 2, conditional)
         errors = [
-            field_means(pixel_errors(encoding.encode(prediction), encoding.encode(target), encoding), network.fields)[
+            field_means(pixel_errors(prediction, target, encoding), network.fields)[
                 field_means(seen, network.fields) > 0.999
             ]
             for prediction, target, seen in zip(predictions, targets, known, strict=True)
@@ -314,10 +320,10 @@ class _Teacher:
             return np.ascontiguousarray(np.flip(cut, -1) if mirrored else cut)
 
         source, known, maps = (turned(values[i]) for values in (self.sources, self.known, self.maps))
-        target, prediction, clean = (encoding.encode(turned(v[i])) for v in (self.targets, self.predictions, images))
+        target, prediction, clean = (turned(values[i]) for values in (self.targets, self.predictions, images))
         image = clean
         if random.random() >= CLEAN:
-            donors = [encoding.encode(turned(images[j])) for j in others or [i]]
+            donors = [turned(images[j]) for j in others or [i]]
             for _ in range(2 if random.random() < TWICE else 1):
                 kind = TAUGHT[int(random.integers(len(TAUGHT)))]
                 image = plant(kind, image, donors, random, self.network.fields[-1].size)
@@ -336,12 +342,12 @@ class _Teacher:
         """`error_curve` of what the network has learned, on the windows that taught it."""
         encoding, fields = self.model.target_encoding, self.network.fields
         found: list[tuple[NDArray[np.float32], ...]] = []
-        for source, maps, target, known in zip(self.sources, self.maps, self.targets, self.known, strict=True):
-            prediction = as_scored(maps, encoding)
+        own = self.sources, self.maps, self.predictions, self.targets, self.known
+        for source, maps, prediction, target, known in zip(*own, strict=True):
             sides = [torch.from_numpy(side)[None].to(self.model.device) for side in (source, prediction, maps)]
             with torch.inference_mode():
                 logits = self.network.expecting(*(sides if self.network.sees_maps else sides[:2]))
-            error = field_means(pixel_errors(prediction, encoding.encode(target), encoding), fields)
+            error = field_means(pixel_errors(prediction, target, encoding), fields)
             inside = field_means(known, fields) > 0.999
             found.append((logits.sigmoid()[0, 0].cpu().numpy()[inside], error[inside]))
         ranks, errors = (np.concatenate(side) for side in zip(*found, strict=True))
