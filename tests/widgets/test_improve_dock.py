@@ -5,9 +5,11 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QTextDocument
+from qtpy.QtWidgets import QLabel
 
 from napari_pix2pix.core.config import read_json_object
 from napari_pix2pix.files.stacks import open_stack
+from napari_pix2pix.widgets.flags import as_plain
 from napari_pix2pix.widgets.improve_dock import ImproveDock
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.placing import MADE_HERE
@@ -107,3 +109,4 @@ def test_what_a_stranger_wrote_is_shown_as_text(dock, tmp_path) -> None:
     assert seen(predict.card) == name
     predict.idle(name)
     assert seen(predict.status) == name
+    assert seen(QLabel(as_plain(name))) == name

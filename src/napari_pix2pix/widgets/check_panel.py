@@ -6,7 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_pix2pix.widgets.bridge import Event
-from napari_pix2pix.widgets.flags import in_a_dock
+from napari_pix2pix.widgets.flags import as_plain, in_a_dock
 
 MARKS = {"unusable": "#e0483e", "warning": "#d98200", "hint": "#3b8bd0"}
 """Colours that are seen on dark and on light."""
@@ -86,7 +86,7 @@ class CheckPanel(QFrame):
         self, text: str, buttons: list[QPushButton] | None = None, level: str | None = None, tooltip: str = ""
     ) -> None:
         row = QWidget()
-        row.setToolTip(tooltip)
+        row.setToolTip(as_plain(tooltip))
         label = QLabel()
         label.setWordWrap(True)
         mark = f'<span style="color: {MARKS[level]}">■</span> ' if level else ""

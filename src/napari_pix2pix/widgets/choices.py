@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPush
 
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.defaults import defaults
+from napari_pix2pix.widgets.flags import as_plain
 from napari_pix2pix.widgets.places import recent_models, remember_model
 from napari_pix2pix.widgets.session import Session
 
@@ -70,7 +71,7 @@ class ModelChoice(_WithButton):
         self.combo.clear()
         for model in recent_models():
             self.combo.addItem(model.name, str(model.path))
-            self.combo.setItemData(self.combo.count() - 1, str(model.path), Qt.ItemDataRole.ToolTipRole)
+            self.combo.setItemData(self.combo.count() - 1, as_plain(str(model.path)), Qt.ItemDataRole.ToolTipRole)
         self.combo.setCurrentIndex(0 if self.combo.count() else -1)
 
     def _browse(self) -> None:

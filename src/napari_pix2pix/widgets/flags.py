@@ -1,5 +1,6 @@
 """Settings as flags of the command line, and other words for people."""
 
+import html
 import re
 
 from pydantic import BaseModel
@@ -39,6 +40,11 @@ def in_a_dock(text: str) -> str:
 def label(name: str) -> str:
     """What the control of a setting is called: ``discriminator.n_layers`` is ``discriminator: n layers``."""
     return name.replace(".", ": ").replace("_", " ").replace("l1", "L1").replace("gan", "GAN")
+
+
+def as_plain(text: str) -> str:
+    """A tooltip that shows this text as it is, also what looks like HTML, as a stranger's file name may."""
+    return f"<qt>{html.escape(text)}</qt>" if text else ""
 
 
 def time_left(seconds: float | None) -> str:

@@ -28,6 +28,7 @@ from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
 from napari_pix2pix.widgets.dock import Request
+from napari_pix2pix.widgets.flags import as_plain
 from napari_pix2pix.widgets.pair_check import MOST_BYTES, PairCheck
 from napari_pix2pix.widgets.pair_rows import PairRows
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
@@ -338,7 +339,7 @@ class TrainDock(TrainingDock):
         self._runs.setToolTipsVisible(True)
         folder = self.folder.value()
         for run in unfinished_runs(folder):
-            self._runs.addAction(run.text, partial(self.continue_run, run)).setToolTip(str(run.path))
+            self._runs.addAction(run.text, partial(self.continue_run, run)).setToolTip(as_plain(str(run.path)))
         if self._runs.isEmpty():
             self._runs.addAction(f"No unfinished run in {folder}").setEnabled(False)
         self._runs.addSeparator()
