@@ -25,6 +25,9 @@ from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
 from napari_pix2pix.widgets.session import STOP_S, Job, Prepare, shared_session
 
+SHOWN_EVERY_S = 0.5
+"""How often it is shown how far a command is: without a GPU, each drawing of a window takes time from what computes."""
+
 
 class Request(NamedTuple):
     """What a dock asks for.
@@ -100,6 +103,7 @@ class Dock(QWidget):
         self.layers: tuple[Layer, ...] = ()  # that the present command needs, or the last one needed
         self._trouble = ""
         self._began: tuple[float, float] | None = None  # when it was first heard how far it is, and how far
+        self._shown_at, self.due = 0.0, True  # when it was last shown how far it is; and whether it is to be shown
         self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
@@ -209,7 +213,7 @@ class Dock(QWidget):
 
     def begin(self, request: Request) -> None:
         """Have a command done."""
-        waits, self._trouble, self._began = self.session.busy, "", None
+        waits, self._trouble, self._began, self._shown_at = self.session.busy, "", None, 0.0
         self.layers = request.layers
         self.warnings.clear()
         self.warnings.hide()
@@ -247,13 +251,10 @@ class Dock(QWidget):
 
     def _hear(self, event: Event) -> None:
         kind = event["event"]
-        if kind == "progress" and self._began is None:
-            self._began = time.monotonic(), event["done"] / event["total"]
         if kind == "started":
             self.status.setText("Starts …")
         elif kind == "progress":
-            self.bar.setRange(0, 1000)
-            self.bar.setValue(round(1000 * event["done"] / event["total"]))
+            self._progressed(event["done"] / event["total"])
         elif kind == "warning":
             show_warning(text := in_a_dock(event["text"]))
             if text not in self.warnings.text():
@@ -263,6 +264,16 @@ class Dock(QWidget):
             self._trouble = in_a_dock(event["text"])
             show_error(self._trouble)
         self.hear(event)
+
+    def _progressed(self, share: float) -> None:
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now, share
+        self.due = share >= 1 or now - self._shown_at >= SHOWN_EVERY_S
+        if self.due:
+            self._shown_at = now
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * share))
 
     def seconds_left(self, share: float) -> float | None:
         """What the rest takes at the speed so far; None while that is not known."""

@@ -171,7 +171,8 @@ class PredictDock(ModelDock):
                 self._keeps = done > 0 and total > 1
             said = total > 1 and (of_files or not self._trusting())  # judged are all frames together
             counted = f"{done:,} of {total:,} {what}" if said else f"{share:.0%}"
-            self.status.setText(f"{counted}{time_left(self.seconds_left(share))}")
+            if self.due:
+                self.status.setText(f"{counted}{time_left(self.seconds_left(share))}")
         elif event["event"] == "result":
             self._said = event["text"]
 

@@ -88,7 +88,7 @@ class TrainingDock(Dock):
             self._note_time(event)
             if event["unit"] == "steps":
                 self.curves.add(event["done"], event.get("losses", {}), event.get("metrics", {}))
-            if self.stop_button.isEnabled() and not self.pause_button.isChecked():
+            if self.due and self.stop_button.isEnabled() and not self.pause_button.isChecked():
                 self.status.setText(self._progress(event))
         elif kind == "result":
             self.result = event
