@@ -13,8 +13,8 @@ SIGMAS = (1.0, 2.0, 4.0)
 """Gaussians, px, whose differences are the texture, from noise to coarse."""
 FAINTEST = 1e-2
 """Texture of less, as a share of the range, is none."""
-RARE = 0.01
-"""The share of training blocks that lie further than `limit` from those of other groups."""
+RARE = 0.05
+"""The share of training blocks that lie further than `limit` from those of other groups; see docs/decisions.md."""
 MOST_BLOCKS = 4096
 """So many are kept."""
 STRANGE = 0.5
