@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix import core
+from napari_pix2pix import cli, core
 from napari_pix2pix.cli import main
 from napari_pix2pix.core.encoding import Encoding
 from napari_pix2pix.files.stacks import open_stack
@@ -878,3 +878,10 @@ def test_pairs_that_judge_pass_the_doors_of_those_that_train(work, tmp_path, cap
     assert (code, "test  dice" in out) == (0, True)
     said = json.loads((tmp_path / "a" / "config.json").read_text())["provenance"]["pairs"]["test"]
     assert said["sources"][0]["more"][0]["path"].endswith("slide1_2.tif")
+
+
+def test_a_figure_is_better_or_worse_as_it_is_meant() -> None:
+    """Errors are better when they fall."""
+    said = [cli._verdict(*told) for told in (("dice", 0.5, 0.6), ("dice", 0.6, 0.5), ("mae", 5, 4), ("mae", 4, 5))]
+    assert said == ["better", "worse", "better", "worse"]
+    assert cli._verdict("mae", 4.0, 4.0) == "the same"

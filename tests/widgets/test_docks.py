@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QCheckBox, QComboB
 from napari_pix2pix.core.config import PRESETS, make_config
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import MEMORY
+from napari_pix2pix.widgets.dock import SHOWN_EVERY_MS
 from napari_pix2pix.widgets.flags import changed_flags
 from napari_pix2pix.widgets.places import free_run, recent_models, remember_model
 from napari_pix2pix.widgets.predict_dock import PredictDock
@@ -319,3 +320,24 @@ def test_a_run_never_takes_the_folder_of_another(tmp_path: Path) -> None:
     assert free_run(tmp_path, "a-2") == tmp_path / "a-3"
     with pytest.raises(ValueError, match="letter or a number"):
         free_run(tmp_path, " /. ")
+
+
+def test_how_far_it_is_is_shown_at_rest_and_never_stays_behind(viewer, qtbot) -> None:
+    """At once, then the last one heard after a while; nothing once it is over."""
+    dock = opened(viewer, TrainDock)
+    dock.job = object()
+    dock.stop_button.setEnabled(True)
+
+    def hear(done: int) -> None:
+        dock._hear({"event": "progress", "unit": "steps", "done": done, "total": 8, "losses": {}})
+
+    for step in (1, 2, 3):
+        hear(step)
+    assert (dock.bar.value(), dock.status.text()) == (125, "Step 1 of 8")
+    qtbot.waitUntil(lambda: dock.status.text() == "Step 3 of 8", timeout=5000)
+    assert dock.bar.value() == 375
+    hear(4)
+    dock.job = None
+    dock.idle("Stopped.")
+    qtbot.wait(2 * SHOWN_EVERY_MS)
+    assert dock.status.text() == "Stopped."

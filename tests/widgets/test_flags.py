@@ -10,7 +10,9 @@ SAID = {
     "Raise --l1-weight, lower --gan-weight.": "Raise “L1 weight”, lower “GAN weight”.",
     "Then give --target-kind classes.": "Then give “Target is” classes.",
     "Leave --out out.": "Leave “Folder” out.",
-    "/data/a--b/c -- d": "/data/a--b/c -- d",
+    "Or use the other pairs: --skip-bad.": "Or use the other pairs: --skip-bad.",  # no dock has it
+    "Take them as channels (--z channels).": "Take them as channels (“planes (Z)” channels).",
+    "/data/a--b/--out/c -- d": "/data/a--b/--out/c -- d",
 }
 
 

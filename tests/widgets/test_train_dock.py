@@ -80,10 +80,24 @@ def test_what_was_found_of_one_target_is_not_said_of_the_next(viewer, until) -> 
     button.click()
     assert dock.value().target_kind == "classes"
     checked(dock, until)
-    dock.name.setText("mine")
+    viewer.layers["marked"].name = "renamed"  # it is the same target
     assert dock.value().target_kind == "classes"
-    dock.target.value = viewer.layers["nuclei"]
+    dock.pairs.add_button.click()
+    dock.target.value = viewer.layers["nuclei"]  # learned from with the other
+    assert dock.value().target_kind == "classes"
+    dock.pairs.list.setCurrentRow(0)
+    dock.pairs.remove_button.click()
     assert dock.value().target_kind == "auto"
+
+
+def test_what_somebody_said_since_stays(viewer, until) -> None:
+    """Of what remedies have set only what nobody has touched goes with its target."""
+    dock = opened(viewer, TrainDock)
+    dock._remedy({"swap": False, "changes": {"target_kind": "classes"}})
+    dock._remedy({"swap": False, "changes": {"shift_tolerance": 4}})
+    dock.target_kind.setCurrentIndex(dock.target_kind.findData("instances"))
+    dock.target.value = viewer.add_labels(blobs(seed=1)[1], name="others")
+    assert (dock.value().target_kind, dock.value().shift_tolerance) == ("instances", 0)
 
 
 def test_a_preview_of_files_lies_below_what_is_open(make_napari_viewer) -> None:

@@ -36,10 +36,12 @@ TEACHING = 3
 PIXELS = 2**23
 """Windows with about so many pixels, of a plane, are drawn of the pairs and predicted once; all that teaches is cut
 from them."""
-FEW_MAPS = 4
-"""Of an image; of images with more, fewer windows are kept."""
 WINDOWS = 64, 512
 """But not fewer, nor more."""
+VALUES = 2**26
+"""Of all maps of these windows together, at most: volumes and many classes have fewer windows."""
+FEWEST_WINDOWS = 4
+"""Whatever they hold."""
 SIDE = 128
 """Of these images, px, where patches are not smaller."""
 BATCH = 8
@@ -145,18 +147,22 @@ def fit_trust(
 def _taught(
     model: TrainedModel, pairs: PairedFrames, split: Split, teacher: "_Teacher", steps: int
 ) -> Generator[TrustReport, None, None]:
-    network, started = teacher.network, time.monotonic()
+    network, started, threads = teacher.network, time.monotonic(), torch.get_num_threads()
     optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-    for step, batch in read_ahead(teacher.batch, range(steps)):
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
-        losses = teacher.losses(batch)
-        optimizer.zero_grad(set_to_none=True)
-        (losses["match"] + losses["error"]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        elapsed = time.monotonic() - started
-        told = {name: float(loss.detach()) for name, loss in losses.items()}
-        yield TrustReport(step + 1, steps, told, elapsed, elapsed / (step + 1) * (steps - step - 1))
+    try:
+        torch.set_num_threads(max(1, threads - 1))  # another thread makes images
+        for step, batch in read_ahead(teacher.batch, range(steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
+            losses = teacher.losses(batch)
+            optimizer.zero_grad(set_to_none=True)
+            (losses["match"] + losses["error"]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            elapsed = time.monotonic() - started
+            told = {name: float(loss.detach()) for name, loss in losses.items()}
+            yield TrustReport(step + 1, steps, told, elapsed, elapsed / (step + 1) * (steps - step - 1))
+    finally:
+        torch.set_num_threads(threads)
     judge = MatchJudge(network.eval(), *teacher.curve(), _novelty(model, pairs, split.train, network.fields[-1].size))
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
     groups = judge.calibration.groups if judge.calibration else 0
@@ -250,8 +256,8 @@ class _Teacher:
         pairs.require_patches(config.patch_size, config.generator.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
-        many = max(1, encoding.n_maps // FEW_MAPS)
-        count = int(np.clip(PIXELS // many // math.prod(patches.shape), *WINDOWS))
+        pixels = math.prod(patches.shape)
+        count = min(int(np.clip(PIXELS // pixels, *WINDOWS)), max(FEWEST_WINDOWS, VALUES // (pixels * encoding.n_maps)))
         drawn = patches.batch(0, TEACHING, range(count))
         sources = drawn.source.numpy()
         maps = np.stack([model.generate(source) for source in sources])

@@ -141,7 +141,9 @@ def error_table(report: dict[str, Any], names: Sequence[str]) -> Html | None:
         found = errors[kind]
         density = f", {number(found['per_mm2'])} per mm²" if found["per_mm2"] is not None else ""
         share = f" ({found['share']:.0%})" if found["share"] is not None else ""
-        rows.append([kind, f"{found['objects']} of {found['of']} {of} objects{share}{density} lie on no {other} one"])
+        rows.append(
+            [kind, f"{found['objects']} of {found['of']} {of} objects{share}{density} have no {other} counterpart"]
+        )
     parts = [
         table(
             ["", ""],

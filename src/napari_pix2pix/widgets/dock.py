@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
@@ -25,7 +25,7 @@ from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
 from napari_pix2pix.widgets.session import STOP_S, Job, Prepare, shared_session
 
-SHOWN_EVERY_S = 0.5
+SHOWN_EVERY_MS = 500
 """How often it is shown how far a command is: without a GPU, each drawing of a window takes time from what computes."""
 
 
@@ -103,7 +103,10 @@ class Dock(QWidget):
         self.layers: tuple[Layer, ...] = ()  # that the present command needs, or the last one needed
         self._trouble = ""
         self._began: tuple[float, float] | None = None  # when it was first heard how far it is, and how far
-        self._shown_at, self.due = 0.0, True  # when it was last shown how far it is; and whether it is to be shown
+        self._heard: Event | None = None  # how far it is, not yet shown
+        self._rest = QTimer(self)  # until that is shown
+        self._rest.setSingleShot(True)
+        self._rest.timeout.connect(self._show_heard)
         self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
@@ -213,7 +216,7 @@ class Dock(QWidget):
 
     def begin(self, request: Request) -> None:
         """Have a command done."""
-        waits, self._trouble, self._began, self._shown_at = self.session.busy, "", None, 0.0
+        waits, self._trouble, self._began = self.session.busy, "", None
         self.layers = request.layers
         self.warnings.clear()
         self.warnings.hide()
@@ -239,6 +242,9 @@ class Dock(QWidget):
     def hear(self, event: Event) -> None:
         """An event of the command that the dock itself cares for."""
 
+    def show_progress(self, event: Event) -> None:
+        """Say how far it is, unless it is being stopped."""
+
     def finish(self, well: bool) -> None:
         """The command is over."""
 
@@ -254,7 +260,8 @@ class Dock(QWidget):
         if kind == "started":
             self.status.setText("Starts …")
         elif kind == "progress":
-            self._progressed(event["done"] / event["total"])
+            self._began = self._began or (time.monotonic(), event["done"] / event["total"])
+            self._heard = event
         elif kind == "warning":
             show_warning(text := in_a_dock(event["text"]))
             if text not in self.warnings.text():
@@ -264,16 +271,18 @@ class Dock(QWidget):
             self._trouble = in_a_dock(event["text"])
             show_error(self._trouble)
         self.hear(event)
+        if not self._rest.isActive():
+            self._show_heard()
 
-    def _progressed(self, share: float) -> None:
-        now = time.monotonic()
-        if self._began is None:
-            self._began = now, share
-        self.due = share >= 1 or now - self._shown_at >= SHOWN_EVERY_S
-        if self.due:
-            self._shown_at = now
+    def _show_heard(self) -> None:
+        """Show how far it is, then rest."""
+        event, self._heard = self._heard, None
+        if event is not None and self.job is not None:
             self.bar.setRange(0, 1000)
-            self.bar.setValue(round(1000 * share))
+            self.bar.setValue(round(1000 * event["done"] / event["total"]))
+            if self.stop_button.isEnabled():
+                self.show_progress(event)
+            self._rest.start(SHOWN_EVERY_MS)
 
     def seconds_left(self, share: float) -> float | None:
         """What the rest takes at the speed so far; None while that is not known."""

@@ -2,16 +2,22 @@
 
 import html
 import re
+from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)?)")
+from napari_pix2pix.core.config import Config
+
+FLAG = re.compile(r"(?<![\w/\\-])--([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)?)")
 IN_DOCKS = {
     "target-kind": "Target is",
     "out": "Folder",
     "trust": "Expected error beside it",
     "allow-seen": "Also what made the model",
     "from": "Model",
+    "valid": "Known",
+    "z": "planes (Z)",
+    "with-old-pairs": "Mix in the old pairs",
 }
 """What docks call flags by another name."""
 
@@ -33,8 +39,22 @@ def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> lis
 
 
 def in_a_dock(text: str) -> str:
-    """A sentence of the command line with the names that controls have: ``--l1-weight 10`` is ``“L1 weight” 10``."""
-    return FLAG.sub(lambda flag: f"“{IN_DOCKS.get(flag[1]) or label(flag[1].replace('-', '_'))}”", text)
+    """A sentence of the command line with the names that controls have: ``--l1-weight 10`` is ``“L1 weight” 10``.
+
+    Flags that no dock has stay.
+    """
+    named = {flag: label(flag.replace("-", "_")) for flag in _settings(Config)} | IN_DOCKS
+    return FLAG.sub(lambda flag: f"“{named[flag[1]]}”" if flag[1] in named else flag[0], text)
+
+
+def _settings(model: type[BaseModel]) -> Iterator[str]:
+    """The flags of all settings."""
+    for name, field in model.model_fields.items():
+        flag, kind = name.replace("_", "-"), field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from (f"{flag}.{inner}" for inner in _settings(kind))
+        else:
+            yield flag
 
 
 def label(name: str) -> str:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushButto
 
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
 from napari_pix2pix.widgets.dock import Request
-from napari_pix2pix.widgets.flags import spoken
+from napari_pix2pix.widgets.flags import in_a_dock, spoken
 from napari_pix2pix.widgets.layer_choice import its_source, last_prediction
 from napari_pix2pix.widgets.pairs import LayerPair, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
@@ -164,7 +164,7 @@ class ImproveDock(TrainingDock):
             verdicts = compared["verdicts"]
             both = " · ".join(f"{spoken(n)} {before[n]:.3g} → {after[n]:.3g} ({verdicts[n]})" for n in before)
             return [f"On the {compared['kind']} pairs of the old model: {both}"]
-        return [self.result["not_compared"]] if self.result.get("not_compared") else super().figures()
+        return [in_a_dock(self.result["not_compared"])] if self.result.get("not_compared") else super().figures()
 
     def _name_edited(self, text: str) -> None:
         self._named = bool(text)

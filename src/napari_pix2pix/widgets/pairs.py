@@ -38,6 +38,11 @@ class LayerPairs(NamedTuple):
         return str(self.pairs[-1].target.name)
 
     @property
+    def targets(self) -> set[object]:
+        """What is learned to predict."""
+        return {pair.target for pair in self.pairs}
+
+    @property
     def layers(self) -> tuple[Layer, ...]:
         """All layers among them."""
         return tuple(dict.fromkeys(layer for pair in self.pairs for layer in pair if layer is not None))
@@ -120,6 +125,11 @@ class FilePairs(NamedTuple):
     def name(self) -> str:
         """What a model of these may be called."""
         return stem(Path(self.target))
+
+    @property
+    def targets(self) -> set[object]:
+        """What is learned to predict."""
+        return {str(self.target)}
 
     @property
     def key(self) -> object:

@@ -16,7 +16,7 @@ from napari_pix2pix.widgets.card import Card, read_card
 from napari_pix2pix.widgets.choices import FolderChoice
 from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.files_choice import FilesChoice
-from napari_pix2pix.widgets.flags import time_left
+from napari_pix2pix.widgets.flags import in_a_dock, time_left
 from napari_pix2pix.widgets.frames_choice import FramesChoice
 from napari_pix2pix.widgets.layer_choice import first_image
 from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels, turned
@@ -161,20 +161,25 @@ class PredictDock(ModelDock):
         self._stop(None if self._keeps else self.stop_within_s)
 
     def hear(self, event: Event) -> None:
-        """How far it is, in frames or files."""
-        if event["event"] == "progress" and self.stop_button.isEnabled():
-            of_files, share = self._folder is None, event["done"] / event["total"]
-            done, total, what = int(event["done"]), int(event["total"]), "files"
-            if not of_files:
-                # The share counts one frame more, for what is written at the end.
-                done, total, what = min(int(share * (self._frames + 1) + 1e-6), self._frames), self._frames, "frames"
-                self._keeps = done > 0 and total > 1
-            said = total > 1 and (of_files or not self._trusting())  # judged are all frames together
-            counted = f"{done:,} of {total:,} {what}" if said else f"{share:.0%}"
-            if self.due:
-                self.status.setText(f"{counted}{time_left(self.seconds_left(share))}")
+        """Whether there is something to keep; what became of files."""
+        if event["event"] == "progress":
+            self._keeps = self._folder is not None and self._frames > 1 and self._frames_done(event) > 0
         elif event["event"] == "result":
-            self._said = event["text"]
+            self._said = in_a_dock(event["text"])
+
+    def _frames_done(self, event: Event) -> int:
+        # The share counts one frame more, for what is written at the end.
+        return min(int(event["done"] / event["total"] * (self._frames + 1) + 1e-6), self._frames)
+
+    def show_progress(self, event: Event) -> None:
+        """How far it is, in frames or files."""
+        of_files, share = self._folder is None, event["done"] / event["total"]
+        done, total, what = int(event["done"]), int(event["total"]), "files"
+        if not of_files:
+            done, total, what = self._frames_done(event), self._frames, "frames"
+        said = total > 1 and (of_files or not self._trusting())  # judged are all frames together
+        counted = f"{done:,} of {total:,} {what}" if said else f"{share:.0%}"
+        self.status.setText(f"{counted}{time_left(self.seconds_left(share))}")
 
     def finish(self, well: bool) -> None:
         """Say what became of files; add what became of a layer."""

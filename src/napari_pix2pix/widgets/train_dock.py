@@ -28,7 +28,7 @@ from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
 from napari_pix2pix.widgets.dock import Request
-from napari_pix2pix.widgets.flags import as_plain
+from napari_pix2pix.widgets.flags import as_plain, in_a_dock
 from napari_pix2pix.widgets.pair_check import MOST_BYTES, PairCheck
 from napari_pix2pix.widgets.pair_rows import PairRows
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
@@ -65,7 +65,8 @@ class TrainDock(TrainingDock):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(viewer)
         self._named = False
-        self._kind_for: str | None = None  # the target whose kind a remedy of the check has set
+        # What remedies of the check have set, and for which targets: by name what was before, and what is since.
+        self._remedied: tuple[set[object], dict[str, tuple[Any, Any]]] = set(), {}
         self._then: Request | None = None  # once the pairs are found usable
 
         # What to learn from.
@@ -208,7 +209,7 @@ class TrainDock(TrainingDock):
             told = said["config"] if isinstance(said.get("config"), dict) else said
             self.set_value(make_config(self.preset.currentText(), changes=told))
         except (ValueError, OSError) as error:
-            show_error(str(error))
+            show_error(in_a_dock(str(error)))
 
     def _save(self) -> None:
         start = str(self.folder.value() / "settings.json")
@@ -221,7 +222,7 @@ class TrainDock(TrainingDock):
             with written_beside(path) as beside:
                 beside.write_text(json.dumps(self.value().model_dump(mode="json"), indent=2), "utf8")
         except (ValueError, OSError) as error:
-            show_error(str(error))
+            show_error(in_a_dock(str(error)))
 
     def _name_edited(self, text: str) -> None:
         self._named = bool(text)
@@ -232,9 +233,7 @@ class TrainDock(TrainingDock):
             pairs = self.pairs.value()
         except ValueError:  # nothing is chosen yet
             return
-        if self._kind_for not in (None, pairs.name):  # what was found of another target
-            self._kind_for = None
-            self.target_kind.setCurrentIndex(self.target_kind.findData("auto"))
+        self._forget_remedies(pairs.targets)
         if not self._named:
             self.name.setText(pairs.name)
 
@@ -259,12 +258,25 @@ class TrainDock(TrainingDock):
         try:
             if remedy["swap"]:
                 self.pairs.swap()
-            self.set_value(make_config(kept=self.value().model_dump(), changes=remedy["changes"]))
-            if "target_kind" in remedy["changes"]:
-                self._kind_for = self.pairs.value().name
+            before, changes = self.value(), remedy["changes"]
+            self.set_value(make_config(kept=before.model_dump(), changes=changes))
+            since = {name: (getattr(before, name), changes[name]) for name in ABOUT_PAIRS if name in changes}
+            self._remedied = (
+                self.pairs.value().targets,
+                since
+                | {name: (was[0], since[name][1]) if name in since else was for name, was in self._remedied[1].items()},
+            )
         except ValueError as error:
-            show_error(str(error))
+            show_error(in_a_dock(str(error)))
         self._changed()
+
+    def _forget_remedies(self, targets: set[object]) -> None:
+        """What was found of targets that are no longer learned from is not said of these, if nobody said it since."""
+        of, since = self._remedied
+        if since and not of & targets:
+            self._remedied, now = (set(), {}), self.value()
+            told = {name: was for name, (was, said) in since.items() if getattr(now, name) == said}
+            self.set_value(now.model_copy(update=told))
 
     # The command
 
@@ -305,7 +317,7 @@ class TrainDock(TrainingDock):
         """Show what was found, then how far it is and what it has learned."""
         if event["event"] == "result" and "remarks" in event:
             self.findings.show_report(event)
-            self._unusable = " ".join(event["unusable"])
+            self._unusable = in_a_dock(" ".join(event["unusable"]))
         else:
             super().hear(event)
 
@@ -359,7 +371,7 @@ class TrainDock(TrainingDock):
         try:
             config = run.config()
         except (ValueError, KeyError, OSError) as error:
-            show_error(str(error))
+            show_error(in_a_dock(str(error)))
             return
         self.set_value(config)
         self.check.leave_to_others()
@@ -385,7 +397,7 @@ class TrainDock(TrainingDock):
         try:
             pairs, read_as, recipe = self.pairs.value(), self._read_as(), self._recipe()
         except (ValueError, OSError) as error:
-            show_error(str(error))
+            show_error(in_a_dock(str(error)))
             return
 
         def copied(text: str) -> None:

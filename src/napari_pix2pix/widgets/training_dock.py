@@ -88,10 +88,16 @@ class TrainingDock(Dock):
             self._note_time(event)
             if event["unit"] == "steps":
                 self.curves.add(event["done"], event.get("losses", {}), event.get("metrics", {}))
-            if self.due and self.stop_button.isEnabled() and not self.pause_button.isChecked():
-                self.status.setText(self._progress(event))
         elif kind == "result":
             self.result = event
+
+    def show_progress(self, event: Event) -> None:
+        """The step, and what there is to see; nothing new while it rests."""
+        if not self.pause_button.isChecked():
+            left = time_left(event.get("remaining_s"))
+            what = "Step" if event["unit"] == "steps" else "Learns to judge predictions: step"
+            seen = "" if self.preview is None or self.preview.layer is None else "\n" + self.preview.legend
+            self.status.setText(f"{what} {event['done']:,} of {event['total']:,}{left}{seen}")
 
     def finish(self, well: bool) -> None:
         """Offer the model to the other docks: the finished one, or the best so far."""
@@ -129,12 +135,6 @@ class TrainingDock(Dock):
             with suppress(OSError):  # it is not empty: something else is there
                 (run / ".lock").unlink(missing_ok=True)
                 run.rmdir()
-
-    def _progress(self, event: Event) -> str:
-        left = time_left(event.get("remaining_s"))
-        what = "Step" if event["unit"] == "steps" else "Learns to judge predictions: step"
-        seen = "" if self.preview is None or self.preview.layer is None else "\n" + self.preview.legend
-        return f"{what} {event['done']:,} of {event['total']:,}{left}{seen}"
 
     def _note_time(self, event: Event) -> None:
         left, to_do = event.get("remaining_s"), event["total"] - event["done"]
