@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -337,7 +338,11 @@ def test_how_far_it_is_is_shown_at_rest_and_never_stays_behind(viewer, qtbot) ->
     qtbot.waitUntil(lambda: dock.status.text() == "Step 3 of 8", timeout=5000)
     assert dock.bar.value() == 375
     hear(4)
-    dock.job = None
-    dock.idle("Stopped.")
+    dock.job = SimpleNamespace(stopped=True)
+    dock._end(True)
+    dock.job = object()  # the next one, of which nothing is heard yet
+    dock.stop_button.setEnabled(True)
+    dock.status.setText("Prepares …")
     qtbot.wait(2 * SHOWN_EVERY_MS)
-    assert dock.status.text() == "Stopped."
+    assert dock.status.text() == "Prepares …"
+    dock.job = None

@@ -291,7 +291,8 @@ class Dock(QWidget):
         return took * (1 - share) / (share - first) if share > first and took > 1 else None
 
     def _end(self, well: bool) -> None:
-        job, self.job = self.job, None
+        job, self.job, self._heard = self.job, None, None
+        self._rest.stop()
         if job is not None:
             self.idle("Stopped." if job.stopped else "" if well else self._trouble)
             self.finish(well)
