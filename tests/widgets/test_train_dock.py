@@ -98,6 +98,12 @@ def test_what_somebody_said_since_stays(viewer, until) -> None:
     dock.target_kind.setCurrentIndex(dock.target_kind.findData("instances"))
     dock.target.value = viewer.add_labels(blobs(seed=1)[1], name="others")
     assert (dock.value().target_kind, dock.value().shift_tolerance) == ("instances", 0)
+    dock._remedy({"swap": False, "changes": {"shift_tolerance": 4}})
+    dock.patch_size.setValue(100)  # which cannot be
+    dock.target.value = viewer.layers["nuclei"]
+    assert dock.name.text() == "nuclei"
+    dock.patch_size.setValue(128)
+    assert dock.value().shift_tolerance == 4  # until the next target
 
 
 def test_a_preview_of_files_lies_below_what_is_open(make_napari_viewer) -> None:

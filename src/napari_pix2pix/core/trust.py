@@ -156,7 +156,7 @@ def _taught(
                 group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
             losses = teacher.losses(batch)
             optimizer.zero_grad(set_to_none=True)
-            (losses["match"] + losses["error"]).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(losses["match"] + losses["error"])
             optimizer.step()
             elapsed = time.monotonic() - started
             told = {name: float(loss.detach()) for name, loss in losses.items()}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -233,9 +234,10 @@ class TrainDock(TrainingDock):
             pairs = self.pairs.value()
         except ValueError:  # nothing is chosen yet
             return
-        self._forget_remedies(pairs.targets)
         if not self._named:
             self.name.setText(pairs.name)
+        with suppress(ValueError):  # what is in the form cannot be, which is said when it is used
+            self._forget_remedies(pairs.targets)
 
     def _changed(self, *_: Any) -> None:
         self._show_time()
@@ -260,12 +262,11 @@ class TrainDock(TrainingDock):
                 self.pairs.swap()
             before, changes = self.value(), remedy["changes"]
             self.set_value(make_config(kept=before.model_dump(), changes=changes))
-            since = {name: (getattr(before, name), changes[name]) for name in ABOUT_PAIRS if name in changes}
-            self._remedied = (
-                self.pairs.value().targets,
-                since
-                | {name: (was[0], since[name][1]) if name in since else was for name, was in self._remedied[1].items()},
-            )
+            since = dict(self._remedied[1])
+            for name in changes.keys() & set(ABOUT_PAIRS):
+                first, _ = since.get(name, (getattr(before, name), None))
+                since[name] = first, changes[name]
+            self._remedied = self.pairs.value().targets, since
         except ValueError as error:
             show_error(in_a_dock(str(error)))
         self._changed()
