@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from quality import facade_windows
 
 from napari_pix2pix import core
-from napari_pix2pix.core.config import make_config
-from napari_pix2pix.core.evaluation import dice
+from napari_pix2pix.core.evaluation.evaluate import dice
+from napari_pix2pix.core.settings.config import make_config
 
 PAPER: dict[str, Any] = {"l2_weight": 0.0, "foreground_share": 0.0, "rotate": False, "schedule": "constant"}
 BOTH, ADVERSARIAL = {"l1_weight": 100.0, "gan_weight": 1.0}, {"l1_weight": 0.0, "gan_weight": 1.0}

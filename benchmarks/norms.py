@@ -29,13 +29,13 @@ import tifffile
 import torch
 from torch import nn
 
-from napari_pix2pix.core.config import PairSettings, make_config
-from napari_pix2pix.core.metrics.classes import dice
-from napari_pix2pix.core.model import TrainedModel
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.networks.norms import image_statistics, recompute_statistics
-from napari_pix2pix.core.pairs import PairedFrames
-from napari_pix2pix.core.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
-from napari_pix2pix.core.training import train
+from napari_pix2pix.core.running.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.config import PairSettings, make_config
+from napari_pix2pix.core.training.loop import train
 from napari_pix2pix.files.pairing import open_stacks
 
 NORMS = ("batch", "batch-renorm", "none")
@@ -121,7 +121,7 @@ def runs(args: argparse.Namespace) -> Iterator[dict[str, object]]:
 
                 with (
                     tempfile.TemporaryDirectory() as folder,
-                    mock.patch("napari_pix2pix.core.training.recompute_statistics", remembering),
+                    mock.patch("napari_pix2pix.core.training.loop.recompute_statistics", remembering),
                 ):
                     *_, last = train(learn, make_config("fast", changes=changes), out=folder)
                 assert last.model is not None

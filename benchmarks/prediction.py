@@ -38,12 +38,12 @@ import numpy as np
 import tifffile
 import torch
 
-from napari_pix2pix.core.config import make_config
-from napari_pix2pix.core.encoding import fit_encoding
+from napari_pix2pix.core.encodings.encoding import fit_encoding
+from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.methods.pix2pix import networks
-from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.prediction import channels_last, predict_tiles
-from napari_pix2pix.core.source_view import SourceView
+from napari_pix2pix.core.running.prediction import channels_last, predict_tiles
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.files.results import predict_file
 
 Row = dict[str, Any]

@@ -31,9 +31,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
 from napari_pix2pix import core
-from napari_pix2pix.core.config import PairSettings, make_config
-from napari_pix2pix.core.encoding import LIMIT
-from napari_pix2pix.core.losses import weighted_mean
+from napari_pix2pix.core.encodings.encoding import LIMIT
+from napari_pix2pix.core.methods.losses import weighted_mean
+from napari_pix2pix.core.settings.config import PairSettings, make_config
 from napari_pix2pix.files.pairing import open_stacks
 
 Pairs = tuple[core.PairedFrames, core.PairedFrames, dict[str, Any]]

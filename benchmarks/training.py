@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, dropout, l1_loss, leaky_relu, relu
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_pix2pix.core.config import make_config
-from napari_pix2pix.core.devices import pick_device, resolve_precision
+from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
 from napari_pix2pix.core.methods.pix2pix import networks, set_up
-from napari_pix2pix.core.preparation import FABRIC_PRECISION
+from napari_pix2pix.core.settings.config import make_config
+from napari_pix2pix.core.training.prepare import FABRIC_PRECISION
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 Step = Callable[[Tensor, Tensor], object]

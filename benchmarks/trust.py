@@ -45,14 +45,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_pix2pix import core
-from napari_pix2pix.core.damage import Area, blurred, change, erased, moved
-from napari_pix2pix.core.match import as_scored, pixel_errors
+from napari_pix2pix.core.data.split import Split, split_pairs
+from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, spearman
 from napari_pix2pix.core.methods.pix2pix import reach
-from napari_pix2pix.core.metrics.monitors import auroc, gap_closed, spearman
 from napari_pix2pix.core.networks.dropout import has_dropout
-from napari_pix2pix.core.novelty import STRANGE
-from napari_pix2pix.core.patch_scores import field_means, score_grid, valid_scores
-from napari_pix2pix.core.split import Split, split_pairs
+from napari_pix2pix.core.running.patch_scores import field_means, score_grid, valid_scores
+from napari_pix2pix.core.teaching.damage import Area, blurred, change, erased, moved
+from napari_pix2pix.core.trust.judge import as_scored, pixel_errors
+from napari_pix2pix.core.trust.novelty import STRANGE
 from napari_pix2pix.files.stacks import open_stack
 
 Image = NDArray[Any]

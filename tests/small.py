@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_pix2pix.core.calibration import FEWEST_GROUPS, Calibration
-from napari_pix2pix.core.config import Config, make_config
-from napari_pix2pix.core.encoding import fit_encoding
-from napari_pix2pix.core.match import MatchJudge, match_network
+from napari_pix2pix.core.encodings.encoding import fit_encoding
+from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.methods.pix2pix import networks
-from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.novelty import Novelty
-from napari_pix2pix.core.source_view import SourceView
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.config import Config, make_config
+from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS, Calibration
+from napari_pix2pix.core.trust.judge import MatchJudge, match_network
+from napari_pix2pix.core.trust.novelty import Novelty
 
 
 def blobs(shape: tuple[int, int] = (96, 128), seed: int = 0) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:

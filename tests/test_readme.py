@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_pix2pix import demo
-from napari_pix2pix.cli import main
+from napari_pix2pix.commands import story as demo
+from napari_pix2pix.commands.app import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf8")

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 import torch
 
-from napari_pix2pix.core.tensor_files import read_tensors
+from napari_pix2pix.core.engine.tensor_files import read_tensors
 from small import SMALL_FLAGS, blobs
 
 pytestmark = pytest.mark.slow

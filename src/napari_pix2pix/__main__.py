@@ -1,6 +1,6 @@
 """`python -m napari_pix2pix`, the same as `napari-pix2pix`."""
 
-from napari_pix2pix.cli import main
+from napari_pix2pix.commands.app import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -5,7 +5,14 @@ import sys
 
 import pytest
 
-FLOOR = ["config", "axes", "normalization", "encoding", "tiles", "atomic"]
+FLOOR = [
+    "settings.config",
+    "geometry.axes",
+    "geometry.tiles",
+    "encodings.normalization",
+    "encodings.encoding",
+    "engine.atomic",
+]
 
 
 def modules_after(statement: str) -> set[str]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.config import PairSettings
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.settings.config import PairSettings
 from napari_pix2pix.files.folders import further_paths, list_images, named_pairs, open_pairs, place_below
 from napari_pix2pix.files.pairing import open_stacks, reopen
 from napari_pix2pix.files.stacks import write_stack

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.path import Path as Outline
 from scipy import ndimage
 
-from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.judged_objects import objects_writer, outlines
 from small import blobs
 

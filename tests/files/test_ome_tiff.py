@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.files import ome_tiff
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.stacks import open_stack, write_stack
+from napari_pix2pix.files.writers import ome_tiff
 
 RNG = np.random.default_rng(0)
 

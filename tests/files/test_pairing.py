@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.config import PairSettings
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.settings.config import PairSettings
 from napari_pix2pix.files.pairing import channel_numbers, open_stacks, reopen
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256, write_stack
 

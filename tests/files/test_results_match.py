@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.core.per_pixel import per_pixel
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.results import parts_of_scores, score_file
 from napari_pix2pix.files.stacks import open_stack

@@ -9,12 +9,12 @@ import tifffile
 from scipy import ndimage
 
 from napari_pix2pix import core
-from napari_pix2pix.cli import main
-from napari_pix2pix.core.bands import Band
-from napari_pix2pix.core.encoding import Encoding
-from napari_pix2pix.core.evaluation import object_f1
-from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.rescaling import resampled
+from napari_pix2pix.commands.app import main
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.rescaling import resampled
+from napari_pix2pix.core.evaluation.evaluate import object_f1
+from napari_pix2pix.core.running.bands import Band
+from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.files.results import predict_file
 from napari_pix2pix.files.stacks import open_stack
 from small import SMALL_FLAGS, blobs

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_pix2pix import core
-from napari_pix2pix.core.config import NormalizationConfig
-from napari_pix2pix.core.encoding import Encoding, fit_encoding
-from napari_pix2pix.core.pairs import PairedFrames
-from napari_pix2pix.files.lazy import LazyArray
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding
+from napari_pix2pix.core.settings.config import NormalizationConfig
+from napari_pix2pix.files.readers.lazy import LazyArray
 from napari_pix2pix.files.results import score_file
 from napari_pix2pix.files.stacks import open_stack
 from small import blobs, small_config
@@ -57,7 +57,7 @@ def test_a_window_of_instances_is_encoded_like_the_whole(labels, data) -> None:
         window.append(slice(*ends))
     window = tuple(window)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_pix2pix.core.encoding.MARGIN", 1)
+        patch.setattr("napari_pix2pix.core.encodings.encoding.MARGIN", 1)
         read = encoding.windows(lambda asked: labels[asked][None], labels.shape)
         found = read(window)
     np.testing.assert_array_equal(found, encoding.encode(labels[None])[(slice(None), *window)])
@@ -110,7 +110,7 @@ def test_a_file_is_scored_as_an_array_and_read_in_windows(models, tmp_path, monk
     out, model = tmp_path / f"scores.{suffix}", models["instances"]
     with monkeypatch.context() as patch:
         patch.setattr(LazyArray, "__getitem__", spy)
-        patch.setattr("napari_pix2pix.core.encoding.MARGIN", 16)
+        patch.setattr("napari_pix2pix.core.encodings.encoding.MARGIN", 16)
         events = list(score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", out, tile_size=32))
     assert max(sizes) < 130**2 < 230 * 310 / 4
     written = open_stack(out)

@@ -12,7 +12,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.stacks import open_stack, stack_writer, standard, stem, write_stack
 
 

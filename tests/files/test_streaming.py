@@ -12,12 +12,12 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_pix2pix.core import bands
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.files import ome_tiff, pyramids
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.running import bands
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.results import maps_path, predict_file
 from napari_pix2pix.files.stacks import open_stack, stack_writer, write_stack
+from napari_pix2pix.files.writers import ome_tiff, pyramids
 from small import untrained
 
 RNG = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_rows_give_the_file_that_frames_give(tmp_path_factory, suffix: str, data
     with pytest.MonkeyPatch.context() as patch:
         for module in (pyramids, ome_tiff):
             patch.setattr(module, "TILE", 16)
-        patch.setattr("napari_pix2pix.files.zarr_stacks.TILE", 16)
+        patch.setattr("napari_pix2pix.files.readers.zarr_stacks.TILE", 16)
         patch.setattr(ome_tiff, "PYRAMID_ABOVE", 500)
         write_stack(folder / f"whole{suffix}", plan, dtype, (plan.take(stack, i) for i in range(plan.n_frames)))
         with stack_writer(folder / f"rows{suffix}", plan, dtype) as put:
@@ -142,8 +142,8 @@ class Generated:
 def test_memory_does_not_grow_with_the_image(tmp_path, monkeypatch, kind: str) -> None:
     """From source to file: four times the rows take no more memory (of numpy: what torch holds is a tile)."""
     monkeypatch.setattr(bands, "AT_ONCE", 64 * 64)
-    monkeypatch.setattr("napari_pix2pix.core.encoding.LARGEST", 64)
-    monkeypatch.setattr("napari_pix2pix.core.encoding.HELD", 1)
+    monkeypatch.setattr("napari_pix2pix.core.encodings.encoding.LARGEST", 64)
+    monkeypatch.setattr("napari_pix2pix.core.encodings.encoding.HELD", 1)
     peaks = []
     for height in (600, 600, 2400):  # first to have everything imported
         source = Generated((height, 64))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.folders import list_images
 from napari_pix2pix.files.stacks import open_stack, sha256, stack_writer, write_stack
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.stacks import write_stack
 from small import SMALL_FLAGS, blobs
 

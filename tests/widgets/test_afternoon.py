@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_pix2pix.core.tensor_files import read_tensors
+from napari_pix2pix.core.engine.tensor_files import read_tensors
 from napari_pix2pix.files.stacks import open_stack
 from small import small_config
 

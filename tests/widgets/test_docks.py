@@ -14,7 +14,7 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QCheckBox, QComboBox, QLineEdit
 
-from napari_pix2pix.core.config import PRESETS, make_config
+from napari_pix2pix.core.settings.config import PRESETS, make_config
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import MEMORY
 from napari_pix2pix.widgets.dock import SHOWN_EVERY_MS

@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QTextDocument
 from qtpy.QtWidgets import QLabel
 
-from napari_pix2pix.core.config import read_json_object
+from napari_pix2pix.core.settings.config import read_json_object
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.flags import as_plain
 from napari_pix2pix.widgets.improve_dock import ImproveDock

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from napari_pix2pix.core.atomic import FULL_DISK
+from napari_pix2pix.core.engine.atomic import FULL_DISK
 from napari_pix2pix.files import stacks
 from napari_pix2pix.widgets import layers
 from napari_pix2pix.widgets.bridge import COMMAND
@@ -34,7 +34,7 @@ def fail(*arguments, **named):
     return step(*arguments, **named)
 
 Pix2Pix.step = fail
-from napari_pix2pix.cli import main
+from napari_pix2pix.commands.app import main
 sys.exit(main(["serve"]))
 """
 FAULTS = {

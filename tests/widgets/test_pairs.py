@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels, Shapes
 
-from napari_pix2pix.core.config import PairSettings, validated
+from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.pairing import PairedStacks, open_stacks
 from napari_pix2pix.widgets.layers import Stopped
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPair, LayerPairs

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_pix2pix.core.encoding import Encoding
-from napari_pix2pix.core.source_view import SourceView
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.widgets.card import Card
 from napari_pix2pix.widgets.layers import layer_axes
 from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_placement

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from test_predict_trust import judged
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.encoding import Encoding
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets import placing, predict_dock
 from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.predict_dock import FILES, PredictDock
 from small import SMALL_FLAGS, blobs
-from test_predict_trust import judged
 from widgets.conftest import write_image
 
 pytestmark = pytest.mark.gui

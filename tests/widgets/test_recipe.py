@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_pix2pix import cli, core
-from napari_pix2pix.core.config import make_config
+from napari_pix2pix import core
+from napari_pix2pix.commands import app as cli
+from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.widgets import recipe as recipes
 from napari_pix2pix.widgets.recipe import Recipe, shell_line
 from small import small_config

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from napari_pix2pix import core
-from napari_pix2pix.core.config import PairSettings
+from napari_pix2pix.core.settings.config import PairSettings
 from napari_pix2pix.files.pairing import open_stacks
 from napari_pix2pix.files.training_stacks import TrainingStacks
 from napari_pix2pix.widgets.runs import unfinished_runs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_pix2pix.core.per_pixel import per_pixel
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.widgets.field_pointer import FieldPointer
 from napari_pix2pix.widgets.score_maps import ScoreMaps

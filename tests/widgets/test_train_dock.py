@@ -14,7 +14,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QPushButton
 
-from napari_pix2pix.core.config import make_config
+from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.widgets.preview import PreviewLayer
 from napari_pix2pix.widgets.train_dock import TrainDock
 from small import blobs, small_config

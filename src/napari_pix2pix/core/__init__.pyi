@@ -1,12 +1,12 @@
-from .check import check
-from .config import Config, make_config
-from .evaluation import evaluate, evaluate_prediction
-from .metrics.comparison import compare
-from .model import TrainedModel, load_model
-from .pairs import PairedFrames
-from .patch_scores import PatchScores
-from .training import Report, train
-from .trust import fit_trust
+from .data.pairs import PairedFrames
+from .evaluation.check import check
+from .evaluation.evaluate import evaluate, evaluate_prediction
+from .evaluation.metrics.comparison import compare
+from .running.patch_scores import PatchScores
+from .running.trained_model import TrainedModel, load_model
+from .settings.config import Config, make_config
+from .teaching.fit_trust import fit_trust
+from .training.loop import Report, train
 
 __all__ = [
     "Config",

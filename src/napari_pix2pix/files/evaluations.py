@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.config import read_json_object
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.settings.config import read_json_object
 
 METRICS, ROWS = "metrics.json", "metrics.csv"
 

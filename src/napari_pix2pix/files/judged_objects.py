@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.stacks import place_of
 
 AT_ONCE = 512

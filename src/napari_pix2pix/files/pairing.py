@@ -6,13 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_pix2pix.core.config import PairSettings, validated
+from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import PairedFiles, list_images, open_pairs
 from napari_pix2pix.files.groups import read_groups
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256, stem
 
 if TYPE_CHECKING:
-    from napari_pix2pix.core.pairs import PairedFrames
+    from napari_pix2pix.core.data.pairs import PairedFrames
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class PairedStacks:
         ValueError
             If they do not show the same pixels, or a channel or group is missing.
         """
-        from napari_pix2pix.core.pairs import PairedFrames  # imports torch
+        from napari_pix2pix.core.data.pairs import PairedFrames  # imports torch
 
         said, files = self.settings, self.files
         sides = [
@@ -72,7 +72,7 @@ class PairedStacks:
         ValueError
             If one is missing, or does not show the same pixels.
         """
-        from napari_pix2pix.core.pairs import PairedFrames
+        from napari_pix2pix.core.data.pairs import PairedFrames
 
         labels, targets = _open_masks(str(path), self.files.names), self.files.targets
         axes = [stack.axes for stack in labels], [stack.axes for stack in targets]

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import label2rgb
 
-from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.patch_scores import PatchScores
-from napari_pix2pix.core.training import Preview
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.running.patch_scores import PatchScores
+from napari_pix2pix.core.training.loop import Preview
 
 
 def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None, labels: bool = False) -> NDArray[np.uint8]:

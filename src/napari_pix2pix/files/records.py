@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import SoftFileLease, Timeout
 
-from napari_pix2pix.core.atomic import remove_leftovers, written_beside
+from napari_pix2pix.core.engine.atomic import remove_leftovers, written_beside
 from napari_pix2pix.files.outputs import Job
 from napari_pix2pix.files.stacks import sha256
 

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix import __version__
-from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.bands import Band
-from napari_pix2pix.core.config import Precision
-from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.patch_scores import PatchScores, ScoreKind
-from napari_pix2pix.core.per_pixel import per_pixel
-from napari_pix2pix.core.prediction import cheaper
-from napari_pix2pix.core.rescaling import rescaled_shape
-from napari_pix2pix.core.tiles import TilePlan
+from napari_pix2pix.core.encodings.rescaling import rescaled_shape
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
+from napari_pix2pix.core.geometry.tiles import TilePlan
+from napari_pix2pix.core.running.bands import Band
+from napari_pix2pix.core.running.patch_scores import PatchScores, ScoreKind
+from napari_pix2pix.core.running.prediction import cheaper
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.config import Precision
 from napari_pix2pix.files.folders import open_joined
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.pairing import channel_numbers, taken_names

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.axes import KNOWN, AxesPlan
-from napari_pix2pix.files.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
-from napari_pix2pix.files.ome_tiff import write_tiff
-from napari_pix2pix.files.pyramids import Placed, are_labels
-from napari_pix2pix.files.tiff import Disagreement, open_tiff
+from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan
+from napari_pix2pix.files.readers.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
+from napari_pix2pix.files.readers.tiff import Disagreement, open_tiff
+from napari_pix2pix.files.writers.ome_tiff import write_tiff
+from napari_pix2pix.files.writers.pyramids import Placed, are_labels
 
 __all__ = [
     "PICTURES",
@@ -165,7 +165,7 @@ class _NoImage(Exception):
 def _open(path: Path, axes: str | None) -> Stack:
     name = path.name.lower()
     if path.is_dir():
-        from napari_pix2pix.files.zarr_stacks import open_zarr
+        from napari_pix2pix.files.readers.zarr_stacks import open_zarr
 
         return open_zarr(path)
     if name.endswith(PICTURES):
@@ -259,7 +259,7 @@ def write_stack(
         raise FileExistsError(f"An output must not replace a folder of other files; {path} is one. Choose another.")
     write = write_tiff
     if path.name.lower().endswith(ZARR):
-        from napari_pix2pix.files.zarr_stacks import write_zarr as write
+        from napari_pix2pix.files.readers.zarr_stacks import write_zarr as write
     write(
         path,
         plan,

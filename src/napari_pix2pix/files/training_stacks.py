@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_pix2pix.files.pairing import PairedStacks, open_stacks, reopen
 
 if TYPE_CHECKING:
-    from napari_pix2pix.core.model import TrainedModel
+    from napari_pix2pix.core.running.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> dict[str, Any]:
     FileNotFoundError, ValueError
         If the files of these pairs are not there, are no longer what they were, or some of them trained `new`.
     """
-    from napari_pix2pix.core.evaluation import judge
-    from napari_pix2pix.core.pairs import settle_empty_frames
-    from napari_pix2pix.core.split import overlaps, windows_of
+    from napari_pix2pix.core.data.pairs import settle_empty_frames
+    from napari_pix2pix.core.data.split import overlaps, windows_of
+    from napari_pix2pix.core.evaluation.evaluate import judge
 
     said, rows = old.provenance.get("pairs") or {}, old.provenance.get("regions", [])
     trained = [row for row in new.provenance["regions"] if row["kind"] == "train"]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.bands import unknown
-from napari_pix2pix.core.model import TrainedModel
-from napari_pix2pix.core.patch_scores import PatchScores, require_large_enough
-from napari_pix2pix.core.per_pixel import per_pixel
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
+from napari_pix2pix.core.running.bands import unknown
+from napari_pix2pix.core.running.patch_scores import PatchScores, require_large_enough
+from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.files.judged_objects import JudgedObjects, objects_writer
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import Stack, open_stack, place_of, stack_writer

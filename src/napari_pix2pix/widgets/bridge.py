@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Event = dict[str, Any]
-"""As in `napari_pix2pix.events`, which knows more rooms than may be known here."""
+"""As in `napari_pix2pix.commands.events`, which knows more rooms than may be known here."""
 DONE, FAILED = 0, 1
 """Exit codes."""
 COMMAND = (sys.executable, "-P", "-m", "napari_pix2pix", "serve")

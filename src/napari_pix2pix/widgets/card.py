@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.encoding import Encoding
-from napari_pix2pix.core.source_view import SourceView
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.source_view import SourceView
+from napari_pix2pix.core.geometry.axes import AxesPlan
 
 KINDS = {"intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
 

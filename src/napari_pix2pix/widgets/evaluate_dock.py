@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
-from napari_pix2pix.core.axes import AxesPlan
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
 from napari_pix2pix.widgets.choices import FolderChoice

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from napari_pix2pix.core.config import Config
+from napari_pix2pix.core.settings.config import Config
 
 FLAG = re.compile(r"(?<![\w/\\-])--([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)?)")
 IN_DOCKS = {

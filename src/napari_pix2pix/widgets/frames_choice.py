@@ -6,7 +6,7 @@ import numpy as np
 from napari.layers import Layer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QWidget
 
-from napari_pix2pix.core.axes import WHOLE, Window
+from napari_pix2pix.core.geometry.axes import WHOLE, Window
 from napari_pix2pix.widgets.layers import frame_axes, layer_axes, pixels
 
 ALL, DISPLAYED, RANGE = "all", "displayed", "range"

@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
+from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.files.stacks import Stack, is_image, open_stack, standard, write_stack
 
 WRITTEN_AS = {"b": np.uint8, "i": np.int32, "u": np.uint32, "f": np.float32}

@@ -11,8 +11,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 from superqt import QLabeledSlider
 
-from napari_pix2pix.core.axes import AxesPlan
-from napari_pix2pix.core.encoding import Encoding
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.widgets.session import Session
 
 MAPS = "napari-pix2pix maps"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from qtpy.QtCore import QStandardPaths
 
-from napari_pix2pix.core.atomic import written_beside
+from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.widgets.defaults import defaults
 
 NAME = "napari-pix2pix"

@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import ArrayLike, NDArray
 
-from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window
+from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.files.stacks import Stack, is_zarr, open_stack
 from napari_pix2pix.widgets.card import Card
 from napari_pix2pix.widgets.layers import layer_axes, pixels, turned
@@ -151,7 +151,7 @@ def _levels(stack: Stack) -> list[Any]:
     size = math.prod(stack.array.shape) * stack.array.dtype.itemsize
     if size <= LAZY_BYTES:
         return [stack.array[...]]
-    from napari_pix2pix.files.zarr_stacks import open_levels  # zarr takes a while to import
+    from napari_pix2pix.files.readers.zarr_stacks import open_levels  # zarr takes a while to import
 
     lazy = open_levels(stack.path) if is_zarr(stack.path) else [stack.array]
     return [

@@ -8,7 +8,7 @@ import napari.viewer
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QCheckBox, QComboBox
 
-from napari_pix2pix.core.axes import WHOLE, AxesPlan, Window, ZMode
+from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window, ZMode
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import Event

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from napari_pix2pix.core.config import Config, Settings, make_config
+from napari_pix2pix.core.settings.config import Config, Settings, make_config
 from napari_pix2pix.widgets.flags import changed_flags
 
 FOR_CMD = set("&|<>^%()")
@@ -51,7 +51,7 @@ class Recipe(NamedTuple):
         changes = changed(make_config(self.preset), self.config)
         return f"""\
 from napari_pix2pix import core
-from napari_pix2pix.core.config import PairSettings
+from napari_pix2pix.core.settings.config import PairSettings
 from napari_pix2pix.files.pairing import open_stacks
 from napari_pix2pix.files.training_stacks import TrainingStacks
 

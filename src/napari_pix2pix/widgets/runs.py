@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
-from napari_pix2pix.core.config import Config, read_json_object, validated
+from napari_pix2pix.core.settings.config import Config, read_json_object, validated
 
 
 class UnfinishedRun(NamedTuple):

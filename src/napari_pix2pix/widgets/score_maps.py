@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import ArrayLike, NDArray
 
-from napari_pix2pix.core.per_pixel import per_pixel
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.layers import layer_axes, pixels, read_as

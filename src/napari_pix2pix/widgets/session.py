@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
-from napari_pix2pix.core.atomic import FULL_DISK, is_full
+from napari_pix2pix.core.engine.atomic import FULL_DISK, is_full
 from napari_pix2pix.widgets.bridge import FAILED, Child, Event
 from napari_pix2pix.widgets.layers import Stopped
 

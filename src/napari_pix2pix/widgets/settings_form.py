@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
-from napari_pix2pix.core.config import Settings, validated
+from napari_pix2pix.core.settings.config import Settings, validated
 from napari_pix2pix.widgets.flags import label
 
 LARGEST = 2**31 - 1

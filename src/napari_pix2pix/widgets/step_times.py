@@ -4,8 +4,8 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.config import Config
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.widgets.places import settings_file
 
 LOOKS_LIKE = ("generator", "discriminator", "batch_size", "patch_size", "patch_depth", "precision", "gan_weight")

@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_pix2pix.core.atomic import written_beside
-from napari_pix2pix.core.config import PRESETS, Config, PairSettings, make_config, read_json_object
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.settings.config import PRESETS, Config, PairSettings, make_config, read_json_object
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice

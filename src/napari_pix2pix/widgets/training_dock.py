@@ -11,7 +11,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
-from napari_pix2pix.core.config import Config
+from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.curves import Curves, warm_up
 from napari_pix2pix.widgets.dock import Dock

@@ -11,13 +11,20 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_pix2pix.core.config import Config
-from napari_pix2pix.core.losses import discriminator_loss, generator_loss, gradient_penalty, l1_loss, l2_loss, register
+from napari_pix2pix.core.engine.tensor_files import under
+from napari_pix2pix.core.methods.losses import (
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    l1_loss,
+    l2_loss,
+    register,
+)
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
-from napari_pix2pix.core.tensor_files import under
+from napari_pix2pix.core.settings.config import Config
 
 
 @dataclass

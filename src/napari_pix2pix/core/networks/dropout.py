@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from napari_pix2pix.core import processes
+from napari_pix2pix.core.engine import processes
 
 Window = tuple[slice, ...]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from napari_pix2pix.core.config import Norm
-from napari_pix2pix.core.processes import count, mean
+from napari_pix2pix.core.engine.processes import count, mean
+from napari_pix2pix.core.settings.config import Norm
 
 CONVOLUTIONS = nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d | nn.ConvTranspose3d
 BATCH_NORMS = nn.BatchNorm2d | nn.BatchNorm3d

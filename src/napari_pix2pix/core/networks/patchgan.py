@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from napari_pix2pix.core.config import DiscriminatorConfig
+from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
+from napari_pix2pix.core.networks.fields import receptive_fields
 from napari_pix2pix.core.networks.layers import convolution
 from napari_pix2pix.core.networks.norms import initialize, norm_layer
-from napari_pix2pix.core.networks.receptive_field import ReceptiveField, receptive_fields
+from napari_pix2pix.core.settings.config import DiscriminatorConfig
 
 
 class PatchGAN(nn.Module):

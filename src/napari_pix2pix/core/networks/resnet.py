@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from napari_pix2pix.core.config import GeneratorConfig
 from napari_pix2pix.core.networks.dropout import Dropout
+from napari_pix2pix.core.networks.fields import receptive_fields
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.layers import convolution, up_convolution
 from napari_pix2pix.core.networks.norms import initialize, norm_layer
-from napari_pix2pix.core.networks.receptive_field import receptive_fields
+from napari_pix2pix.core.settings.config import GeneratorConfig
 
 BLOCKS = {"resnet-6": 6, "resnet-9": 9}
 DOWNSAMPLINGS = 2

@@ -1,0 +1,99 @@
+"""The command line: a module per command, each a generator of events; flags come from the config's own fields.
+
+Torch is imported only inside commands, so that help answers at once.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+
+from cyclopts import App, CycloptsError
+
+from napari_pix2pix import __version__
+from napari_pix2pix.commands.check import check
+from napari_pix2pix.commands.compare import compare
+from napari_pix2pix.commands.demo import demo
+from napari_pix2pix.commands.evaluate import evaluate
+from napari_pix2pix.commands.events import (
+    DONE,
+    FAILED,
+    REQUEST_ERRORS,
+    WRONG_REQUEST,
+    Event,
+    Interrupt,
+    draw_json,
+    draw_text,
+    until_stopped,
+    warnings_as_events,
+)
+from napari_pix2pix.commands.fit_trust import fit_trust
+from napari_pix2pix.commands.info import info
+from napari_pix2pix.commands.predict import predict
+from napari_pix2pix.commands.recipe import remember
+from napari_pix2pix.commands.score import score
+from napari_pix2pix.commands.sentences import sentence_of
+from napari_pix2pix.commands.train import train
+
+app = App(
+    "napari-pix2pix",
+    help="Train, run and trust paired image-to-image models on microscopy.",
+    help_epilogue="Every command takes `--json` (progress and result as JSON lines, for scripts) and "
+    "`--debug` (where an error was raised).",
+    version=__version__,
+    exit_on_error=False,
+    print_error=False,
+    result_action="return_value",
+)
+
+
+for command in (demo, check, train, predict, score, evaluate, fit_trust, compare, info):
+    app.command(command)
+
+
+@app.command
+def serve() -> int:
+    """For the docks: stay warm and take JSON requests on standard input until it closes."""
+    from napari_pix2pix.commands.serve import serve_requests
+
+    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints must not look like an answer
+    return serve_requests(run_command, sys.stdin, answers)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flags = {flag for flag in ("--json", "--debug") if flag in words}
+    words = [word for word in words if word not in flags]
+    draw = draw_json if "--json" in flags else draw_text
+    with Interrupt() as interrupt:
+        return run_command(
+            words, lambda events: draw(interrupt.watch(events)), lambda: interrupt.asked, debug="--debug" in flags
+        )
+
+
+def run_command(
+    words: list[str],
+    draw: Callable[[Iterator[Event]], int],
+    stop: Callable[[], bool] = lambda: False,
+    debug: bool = False,
+) -> int:
+    """One command; its events are drawn and its error told in one sentence. The exit code."""
+    remember(words)
+    try:
+        events = app(words)
+        if not isinstance(events, Generator):  # help or version, already printed, or `serve` that has ended
+            return events if isinstance(events, int) else DONE
+        with closing(events), warnings_as_events() as warned:
+            return draw(until_stopped(events, warned, stop))
+    except KeyboardInterrupt:
+        return draw(iter([{"event": "error", "code": FAILED, "text": "Interrupted; no file is half-written."}]))
+    except BrokenPipeError:  # whoever read our output is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # the outermost door: whatever failed becomes one sentence
+        if debug:
+            traceback.print_exc()
+        code = WRONG_REQUEST if isinstance(error, (CycloptsError, *REQUEST_ERRORS)) else FAILED
+        return draw(iter([{"event": "error", "code": code, "text": sentence_of(error)}]))

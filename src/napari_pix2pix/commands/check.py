@@ -1,0 +1,47 @@
+"""The command check: whether pairs can be trained on."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from napari_pix2pix.commands.events import DONE, FAILED, Events
+from napari_pix2pix.commands.flags import ConfigFlags, Pairs
+from napari_pix2pix.commands.remarks import told
+from napari_pix2pix.core.settings.config import PairSettings, make_config
+
+
+def check(
+    source: Annotated[Path, Parameter(help="A stack or a folder.")],
+    target: Annotated[Path | None, Parameter(help="A stack or a folder; paired by file name.")] = None,
+    *,
+    preset: Annotated[str | None, Parameter(help="Settings that the pairs must suit; default: any.")] = None,
+    config: Annotated[Path | None, Parameter(help="A JSON file of such settings.")] = None,
+    settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
+    pairs: Pairs = None,
+) -> Events:
+    """Whether these pairs can be trained on, and which field and patch size suit them; exit 1 if they cannot."""
+    chosen = None
+    if preset or config or settings:
+        changes = settings.model_dump(exclude_unset=True) if settings else {}
+        chosen = make_config(preset or "microscopy", config, changes)
+
+    from napari_pix2pix import core
+    from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.report.card import table
+
+    stacks = open_stacks(source, target, pairs or PairSettings())
+    files = stacks.files
+    report = core.check(stacks.frames(), config=chosen)
+    for event in told(stacks):
+        report["warnings"].append(event["text"])
+        report["remarks"].append({"text": event["text"], "short": "", "level": "warning", "remedies": []})
+    sizes = [(a.pixel_size_um, b.pixel_size_um) for a, b in zip(files.sources, files.targets, strict=True)]
+    report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
+    shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
+    report["facts"]["pixel size, µm"] = " and ".join(dict.fromkeys(shown))
+    verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else "usable"
+    text = "\n".join(
+        [table(report["facts"].items()), *(f"warning: {sentence}" for sentence in report["warnings"]), verdict]
+    )
+    yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}

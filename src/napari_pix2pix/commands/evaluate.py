@@ -1,0 +1,122 @@
+"""The command evaluate: figures against the truth."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from napari_pix2pix.commands.events import Events
+from napari_pix2pix.commands.flags import Device, Overwrite, Pairs, load
+from napari_pix2pix.commands.recipe import command_line
+from napari_pix2pix.commands.remarks import told, told_of_halves
+from napari_pix2pix.commands.sentences import sentence_of
+from napari_pix2pix.core.settings.config import Config, EmptyFrames, PairSettings
+
+
+def evaluate(
+    model: Annotated[Path | None, Parameter(help="A model.safetensors; left out with --prediction.")] = None,
+    source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
+    target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
+    *,
+    prediction: Annotated[Path | None, Parameter(help="Any tool's output, judged instead of a model.")] = None,
+    out: Annotated[Path, Parameter(help="The folder for metrics.json and metrics.csv.")],
+    pairs: Pairs = None,
+    target_kind: Annotated[
+        Literal["auto", "intensity", "classes", "instances"], Parameter(help="With --prediction: what it shows.")
+    ] = "auto",
+    empty_frames: Annotated[EmptyFrames, Parameter(help=Config.model_fields["empty_frames"].description)] = "ask",
+    objects: Annotated[
+        str | None,
+        Parameter(
+            help="Count objects in grey values and measure them: otsu, what exceeds Otsu's threshold of targets; or "
+            "label images, a file or a folder paired by name."
+        ),
+    ] = None,
+    stain: Annotated[
+        Literal["hed"] | None, Parameter(help="In RGB targets, measure the brown of DAB and its mask.")
+    ] = None,
+    beside: Annotated[
+        tuple[Path, ...],
+        Parameter(help="Further models for the same pairs, as baselines; one in RUN/l1_only is always taken."),
+    ] = (),
+    allow_seen: Annotated[
+        bool, Parameter(negative="", help="Evaluate files that made the model, too, and mark every figure.")
+    ] = False,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> Events:
+    """Figures against the truth: metrics.json, metrics.csv, report.html; files that made the model are refused."""
+    if prediction is not None:
+        # evaluate --prediction PATH TARGET: the one positional argument is the target.
+        given = [path for path in (model, source, target) if path is not None]
+        if len(given) != 1:
+            raise ValueError(f"With --prediction there must be one more path, the TARGET; got {len(given)}.")
+        source, target = prediction, given[0]
+    elif model is None or source is None:
+        raise ValueError("An evaluation must have MODEL SOURCE TARGET, or --prediction PATH TARGET.")
+    if out.is_file():
+        raise FileExistsError(f"An evaluation must go to a folder; {out} is a file. Choose another --out.")
+    existing = [out / name for name in ("metrics.json", "metrics.csv", "report.html") if (out / name).exists()]
+    if existing and not overwrite:
+        raise FileExistsError(f"An output must not exist yet; {existing[0]} does. Choose another --out or --overwrite.")
+
+    from napari_pix2pix import core
+    from napari_pix2pix.core.evaluation.evaluate import require_suited
+    from napari_pix2pix.files.evaluations import write_evaluation
+    from napari_pix2pix.files.pairing import open_stacks, taken_names
+    from napari_pix2pix.report.card import figures_text
+    from napari_pix2pix.report.draw import draw_evaluation
+
+    assert source is not None
+    said, loaded = pairs or PairSettings(), None
+    others: dict[str, Any] = {}
+    if prediction is None:
+        assert model is not None
+        others = _beside(model, beside, device)
+        loaded = load(model, device)
+        if "z" not in said.model_fields_set:
+            said = said.model_copy(update={"z": loaded.source_view.pairs_z})
+        yield from told_of_halves(loaded, said.side_by_side)
+    # One bad pair among several does not stop the others.
+    stacks = open_stacks(source, target, said if said.annotated_frames else said.model_copy(update={"skip_bad": True}))
+    if not said.annotated_frames:  # which are counted over all pairs
+        stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
+    yield from told(stacks, "warning" if said.skip_bad else "failure")
+    frames = stacks.frames()
+    asked: dict[str, Any] = {
+        "empty_frames": empty_frames,
+        "objects": objects if objects in (None, "otsu") else stacks.labelled(Path(objects)),
+        "stain": stain,
+        "pixel_size_um": stacks.pixel_size_um,
+    }
+    if loaded is None:
+        report = core.evaluate_prediction(frames, None, kind=target_kind, **asked)
+    else:
+        report = core.evaluate(loaded, frames, None, beside=others, allow_seen=allow_seen, **asked)
+    if stacks.files.skipped and not said.skip_bad:
+        report["failed"] = list(stacks.files.skipped)
+    write_evaluation(out, report)
+    names = taken_names(stacks.files.targets[0], said.target_channels)
+    path, page = out / "metrics.json", out / "report.html"
+    try:
+        draw_evaluation(page, report, frames, stacks, loaded, prediction or model or source, command_line())
+    except Exception as error:  # the figures are there, whatever cannot be drawn
+        raise RuntimeError(f"{path} is written, but its report could not be: {sentence_of(error)}") from error
+    text = f"{figures_text(report, names)}\nFigures: {path}\nReport: {page}"
+    yield {"event": "result", "metrics": str(path), "report": str(page), **report, "text": text}
+
+
+def _beside(model: Path, further: tuple[Path, ...], device: str) -> dict[str, Any]:
+    """Further models to judge on the same pairs, by name; that in `l1_only` of the model's run is one."""
+    from napari_pix2pix.core import load_model
+
+    run = model if model.is_dir() else model.parent
+    sibling = run / "l1_only" / "model.safetensors"
+    found = {"l1_only": load_model(sibling, device)} if sibling.is_file() else {}
+    for path in further:
+        file = path / "model.safetensors" if path.is_dir() else path
+        name = file.resolve().parent.name if file.name == "model.safetensors" else file.stem
+        if name in found:
+            raise ValueError(f"Models beside each other must be called differently; {name} is there twice.")
+        found[name] = load_model(file, device)
+    return found

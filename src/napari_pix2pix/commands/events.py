@@ -1,0 +1,206 @@
+"""What commands say while they work, drawn for people or as JSON lines.
+
+An event is a JSON object with a key ``event``: ``progress`` (done, total, unit …), ``preview`` (path), ``placed``
+(geometry), ``trust`` (limit, and paths of what lies beside a prediction), ``row`` (row: a result's figures for its
+table), ``note`` and ``warning`` (text), ``failure`` (file, text), ``stopped`` (text), ``error`` (code, text),
+``result`` (figures and paths; text for people).
+"""
+
+import json
+import signal
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.teaching.fit_trust import TrustReport
+    from napari_pix2pix.core.training.loop import Report
+
+Event = dict[str, Any]
+Events = Generator[Event, None, None]
+DONE, FAILED, WRONG_REQUEST = 0, 1, 2
+"""Exit codes."""
+REQUEST_ERRORS = (
+    ValueError,
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
+"""What is wrong with a request (exit 2); any other error is a failure of the work (exit 1)."""
+PROGRESS_PER_S = 10
+
+
+@contextmanager
+def warnings_as_events() -> Iterator[SimpleQueue[Event]]:
+    """Within the block, this package's warnings go to the queue and other packages' are not shown."""
+    queue: SimpleQueue[Event] = SimpleQueue()
+    said: set[str] = set()
+
+    def put(message: Any, category: Any, filename: str, *_: Any, **__: Any) -> None:
+        if category is UserWarning and "napari_pix2pix" in filename and str(message) not in said:
+            said.add(str(message))
+            queue.put({"event": "warning", "text": str(message)})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = put
+        yield queue
+
+
+class Interrupt:
+    """Ctrl-C within a `with` block: while a training steps, a request to end in order; else, and again, at once."""
+
+    def __init__(self) -> None:
+        self.asked = self.stepping = False
+
+    def __enter__(self) -> "Interrupt":
+        self._before = signal.signal(signal.SIGINT, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _take(self, *_: object) -> None:
+        if self.asked or not self.stepping:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def watch(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The events; from them it knows whether a training steps."""
+        for event in events:
+            self.stepping = event.get("unit") == "steps" or (self.stepping and event["event"] != "result")
+            yield event
+
+
+def until_stopped(events: Events, warned: SimpleQueue[Event], stop: Callable[[], bool]) -> Iterator[Event]:
+    """Warnings and events in the order they came; closes `events`, which then keep what is done, if asked to stop."""
+    for event in events:
+        while not warned.empty():
+            yield warned.get()
+        yield event
+        if stop() and event["event"] != "result":
+            events.close()
+            yield {"event": "stopped", "text": "Stopped; what is done is kept."}
+            break
+    while not warned.empty():
+        yield warned.get()
+
+
+def training_events(reports: Generator["Report", None, None], run: Path) -> Events:
+    """The reports of a training as events; previews are drawn into the run folder."""
+    from napari_pix2pix.files.pictures import write_preview
+
+    with closing(reports):
+        for report in reports:
+            if (preview := report.preview) is not None:
+                path = run / "previews" / f"{report.step:07d}.png"
+                write_preview(path, preview)
+                yield {"event": "preview", "step": report.step, "path": str(path)}
+            if report.teaching is not None:
+                yield teaching_event(report.teaching)
+                continue
+            yield {
+                "event": "progress",
+                "unit": "steps",
+                "done": report.step,
+                "total": report.steps,
+                "remaining_s": report.remaining_s,
+                "losses": report.losses,
+                "metrics": report.metrics,
+            }
+
+
+def teaching_event(report: "TrustReport") -> Event:
+    """How far the teaching of the judge of the match is."""
+    return {
+        "event": "progress",
+        "unit": "trust steps",
+        "done": report.step,
+        "total": report.steps,
+        "remaining_s": report.remaining_s,
+        "losses": report.losses,
+        "metrics": {},
+    }
+
+
+def exit_code(event: Event) -> int:
+    """What this event means for the exit code."""
+    return int(event.get("code", FAILED if event.get("failed") or event["event"] == "stopped" else DONE))
+
+
+def _paced(events: Iterator[Event]) -> Iterator[Event]:
+    """The events, with progress thinned to a few a second; the last of all always comes."""
+    last = 0.0
+    for event in events:
+        now = time.monotonic()
+        if event["event"] != "progress" or event.get("metrics") or event["done"] == event["total"]:
+            yield event
+        elif now - last >= 1 / PROGRESS_PER_S:
+            last = now
+            yield event
+
+
+def draw_json(events: Iterator[Event], write: Callable[[Event], None] | None = None) -> int:
+    """Each event as a JSON line on standard output, or passed to `write`; the exit code."""
+    code = DONE
+    for event in _paced(events):
+        code = max(code, exit_code(event))
+        if write is not None:
+            write(event)
+        else:
+            print(json.dumps(event), flush=True)
+    return code
+
+
+def draw_text(events: Iterator[Event]) -> int:
+    """A progress bar and notes on standard error, results on standard output; the exit code."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
+    from rich.text import Text
+
+    class SpeedColumn(ProgressColumn):
+        """Steps or files a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.3g} {task.description}/s" if task.speed else "")
+
+    notes, code = Console(stderr=True, soft_wrap=True, highlight=False), DONE
+    tasks: dict[str, Any] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), SpeedColumn(Column(no_wrap=True)))
+    bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=notes)
+    marks = {"warning": "warning: ", "error": "error: ", "failure": "failed: "}
+    try:
+        for event in _paced(events):
+            code = max(code, exit_code(event))
+            if event["event"] == "progress":
+                named = {**event.get("losses", {}), **event.get("metrics", {})}
+                figures = "  ".join(f"{name} {value:.3f}" for name, value in named.items())
+                if (unit := event["unit"]) not in tasks:
+                    bar.start()
+                    tasks[unit] = bar.add_task(unit, total=event["total"], figures="")
+                bar.update(tasks[unit], completed=event["done"], total=event["total"], figures=figures)
+            elif event["event"] == "result":
+                if tasks:
+                    bar.stop()
+                print(event["text"], flush=True)
+            elif "text" in event:
+                notes.print(marks.get(event["event"], "") + event["text"], markup=False)
+    finally:
+        if tasks:
+            bar.stop()
+    return code

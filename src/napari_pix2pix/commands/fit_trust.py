@@ -1,0 +1,69 @@
+"""The command fit-trust: a model learns to judge the match."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from napari_pix2pix.commands.events import Events, teaching_event
+from napari_pix2pix.commands.flags import Device, Overwrite, Pairs, load
+from napari_pix2pix.commands.remarks import told
+from napari_pix2pix.core.settings.config import EmptyFrames, PairSettings
+
+
+def fit_trust(
+    model: Annotated[Path, Parameter(help="A model.safetensors.")],
+    source: Annotated[Path, Parameter(help="A stack or a folder.")],
+    target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
+    *,
+    out: Annotated[Path, Parameter(help="The new model: the same, taught to judge the match. A .safetensors file.")],
+    steps: Annotated[int | None, Parameter(help="Default: the model's --trust-steps.")] = None,
+    empty_frames: Annotated[
+        EmptyFrames | None,
+        Parameter(help="Frames without any label: empty or unlabelled; default: as in the training."),
+    ] = None,
+    pairs: Pairs = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> Events:
+    """Teach a model to judge whether an image belongs to its source and to expect errors, and calibrate both.
+
+    Pairs are divided by group: what the model has not seen teaches in part and calibrates in part; what trained or
+    chose it only teaches.
+    """
+    if out.suffix != ".safetensors":
+        raise ValueError(f"A model must go to a .safetensors file; got {out}. Choose another --out.")
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"An output must not exist yet; {out} does. Choose another --out or --overwrite.")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}. Leave it out for the model's.")
+
+    from napari_pix2pix import core
+    from napari_pix2pix.files.outputs import require_writable
+    from napari_pix2pix.files.pairing import open_stacks
+
+    require_writable(out.parent)
+    said, loaded = pairs or PairSettings(), load(model, device)
+    if "z" not in said.model_fields_set:
+        said = said.model_copy(update={"z": loaded.source_view.pairs_z})
+    stacks = open_stacks(source, target, said).without_bad()
+    yield from told(stacks)
+    taught = loaded
+    with closing(core.fit_trust(loaded, stacks.frames(), steps=steps, empty_frames=empty_frames)) as reports:
+        for report in reports:
+            if report.model is not None:
+                taught = report.model
+            else:
+                yield teaching_event(report)
+    taught.save(out)
+    facts = taught.provenance["trust"]
+    known = taught.match.calibration if taught.match else None
+    promise = known.promise if known else "No calibration pairs: scores have no ranks, errors no bound."
+    yield {
+        "event": "result",
+        "model": str(out),
+        "trust": facts,
+        "text": f"Model: {out}\nTaught on {facts['taught']} and calibrated on {facts['calibrated']} regions "
+        f"({facts['groups']} groups). {promise}",
+    }

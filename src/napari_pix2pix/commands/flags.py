@@ -1,0 +1,51 @@
+"""The flags that several commands take, and what they mean."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from napari_pix2pix.core.settings.config import Config, PairSettings
+
+
+class ConfigFlags(Config):
+    """The settings given as flags; checked against each other only once the preset is known."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Nothing yet."""
+
+
+Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
+Out = Annotated[Path, Parameter(help="Where the result goes.")]
+Axes = Annotated[str | None, Parameter(help="One letter of TZCYXS per axis, where the file does not say.")]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
+SourceChannels = Annotated[
+    tuple[str, ...], Parameter(help="Channels to take, by name or number; default: those of the training, by name.")
+]
+SideBySide = Annotated[
+    Literal["left", "right"] | None, Parameter(help="Each image holds source and target: which half is the source.")
+]
+SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
+Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]
+Shard = Annotated[
+    str | None, Parameter(help="3/40: every 40th of the files from the third on, for jobs that share a folder.")
+]
+Scheduler = Annotated[
+    str | None, Parameter(help="Address of a dask scheduler, like tcp://node7:8786, whose workers do the files.")
+]
+LocalWorkers = Annotated[int | None, Parameter(help="Do the files in so many processes on this machine.")]
+TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
+
+
+def load(path: Path, device: str) -> Any:
+    """The model; the last one stays in memory for the next command of `serve`."""
+    from napari_pix2pix.commands.jobs import load_once
+
+    return load_once(path, device)
+
+
+def chosen_workers(scheduler: str | None, local_workers: int | None) -> str | int | None:
+    """Who does the files: a scheduler's address, a number of processes here, or this process."""
+    if scheduler is not None and local_workers is not None:
+        raise ValueError("Workers must be those of --scheduler or --local-workers; got both. Leave one out.")
+    return local_workers if scheduler is None else scheduler

@@ -1,0 +1,78 @@
+"""What the user should know about pairs and models before any work, in a sentence each."""
+
+from typing import TYPE_CHECKING, Any
+
+from napari_pix2pix.commands.events import Event, Events
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.running.trained_model import TrainedModel
+    from napari_pix2pix.files.pairing import PairedStacks
+
+
+def understood(stacks: "PairedStacks", plan: dict[str, Any]) -> str:
+    """How the pairs were read, in a sentence, so that a wrong guess is seen."""
+    sides = [
+        f"{name}s {', '.join(sorted({f'{stack.axes} {stack.array.dtype}' for stack in side}))}"
+        for name, side in (("source", stacks.files.sources), ("target", stacks.files.targets))
+    ]
+    repeated = {stack.plan.n_channels for stack in stacks.files.sources} == {1, 3}
+    grey = " (grey ones repeated in each colour)" if repeated and not stacks.settings.source_channels else ""
+    split = plan["provenance"]["split"]
+    kinds = ", ".join(f"{split[kind]} {kind}" for kind in ("train", "validation", "calibration"))
+    return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
+
+
+def told(stacks: "PairedStacks", left_out: str = "warning") -> Events:
+    """What the user should know about these pairs before any work; `left_out` is the event for pairs left out."""
+    for name, sentence in stacks.files.skipped.items():
+        yield {"event": left_out, "file": name, "text": sentence}
+    first, *others = stacks.source_names
+    for name, names in zip(stacks.files.names[1:], others, strict=True):
+        if names != first and len(names) == len(first):
+            called = f"{', '.join(names)} in {name} but {', '.join(first)} in {stacks.files.names[0]}"
+            text = f"The channels of the sources are called {called}; they are taken by number. Give --source-channels."
+            yield {"event": "warning", "text": text}
+            break
+    for name, stack in zip(stacks.files.names, stacks.files.targets, strict=True):
+        if stack.is_prediction:
+            yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}
+    for name, source, target in zip(stacks.files.names, stacks.files.sources, stacks.files.targets, strict=True):
+        a, b = source.pixel_size_um, target.pixel_size_um
+        if any(axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01 for axis in "YX"):
+            ours, theirs = (" x ".join(f"{size[axis]:.4g}" for axis in "YX" if axis in size) for size in (a, b))
+            text = (
+                f"Source and target must have the same pixel size, but in {name} the source has {ours} µm and the "
+                f"target {theirs} µm: resample one of them, or correct the file that says it wrongly."
+            )
+            yield {"event": "warning", "text": text}
+            break
+
+
+def told_of_halves(model: "TrainedModel", side: str | None) -> Events:
+    """A warning where the model was trained on halves of images and whole ones are given."""
+    trained = model.provenance.get("pairs", {}).get("train", {}).get("settings", {}).get("side_by_side")
+    if trained and side is None:
+        text = f"Whole images are taken, but the model was trained on halves; --side-by-side {trained} halves them."
+        yield {"event": "warning", "text": text}
+
+
+def told_of_calibration(model: "TrainedModel") -> Events:
+    """A warning where expected errors were never held against pairs that taught nothing."""
+    if model.match is not None and model.match.calibration is None:
+        text = (
+            "The model was not calibrated: its scores have no ranks, and its expected errors may be too small on new "
+            "images and have no bound. Give it to fit-trust with pairs that it has not seen."
+        )
+        yield {"event": "warning", "text": text}
+
+
+def told_of_trust(row: dict[str, Any], limit: float) -> Event:
+    """How far to trust one prediction, in a sentence, from its row."""
+    at = ", ".join(f"{axis} {row[name]:g}" for axis in "tzyx" if (name := f"worst_{axis}") in row)
+    text = (
+        f"Expected error {row['expected_error']:.3g} on average; {row['untrusted']:.1%} of the pixels are not to be "
+        f"trusted (above {limit:.3g}); the worst field, {row['worst_expected_error']:.3g}, lies around {at}."
+    )
+    if row.get("objects"):
+        text += f" {row['objects_to_check']} of {row['objects']} objects are to be checked."
+    return {"event": "note", "text": text}

@@ -1,0 +1,167 @@
+"""The whole story on one real image: train on its left part, predict, score and judge on its right part."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label as connected_components
+from skimage.morphology import remove_small_objects
+
+from napari_pix2pix import core
+from napari_pix2pix.commands.events import Event, training_events
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.evaluation.metrics.classes import dice
+from napari_pix2pix.core.evaluation.metrics.instances import object_f1
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.training.run_folder import RunFolder
+from napari_pix2pix.files.pictures import draw_story
+from napari_pix2pix.files.results import predict_file, score_file
+from napari_pix2pix.files.samples import DEMO_TEST, DEMO_TRAIN, demo_pair
+from napari_pix2pix.files.stacks import open_stack, write_stack
+
+STEPS = 800
+IMAGES = ("train_source.tif", "train_target.tif", "source.tif", "target.tif", "prediction.tif", "patch_scores.tif")
+OTHERS = ("patch_scores.valid.tif", "metrics.json", "demo.png", "previews", ".lock")
+
+
+def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
+    """Write the demo to the folder `out`; yields progress and, last, the figures.
+
+    Raises
+    ------
+    FileExistsError
+        If `out` holds anything but an earlier demo.
+    """
+    started = time.monotonic()
+    known = {*IMAGES, *OTHERS, *RunFolder.FILES}
+    strange = sorted(p.name for p in out.iterdir() if p.name not in known) if out.is_dir() else []
+    if strange:
+        raise FileExistsError(
+            f"The demo must go to a new folder or replace an earlier demo; {out} holds {strange[0]}. "
+            "Choose another --out."
+        )
+
+    # The pair, divided: what trains, a gap, what judges.
+    source, target = demo_pair()
+    images: dict[str, NDArray[Any]] = {
+        "train_source": source[:, DEMO_TRAIN],
+        "train_target": target[:, DEMO_TRAIN],
+        "source": source[:, DEMO_TEST],
+        "target": target[:, DEMO_TEST],
+    }
+    for name, image in images.items():
+        write_stack(out / f"{name}.tif", AxesPlan("YX", image.shape), image.dtype, [image[None]])
+
+    # Train.
+    config = core.make_config(
+        "fast",
+        changes={
+            "target_kind": "instances",
+            "steps": STEPS,
+            "validation_share": 0,
+            "calibration_share": 0,
+            "trust_steps": 0,  # one image could not calibrate it
+        },
+    )
+    pairs = core.PairedFrames(images["train_source"], images["train_target"], "YX", names=["demo"])
+    yield from training_events(core.train(pairs, config, out=out, overwrite=True, device=device), out)
+    model = core.load_model(out / "model.safetensors", device)
+
+    # Predict and score the part that was held out.
+    yield from predict_file(model, out / "source.tif", out / "prediction.tif")
+    yield {"event": "progress", "unit": "files", "done": 1, "total": 1}
+    yield from score_file(model, out / "source.tif", out / "prediction.tif", out / "patch_scores.tif")
+
+    # Judge, beside what needs no network.
+    prediction = open_stack(out / "prediction.tif").array[...]
+    metrics = core.evaluate_prediction(prediction, images["target"], "YX", kind="instances", names=["demo"])
+    metrics["baselines"] = {
+        name: {metric: {"value": value, "low": None, "high": None} for metric, value in figures.items()}
+        for name, figures in baselines(**images).items()
+    }
+    with written_beside(out / "metrics.json") as beside:
+        beside.write_text(json.dumps(metrics, indent=2), "utf8")
+    judged = {"pix2pix": metrics["metrics"], **metrics["baselines"]}
+    rows = {name: {metric: figure["value"] for metric, figure in row.items()} for name, row in judged.items()}
+    scored = model.score(images["source"], prediction, "YX")
+    draw_story(
+        out / "demo.png",
+        images["source"][None],
+        images["target"][None],
+        prediction[None],
+        scored,
+        f"Held-out part of one image: Dice {rows['pix2pix']['dice']:.2f}, object F1 "
+        f"{rows['pix2pix']['object_f1_iou50']:.2f}. Labels derived from colour, not drawn.",
+    )
+
+    table = "\n".join(
+        f"  {name:<16}  Dice {row['dice']:.3f}   object F1 (IoU 0.5) {row['object_f1_iou50']:.3f}"
+        for name, row in rows.items()
+    )
+    files = "\n".join(f"  {name}" for name in (*IMAGES, "model.safetensors", "history.csv", "metrics.json", "demo.png"))
+    yield {
+        "event": "result",
+        "figures": rows,
+        "out": str(out),
+        "elapsed_s": time.monotonic() - started,
+        "text": (
+            f"On the held-out right part of the image (nuclei labels derived from the colour, not drawn):\n{table}\n"
+            "One image shows that everything works and says nothing about another image.\n"
+            f"In {out}:\n{files}\nTook {time.monotonic() - started:.0f} s. Look at {out / 'demo.png'} first."
+        ),
+    }
+
+
+def baselines(
+    train_source: NDArray[Any], train_target: NDArray[Any], source: NDArray[Any], target: NDArray[Any]
+) -> dict[str, dict[str, float]]:
+    """What a grey value alone can tell, fitted on the training part: the best threshold, and the best lookup table."""
+    truth = train_target > 0
+    darkest = max(range(256), key=lambda level: dice(train_source < level, truth))
+    # The share of nuclei at each grey value; the table holds the values whose share exceeds the best level.
+    counts = np.bincount(train_source.ravel(), minlength=256)
+    share = np.bincount(train_source.ravel(), truth.ravel(), minlength=256) / np.maximum(counts, 1)
+    level = max(np.unique(share), key=lambda least: dice((share >= least)[train_source], truth))
+    masks = {"grey threshold": source < darkest, "grey lookup": (share >= level)[source]}
+    return {
+        name: {
+            "dice": dice(mask, target > 0),
+            "object_f1_iou50": object_f1(connected_components(remove_small_objects(mask, max_size=30)), target),
+        }
+        for name, mask in masks.items()
+    }
+
+
+def view_demo(out: Path) -> None:
+    """Open the demo's images in napari.
+
+    Raises
+    ------
+    ValueError
+        If napari is not installed.
+    """
+    try:
+        import napari
+    except ImportError as error:
+        raise ValueError("To view the demo napari must be installed: pip install 'napari-pix2pix[all]'.") from error
+    viewer = napari.Viewer()
+    viewer.add_image(open_stack(out / "source.tif").array[...], name="source")
+    viewer.add_labels(open_stack(out / "target.tif").array[...], name="target image", visible=False)
+    viewer.add_labels(open_stack(out / "prediction.tif").array[...], name="prediction")
+    model = core.load_model(out / "model.safetensors", "cpu")
+    assert model.discriminator is not None
+    field = model.discriminator.fields[-1]
+    viewer.add_image(
+        open_stack(out / "patch_scores.tif").array[...],
+        name="patch scores",
+        scale=(field.stride,) * 2,
+        translate=(field.centre,) * 2,
+        colormap="cividis",
+        opacity=0.5,
+        blending="translucent",
+    )
+    napari.run()

@@ -1,0 +1,172 @@
+"""The command train: pairs in, a run with its model out."""
+
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from napari_pix2pix.commands.events import DONE, Event, Events, training_events
+from napari_pix2pix.commands.flags import ConfigFlags, Device, Overwrite, Pairs, load
+from napari_pix2pix.commands.recipe import command_line
+from napari_pix2pix.commands.remarks import told, understood
+from napari_pix2pix.commands.sentences import sentence_of
+from napari_pix2pix.core.settings.config import PRESETS, PairSettings, make_config, read_json_object
+
+
+def train(
+    source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
+    target: Annotated[Path | None, Parameter(help="A stack or a folder; paired by file name.")] = None,
+    *,
+    out: Annotated[Path | None, Parameter(help="The run folder; OUT/model.safetensors is the result.")] = None,
+    resume: Annotated[Path | None, Parameter(help="Go on with this run, with its pairs and settings.")] = None,
+    from_model: Annotated[
+        Path | None,
+        Parameter(name="--from", help="A model to start from; flags change its settings."),
+    ] = None,
+    with_old_pairs: Annotated[
+        bool,
+        Parameter(negative="", help="With --from: every second patch is of what taught that model."),
+    ] = False,
+    preset: Annotated[
+        str | None, Parameter(help=f"Settings to start from: {', '.join(PRESETS)}. Default: microscopy.")
+    ] = None,
+    config: Annotated[Path | None, Parameter(help="A JSON file of settings.")] = None,
+    settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
+    pairs: Pairs = None,
+    validation_source: Annotated[Path | None, Parameter(help="Pairs that choose the best model.")] = None,
+    validation_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
+    validation_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
+    validation_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
+    test_source: Annotated[Path | None, Parameter(help="Pairs to judge the finished model by.")] = None,
+    test_target: Annotated[Path | None, Parameter(help="Their targets.")] = None,
+    test_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
+    test_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
+    device: Device = "auto",
+    devices: Annotated[int, Parameter(help="Train on so many devices at once, which share each batch.")] = 1,
+    num_nodes: Annotated[int, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
+    overwrite: Overwrite = False,
+) -> Events:
+    """Train a model on pairs of images."""
+    from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.files.training_stacks import Sides, TrainingStacks
+
+    judges = {
+        "validation": (validation_source, validation_target, validation_source_more, validation_target_more),
+        "test": (test_source, test_target, test_source_more, test_target_more),
+    }
+    initial = load(from_model, "cpu") if from_model else None
+    if resume is not None:
+        others = (source, target, out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
+        if any(others) or any(map(any, judges.values())):
+            raise ValueError("A resumed run must keep its pairs and settings; give --resume RUN, and perhaps --device.")
+        run = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
+        chosen, out, said = None, resume, run["provenance"]["pairs"]
+        stacks = TrainingStacks.again(said)
+        if origin := said.get("initial"):
+            initial = load(Path(origin["path"]), "cpu") if Path(origin["path"]).exists() else None
+    else:
+        if source is None or out is None:
+            raise ValueError("A training must have a source, a target and --out RUN. See train --help.")
+        changes = settings.model_dump(exclude_unset=True) if settings else {}
+        kept = initial.config.model_dump(mode="json") if initial and preset is None else None
+        chosen = make_config(preset or "microscopy", config, changes, kept)
+        _require_free(out, overwrite)
+        if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
+            raise ValueError(f"Pairs must have both sides: give --{wrong[0]}-source and --{wrong[0]}-target.")
+        sides = {kind: Sides(paths[0], *paths[1:]) if paths[0] else None for kind, paths in judges.items()}
+        trained = open_stacks(source, target, pairs or PairSettings()).without_bad()
+        stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs)
+        origin = {"path": str(from_model.resolve()), "sha256": initial.hash()} if initial and from_model else None
+        for some in filter(None, (stacks.train, stacks.validation, stacks.test)):
+            yield from told(some)
+
+    from napari_pix2pix import core
+    from napari_pix2pix.core.engine.processes import number
+
+    reports = core.train(
+        stacks.train.frames(),
+        chosen,
+        out=out,
+        validation=stacks.validation.frames() if stacks.validation else None,
+        test=stacks.test.frames() if stacks.test else None,
+        initial=None if resume else initial,
+        old_pairs=stacks.old.frames() if stacks.old else None,
+        resume=resume is not None,
+        overwrite=overwrite,
+        device=device,
+        devices=devices,
+        num_nodes=num_nodes,
+        provenance={**stacks.provenance(), "initial": origin},
+    )
+    if number() > 0:  # the first process speaks for all
+        deque(reports, maxlen=0)
+        sys.exit(DONE)
+    yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
+    yield from training_events(reports, out)
+    result = _trained(out / "model.safetensors", initial, device)
+    try:
+        from napari_pix2pix.report.draw import draw_training
+
+        result["report"] = str(draw_training(out, load(out, device), stacks, command_line()))
+        result["text"] += f"\nReport: {result['report']}"
+    except Exception as error:  # whatever cannot be drawn, the model is there
+        yield {"event": "warning", "text": f"The model is saved; its report could not be written: {sentence_of(error)}"}
+    yield result
+
+
+def _trained(path: Path, initial: Any, device: str) -> Event:
+    """What came of a training; beside figures of the model it started from, which are kept in the new one."""
+    from napari_pix2pix.files.training_stacks import figures_of_old
+
+    model = load(path, device)
+    figures, lines = model.provenance["figures"], []
+    not_compared = ""
+    if initial is not None and "compared" not in model.provenance:
+        try:
+            model.provenance["compared"] = figures_of_old(initial.to(device), model)
+            model.save(path)
+        except (ValueError, FileNotFoundError) as error:
+            not_compared = f"Not compared with the model before: {error}"
+            lines.append(not_compared)
+    compared = dict(model.provenance.get("compared") or {})
+    if compared:
+        before, after = compared["before"], compared["after"]
+        compared["verdicts"] = {name: _verdict(name, before[name], after[name]) for name in before}
+        told = (
+            f"{name} {before[name]:.3f} -> {after[name]:.3f} ({said})" for name, said in compared["verdicts"].items()
+        )
+        lines.append(f"On the {compared['kind']} pairs of the model before: {', '.join(told)}")
+    kinds = [f"{kind:>12}  {_listed(some)}" for kind, some in figures.items()]
+    return {
+        "event": "result",
+        "model": str(path),
+        "figures": figures.get("validation", {}),
+        "test": figures.get("test", {}),
+        "compared": compared,
+        "not_compared": not_compared,
+        "text": "\n".join([f"Model: {path} (step {model.provenance['step']})", *kinds, *lines]),
+    }
+
+
+def _listed(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+
+
+def _verdict(figure: str, before: float, after: float) -> str:
+    from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
+
+    return "the same" if before == after else "better" if (after > before) == higher_is_better(figure) else "worse"
+
+
+def _require_free(out: Path, overwrite: bool) -> None:
+    from napari_pix2pix.core.training.run_folder import RunFolder
+
+    RunFolder(out).require_free(overwrite)
+
+
+def _existing(path: Path, must: str) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"{must}; there is none at {path}. Check the path.")
+    return path

@@ -1,0 +1,230 @@
+"""Random aligned patches of pairs, in network values."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import ceil, prod
+from threading import RLock
+
+import numpy as np
+import torch
+from cachetools import LRUCache
+from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
+from torch.nn.functional import interpolate
+
+from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.geometry.axes import WHOLE, Window
+from napari_pix2pix.core.settings.config import Config
+
+CACHE_BYTES = 2**30
+TRAINING, STATISTICS, THRESHOLDS = 0, 1, 2
+"""Streams of random numbers: patches to learn from, to recompute norm statistics from, to tell foreground by."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The patches of one step in network values: source and target float32 (N, C, [Z,] Y, X), and what is known.
+
+    `known` is float32 (N, 1, [Z,] Y, X), 1 = known; None where it is known everywhere.
+    """
+
+    source: torch.Tensor
+    target: torch.Tensor
+    known: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> "Patches":
+        """The same on `device`."""
+        known = None if self.known is None else self.known.to(device, non_blocking=True)
+        return Patches(self.source.to(device, non_blocking=True), self.target.to(device, non_blocking=True), known)
+
+
+TRIES = 8
+"""Windows that are drawn for a patch; the first that is known by half, or else the one known best, is taken. So many
+are drawn, too, to find one with foreground."""
+THRESHOLD_WINDOWS = 64
+"""Windows whose values tell the foreground of intensities."""
+MOST_SPOTS = 65536
+"""Of a region with more foreground pixels, so many, evenly spaced, are known."""
+SPOTS_BYTES = 2**26
+
+
+@dataclass
+class PairedPatches:
+    """Random aligned patches of the regions, in network values; patch k of step s depends on (seed, s, k) alone."""
+
+    pairs: PairedFrames
+    regions: tuple[Region, ...]
+    config: Config
+    source_encoding: Encoding
+    target_encoding: Encoding
+    _cache: "LRUCache[int, tuple[NDArray[np.float32], ...]]" = field(init=False, repr=False)
+    _spots: "LRUCache[int, NDArray[np.int32]]" = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._cache = LRUCache(CACHE_BYTES, getsizeof=lambda frames: sum(frame.nbytes for frame in frames))
+        self._spots = LRUCache(SPOTS_BYTES, getsizeof=lambda spots: spots.nbytes)
+        self._lock = RLock()  # a validation asks for patches while the next batch is being made
+        fewest = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
+        depth = min(self.config.patch_depth, fewest) // self.config.z_grid * self.config.z_grid
+        planes = (depth,) * (len(self.regions[0].shape) - 2)
+        if 0 in planes:
+            raise ValueError(
+                f"Volumes must have at least {self.config.z_grid} planes for networks that halve them so often; the "
+                f"thinnest has {fewest}. Choose smaller generator.z_levels and discriminator.z_layers."
+            )
+        self.shape: tuple[int, ...] = (*planes, self.config.patch_size, self.config.patch_size)
+        side = round(self.config.patch_size / self.config.jitter)
+        self._drawn = (*planes, side, side)
+        areas = np.array([np.prod(region.shape) for region in self.regions], float)
+        self._chances = areas / areas.sum()  # every pixel is as likely as any other
+
+    def values(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
+        """Source, target and, unless it is everywhere, where known; each (C, [Z,] Y, X), in network values.
+
+        Whole frames are encoded and kept while they fit into `CACHE_BYTES`; of larger ones, only windows are.
+        """
+        if not self._fits(frame):
+            return self._encode(frame, window)
+        with self._lock:
+            if frame not in self._cache:
+                self._cache[frame] = self._encode(frame, WHOLE)
+            return tuple(values[(slice(None), *window)] for values in self._cache[frame])
+
+    def _fits(self, frame: int) -> bool:
+        maps = self.source_encoding.n_maps + self.target_encoding.n_maps + 1
+        return 4 * maps * prod(self.pairs.frame_shape(frame)) <= CACHE_BYTES
+
+    def _encode(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
+        source = self.source_encoding.encode(self.pairs.source(frame, window))
+        known = self.pairs.known(frame, window)
+        labels = self.pairs.target(frame, window)
+        if self.target_encoding.classes and not known.any():  # whatever the file holds, it is no class
+            labels = np.full_like(labels, self.target_encoding.classes[0])
+        target = self.target_encoding.encode(labels)
+        if self.pairs.known_everywhere:
+            return source, target
+        return source, target, known[None].astype(np.float32)
+
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Patches:
+        """The patches of this step, of the shape `shape`; only those with these `numbers`, if given."""
+        numbers = range(self.config.batch_size) if numbers is None else numbers
+        patches = [self._patch(step, k, stream) for k in numbers]
+        sides = [torch.from_numpy(np.stack(side)) for side in zip(*patches, strict=True)]
+        if self._drawn != self.shape:
+            mode = "bilinear" if len(self.shape) == 2 else "trilinear"
+            sides = [interpolate(side, self.shape, mode=mode) for side in sides]
+            sides[2:] = [(known == 1).float() for known in sides[2:]]
+        return Patches(*sides)
+
+    def _patch(self, step: int, k: int, stream: int) -> list[NDArray[np.float32]]:
+        random = np.random.default_rng([self.config.seed, stream, step, k])
+        wanted = self.config.foreground_share
+        draw = self._foreground_window if wanted and random.random() < wanted else self._window
+        drawn = [draw(random) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
+        seen = [self.values(self.regions[region].frame, window) for region, window in drawn]
+        shares = [1.0] if len(drawn) == 1 else [float(values[2].mean()) for values in seen]
+        chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
+        turns = int(random.integers(4)) if self.config.rotate else 0
+        mirrored = self.config.flip and random.random() < 0.5
+        patch = [np.rot90(values, turns, axes=(-2, -1)) for values in seen[chosen]]
+        if self.config.intensity_jitter and not self.source_encoding.is_labels:
+            patch[0] = self._jittered(patch[0], random)
+        return [np.ascontiguousarray(np.flip(values, -1) if mirrored else values) for values in patch]
+
+    def _jittered(self, source: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+        """`source` with another contrast, about the middle of the range, and another brightness for each channel."""
+        share, each = self.config.intensity_jitter, (len(source), *(1,) * (source.ndim - 1))
+        gain, offset = (random.uniform(middle - share, middle + share, each).astype(np.float32) for middle in (1, 0))
+        return gain * source + offset
+
+    # Where patches lie
+
+    def _window(self, random: np.random.Generator) -> tuple[int, Window]:
+        """The number of a region and a window of it, which every pixel of the regions is as likely to be in."""
+        i = int(random.choice(len(self.regions), p=self._chances))
+        sides = zip(self.regions[i].window, self._drawn, strict=True)
+        return i, self._from([int(random.integers(side.start, side.stop - length + 1)) for side, length in sides])
+
+    def _foreground_window(self, random: np.random.Generator) -> tuple[int, Window]:
+        """The same, around a foreground pixel as far as the region allows, if there is one where it is looked for.
+
+        That is: in the regions of `TRIES` windows, or, of frames too large to be kept, in these windows alone.
+        """
+        for _ in range(TRIES):
+            i, window = self._window(random)
+            spots = self._spots_in(i, window)
+            if len(spots):
+                spot = spots[random.integers(len(spots))].tolist()
+                sides = zip(spot, self._drawn, self.regions[i].window, strict=True)
+                return i, self._from([min(max(at - n // 2, side.start), side.stop - n) for at, n, side in sides])
+        return i, window
+
+    def _from(self, starts: list[int]) -> Window:
+        return tuple(slice(a, a + length) for a, length in zip(starts, self._drawn, strict=True))
+
+    def _spots_in(self, i: int, window: Window) -> NDArray[np.int32]:
+        """Pixels ([Z,] Y, X) of region `i` where the target is known and foreground, evenly spaced if they are many."""
+        region = self.regions[i]
+        if not self._fits(region.frame):
+            return self._find_spots(Region(region.frame, window))
+        with self._lock:
+            if i not in self._spots:
+                self._spots[i] = self._find_spots(region)
+            return self._spots[i]
+
+    def _find_spots(self, region: Region) -> NDArray[np.int32]:
+        _, target, *known = self.values(region.frame, region.window)
+        if self.target_encoding.kind == "intensity":
+            foreground = (target > self._thresholds.reshape(-1, *(1,) * len(region.window))).any(axis=0)
+        else:  # the first of two channels is the foreground, the first of the classes is the background
+            foreground = target[0] > 0 if self.target_encoding.kind == "instances" else target[0] < 0
+        spots = np.flatnonzero(foreground & (known[0][0] > 0) if known else foreground)
+        spots = spots[:: max(1, ceil(len(spots) / MOST_SPOTS))]
+        places: list[NDArray[np.int32]] = [
+            (along + side.start).astype(np.int32)
+            for along, side in zip(np.unravel_index(spots, region.shape), region.window, strict=True)
+        ]
+        return np.stack(places, axis=1)
+
+    @cached_property
+    def _thresholds(self) -> NDArray[np.float32]:
+        """Otsu's threshold of each channel of the target over `THRESHOLD_WINDOWS` windows, in network values."""
+        random = np.random.default_rng([self.config.seed, THRESHOLDS])
+        drawn = [self._window(random) for _ in range(THRESHOLD_WINDOWS)]
+        values = np.stack([self.values(self.regions[i].frame, window)[1] for i, window in drawn], axis=1)
+        return np.array([threshold_otsu(channel) for channel in values], np.float32)
+
+
+@dataclass(frozen=True)
+class MixedPatches:
+    """Patches of new pairs and of old ones, turn and turn about."""
+
+    new: PairedPatches
+    old: PairedPatches
+
+    def __post_init__(self) -> None:
+        if self.new.shape != self.old.shape:
+            depths = self.new.shape[0], self.old.shape[0]
+            raise ValueError(
+                f"New and old volumes must give patches of the same depth; got {depths[0]} and {depths[1]} planes. "
+                f"Choose --patch-depth {min(depths)}."
+            )
+
+    @property
+    def pairs(self) -> PairedFrames:
+        """The new pairs."""
+        return self.new.pairs
+
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Patches:
+        """The patches of this step: those with odd numbers, counted over all steps, are old."""
+        count = self.new.config.batch_size
+        numbers = range(count) if numbers is None else numbers
+        even = (step * count + numbers.start) % 2
+        sides = (self.new, numbers[even::2]), (self.old, numbers[1 - even :: 2])
+        parts = [patches.batch(step, stream, some) for patches, some in sides if some]
+        source, target = (torch.cat([getattr(part, side) for part in parts]) for side in ("source", "target"))
+        if all(part.known is None for part in parts):
+            return Patches(source, target)
+        known = [torch.ones_like(part.target[:, :1]) if part.known is None else part.known for part in parts]
+        return Patches(source, target, torch.cat(known))

@@ -1,0 +1,335 @@
+"""What an image means - intensity, classes or instances - as the channels a network sees or predicts, and back."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy import ndimage
+from skimage.measure import label as connected_components
+from skimage.segmentation import find_boundaries
+
+from napari_pix2pix.core.encodings.normalization import PORTION, Normalization, common_dtype, fit_normalization
+from napari_pix2pix.core.encodings.objects import LARGEST, SIGMA, ObjectRows, find_objects
+from napari_pix2pix.core.settings.config import NormalizationConfig
+
+Window = tuple[slice, ...]
+Kind = Literal["intensity", "classes", "instances"]
+LIMIT = 0.9
+"""Encoded targets lie in [-0.9, 0.9], which tanh can reach."""
+MARGIN = 64
+"""Pixels read around a window of instances at first."""
+MOST_CLASSES = 16
+ROUGH = 0.5
+"""Where more neighbouring pixels differ than this share, they are no labels."""
+MOST_COLOURS = 0.01
+"""A colour image with more colours for each pixel is none of labels."""
+SMALLEST = 0.01
+"""This share of the objects that train may be smaller than the smallest that is predicted; too few do not tell."""
+HELD = 2**22
+"""Pixels of the rows in which an object may lie that are decoded together, where that is more than `LARGEST` rows."""
+HEAVIEST = 10.0
+"""No class weighs more than this; all classes together weigh as much as without weights."""
+
+
+class Encoding(BaseModel):
+    """How sources or targets become channels, and back.
+
+    Parameters
+    ----------
+    kind
+        ``intensity`` grey values, channel by channel · ``classes`` one channel per class · ``instances`` two
+        channels: foreground, and each pixel's distance to the border of its object as a share of the object's largest.
+    n_channels
+        Channels of the image as the user has it.
+    dtype
+        Of the image as the user has it.
+    normalization
+        Of intensities, else None.
+    classes
+        The label of each class, ascending, else empty.
+    weights
+        What an error on a pixel of each class weighs in the loss; empty: all the same.
+    seed_threshold
+        Instances: a region where the predicted distance exceeds this share starts an object.
+    min_size
+        Instances: smaller objects are dropped, in pixels; where a hundred objects or more train, one in a hundred of
+        them is smaller.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    n_channels: int
+    dtype: str
+    normalization: Normalization | None = None
+    classes: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    seed_threshold: float = 0.5
+    min_size: int = 10
+
+    @property
+    def n_maps(self) -> int:
+        """Channels that the network predicts."""
+        return {"intensity": self.n_channels, "classes": len(self.classes), "instances": 2}[self.kind]
+
+    @property
+    def is_labels(self) -> bool:
+        """Whether decoded images are label images."""
+        return self.kind != "intensity"
+
+    @property
+    def dtype_decoded(self) -> str:
+        """Of what `decode` returns."""
+        return "int32" if self.kind == "instances" else self.dtype
+
+    def encode(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """`image` (C, Y, X), grey values or labels, as float32 maps (n_maps, Y, X); labels in [-0.9, 0.9].
+
+        Raises
+        ------
+        ValueError
+            If a class image holds a label that the training pairs did not.
+        """
+        if self.normalization is not None:
+            return self.normalization.apply(image)
+        labels = image[0]
+        if self.kind == "instances":
+            return _encode_instances(labels)
+        unknown = np.setdiff1d(labels, self.classes)
+        if unknown.size:
+            raise ValueError(
+                f"A class image must hold the labels {list(self.classes)} only; "
+                f"got {unknown[:5].tolist()} too. Relabel it or train with such labels."
+            )
+        return np.stack([np.where(labels == value, LIMIT, -LIMIT) for value in self.classes]).astype(np.float32)
+
+    def windows(
+        self, take: Callable[[Window], NDArray[Any]], shape: tuple[int, ...]
+    ) -> Callable[[Window], NDArray[np.float32]]:
+        """A function that gives any window of what `encode` gives of a frame, and reads little more than that.
+
+        Where an image's own statistics normalize it, all of it is read first. Around a window of instances so
+        much is read that its objects are whole, since each is encoded as a share of its largest distance; parts of one
+        label that do not touch may be taken for several objects.
+
+        Parameters
+        ----------
+        take
+            Reads a window (C, [Z,] Y, X) of the frame.
+        shape
+            Of the frame, ([Z,] Y, X).
+        """
+        if self.normalization is not None and self.normalization.each_image is not None:
+            whole = [slice(0, n) for n in shape]
+            rows = (slice(row, min(row + PORTION, shape[-2])) for row in range(0, shape[-2], PORTION))
+            own = self.of_image(take((*whole[:-2], some, whole[-1])) for some in rows)
+            return lambda window: own.encode(take(window))
+        if self.kind == "instances":
+            return lambda window: _instances_in(take, shape, window)
+        return lambda window: self.encode(take(window))
+
+    def decode(self, maps: NDArray[np.float32]) -> NDArray[Any]:
+        """Maps (n_maps, Y, X) as grey values (C, Y, X) in the target's dtype, or labels (1, Y, X)."""
+        if self.normalization is not None:
+            return self.normalization.invert(maps)
+        if self.kind == "classes":
+            classes: NDArray[Any] = np.asarray(self.classes, self.dtype)
+            found: NDArray[Any] = classes[maps.argmax(axis=0)]
+            return found[None]
+        return _decode_instances(maps, self.seed_threshold, self.min_size)[None]
+
+    def object_rows(self, row_pixels: int) -> ObjectRows:
+        """What decodes instances some rows at a time, in rows of so many pixels ([Z,] X)."""
+        return ObjectRows(depth_of(self.seed_threshold), self.min_size, max(LARGEST, HELD // row_pixels))
+
+    def of_image(self, portions: Iterable[NDArray[Any]]) -> "Encoding":
+        """The encoding of one image: its own, where each image is normalized by itself; `portions` are then read."""
+        if self.normalization is None or self.normalization.each_image is None:
+            return self
+        return self.model_copy(update={"normalization": self.normalization.of_image(portions)})
+
+    def decode_spread(self, spread: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How far apart predictions are, float32, from the standard deviation (n_maps, [Z,] Y, X) of their maps.
+
+        Of intensities (C, [Z,] Y, X) in grey values; of labels (1, [Z,] Y, X), the mean over the maps as a share of
+        the encoded range.
+        """
+        if self.normalization is not None:
+            return self.normalization.invert_spread(spread)
+        share: NDArray[np.float32] = spread.mean(axis=0, keepdims=True) / np.float32(2 * LIMIT)
+        return share
+
+
+def _encode_instances(labels: NDArray[Any]) -> NDArray[np.float32]:
+    ids, dense = np.unique(labels, return_inverse=True)
+    dense = dense.reshape(labels.shape) + (ids[0] != 0)  # 0 stays background, and is so only if it was there
+    inner = (dense > 0) & ~find_boundaries(dense, mode="inner")
+    # 1 on an object's border, then the distance to it. Borders between touching objects count, the image's do not.
+    depth = np.ones(labels.shape) if inner.all() else ndimage.distance_transform_edt(inner) + 1
+    distance = np.where(dense > 0, depth, 0)
+    peak = np.atleast_1d(ndimage.maximum(distance, dense, np.arange(dense.max() + 1)))
+    share = distance / np.where(peak > 0, peak, 1)[dense]
+    return (np.stack([dense > 0, share]) * (2 * LIMIT) - LIMIT).astype(np.float32)
+
+
+def _instances_in(
+    take: Callable[[Window], NDArray[Any]], shape: tuple[int, ...], window: Window
+) -> NDArray[np.float32]:
+    """`window` of the encoded frame; more and more around it is read until all objects in it are whole."""
+    margin = MARGIN
+    while True:
+        read = tuple(
+            slice(max(0, w.start - margin), min(n, w.stop + margin)) for w, n in zip(window, shape, strict=True)
+        )
+        labels = take(read)[0]
+        inside = tuple(slice(w.start - r.start, w.stop - r.start) for w, r in zip(window, read, strict=True))
+        edges = [
+            labels.take(end, axis)
+            for axis, (r, n) in enumerate(zip(read, shape, strict=True))
+            for end, is_cut in ((0, r.start > 0), (-1, r.stop < n))
+            if is_cut
+        ]
+        cut = set().union(*(np.unique(edge).tolist() for edge in edges)) - {0}
+        if not np.isin(labels[inside], list(cut)).any():
+            return _encode_instances(labels)[(slice(None), *inside)]
+        margin *= 2
+
+
+def depth_of(share: float) -> float:
+    """The encoded depth that is this share of an object's largest."""
+    return (2 * share - 1) * LIMIT
+
+
+def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size: int) -> NDArray[np.int32]:
+    depth = ndimage.gaussian_filter(maps[1], SIGMA)
+    labels, _ = find_objects(maps[0] > 0, depth, depth_of(seed_threshold))
+    labels[np.bincount(labels.ravel())[labels] < min_size] = 0
+    objects: NDArray[np.int32] = connected_components(labels, connectivity=1).astype(np.int32)
+    return objects
+
+
+def guess_kind(targets: Iterable[NDArray[Any]]) -> Kind:
+    """The likely kind of these targets (C, Y, X).
+
+    Float, or several channels: intensity. At most two values: classes. One connected region for nearly every label:
+    instances. A few small integers: classes. Else intensity.
+    """
+    values: set[int] = set()
+    n_labels = n_single = 0
+    for target in targets:
+        if target.dtype.kind == "f" or len(target) > 1:
+            return "intensity"
+        labels = target[0].astype(np.int64)
+        found = np.unique(labels)
+        values.update(found[:10_000].tolist())
+        if found.min() < 0:
+            return "intensity"
+        if 2 < found.size <= 10_000:
+            regions = connected_components(labels, connectivity=2)
+            first = np.unique(regions, return_index=True)[1]
+            parts = np.unique(labels.ravel()[first], return_counts=True)
+            n_labels += int((parts[0] > 0).sum())
+            n_single += int(((parts[0] > 0) & (parts[1] == 1)).sum())
+    if len(values) <= 2:
+        return "classes"
+    if n_labels and n_single >= 0.9 * n_labels:
+        return "instances"
+    return "classes" if len(values) <= MOST_CLASSES else "intensity"
+
+
+def may_be_labels(images: Iterable[NDArray[Any]]) -> bool:
+    """Whether these (C, [Z,] Y, X) are whole numbers, and neighbours mostly the same: no grey values."""
+    rough = []
+    for image in images:
+        if image.dtype.kind == "f" and (image != np.rint(image)).any():
+            return False
+        rough.append((image[..., 1:] != image[..., :-1]).mean() if image.shape[-1] > 1 else 0.0)
+    return bool(np.mean(rough) <= ROUGH)
+
+
+def labels_in_disguise(targets: Sequence[NDArray[Any]]) -> str | None:
+    """What to do where targets (C, [Z,] Y, X) taken for intensities look like labels stored as float or as colours."""
+    first = targets[0]
+    if len(first) == 1:
+        if any((image != np.rint(image)).any() for image in targets):
+            return None
+        kind = guess_kind(image.astype(np.int64) for image in targets)
+        return (
+            None
+            if kind == "intensity"
+            else f"The targets look like {kind} stored as {first.dtype}: labels? Then give --target-kind {kind}."
+        )
+    if len(first) == 3 and first.dtype == np.uint8:
+        colours = [np.tensordot([2**16, 2**8, 1], image.astype(np.int64), 1)[None] for image in targets]
+        few = all(np.unique(image).size <= image.size * MOST_COLOURS for image in colours)
+        if few and guess_kind(colours) == "instances":
+            return (
+                "The targets look like instances, each in a colour of its own: labels? Then store a whole number for "
+                "each, in one channel."
+            )
+    return None
+
+
+def fit_encoding(
+    images: Sequence[NDArray[Any]],
+    kind: Kind | Literal["auto"],
+    normalization: NormalizationConfig | None = None,
+    *,
+    limit: float = LIMIT,
+    known: Sequence[NDArray[np.bool_]] | None = None,
+) -> Encoding:
+    """The encoding of these training images (C, [Z,] Y, X), its kind guessed if ``auto``.
+
+    Where an image is not `known` ([Z,] Y, X), if given, its grey values and labels do not count.
+
+    Raises
+    ------
+    ValueError
+        If labels have several channels, fractional or negative values, or classes are more than 16.
+    """
+    kind = guess_kind(images) if kind == "auto" else kind
+    n_channels = len(images[0])
+
+    def pixels() -> Iterator[NDArray[Any]]:
+        for i, image in enumerate(images):
+            yield image if known is None else image[:, known[i]]
+
+    if kind == "intensity":
+        fitted = fit_normalization((values for values in pixels() if values.size), normalization, limit=limit)
+        return Encoding(kind=kind, n_channels=n_channels, dtype=fitted.dtype, normalization=fitted)
+    if n_channels > 1:
+        raise ValueError(
+            f"Images of {kind} must have one channel; got {n_channels}. Store the labels as one grey channel, "
+            "or choose the kind intensity."
+        )
+    if images[0].dtype.kind == "f" and any((image != np.rint(image)).any() for image in images):
+        raise ValueError(f"Images of {kind} must hold whole numbers; got fractions. Choose the kind intensity.")
+    if any(image.min() < 0 for image in images):
+        raise ValueError(f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them.")
+    if kind == "instances":
+        found = Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))
+        sizes = np.concatenate([np.unique(values[values > 0], return_counts=True)[1] for values in pixels()])
+        if len(sizes) < 1 / SMALLEST:
+            return found
+        return found.model_copy(update={"min_size": int(np.quantile(sizes, SMALLEST, method="lower"))})
+    counts: dict[int, int] = {}
+    dtypes = set()
+    for values in pixels():
+        dtypes.add(values.dtype)
+        for value, count in zip(*np.unique(values, return_counts=True), strict=True):
+            counts[int(value)] = counts.get(int(value), 0) + int(count)
+        if len(counts) > MOST_CLASSES:
+            raise ValueError(
+                f"Images of classes must have at most {MOST_CLASSES} labels; got more. "
+                "Choose the kind instances or intensity."
+            )
+    dtype = common_dtype(dtypes, min(counts), max(counts))
+    return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)))
+
+
+def rare_weights(images: Iterable[NDArray[Any]], classes: Sequence[int]) -> tuple[float, ...]:
+    """What an error on a pixel of each class weighs, if one over its share of these pixels: at most `HEAVIEST`."""
+    counts = np.sum([[np.count_nonzero(image == value) for value in classes] for image in images], axis=0)
+    return tuple((1 / np.maximum(len(classes) * counts / counts.sum(), 1 / HEAVIEST)).tolist())

@@ -1,0 +1,159 @@
+"""Grey values <-> [-1, 1]: fitted once on the training pairs, kept with the model, inverted on output."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from napari_pix2pix.core.settings.config import NormalizationConfig
+
+SPREAD = 3.0
+"""Standard deviations on either side of the mean that `mean-std` maps to ±limit: 99.7 % of a normal distribution."""
+PORTION = 2048
+"""Rows of an image that its own statistics take at once, so that they are the same however much of it is in memory."""
+
+
+class Normalization(BaseModel):
+    """A linear map of each channel: `low` goes to -`limit` and `high` to +`limit`. Nothing is clipped on the way in.
+
+    Parameters
+    ----------
+    low, high
+        Grey values, one per channel; low < high.
+    limit
+        Where `high` is mapped to: 1 for sources, 0.9 for targets, so that tanh can reach their ends.
+    dtype
+        The dtype of the grey values, restored by `invert`.
+    each_image
+        Set where every image is normalized by its own statistics; `low` and `high` are then those of the training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    limit: float
+    dtype: str
+    each_image: NormalizationConfig | None = None
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels the frames must have."""
+        return len(self.low)
+
+    def _ends(self, frame: NDArray[Any]) -> list[NDArray[np.float64]]:
+        """`low` and `high`, one for each channel of `frame`."""
+        return [np.array(values).reshape(-1, *(1,) * (frame.ndim - 1)) for values in (self.low, self.high)]
+
+    def _line(self, frame: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        low, high = self._ends(frame)
+        return (low + high) / 2, (high - low) / 2 / self.limit
+
+    def apply(self, frame: NDArray[Any]) -> NDArray[np.float32]:
+        """`frame` (C, [Z,] Y, X) in grey values, as float32 with the fitted range in [-limit, limit]."""
+        if self.each_image is not None:
+            return self.of_image(portions(frame)).apply(frame)
+        centre, unit = self._line(frame)
+        return ((frame - centre) / unit).astype(np.float32)
+
+    def of_image(self, portions: Iterable[NDArray[Any]]) -> "Normalization":
+        """That of one image by its own statistics; of its rows (C, [Z,] rows, X), `PORTION` at a time."""
+        assert self.each_image is not None
+        own = self.each_image.model_copy(update={"statistics": "training"})
+        return fit_normalization(portions, own, limit=self.limit)
+
+    def invert(self, frame: NDArray[np.float32]) -> NDArray[Any]:
+        """`frame` (C, [Z,] Y, X) in [-1, 1], as grey values of the dtype; integers are rounded and clipped to it."""
+        centre, unit = self._line(frame)
+        values = frame * unit + centre
+        if self.dtype == "bool":
+            return values >= 0.5
+        dtype = np.dtype(self.dtype)
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max)
+        return values.astype(dtype)
+
+    def invert_spread(self, spread: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A standard deviation (C, [Z,] Y, X) of what `invert` takes, in grey values, float32."""
+        return (spread * self._line(spread)[1]).astype(np.float32)
+
+    def outside(self, frame: NDArray[Any]) -> Iterator[tuple[int, float, float]]:
+        """For each channel of `frame` its number and the shares of its pixels below and above the fitted range."""
+        for channel, (values, low, high) in enumerate(zip(frame, self.low, self.high, strict=True)):
+            yield channel, float((values < low).mean()), float((values > high).mean())
+
+
+def portions(frame: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """`frame` (C, [Z,] Y, X), `PORTION` rows at a time."""
+    for row in range(0, frame.shape[-2], PORTION):
+        yield frame[..., row : row + PORTION, :]
+
+
+def fit_normalization(
+    frames: Iterable[NDArray[Any]], config: NormalizationConfig | None = None, *, limit: float = 1.0
+) -> Normalization:
+    """The normalization of all `frames` (C, …), one range per channel.
+
+    Extremes, means and deviations are exact; percentiles come from at most 65,536 evenly spaced pixels of each frame.
+    Pixels that are NaN or Inf count for nothing. A channel that is constant gets the range [value, value + 1].
+
+    Raises
+    ------
+    ValueError
+        If there is no frame.
+    """
+    config = config or NormalizationConfig()
+    samples: list[NDArray[np.float64]] = []
+    ends: list[NDArray[np.float64]] = []
+    moments: list[NDArray[np.float64]] = []
+    dtypes: set[np.dtype[Any]] = set()
+    for frame in frames:
+        dtypes.add(frame.dtype)
+        pixels = frame.reshape(len(frame), -1)
+        if frame.dtype.kind == "f":
+            pixels = np.where(np.isfinite(pixels), pixels, np.nan)
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a channel of NaN alone
+            ends.append(np.stack([np.nanmin(pixels, axis=1), np.nanmax(pixels, axis=1)]).astype(float))
+        if config.method == "percentiles":
+            samples.append(pixels[:, :: max(1, pixels.shape[1] // 65536)].astype(float))
+        elif config.method == "mean-std":
+            known = np.isfinite(pixels)
+            values = np.where(known, pixels, 0).astype(float)
+            moments.append(np.stack([known.sum(axis=1), values.sum(axis=1), (values**2).sum(axis=1)]))
+    if not ends:
+        raise ValueError("A normalization must be fitted on at least one frame; got none.")
+    low, high = (
+        np.nan_to_num(np.nanmin([end[0] for end in ends], axis=0)),
+        np.nan_to_num(np.nanmax([end[1] for end in ends], axis=0)),
+    )
+    if config.method == "fixed":
+        assert config.range is not None
+        low, high = (np.full_like(low, end) for end in config.range)
+    elif config.method == "mean-std":
+        count, total, squares = np.sum(moments, axis=0)
+        mean = total / np.maximum(count, 1)
+        deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+        low, high = mean - SPREAD * deviation, mean + SPREAD * deviation
+    elif config.method == "percentiles":
+        inner = np.nanpercentile(np.concatenate(samples, axis=1), config.percentiles, axis=1)
+        spread = inner[1] > inner[0]  # a sparse channel: its percentiles can coincide, its extremes do not
+        low, high = np.where(spread, inner[0], low), np.where(spread, inner[1], high)
+    high = np.where(high > low, high, low + 1)
+    dtype = common_dtype(dtypes, low.min(), high.max())
+    each_image = config if config.statistics == "image" else None
+    return Normalization(
+        low=tuple(low.tolist()), high=tuple(high.tolist()), limit=limit, dtype=dtype, each_image=each_image
+    )
+
+
+def common_dtype(dtypes: Iterable[np.dtype[Any]], lowest: float, highest: float) -> str:
+    """The dtype that holds images of all `dtypes`; integers of 64 bits, which few files keep, become smaller ones."""
+    dtype = np.result_type(*dtypes)
+    if dtype.kind in "iu" and dtype.itemsize == 8:
+        dtype = np.result_type(np.min_scalar_type(int(np.floor(lowest))), np.min_scalar_type(int(np.ceil(highest))))
+    return str(dtype)

@@ -1,0 +1,1 @@
+"""What the work runs on: devices, processes, files of tensors, and writing beside."""

@@ -1,0 +1,1 @@
+"""Can these pairs be trained on; how good is a prediction."""

@@ -1,0 +1,187 @@
+"""For each kind of target: the figures of a frame, and what is told of all frames together."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_pix2pix.core.encodings.encoding import MOST_CLASSES, Kind
+from napari_pix2pix.core.evaluation.metrics import classes as of_class
+from napari_pix2pix.core.evaluation.metrics import intensities
+from napari_pix2pix.core.evaluation.metrics.errors import strays
+from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
+from napari_pix2pix.core.evaluation.metrics.instances import of_instances
+from napari_pix2pix.core.evaluation.metrics.intervals import Row, summarize
+
+SMOOTHING = 1.0
+"""Width, px, of the filter before a threshold finds invented and missing objects in grey values."""
+
+
+class Judge(Protocol):
+    """What the figures of a kind of target are."""
+
+    def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
+        """Of one frame (C, [Z,] Y, X), where it is known."""
+
+    def add(self, prediction: NDArray[Any], frame: Frame) -> Row:
+        """The figures of a frame, which is counted; with the objects that are invented and missing."""
+
+    def structure(self, image: NDArray[Any]) -> NDArray[Any]:
+        """What of an image (C, [Z,] Y, X) shows where things lie."""
+
+    def report(self, groups: Sequence[str], pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
+        """What is told of all frames that were counted, beside the means of their figures."""
+
+
+class IntensityJudge:
+    """Grey values; ranges and Otsu's levels are those of all frames together, channel by channel."""
+
+    labels = False
+
+    def __init__(self, frames: Frames) -> None:
+        targets = (frame.target[:, frame.known] for frame in frames)
+        ends = np.array([(t.min(axis=1), t.max(axis=1)) for t in targets if t.size], np.float64)
+        low, high = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
+        self.ranges = (high - low).tolist()
+        self.data_range = float(high.max() - low.min())
+        first = frames[0].target
+        histograms = [intensities.Histogram(*ends, first.dtype.kind in "iub") for ends in zip(low, high, strict=True)]
+        for frame in frames:
+            for channel, histogram in zip(frame.target, histograms, strict=True):
+                histogram.add(channel[frame.known])
+        self.levels = [histogram.otsu() for histogram in histograms]
+        self.medians = [histogram.median() for histogram in histograms]
+        self.spectra = intensities.Spectra(len(first))
+        self.by_channel: list[list[Row]] = [[] for _ in first]
+
+    def _channels(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> list[Row]:
+        return [
+            intensities.of_channel(a, b, known, data_range, level)
+            for a, b, data_range, level in zip(prediction, target, self.ranges, self.levels, strict=True)
+        ]
+
+    def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
+        """As in `Judge`."""
+        return intensities.joined(self._channels(prediction, target, known), self.data_range)
+
+    def add(self, prediction: NDArray[Any], frame: Frame) -> Row:
+        """As in `Judge`."""
+        channels = self._channels(prediction, frame.target, frame.known)
+        for rows, row in zip(self.by_channel, channels, strict=True):
+            rows.append(row)
+        self.spectra.add(prediction, frame.target, frame.known)
+        masks = [self._bright(image) & frame.known for image in (prediction, frame.target)]
+        return intensities.joined(channels, self.data_range) | _strays(*masks)
+
+    def _bright(self, image: NDArray[Any]) -> NDArray[np.bool_]:
+        around = (0.0,) * (image.ndim - 3) + (SMOOTHING, SMOOTHING)
+        return np.stack(
+            [
+                np.zeros(channel.shape, bool)
+                if level is None
+                else ndimage.gaussian_filter(channel.astype(np.float32), around) > level
+                for channel, level in zip(image, self.levels, strict=True)
+            ]
+        )
+
+    def structure(self, image: NDArray[Any]) -> NDArray[Any]:
+        """The grey values."""
+        return image
+
+    def report(self, groups: Sequence[str], pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
+        """``ranges``, ``spectra`` of each channel and, of several, the metrics of each as ``channels``."""
+        found: dict[str, Any] = {
+            "ranges": {
+                "data_range": self.data_range,
+                "channels": self.ranges,
+                "ssim_window": intensities.WINDOW,
+                "foreground_above": self.levels,
+            },
+            "spectra": self.spectra.report(pixel_size_um),
+        }
+        if len(self.by_channel) > 1:
+            found["channels"] = [summarize(rows, groups) for rows in self.by_channel]
+        return found
+
+
+class ClassJudge:
+    """Classes, by their labels in ascending order; the lowest is the background."""
+
+    labels = True
+
+    def __init__(self, classes: Sequence[int]) -> None:
+        if len(classes) > MOST_CLASSES:
+            raise ValueError(
+                f"Images of classes must have at most {MOST_CLASSES} labels; got {len(classes)}. Choose the kind "
+                "instances or intensity."
+            )
+        self.classes = list(classes)
+        self.counts = np.zeros((len(classes), len(classes)), np.int64)
+        self.by_class: list[list[Row]] = [[] for _ in classes]
+
+    def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
+        """As in `Judge`."""
+        return of_class.of_classes(of_class.confusion(prediction[0][known], target[0][known], self.classes))
+
+    def add(self, prediction: NDArray[Any], frame: Frame) -> Row:
+        """As in `Judge`."""
+        known = frame.known
+        counts = of_class.confusion(prediction[0][known], frame.target[0][known], self.classes)
+        self.counts += counts
+        for rows, row in zip(self.by_class, of_class.of_each_class(counts), strict=True):
+            rows.append(row)
+        masks = [(image != self.classes[0]) & known for image in (prediction, frame.target)]
+        return of_class.of_classes(counts) | _strays(*masks)
+
+    def structure(self, image: NDArray[Any]) -> NDArray[Any]:
+        """A mask of each class but the lowest."""
+        return np.stack([image[0] == value for value in self.classes[1:] or self.classes])
+
+    def report(self, groups: Sequence[str], pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
+        """``confusion``: ``labels`` and ``counts`` of pixels (target, prediction); ``classes``: metrics by label."""
+        names = [str(value) for value in self.classes]
+        return {
+            "confusion": {"labels": self.classes, "counts": self.counts.tolist()},
+            "classes": {name: summarize(rows, groups) for name, rows in zip(names, self.by_class, strict=True)},
+        }
+
+
+class InstanceJudge:
+    """Objects, one label each; 0 is the background."""
+
+    labels = True
+
+    def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
+        """As in `Judge`."""
+        return of_instances(prediction[0], target[0], known)
+
+    def add(self, prediction: NDArray[Any], frame: Frame) -> Row:
+        """As in `Judge`."""
+        return self.figures(prediction, frame.target, frame.known)
+
+    def structure(self, image: NDArray[Any]) -> NDArray[Any]:
+        """The mask of all objects."""
+        return image[:1] > 0
+
+    def report(self, groups: Sequence[str], pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
+        """Nothing more."""
+        return {}
+
+
+def _strays(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> Row:
+    """``invented`` and ``missing`` objects of all channels; ``objects`` and ``objects_target``, how many there are."""
+    sides = [
+        np.sum([strays(a, b) for a, b in zip(one, other, strict=True)], axis=0).astype(float)
+        for one, other in ((prediction, target), (target, prediction))
+    ]
+    (invented, found), (missing, true) = sides
+    return {"invented": invented, "missing": missing, "objects": found, "objects_target": true}
+
+
+def judge_of(kind: Kind, frames: Frames, classes: Sequence[int]) -> IntensityJudge | ClassJudge | InstanceJudge:
+    """The judge of this kind of target; of classes with these, ascending."""
+    if kind == "intensity":
+        return IntensityJudge(frames)
+    return ClassJudge(classes) if kind == "classes" else InstanceJudge()

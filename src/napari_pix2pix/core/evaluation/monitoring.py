@@ -1,0 +1,145 @@
+"""Whether expected errors can be trusted: what tells errors without the truth, held against the truth."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_pix2pix.core.evaluation.metrics.frames import Frame
+from napari_pix2pix.core.evaluation.metrics.intervals import Figure, finite, interval
+from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, risk_curve, spearman, worst
+from napari_pix2pix.core.running.patch_scores import field_means, whole_scores
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.trust.judge import MatchJudge, pixel_errors
+
+Fields = dict[str, NDArray[np.float32]]
+"""What is known of the fields of one frame, (n,) each."""
+MONITORS = ("expected_error", "match", "edges", "gradient")
+"""What the judge of the match says, and two that need no network, which it must beat."""
+EDGES = ("edges", "gradient")
+MOST_FIELDS = 5000
+"""Of a frame with more fields, so many, evenly spaced, count."""
+COVERAGES = tuple(share / 10 for share in range(1, 11))
+
+
+class Monitoring:
+    """The section *Can you trust the expected error?* of an evaluation, gathered frame by frame."""
+
+    def __init__(self, model: TrainedModel, judge: MatchJudge) -> None:
+        self.model, self.judge = model, judge
+        self.frames: list[Fields] = []
+
+    def add(self, prediction: NDArray[Any], frame: Frame) -> None:
+        """Hold the fields of this prediction (C, [Z,] Y, X) that lie wholly inside against the truth."""
+        encoding, network = self.model.target_encoding, self.judge.network
+        inside = whole_scores(network.fields, frame.known.shape)
+        if inside.any():
+            inside = inside & (field_means(frame.known, network.fields) > 0.999)
+        if not (inside.any() and np.isfinite(frame.source).all() and np.isfinite(prediction).all()):
+            self.frames.append({})
+            return
+        source = self.model.source_encoding.encode(frame.source)
+        image, target = (encoding.encode(labels) for labels in (prediction, frame.target))
+        [(match, rank)] = self.model.judged(self.judge, source, [image])
+        found = {
+            "error": field_means(pixel_errors(image, target, encoding), network.fields),
+            "expected_error": self.judge.expected_error(rank),
+            "match": -match,
+            "edges": field_means(_steepness(image), network.fields),
+            "gradient": field_means(_steepness(source), network.fields),
+            "foreground": field_means(target[0] if encoding.is_labels else target.mean(axis=0), network.fields),
+        }
+        step = -(-int(inside.sum()) // MOST_FIELDS)
+        self.frames.append({name: values[inside][::step] for name, values in found.items()})
+
+    def report(self, groups: Sequence[str]) -> dict[str, Any]:
+        """JSON: ``fields``, how many; ``monitors``, by name (high = bad); ``risk_coverage``; ``bound``; ``remarks``.
+
+        Of each monitor the figures of `_figures`, ``pooled`` over all fields, and as mean ``per_image`` with its
+        interval over groups. ``risk_coverage`` has the mean error of the fields trusted most, by the share of all that
+        they are (``coverage``): by expected error, and ``best`` by the error itself; random is the last of either.
+        ``bound`` is the share of fields that err less than their bound, None where the model promises none.
+        """
+        known = [fields for fields in self.frames if fields]
+        if not known:
+            return {"fields": 0, "monitors": {}, "risk_coverage": None, "bound": None, "remarks": [_NO_FIELDS]}
+        pooled = {name: np.concatenate([fields[name] for fields in known]) for name in known[0]}
+        monitors: dict[str, Any] = {}
+        for name in MONITORS:
+            rows = [_figures(name, fields) if fields else {} for fields in self.frames]
+            monitors[name] = {
+                figure: {
+                    "pooled": finite(value),
+                    "per_image": interval([finite(row.get(figure, np.nan)) for row in rows], groups),
+                }
+                for figure, value in _figures(name, pooled).items()
+            }
+        curves = (risk_curve(pooled[name], pooled["error"]) for name in ("expected_error", "error"))
+        places = [max(0, round(share * pooled["error"].size) - 1) for share in COVERAGES]
+        ours, best = ([float(curve[place]) for place in places] for curve in curves)
+        return {
+            "fields": int(pooled["error"].size),
+            "monitors": monitors,
+            "risk_coverage": {"coverage": list(COVERAGES), "expected_error": ours, "best": best},
+            "bound": self._bound(groups),
+            "remarks": _remarks(monitors),
+        }
+
+    def _bound(self, groups: Sequence[str]) -> Figure | None:
+        calibration = self.judge.calibration
+        if calibration is None or not calibration.promises:
+            return None
+        shares: list[float | None] = []
+        for fields in self.frames:
+            bound = calibration.bound(fields["expected_error"]) if fields else None
+            shares.append(None if bound is None else float((fields["error"] <= bound).mean()))
+        return interval(shares, groups)
+
+
+_NO_FIELDS = "No field lies wholly inside an image and what is known of it: nothing is said about expected errors."
+
+
+def _figures(name: str, fields: Fields) -> dict[str, float]:
+    """How well this monitor tells the error of these fields.
+
+    ``spearman`` correlation; ``spearman_foreground``, of the half of the fields with the more foreground, or brighter
+    targets; ``beyond_edges``, partial, given the edges of the prediction and the gradient of the source;
+    ``gap_closed`` of the risk-coverage curve between random and best; ``auroc_worst`` for the worst tenth.
+    """
+    monitor, error = fields[name], fields["error"]
+    bright = fields["foreground"] >= np.median(fields["foreground"])
+    bad = worst(error)
+    return {
+        "spearman": spearman(monitor, error),
+        "spearman_foreground": spearman(monitor[bright], error[bright]),
+        "beyond_edges": spearman(monitor, error, [fields[other] for other in EDGES if other != name]),
+        "gap_closed": gap_closed(monitor, error),
+        "auroc_worst": auroc(monitor[bad], monitor[~bad]),
+    }
+
+
+def _steepness(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The length of the gradient along Y and X, smoothed over 1 px, summed over the channels, ([Z,] Y, X)."""
+    total = np.zeros(image.shape[1:], np.float32)
+    along: Callable[..., NDArray[np.float32]] = ndimage.gaussian_filter
+    for channel in image:
+        flat = (0,) * (channel.ndim - 2)
+        steps = [along(channel, (*flat, 1, 1), order=(*flat, *order)) for order in ((1, 0), (0, 1))]
+        total += np.hypot(*steps)
+    return total
+
+
+def _remarks(monitors: dict[str, Any]) -> list[str]:
+    """In a sentence, whether the expected error is worth looking at."""
+    found = {name: monitors[name]["spearman"]["pooled"] for name in MONITORS}
+    ours, edges = found["expected_error"], max((found[name] or 0.0) for name in EDGES)
+    if ours is None:
+        return ["Errors do not vary, so nothing can tell them."]
+    if ours <= edges:
+        return [
+            f"The expected error ranks fields no better than edges alone do ({ours:.2f} against {edges:.2f}): do not "
+            "rely on it here."
+        ]
+    return []

@@ -1,0 +1,1 @@
+"""Where things lie: axes, tiles, fields and shifts; values without pixels; imports no torch."""

@@ -1,0 +1,1 @@
+"""Every setting, as frozen models to and from JSON; imports no torch."""

@@ -1,0 +1,1 @@
+"""How the second discriminator learns to judge the match and to expect errors."""

@@ -1,0 +1,118 @@
+"""The best, the median and the worst images of an evaluation, predicted once more so that none had to be kept."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.evaluation.evaluate import HEADLINES
+from napari_pix2pix.core.running.patch_scores import PatchScores
+from napari_pix2pix.core.running.trained_model import TrainedModel
+
+MOST = 7
+"""Examples: enough to see the worst, few enough to look at."""
+Place = Literal["worst", "median", "best"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image of an evaluation.
+
+    Parameters
+    ----------
+    place
+        Where it stands among all.
+    figures
+        Its row of ``files``.
+    source
+        Grey values (C, [Z,] Y, X); None where only predictions were judged.
+    target, prediction
+        Grey values or labels (C, [Z,] Y, X).
+    known
+        Where the target is known, bool ([Z,] Y, X).
+    scores
+        The discriminator's scores of the prediction; None where there are none.
+    why_no_scores
+        Then the sentence that says why.
+    """
+
+    place: Place
+    figures: dict[str, Any]
+    source: NDArray[Any] | None
+    target: NDArray[Any]
+    prediction: NDArray[Any]
+    known: NDArray[np.bool_]
+    scores: PatchScores | None = None
+    why_no_scores: str = ""
+
+
+def ranked(report: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """The figure that ranks images, and the rows of ``files`` that have it, from the worst to the best."""
+    name = HEADLINES[report["kind"]]
+    return name, [row for row in report["files"] if row[name] is not None]
+
+
+def choose(n: int, most: int = MOST) -> dict[int, Place]:
+    """At most `most` of `n` images, by their places from the worst (0) to the best (n - 1), in this order.
+
+    In turn: the worst, the best, the median, the next worst, the next best, …
+    """
+    chosen: dict[int, Place] = {}
+    for turn in range(n):
+        places: tuple[tuple[int, Place], ...] = (
+            (turn, "worst"),
+            (n - 1 - turn, "best"),
+            (n // 2 + (-1) ** turn * ((turn + 1) // 2), "median"),
+        )
+        for index, place in places:
+            if len(chosen) < min(n, most) and 0 <= index < n:
+                chosen.setdefault(index, place)
+    return dict(sorted(chosen.items()))
+
+
+def examples(
+    report: dict[str, Any],
+    pairs: PairedFrames,
+    model: TrainedModel | None = None,
+    most: int = MOST,
+) -> Iterator[Example]:
+    """The worst, median and best images of `report`, what `evaluate` found for `pairs`; one after another.
+
+    Parameters
+    ----------
+    report
+        Its ``files`` tell which images.
+    pairs
+        Sources and targets; without a model, predictions and targets.
+    model
+        What predicts; None: the sources of `pairs` are the predictions.
+    most
+        How many.
+    """
+    _, rows = ranked(report)
+    by_name = {pairs.name(region.frame): region for region in pairs.regions()}
+    for index, place in choose(len(rows), most).items():
+        region = by_name[rows[index]["name"]]
+        frame, window = region.frame, region.window
+        source, prediction, scores, why = None, pairs.source(frame, window), None, ""
+        if model is not None:
+            source = _source(model, pairs, region)
+            prediction = model.predict_frame(source)
+            try:
+                scores = model.score_frame(source, prediction)
+            except ValueError as error:  # no discriminator, an image smaller than one field, or NaN
+                why = str(error)
+        target, known = pairs.target(frame, window), pairs.known(frame, window)
+        yield Example(place, rows[index], source, target, prediction, known, scores, why)
+
+
+def _source(model: TrainedModel, pairs: PairedFrames, region: Region) -> NDArray[Any]:
+    """The source (C, [Z,] Y, X) as the model takes it."""
+    stack, frame = pairs.places[region.frame]
+    plan = pairs.source_plans[stack]
+    channels = plan.channels or model.source_view.numbers(pairs.source_names[stack])
+    taken = model.source_plan(pairs.sources[stack], plan.axes, channels)
+    return taken.take(pairs.sources[stack], frame, region.window)

@@ -1,0 +1,462 @@
+"""The training loop, as a generator of reports."""
+
+import math
+import time
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.patches import STATISTICS, TRAINING, MixedPatches, Patches
+from napari_pix2pix.core.data.split import Split, middle, overlaps, windows_of
+from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
+from napari_pix2pix.core.engine.processes import mean, number, share
+from napari_pix2pix.core.engine.tensor_files import under, write_tensors
+from napari_pix2pix.core.evaluation.evaluate import HEADLINES, judge
+from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
+from napari_pix2pix.core.evaluation.signs import COLLAPSED, discriminator_too_strong
+from napari_pix2pix.core.networks.norms import recompute_statistics
+from napari_pix2pix.core.running.bands import read_ahead
+from napari_pix2pix.core.running.patch_scores import PatchScores
+from napari_pix2pix.core.running.trained_model import TrainedModel, load_model
+from napari_pix2pix.core.settings.config import Config, Precision
+from napari_pix2pix.core.teaching.fit_trust import TrustReport, fit_trust
+from napari_pix2pix.core.training.prepare import Prepared, prepare, seed_of, small_patches
+from napari_pix2pix.core.training.run_folder import RunFolder
+from napari_pix2pix.core.training.start import Start
+
+HISTORY_EVERY = 10
+"""Steps per row of `history.csv`; losses are read from the device no more often."""
+PREVIEW_EVERY = 50
+"""Steps per preview."""
+CHECKPOINT_EVERY_S = 10.0
+STATISTICS_PATCHES = 64
+SAME_ERROR = 1e-3
+"""A change of the error on validation pairs, as a share of it, that is none: so much is bfloat16 allowed to make."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One window of the pairs now: source, prediction and target (C, Y, X), in grey values or labels.
+
+    With the present discriminator's scores of the prediction, where there is one and a field of it fits in.
+    """
+
+    source: NDArray[Any]
+    prediction: NDArray[Any]
+    target: NDArray[Any]
+    labels: bool = False
+    scored: PatchScores | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a training is.
+
+    Parameters
+    ----------
+    step, steps
+        Done, and to do in all.
+    losses
+        Means over the last ten steps; empty before.
+    metrics
+        On validation pairs, at the steps that validate; else empty.
+    preview
+        At some steps.
+    elapsed_s
+        Since this process began to train.
+    remaining_s
+        At the present speed; None at the start.
+    teaching
+        Where the teaching of the judge of the match is, which follows the last step; else None.
+    model
+        The finished model, in the last report.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    preview: Preview | None = None
+    elapsed_s: float = 0.0
+    remaining_s: float | None = None
+    teaching: TrustReport | None = None
+    model: TrainedModel | None = None
+
+
+def train(
+    pairs: PairedFrames,
+    config: Config | None = None,
+    *,
+    out: Path | str,
+    validation: PairedFrames | None = None,
+    test: PairedFrames | None = None,
+    initial: TrainedModel | None = None,
+    old_pairs: PairedFrames | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    provenance: dict[str, Any] | None = None,
+) -> Generator[Report, None, None]:
+    """Train on `pairs` into the run folder `out`; yields a report after each step.
+
+    Stop asking (or close the generator) to stop: `out` then holds the best model so far and can be resumed.
+
+    Parameters
+    ----------
+    pairs
+        What to learn from. Unless given, validation and calibration pairs are taken out of them.
+    config
+        The settings; None: those of `initial`, or the preset `microscopy`. A resumed run keeps its own.
+    out
+        The run folder; `model.safetensors` in it is the result.
+    validation
+        Pairs that choose the best model.
+    test
+        Pairs that neither train nor choose: the finished model's figures on them are kept in it.
+    initial
+        A model to start from: its weights, and how it reads sources and targets. A resumed run needs it no more.
+    old_pairs
+        The pairs that `initial` was made from: every second patch is of those that trained it, so that it does not
+        forget what it knew.
+    resume
+        Go on where the run in `out` stopped: bit for bit as if it had not, on the CPU with as many threads.
+    overwrite
+        Replace an earlier run in `out`.
+    device
+        ``auto``, ``cpu``, ``cuda:0``, ``mps``.
+    devices, num_nodes
+        On how many devices of a machine, and on how many machines, to train at once: one process for each, which
+        Lightning Fabric starts, or torchrun or SLURM has started. They share each batch, and each must ask for every
+        report. The first process alone writes.
+    provenance
+        Where the pairs came from, kept in the run folder and in the model; JSON.
+
+    Raises
+    ------
+    ValueError
+        If the pairs cannot be trained on, or the settings or `initial` do not fit them.
+    FileExistsError
+        If `out` holds something and neither `resume` nor `overwrite` is set.
+    FileNotFoundError
+        If there is no run to resume.
+    """
+    run = RunFolder(Path(out))
+    if resume:
+        start = Start.again(run)
+    else:
+        start = Start.with_model(initial, config) if initial else Start(config or Config())
+        run.require_free(overwrite)
+    judges = validation, test
+    processes = devices, num_nodes
+    given = prepare(pairs, judges, old_pairs, start, pick_device(device), processes, provenance or {})
+    loop = _Loop(**vars(given), run=run, last=given.config.steps)
+    lock = run.lock() if loop.writes else None
+    try:
+        if resume:
+            loop.restore(*run.checkpoint())
+        elif loop.writes:
+            run.clear()
+            run.write_plan(loop.plan())
+            rows = list(loop.split.rows(pairs))
+            if validation is not None:
+                rows += Split((), loop.judged_regions).rows(validation)
+            run.write_rows("split.csv", rows, list(rows[0]))
+            loop.save()
+        loop.method.fabric.barrier()
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    for remark in (*loop.split.remarks, *small_patches(loop.model)):
+        warnings.warn(remark, stacklevel=2)
+    return loop.reports(lock)
+
+
+@dataclass
+class _Loop(Prepared):
+    """Everything a training holds between two steps."""
+
+    run: RunFolder
+    step: int = 0
+    last: int = 0
+    best: float | None = None
+    worse: int = 0
+    warned: set[str] = field(default_factory=set)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes."""
+        return number() == 0
+
+    def plan(self) -> dict[str, Any]:
+        """The resolved plan, for `config.json`."""
+        return self.model.content()
+
+    # The loop
+
+    def reports(self, lock: FileLock | None) -> Generator[Report, None, None]:
+        """Step to the end and report each step; when closed before, save what a later run needs to go on."""
+        config, first, started = self.config, self.step, time.monotonic()
+        began = started - self.run.elapsed_s()
+        losses: dict[str, float] = {}
+        threads_before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(self.threads)
+            saved = started
+            for patches in self._batches():
+                # One step.
+                torch.manual_seed(seed_of(config.seed, self.step))  # dropout
+                self.method.generator.train()
+                self.method.set_learning_rate(self.step)
+                self._add(self.method.step(patches.source, patches.target, patches.known))
+                if self.average is not None:
+                    self.average.update_parameters(self.method.generator)
+                self.step += 1
+
+                # What to tell, and to keep.
+                if self._due(HISTORY_EVERY) or self._due(config.validate_every):
+                    losses = self._mean_losses()
+                metrics = self._validate() if self._due(config.validate_every) else {}
+                if config.patience and self.worse == config.patience:
+                    self.last = self.step
+                preview = self._preview() if self._due(PREVIEW_EVERY) or self.step == first + 1 else None
+                now = time.monotonic()
+                if now - saved > CHECKPOINT_EVERY_S or self.step == self.last:
+                    self.save()
+                    self.run.write_elapsed(now - began)
+                    saved = now
+                remaining = (now - started) / (self.step - first) * (self.last - self.step)
+                yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
+                if self.step == self.last:
+                    break
+            model = self._finished()
+            if config.trust_steps and model.match is None and "trust" not in model.provenance:
+                for taught in self._teach(model):
+                    yield Report(self.step, self.last, losses, teaching=taught, remaining_s=taught.remaining_s)
+                model = self._loaded()
+            yield Report(self.step, self.last, losses, model=model)
+        except GeneratorExit:
+            self.save()
+            self.run.write_elapsed(time.monotonic() - began)
+            if self.best is None and self.step < self.last:
+                self._settle()
+                self._keep({})
+            raise
+        finally:
+            torch.set_num_threads(threads_before)
+            if lock is not None:
+                lock.release()
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.last
+
+    def _batches(self) -> Iterator[Patches]:
+        """The batch of each step that is left, prepared while the device works on the one before."""
+        ours = share(self.config.batch_size)
+        for _, batch in read_ahead(lambda step: self.patches.batch(step, TRAINING, ours), range(self.step, self.last)):
+            yield batch.to(self.model.device)
+
+    def _add(self, losses: dict[str, Tensor]) -> None:
+        for name, loss in losses.items():
+            self.sums[name] = self.sums[name] + loss.float() if name in self.sums else loss.float()
+
+    def _mean_losses(self) -> dict[str, float]:
+        """Means since the last call, as a new row of the history."""
+        self.sums = {name: mean(total) for name, total in self.sums.items()}
+        self._require_finite()
+        steps = self.step - (self.history[-1]["step"] if self.history else 0)
+        means = {name: float(total) / steps for name, total in self.sums.items()}
+        self.sums = {}
+        self.history.append({"step": self.step, **means})
+        self._warn_once(discriminator_too_strong(self.history, self.config.objective))
+        return means
+
+    def _require_finite(self) -> None:
+        """Stop before anything that is not finite is kept; the run folder holds a model, if need be the last saved."""
+        values = {name: float(total) for name, total in self.sums.items()}
+        values["weights"] = float(sum(weight.detach().float().sum() for weight in self.method.generator.parameters()))
+        broken = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
+        if not broken:
+            return
+        step = self.step
+        if self.best is None:
+            self.restore(*self.run.checkpoint())
+            self._settle()
+            self._keep({})
+        raise RuntimeError(
+            f"Losses must stay finite; at step {step}: {broken}. {self.run.model} is the model from before. Lower "
+            "--learning-rate or set --clip-gradients 1."
+        )
+
+    def _warn_once(self, sentence: str | None) -> None:
+        if sentence and sentence not in self.warned:
+            self.warned.add(sentence)
+            warnings.warn(sentence, stacklevel=4)
+
+    def _validate(self) -> dict[str, float]:
+        """Figures on the validation pairs; the best model is saved. Without such pairs, the present one is."""
+        self._settle()
+        if not self.judged_regions:
+            self._keep({})
+            return {}
+        judged = judge(self.model, self.judged, self.judging)
+        figures, decides = judged.figures, HEADLINES[self.model.target_encoding.kind]
+        chosen = figures[decides]
+        self._warn_once(COLLAPSED if judged.constant else None)
+        if (
+            self.best is None
+            or not math.isfinite(self.best)
+            or (chosen > self.best if higher_is_better(decides) else chosen < self.best)
+        ):
+            self.best, self.worse = chosen, 0
+            self._keep({"validation": figures})
+        else:
+            self.worse += 1
+        self.history[-1] |= {f"validation_{name}": value for name, value in figures.items()}
+        return figures
+
+    def _settle(self) -> None:
+        """Ready the generator for prediction, with the statistics of its present weights.
+
+        Also where each image's own are used: a frame too large for one piece is predicted with those of the training.
+        """
+        self.model.generator.eval()
+        count = math.ceil(STATISTICS_PATCHES / self.config.batch_size)
+        batches = (self.patches.batch(i, STATISTICS).source.to(self.model.device) for i in range(count))
+        recompute_statistics(self.model.generator, batches)
+
+    def _finished(self) -> TrainedModel:
+        """The best model, with its figures on the test pairs, and what it predicts in."""
+        model = self._loaded()
+        if not self.writes:
+            return model
+        if self.judged_regions and resolve_precision("auto", model.device) == "bfloat16":
+            change = self._change_of_error(model, "bfloat16")
+            predicts_in = "bfloat16" if change < SAME_ERROR else "float32"
+            model.provenance |= {"predicts_in": predicts_in, "bfloat16_changes_error_by": change}
+            model.save(self.run.model)
+        if self.test is not None:
+            model.provenance["figures"]["test"] = judge(model, self.test, self.test.regions()).figures
+            model.save(self.run.model)
+        return model
+
+    def _loaded(self) -> TrainedModel:
+        self.method.fabric.barrier()  # the first process has written it
+        return load_model(self.run.model, str(self.model.device))
+
+    def _teach(self, model: TrainedModel) -> Iterator[TrustReport]:
+        """Teach the best model to judge the match, in the first process; if stopped, a resumed run begins it anew."""
+        if not self.writes:
+            return
+        try:
+            reports = fit_trust(model, *self._teaching())
+        except ValueError as error:  # the model is good without
+            sentence = f"The model is saved, but was not taught to judge its predictions. {error}"
+            warnings.warn(sentence, stacklevel=3)
+            replace(model, provenance={**model.provenance, "trust": {"not_taught": str(error)}}).save(self.run.model)
+            return
+        for report in reports:
+            if report.model is not None:
+                report.model.save(self.run.model)
+            else:
+                yield report
+
+    def _teaching(self) -> tuple[PairedFrames, Split]:
+        """The pairs that teach and calibrate: a model that was improved is judged by what it knew before.
+
+        The new pairs are few, and mostly what it was wrong about; calibration pairs among them do not calibrate.
+        """
+        if not isinstance(self.patches, MixedPatches):
+            return self.patches.pairs, self.split
+        old, new = self.patches.old, self.split.rows(self.patches.pairs)
+        taken = [row for row in new if row["kind"] != "calibration"]
+        split = Split(old.regions, (), windows_of(old.pairs, self.model.provenance["old_regions"], "calibration"))
+        rows = [row for row in split.rows(old.pairs) if row["kind"] == "calibration"]
+        free = (region for region, row in zip(split.calibration, rows, strict=True) if not _met(row, taken))
+        return old.pairs, replace(split, calibration=tuple(free))
+
+    def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
+        """By which share the error on the validation pairs changes when the model predicts in `precision`."""
+        decides = HEADLINES[model.target_encoding.kind]
+        judged = judge(model, self.judged, self.judging, precision).figures, model.provenance["figures"]
+        found, exact = (
+            1 - figures[decides] if higher_is_better(decides) else figures[decides]
+            for figures in (judged[0], judged[1]["validation"])
+        )
+        return abs(found - exact) / exact if exact else float(found != exact)
+
+    def _keep(self, figures: dict[str, dict[str, float]]) -> None:
+        self.model.provenance |= {"step": self.step, "figures": figures}
+        if self.writes:
+            self.model.save(self.run.model)
+
+    def _preview(self) -> Preview:
+        """The middle of the first validation window, or of the first one that trains."""
+        pairs, region = (
+            (self.judged, self.judged_regions[0]) if self.judged_regions else (self.patches.pairs, self.split.train[0])
+        )
+        window = tuple(middle(side, 2 * self.config.patch_size) for side in region.window)
+        source = pairs.source(region.frame, window)
+        self.model.generator.eval()
+        labels, prediction = self.model.target_encoding.is_labels, self.model.predict_frame(source)
+        return Preview(source, prediction, pairs.target(region.frame, window), labels, self._scored(source, prediction))
+
+    def _scored(self, source: NDArray[Any], prediction: NDArray[Any]) -> PatchScores | None:
+        """What the discriminator says of this prediction now; it goes on training as it was."""
+        discriminator = self.model.discriminator
+        if discriminator is None or self.config.gan_weight == 0:
+            return None
+        discriminator.eval()
+        try:
+            return self.model.score_frame(source, prediction, "plain")
+        except ValueError:  # the window is smaller than one field
+            return None
+        finally:
+            discriminator.train()
+
+    # What is on disk
+
+    def save(self) -> None:
+        """The history, then the checkpoint."""
+        if not self.writes:
+            return
+        self._require_finite()
+        names = sorted({name for row in self.history for name in row} - {"step"})
+        self.run.write_rows("history.csv", self.history, ["step", *names])
+        sums = {f"sums.{name}": total for name, total in self.sums.items()}
+        state = {name: getattr(self, name) for name in ("step", "last", "best", "worse", "history")}
+        state["model"] = self.model.content()
+        tensors, state["scaler"] = self.method.state()
+        if self.average is not None:
+            tensors |= {f"trained.{name}": tensor for name, tensor in self.method.generator.state_dict().items()}
+        write_tensors(self.run.path / "checkpoint.safetensors", {**self.model.tensors(), **tensors, **sums}, state)
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Be where the checkpoint was."""
+        self.step, self.last, self.history = state["step"], state.get("last", self.last), state["history"]
+        self.best, self.worse = state["best"], state.get("worse", 0)
+        self.model.provenance = state["model"]["provenance"]
+        self.sums = {name: value.to(self.model.device) for name, value in under("sums.", tensors).items()}
+        for prefix, network in (("generator.", self.model.generator), ("discriminator.", self.model.discriminator)):
+            if network is not None:
+                network.load_state_dict(under(prefix, tensors))
+        if self.average is not None:
+            self.method.generator.load_state_dict(under("trained.", tensors))
+            self.average.n_averaged.fill_(self.step)
+        self.method.restore(tensors, state.get("scaler", {}))
+
+
+def _met(row: dict[str, Any], others: Sequence[dict[str, Any]]) -> bool:
+    return any(overlaps(row, other) for other in others)

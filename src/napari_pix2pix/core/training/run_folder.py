@@ -1,0 +1,97 @@
+"""The files of a run, and the lock that keeps it to one process."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.engine.tensor_files import read_tensors
+from napari_pix2pix.core.settings.config import read_json_object
+
+
+class RunFolder:
+    """The files of a run."""
+
+    FILES = (
+        *("config.json", "split.csv", "history.csv", "elapsed.json", "checkpoint.safetensors", "model.safetensors"),
+        "report.html",
+    )
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / "model.safetensors"
+
+    def require_free(self, overwrite: bool) -> None:
+        """Raise a FileExistsError if something is there, unless it may be overwritten."""
+        if self.path.is_file():
+            raise FileExistsError(f"A run must go to a folder; {self.path} is a file. Choose another --out.")
+        allowed = {".lock", "data"}  # the docks write layers without a file to `data` first
+        if not overwrite and self.path.is_dir() and any(p.name not in allowed for p in self.path.iterdir()):
+            raise FileExistsError(
+                f"A run must go to a new or empty folder; {self.path} holds files. Choose another --out, or --resume, "
+                "or --overwrite."
+            )
+
+    def lock(self) -> FileLock:
+        """The lock of this run, taken; two processes never work on one run."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / ".lock").touch()
+        except OSError as error:
+            raise PermissionError(
+                f"A run's folder must be writable; {self.path} is not ({error.strerror}). Choose another --out."
+            ) from error
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ValueError(f"A run must have one process at a time; another works on {self.path}.") from error
+        for name in self.FILES:
+            for left in self.path.glob(f".{Path(name).stem}-*"):  # by a process that was killed while it wrote
+                left.unlink()
+        return lock
+
+    def clear(self) -> None:
+        """Remove the files of an earlier run."""
+        for path in (*(self.path / name for name in self.FILES), *self.path.glob("previews/*.png")):
+            path.unlink(missing_ok=True)
+
+    def plan(self) -> dict[str, Any]:
+        """What `write_plan` wrote."""
+        for name in ("config.json", "checkpoint.safetensors"):
+            if not (self.path / name).is_file():
+                raise FileNotFoundError(f"A run to resume must hold {name}; {self.path} has none. Check the path.")
+        return read_json_object(self.path / "config.json")
+
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and the state to go on from."""
+        return read_tensors(self.path / "checkpoint.safetensors")
+
+    def elapsed_s(self) -> float:
+        """How long the training has taken, in all processes that worked on it; 0 before it is said.
+
+        It is no part of the model, which is the same whatever the time.
+        """
+        path = self.path / "elapsed.json"
+        return float(read_json_object(path)["elapsed_s"]) if path.is_file() else 0.0
+
+    def write_elapsed(self, elapsed_s: float) -> None:
+        """Keep what `elapsed_s` tells."""
+        with written_beside(self.path / "elapsed.json") as beside:
+            beside.write_text(json.dumps({"elapsed_s": round(elapsed_s, 1)}), "utf8")
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """`config.json`: what this run does, with what."""
+        with written_beside(self.path / "config.json") as beside:
+            beside.write_text(json.dumps(plan, indent=2, sort_keys=True), "utf8")
+
+    def write_rows(self, name: str, rows: list[dict[str, Any]], columns: list[str]) -> None:
+        """A CSV file of these rows."""
+        with written_beside(self.path / name) as beside, beside.open("w", newline="", encoding="utf8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)

@@ -1,0 +1,190 @@
+"""Where a training starts: anew, from another model, or where an earlier run stopped."""
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+from torch import nn
+
+from napari_pix2pix.core.data.pairs import PairedFrames, Windows
+from napari_pix2pix.core.data.split import Split
+from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, guess_kind, labels_in_disguise, rare_weights
+from napari_pix2pix.core.running.trained_model import OUTSIDE, TrainedModel
+from napari_pix2pix.core.settings.config import Config, validated
+from napari_pix2pix.core.training.run_folder import RunFolder
+
+AS_TRAINED = (
+    "generator",
+    "discriminator",
+    "source_kind",
+    "target_kind",
+    "source_normalization",
+    "target_normalization",
+    "class_weights",
+)
+"""Settings that a training which starts from a model cannot change."""
+LOOKED_AT = 16
+"""Frames whose grey values are looked at, to warn of what is odd."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is settled before the pairs are looked at.
+
+    Parameters
+    ----------
+    config
+        Of the training.
+    encodings
+        Of source and target; None: to be fitted on the pairs.
+    model
+        Whose weights to start with; None: random ones.
+    old_regions
+        How the pairs of that model's training were divided: rows as of `Split.rows`.
+    seen
+        What trained that model, and those it was made from: likewise.
+    machine
+        On what an earlier run computed: ``device``, ``threads``, ``precision``, ``processes``. Another number of
+        threads or processes would change the sums.
+    """
+
+    config: Config
+    encodings: tuple[Encoding, Encoding] | None = None
+    model: TrainedModel | None = None
+    old_regions: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def with_model(cls, model: TrainedModel, config: Config | None) -> "Start":
+        """From the weights of `model`; the settings None are its own.
+
+        Raises
+        ------
+        ValueError
+            If the settings want other networks, or other encodings, than the model's.
+        """
+        config = config or model.config
+        kept = {name: getattr(config, name) for name in AS_TRAINED}
+        if config.target_kind in ("auto", model.target_encoding.kind):
+            kept["target_kind"] = model.config.target_kind
+        if model.discriminator is None:
+            del kept["discriminator"]
+        for name, ours in kept.items():
+            theirs = getattr(model.config, name)
+            if ours != theirs:
+                if isinstance(ours, BaseModel):
+                    fields = ours.model_dump(), theirs.model_dump()
+                    key = next(key for key in fields[0] if fields[0][key] != fields[1][key])
+                    name, ours, theirs = f"{name}.{key}", fields[0][key], fields[1][key]
+                raise ValueError(
+                    "A training that starts from a model must keep its networks and how it reads images; "
+                    f"{name} is {theirs} in the model, got {ours}. Leave it out."
+                )
+        config = config.model_copy(update={"target_kind": model.target_encoding.kind})
+        regions = model.provenance.get("regions", [])
+        seen = [row for row in regions if row["kind"] == "train"] + model.provenance.get("seen", [])
+        encodings = model.source_encoding, model.target_encoding
+        return cls(config, encodings, model, regions, seen)
+
+    @classmethod
+    def again(cls, run: RunFolder) -> "Start":
+        """Where the run in this folder began; its checkpoint has the weights."""
+        plan = run.plan()
+        told = plan["provenance"]
+        plan["config"].setdefault("trust_steps", 0)  # begun before models were taught to judge
+        return cls(
+            validated(Config, plan["config"]),
+            (validated(Encoding, plan["source_encoding"]), validated(Encoding, plan["target_encoding"])),
+            old_regions=told.get("old_regions", []),
+            seen=told.get("seen", []),
+            machine={name: told[name] for name in ("device", "threads", "precision", "processes") if name in told},
+        )
+
+    def encode(self, pairs: PairedFrames, split: Split) -> tuple[Encoding, Encoding]:
+        """Grey values and labels of source and target to network values and back; if need be, fitted on what trains.
+
+        Raises
+        ------
+        ValueError
+            If the model to start from reads other channels, planes or classes, or nothing can be fitted.
+        """
+        self._require_fitting(pairs)
+        if self.encodings is not None:
+            return self.encodings
+        config, sources, targets = self.config, *(Windows(read, split.train) for read in (pairs.source, pairs.target))
+        every_class = Windows(pairs.source, pairs.regions()) if config.source_kind == "classes" else sources
+        kind = guess_kind(targets) if config.target_kind == "auto" else config.target_kind
+        taught = pairs.regions() if kind == "classes" else split.train  # every class has a channel
+        if kind == "intensity" and config.target_kind == "auto":
+            some = split.train[:: max(1, len(split.train) // LOOKED_AT)]
+            if sentence := labels_in_disguise(Windows(pairs.target, some)):
+                warnings.warn(sentence, stacklevel=2)
+        source = fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0)
+        known = None if pairs.known_everywhere else Windows(pairs.known, taught)
+        target = fit_encoding(Windows(pairs.target, taught), kind, config.target_normalization, known=known)
+        if kind == "classes" and config.class_weights == "rare":
+            trained = (pairs.target(r.frame, r.window)[:, pairs.known(r.frame, r.window)] for r in split.train)
+            target = target.model_copy(update={"weights": rare_weights(trained, target.classes)})
+        return source, target
+
+    def _require_fitting(self, pairs: PairedFrames) -> None:
+        if self.model is None:
+            return
+        source, target = self.model.source_encoding, self.model.target_encoding
+        view, plan = self.model.source_view, pairs.source_plans[0]
+        channels = plan.n_channels, pairs.target_plans[0].n_channels, plan.z
+        if channels != (source.n_channels, target.n_channels, view.z):
+            raise ValueError(
+                f"Pairs must have the channels and planes of the model to start from, {source.n_channels} source and "
+                f"{target.n_channels} target channels, z {view.z}; got {channels[0]}, {channels[1]} and {plan.z}. "
+                "Choose channels and --z as it was trained, or train anew."
+            )
+        if view.names and any(names and names != view.names for names in pairs.source_names):
+            names = next(names for names in pairs.source_names if names and names != view.names)
+            raise ValueError(
+                f"Sources must have the channels of the model to start from, {', '.join(view.names)}, in this order; "
+                f"got {', '.join(names)}. Name them with --source-channels."
+            )
+        self._look_at_ranges(pairs, source, target)
+        for side, encoding, read in (("source", source, pairs.source), ("target", target, pairs.target)):
+            if encoding.kind == "classes":
+                seen = {int(value) for image in Windows(read, pairs.regions()) for value in np.unique(image)}
+                if unknown := sorted(seen - set(encoding.classes)):
+                    raise ValueError(
+                        f"A {side} must hold the labels of the model to start from, {list(encoding.classes)}; got "
+                        f"{unknown[:5]} too. Relabel it, or train anew."
+                    )
+
+    def _look_at_ranges(self, pairs: PairedFrames, source: Encoding, target: Encoding) -> None:
+        """Warn of grey values far from what the model was trained on; refuse targets that its dtype cannot hold."""
+        some = pairs.regions()[:: max(1, len(pairs.regions()) // LOOKED_AT)]
+        for side, encoding, read in (("sources", source, pairs.source), ("targets", target, pairs.target)):
+            normalization = encoding.normalization
+            if normalization is None or normalization.each_image is not None:
+                continue
+            images = [image.reshape(len(image), -1) for image in Windows(read, some)]
+            if side == "targets" and not np.can_cast(images[0].dtype, encoding.dtype):
+                raise ValueError(
+                    f"Targets must fit the grey values of the model to start from, {encoding.dtype}; got "
+                    f"{images[0].dtype}. Convert them, or train anew."
+                )
+            for channel, below, above in normalization.outside(np.concatenate(images, axis=1)):
+                share, where = max((below, "below"), (above, "above"))
+                if share > OUTSIDE:
+                    span = f"{normalization.low[channel]:.6g} to {normalization.high[channel]:.6g}"
+                    warnings.warn(
+                        f"{share:.0%} of the new {side} lie {where} the range that the model was trained on, {span}, "
+                        "which it keeps; better train anew.",
+                        stacklevel=2,
+                    )
+
+    def load(self, generator: nn.Module, discriminator: nn.Module | None) -> None:
+        """Give the networks the weights of the model, if there is one; a new discriminator stays as it is."""
+        if self.model is None:
+            return
+        generator.load_state_dict(self.model.generator.state_dict())
+        if discriminator is not None and self.model.discriminator is not None:
+            discriminator.load_state_dict(self.model.discriminator.state_dict())

@@ -1,0 +1,1 @@
+"""How far to believe an image: the second discriminator as a value, its calibration, and novelty."""

@@ -1,0 +1,224 @@
+"""The second discriminator: whether an image belongs to its source, and how wrong a prediction is likely to be."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import optimize, special
+from torch import Tensor, nn
+
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
+from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.core.settings.config import DiscriminatorConfig
+from napari_pix2pix.core.trust.calibration import Calibration
+from napari_pix2pix.core.trust.novelty import Novelty
+
+WIDEST = 32
+"""Base channels of what judges the match; more were not better in as much time."""
+WIDEST_ERROR = 16
+"""Of what expects errors."""
+DIM = 50.0
+"""What the logarithm of a grey value looks at: a fiftieth of the range is told from nothing as well as half of it is
+from all."""
+KNOTS = 64
+"""Of the curve from ranks to errors."""
+
+
+class JudgeNetwork(nn.Module):
+    """Two PatchGANs with the same field, and without norm, so that scores are local.
+
+    Of sources, images and, of labels, the generator's own maps of the sources, (N, C, [Z,] Y, X) each, two outputs
+    (N, 2, [z,] y, x), both logits: how well the field belongs to its source; and the rank, 0 to 1, that its error is
+    expected to have among those of training fields. Both see grey values as they are and their logarithm, or dim
+    objects would be nothing beside bright ones. Only the second is told the maps, and how far the image lies from them:
+    where a label was a close call. The first would compare, and be done.
+    """
+
+    outputs = 2
+
+    def __init__(
+        self, like: DiscriminatorConfig, source: Encoding, target: Encoding, conditional: bool, spatial_dims: int
+    ) -> None:
+        super().__init__()
+        self.conditional, self.sees_maps, self.sees_logarithm = conditional, target.is_labels, not source.is_labels
+
+        def network(maps: int, widest: int) -> PatchGAN:
+            changes = {"base_channels": min(widest, like.base_channels), "norm": "none", "conditional": conditional}
+            seen = source.n_maps * (2 if self.sees_logarithm else 1)
+            return PatchGAN(seen, maps, like.model_copy(update=changes), spatial_dims)
+
+        self.match = network(target.n_maps, WIDEST)
+        self.error = network(target.n_maps * (2 if self.sees_maps else 1), WIDEST_ERROR)
+        self.fields: tuple[ReceptiveField, ...] = self.match.fields
+
+    def forward(self, source: Tensor, image: Tensor, maps: Tensor | None = None) -> Tensor:
+        """Both outputs for each field of each image."""
+        return torch.cat([self.matching(source, image), self.expecting(source, image, maps)], dim=1)
+
+    def matching(self, source: Tensor, image: Tensor) -> Tensor:
+        """The first output, (N, 1, [z,] y, x)."""
+        logits: Tensor = self.match(self._seen(source), image)
+        return logits
+
+    def expecting(self, source: Tensor, image: Tensor, maps: Tensor | None = None) -> Tensor:
+        """The second output, (N, 1, [z,] y, x)."""
+        sides = image if maps is None else torch.cat([image, (image - maps).abs()], dim=1)
+        logits: Tensor = self.error(self._seen(source), sides)
+        return logits
+
+    def _seen(self, source: Tensor) -> Tensor:
+        if not self.sees_logarithm:
+            return source
+        share = ((source + 1) / 2).clamp(min=0)
+        return torch.cat([source, 2 * torch.log1p(DIM * share) / math.log1p(DIM) - 1], dim=1)
+
+
+@dataclass
+class MatchJudge:
+    """What judges the match, and what its outputs mean.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    ranks, errors
+        Ascending float32 (k,): the mean error, in the target's units, of the training fields that it expected to have
+        this rank.
+    novelty
+        Of sources, against those that trained.
+    calibration
+        None where there were no pairs to calibrate on: scores then have no ranks, and errors no bound.
+    """
+
+    network: JudgeNetwork
+    ranks: NDArray[np.float32]
+    errors: NDArray[np.float32]
+    novelty: Novelty
+    calibration: Calibration | None = None
+
+    def expected_error(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """From the network's second output, in the target's units."""
+        scale = self.calibration.scale if self.calibration else 1.0
+        errors: NDArray[np.float64] = np.interp(special.expit(logits), self.ranks, self.errors)
+        return (scale * errors).astype(np.float32)
+
+    @property
+    def usual_error(self) -> float:
+        """The mean error of the fields that taught it, in the target's units, times what the calibration found."""
+        means = self.errors[1:-1] if len(self.errors) > 2 else self.errors  # between the ends, of as many fields each
+        return float(means.mean()) * (self.calibration.scale if self.calibration else 1.0)
+
+    # In the model file
+
+    def content(self) -> dict[str, Any]:
+        """Everything but the tensors, as JSON."""
+        known = self.calibration
+        return {
+            "conditional": self.network.conditional,
+            "calibrated": known is not None,
+            "within_one": bool(known and known.within_one),
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights, and the calibration."""
+        named = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        named["curve"] = torch.from_numpy(np.stack([self.ranks, self.errors]))
+        named |= {f"novelty.{name}": torch.from_numpy(getattr(self.novelty, name)) for name in ("scale", "blocks")}
+        named["novelty.limit"] = torch.tensor(self.novelty.limit)
+        if (known := self.calibration) is not None:
+            named["calibration.real"] = torch.from_numpy(np.concatenate(known.real))
+            named["calibration.counts"] = torch.tensor([own.size for own in known.real])
+            named["calibration.factors"] = torch.tensor([known.scale, known.factor], dtype=torch.float64)
+        return named
+
+    @classmethod
+    def restored(cls, network: JudgeNetwork, tensors: dict[str, Tensor], content: dict[str, Any]) -> "MatchJudge":
+        """What `tensors` and `content` told.
+
+        Raises
+        ------
+        RuntimeError
+            If the weights do not fit the network.
+        ValueError
+            If something is missing.
+        """
+        weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
+        network.load_state_dict(weights)
+        try:
+            calibration = None
+            if content["calibrated"]:
+                real, counts = (tensors[f"calibration.{name}"].numpy() for name in ("real", "counts"))
+                scale, factor = tensors["calibration.factors"].tolist()
+                groups = tuple(np.split(real, counts.cumsum()[:-1]))
+                calibration = Calibration(groups, scale, factor, content["within_one"])
+            ranks, errors = tensors["curve"].numpy()
+            spread, blocks, limit = (tensors[f"novelty.{name}"].numpy() for name in ("scale", "blocks", "limit"))
+            novelty = Novelty(network.fields[-1].size, spread, blocks, float(limit))
+            return cls(network.eval(), ranks, errors, novelty, calibration)
+        except KeyError as error:
+            raise ValueError(f"A model that judges the match must hold {error.args[0]}; this one does not.") from error
+
+
+def match_network(
+    like: DiscriminatorConfig,
+    source_encoding: Encoding,
+    target_encoding: Encoding,
+    spatial_dims: int,
+    conditional: bool = True,
+) -> JudgeNetwork:
+    """A new network to judge the match, with the field of the discriminator `like`."""
+    return JudgeNetwork(like, source_encoding, target_encoding, conditional, spatial_dims)
+
+
+def error_curve(
+    ranks: NDArray[np.float32], errors: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Ranks and errors of a `MatchJudge`, from the rank that fields were expected to have, and their error, (n,) each.
+
+    Means of as many fields each, made to ascend; from no error at rank 0 to the largest at rank 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no field.
+
+    References
+    ----------
+    Barlow, Bartholomew, Bremner and Brunk, "Statistical inference under order restrictions", 1972 (isotonic
+    regression).
+    """
+    if not ranks.size:
+        raise ValueError("A field of the pairs that teach must be known as a whole; none is. Give more of the targets.")
+    order = ranks.argsort(kind="stable")
+    parts = np.array_split(order, min(KNOTS, ranks.size))
+    known, found = ([float(side[part].mean()) for part in parts] for side in (ranks, errors))
+    knots, most = np.array([0, *known, 1], np.float32), float(errors.max(initial=0))
+    rising = np.array([0, *optimize.isotonic_regression(found).x, most], np.float32)
+    # Where means do not ascend the curve still does, a little: different ranks are different errors.
+    return knots, rising + np.float32(1e-3 * (most or 1)) * knots
+
+
+def pixel_errors(
+    image: NDArray[np.float32], target: NDArray[np.float32], target_encoding: Encoding
+) -> NDArray[np.float32]:
+    """How wrong each pixel ([Z,] Y, X) of `image` is against `target`, both in network values (K, [Z,] Y, X).
+
+    Of intensities the mean over the channels of the absolute difference, in grey values; of classes whether the label
+    differs; of instances whether one has an object and the other has none.
+    """
+    if target_encoding.kind == "instances":
+        return np.asarray((image[0] > 0) != (target[0] > 0), np.float32)
+    decoded = [target_encoding.decode(maps).astype(np.float32) for maps in (image, target)]
+    if target_encoding.kind == "classes":
+        return np.asarray(decoded[0][0] != decoded[1][0], np.float32)
+    difference: NDArray[np.float32] = np.abs(decoded[0] - decoded[1]).mean(axis=0)
+    return difference
+
+
+def as_scored(maps: NDArray[np.float32], target_encoding: Encoding) -> NDArray[np.float32]:
+    """An image in network values as `score` sees it: of labels, decoded and encoded again."""
+    return target_encoding.encode(target_encoding.decode(maps)) if target_encoding.is_labels else maps

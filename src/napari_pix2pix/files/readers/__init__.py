@@ -1,0 +1,1 @@
+"""One module per file format, each opening a stack that reads when it is sliced."""

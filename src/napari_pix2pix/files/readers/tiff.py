@@ -1,0 +1,203 @@
+"""TIFF to stacks: OME, ImageJ, plain; tiled, pyramidal, larger than 4 GB, of several files."""
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from warnings import warn
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.geometry.axes import KNOWN, guess_axes
+from napari_pix2pix.files.readers.lazy import MICROMETRES, LazyArray, Stack
+
+OME_TYPES = {"float": "float32", "double": "float64", "bit": "bool", "complex": "complex64"}
+"""Where OME's name of a dtype is not numpy's."""
+UNCOMPRESSED, JPEG = 1, 7
+BYTE_CODECS = {5, 8, 32773, 32946, 34925, 50000}
+"""Compressions of bytes, not of images: LZW, Deflate, PackBits, Deflate, LZMA, Zstandard."""
+
+
+class Disagreement(ValueError):
+    """What the file says of its pixels is not what its pixels are."""
+
+
+def open_tiff(path: Path, plain: bool = False) -> Stack:
+    """The stack in a TIFF; its headers and one strip or tile are read. `plain` takes the pages without the OME-XML.
+
+    Raises
+    ------
+    Disagreement
+        If the OME-XML does not fit the pixels.
+    ValueError
+        If the file is damaged or a part of it is missing; other exceptions are those of the decoders.
+    """
+    with _opened(path, plain) as file:
+        series = file.series[0]
+        _require_alike(file)
+        _require_whole(series)
+        axes = series.axes
+        if set(axes) - set(KNOWN):  # Q and I are tifffile's letters for "not said"
+            axes = _named(axes, series.shape)
+        if not plain and not file.is_ome and "<OME " in series.keyframe.description[:1000]:
+            raise Disagreement("it is cut short")
+        image = None if plain or not file.is_ome else _ome_image(file, series)
+        sizes, names = _imagej_metadata(file, series) if image is None else _ome_metadata(image)
+        array = LazyArray(path, tuple(series.shape), np.dtype(series.dtype), partial(_read, plain=plain))
+        return Stack(path, array, axes, sizes, names, "" if image is None else image.findtext("{*}Description", ""))
+
+
+def _read(path: Path, index: Any, plain: bool) -> NDArray[Any]:
+    from napari_pix2pix.files.readers.tiff_pixels import read_window  # imports zarr
+
+    return read_window(path, index, _opened, plain)
+
+
+class _Raise(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage()
+        if "OME series failed to read" in said:
+            missing = said.split("failed to read ")[1].split(", raised")[0]
+            raise ValueError(f"its part {missing} is missing or damaged")
+        if "OME series" in said:
+            raise Disagreement(said.split("OME series ")[1].removesuffix(" Missing data are zeroed"))
+        if record.levelno >= logging.ERROR:
+            raise ValueError(said)
+
+
+@contextmanager
+def _opened(path: Path, plain: bool) -> Iterator[tifffile.TiffFile]:
+    """The file with all its pages found; where tifffile would log and go on with what is left, an error."""
+    logger, handler = logging.getLogger("tifffile"), _Raise(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        with tifffile.TiffFile(path, is_ome=False if plain else None) as file:
+            len(file.pages)
+            if not file.series:
+                raise ValueError("it holds no image")
+            yield file
+    finally:
+        logger.removeHandler(handler)
+
+
+def _require_alike(file: tifffile.TiffFile) -> None:
+    """Raise if pages would be left out that look like a part of the stack; warn of other images in the file."""
+    first, *more = file.series
+    others = [s for s in more if not (s.keyframe.is_reduced and s.keyframe.size < first.keyframe.size)]
+    used = sum(len(level) for series in file.series for level in series.levels)
+    if used < len(file.pages) or (others and first.kind in ("generic", "uniform", "shaped", "imagej")):
+        raise ValueError(
+            f"its {len(file.pages)} pages are not one stack: {' and '.join(str(s.shape) for s in file.series)}"
+        )
+    if others:
+        warn(f"{file.filename} holds {1 + len(others)} images; the first, {first.shape}, is read.", stacklevel=3)
+
+
+def _require_whole(series: tifffile.TiffPageSeries) -> None:
+    """Raise if a page is missing or shorter than its header says: neither may be read as zeros."""
+    sizes: dict[str, int] = {}
+    for page in series.pages:
+        if page is None:
+            raise Disagreement("a page is missing")
+        file = page.parent.filehandle
+        size = sizes.setdefault(file.path, Path(file.path).stat().st_size)
+        places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        # A strip without offset and length is one that was left out on purpose.
+        if any(start + count > size or (start == 0) != (count == 0) for start, count in places):
+            raise ValueError("the file is shorter than its header says")
+        if len(places) != math.prod(page.chunked):
+            raise ValueError(f"a page must have {math.prod(page.chunked)} strips or tiles; it has {len(places)}")
+    if series.dataoffset is not None and series.dataoffset + series.nbytes > max(sizes.values()):
+        raise ValueError("the file is shorter than its header says")
+    _require_size(series.keyframe)
+
+
+def _require_size(page: tifffile.TiffPage) -> None:
+    """Raise if the first strip or tile is not as large as the header says: then a size in the header is wrong."""
+    if not isinstance(page.bitspersample, int) or not page.databytecounts[0]:
+        return
+    rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    rows = rows if page.is_tiled else min(rows, page.imagelength)
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    expected = max(page.tiledepth, 1) * rows * math.ceil(columns * samples * page.bitspersample / 8)
+    held = page.databytecounts[0]
+    if page.compression in BYTE_CODECS:
+        held = len(tifffile.TIFF.DECOMPRESSORS[page.compression](_first_piece(page)))
+    elif page.compression == JPEG:
+        import imagecodecs
+
+        held = imagecodecs.jpeg_decode(_first_piece(page), tables=page.jpegtables).nbytes
+    elif page.compression != UNCOMPRESSED:
+        return
+    if not expected <= held < expected + 4:  # some writers align to 4 bytes
+        raise ValueError(f"a strip or tile must hold {expected} bytes by the header; it holds {held}")
+
+
+def _first_piece(page: tifffile.TiffPage) -> bytes:
+    page.parent.filehandle.seek(page.dataoffsets[0])
+    return page.parent.filehandle.read(page.databytecounts[0])
+
+
+def _named(axes: str, shape: tuple[int, ...]) -> str:
+    """Axes in which each unknown letter before Y, X is one of T, Z, C that is free; else a guess from the shape."""
+    free = iter(letter for letter in "TZC" if letter not in axes)
+    named = "".join(letter if letter in KNOWN else next(free, "?") for letter in axes)
+    return guess_axes(shape) if "?" in named or not {"Y", "X"} <= set(named) else named
+
+
+def _ome_image(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Element:
+    """The `Image` of the OME-XML, which describes the series."""
+    root = ElementTree.fromstring(file.ome_metadata or "")
+    if (elsewhere := root.find("{*}BinaryOnly")) is not None:
+        raise ValueError(f"it is a part of an OME-TIFF; open {elsewhere.get('MetadataFile')}")
+    image, pixels = root.find("{*}Image"), root.find("{*}Image/{*}Pixels")
+    if image is None or pixels is None or series.kind != "ome":
+        raise Disagreement("it describes no image that the file holds")
+    said = pixels.get("Type", "")
+    if np.dtype(OME_TYPES.get(said, said)) != series.dtype:
+        raise Disagreement(f"it says pixels of {said}, the file holds {series.dtype}")
+    first = series.pages[0]
+    if first is not None and first.parent.filename != file.filename:
+        # Every part has the whole metadata, but one stack must not be read as several.
+        raise ValueError(f"it is a part of an OME-TIFF; open {first.parent.filename}")
+    return image
+
+
+def _ome_metadata(image: Element) -> tuple[dict[str, float], tuple[str, ...]]:
+    said = image.find("{*}Pixels").attrib  # type: ignore[union-attr]
+    units = {axis: MICROMETRES.get(said.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "XYZ"}
+    sizes = {
+        axis: float(said[f"PhysicalSize{axis}"]) * unit
+        for axis, unit in units.items()
+        if unit and f"PhysicalSize{axis}" in said
+    }
+    channels = [channel.get("Name") for channel in image.findall("{*}Pixels/{*}Channel")]
+    return sizes, tuple(name for name in channels if name) if all(channels) else ()
+
+
+def _imagej_metadata(
+    file: tifffile.TiffFile, series: tifffile.TiffPageSeries
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Pixel size from ImageJ's unit and the resolution tags; channel names where its slice labels repeat for each."""
+    said = file.imagej_metadata or {}
+    unit = MICROMETRES.get(str(said.get("unit", "")))
+    sizes: dict[str, float] = {}
+    if unit:
+        for axis, name in (("X", "XResolution"), ("Y", "YResolution")):
+            tag = series.keyframe.tags.get(name)
+            if tag is not None and tag.value[0]:
+                sizes[axis] = tag.value[1] / tag.value[0] * unit
+        if "spacing" in said:
+            sizes["Z"] = abs(float(said["spacing"])) * unit
+    n_channels = dict(zip(series.axes, series.shape, strict=True)).get("C", 1)
+    labels = said.get("Labels", [])
+    names = tuple(str(label) for label in labels[:n_channels]) if isinstance(labels, list) else ()
+    repeated = len(names) == n_channels and all(label == names[i % n_channels] for i, label in enumerate(labels))
+    return sizes, names if repeated and n_channels > 1 and all(names) else ()

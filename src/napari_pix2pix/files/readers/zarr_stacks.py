@@ -1,0 +1,226 @@
+"""OME-Zarr directories <-> stacks: 0.4 and 0.5 are read, 0.5 is written."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan, guess_axes
+from napari_pix2pix.files.readers.lazy import MICROMETRES, LazyArray, Stack
+from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes, strips
+
+ORDER = "TCZYX"
+"""The order that OME-Zarr prescribes."""
+COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+
+
+# Reading
+
+
+def open_zarr(path: Path) -> Stack:
+    """The stack in an OME-Zarr directory, at full resolution; only its metadata is read.
+
+    Raises
+    ------
+    ValueError
+        If it is no OME-Zarr image; other exceptions are those of zarr.
+    """
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Array):
+        names = getattr(node.metadata, "dimension_names", None) or ()  # only zarr 3 has them
+        axes = "".join(str(name).upper() for name in names)
+        return Stack(path, _lazy(path, "", node), axes if set(axes) <= set(KNOWN) and axes else guess_axes(node.shape))
+    inside, said = "", _ome(node)
+    if "multiscales" not in said and "bioformats2raw.layout" in said:  # a collection: its first image
+        inside = "0/"
+        said = _ome(node["0"])
+    if not said.get("multiscales"):
+        plate = " (it is a plate: give the path of one field, like PLATE.zarr/A/1/0)" if "plate" in said else ""
+        raise ValueError(f"there is no multiscale image in it{plate}")
+    image = said["multiscales"][0]
+    level = image["datasets"][0]
+    key = inside + str(level["path"])
+    array = node[key]
+    if not isinstance(array, zarr.Array):
+        raise ValueError(f"{key} in it is no array")
+    # Versions before 0.4 name the axes without a type, or not at all: then they are TCZYX.
+    given = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", ORDER[-array.ndim :])]
+    axes = "".join(str(axis["name"]).upper() for axis in given)
+    if len(axes) != array.ndim:
+        raise ValueError(f"its metadata names the axes {axes}, its pixels have {array.ndim}")
+    sizes = {}
+    for i, axis in enumerate(given):
+        unit = MICROMETRES.get(axis.get("unit", ""))
+        if unit and axes[i] in "ZYX":
+            steps = [step for held in (image, level) for step in held.get("coordinateTransformations", [])]
+            sizes[axes[i]] = unit * float(np.prod([step["scale"][i] for step in steps if step["type"] == "scale"]))
+    channels = said.get("omero", {}).get("channels", [])
+    labels = tuple(str(channel["label"]) for channel in channels if "label" in channel)
+    n_channels = array.shape[axes.index("C")] if "C" in axes else 1
+    description = str(image.get("metadata", {}).get("description", ""))
+    return Stack(path, _lazy(path, key, array), axes, sizes, labels if len(labels) == n_channels else (), description)
+
+
+def open_levels(path: Path) -> list[LazyArray]:
+    """The whole pyramid of an OME-Zarr that `write_zarr` wrote, full resolution first; only its metadata is read."""
+    group = zarr.open_group(path, mode="r")
+    keys = [str(level["path"]) for level in _ome(group)["multiscales"][0]["datasets"]]
+    return [_lazy(path, key, group[key]) for key in keys]  # type: ignore[arg-type]
+
+
+def _ome(node: Any) -> dict[str, Any]:
+    """OME's attributes: 0.5 keeps them under one key."""
+    return dict(node.attrs.get("ome", node.attrs))
+
+
+def _lazy(path: Path, key: str, array: zarr.Array) -> LazyArray:
+    return LazyArray(path, tuple(array.shape), np.dtype(array.dtype), partial(_read, key))
+
+
+def _read(key: str, path: Path, index: Any) -> NDArray[Any]:
+    return np.asarray(zarr.open_array(path / key, mode="r")[index])
+
+
+# Writing
+
+
+def write_zarr(
+    path: Path,
+    plan: AxesPlan,
+    dtype: np.dtype[Any],
+    blocks: Iterable[Placed],
+    *,
+    pixel_size_um: dict[str, float],
+    channel_names: tuple[str, ...],
+    description: str,
+    labels: bool,
+) -> None:
+    """Write frames, row by row, as an OME-Zarr 0.5: in chunks, with a pyramid. The samples of RGB become channels.
+
+    Where the blocks end before their time, it holds the frames that are whole, counted along T, or Z where T is 1.
+
+    Raises
+    ------
+    ValueError
+        If they end before one is.
+    OSError
+        If the folder cannot be written or the disk is full.
+    """
+    lengths = {axis: plan.length(axis) for axis in plan.axes}
+    if "S" in lengths:
+        lengths = lengths | {"C": plan.n_channels}
+    axes = "".join(axis for axis in ORDER if axis in lengths)
+    height, width = plan.frame_shape[-2:]
+    shapes = [(height, width), *level_shapes((height, width))]
+    levels = [AxesPlan(axes, tuple((lengths | {"Y": y, "X": x})[axis] for axis in axes), z=plan.z) for y, x in shapes]
+    low, high = np.full(plan.n_channels, np.inf), np.full(plan.n_channels, -np.inf)
+    with _directory_beside(path) as beside:
+        root = zarr.create_group(beside, zarr_format=3)
+        arrays = [
+            root.create_array(
+                str(i),
+                shape=level.shape,
+                dtype=dtype,
+                chunks=tuple(min(n, TILE) if axis in "YX" else 1 for axis, n in zip(axes, level.shape, strict=True)),
+                dimension_names=tuple(axes.lower()),
+            )
+            for i, level in enumerate(levels)
+        ]
+        held: list[list[NDArray[Any]]] = [[] for _ in levels]
+
+        def add(level: int, frame: int, end: int, rows: NDArray[Any]) -> None:
+            """Write these rows, which end before row `end`, once they fill their chunks, then the level below."""
+            held[level].append(rows)
+            if end % TILE and end < shapes[level][0]:
+                return
+            strip = np.concatenate(held[level], axis=-2)
+            held[level].clear()
+            start = end - strip.shape[-2]
+            levels[level].put(arrays[level], frame, strip, plan.rows(slice(start, end)))
+            if level + 1 < len(levels):
+                add(level + 1, frame, -(-end // 2), halved(strip, labels))
+
+        done = 0
+        for frame, row, block in strips(blocks, height, TILE):
+            block = block.astype(dtype, copy=False)
+            finite = np.where(np.isfinite(block), block, 0) if dtype.kind == "f" else block
+            ends = [finite.reshape(len(finite), -1).min(axis=1), finite.reshape(len(finite), -1).max(axis=1)]
+            low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
+            add(0, frame, row + block.shape[-2], block)
+            done = frame + (row + block.shape[-2] == height)
+        if done < plan.n_frames:
+            _shorten(arrays, axes, plan, done)
+        root.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [_multiscale(axes, len(levels), path.name, pixel_size_um, description, labels)],
+            **({"omero": _omero(channel_names, low, high)} if len(channel_names) == plan.n_channels else {}),
+        }
+
+
+def _shorten(arrays: Sequence[zarr.Array], axes: str, plan: AxesPlan, done: int) -> None:
+    """Leave only the first `done` frames, as many as are whole along T, or along Z where T is 1."""
+    along = "T" if plan.length("T") > 1 else "Z"
+    kept = done * plan.length(along) // plan.n_frames
+    if kept == 0:
+        raise ValueError("There must be a whole frame to keep; none is done.")
+    for array in arrays:
+        array.resize(tuple(kept if axis == along else n for axis, n in zip(axes, array.shape, strict=True)))
+
+
+def _multiscale(
+    axes: str, n_levels: int, name: str, sizes: dict[str, float], description: str, labels: bool
+) -> dict[str, Any]:
+    kinds = {"T": "time", "C": "channel"}
+    units = {axis: {"unit": "micrometer"} for axis in sizes}
+
+    def transformations(level: int) -> list[dict[str, Any]]:
+        scale = [sizes.get(axis, 1.0) * (2**level if axis in "YX" else 1) for axis in axes]
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if level and not labels:  # the centre of the first mean lies between pixels
+            centre = [sizes.get(axis, 1.0) * (2**level - 1) / 2 if axis in "YX" else 0.0 for axis in axes]
+            steps.append({"type": "translation", "translation": centre})
+        return steps
+
+    return {
+        "name": name,
+        "type": "nearest" if labels else "mean",
+        "metadata": {"description": description},
+        "axes": [{"name": a.lower(), "type": kinds.get(a, "space"), **units.get(a, {})} for a in axes],
+        "datasets": [
+            {"path": str(level), "coordinateTransformations": transformations(level)} for level in range(n_levels)
+        ],
+    }
+
+
+def _omero(names: tuple[str, ...], low: NDArray[Any], high: NDArray[Any]) -> dict[str, Any]:
+    """What viewers need to show the channels: names, colours, and the range of each."""
+    channels = []
+    for i, name in enumerate(names):
+        start, end = float(low[i]), float(max(high[i], low[i] + 1))
+        window = {"min": start, "start": start, "max": end, "end": end}
+        channels.append({"label": name, "color": COLOURS[i % len(COLOURS)], "window": window, "active": True})
+    return {"channels": channels}
+
+
+@contextmanager
+def _directory_beside(path: Path) -> Iterator[Path]:
+    """A directory beside `path` to write to; takes its place if the block succeeds, is removed if it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+        beside, old = Path(folder) / f"new-{path.name}", Path(folder) / f"old-{path.name}"
+        yield beside
+        # A folder cannot replace another in one go: between these lines there is neither.
+        if path.exists():
+            path.rename(old)
+        try:
+            beside.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise

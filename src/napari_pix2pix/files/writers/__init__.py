@@ -1,0 +1,1 @@
+"""One module per file format, each writing a stack beside and renaming it."""

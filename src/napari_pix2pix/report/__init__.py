@@ -1,0 +1,1 @@
+"""report.html: tables, figures and pictures of an evaluation or a training; and a model's card."""

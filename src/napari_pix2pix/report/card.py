@@ -1,0 +1,309 @@
+"""What a model says of itself, and what an evaluation found, as text for people."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.encodings.encoding import Encoding
+    from napari_pix2pix.core.running.trained_model import TrainedModel
+
+KINDS = {"intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
+KINDS_OF_PAIRS = ("train", "validation", "calibration", "test")
+NO_NETWORK = ("constant", "affine", "otsu_bright", "otsu_dark", "lookup")
+FITTED = {"constant", "affine", "lookup"}
+SHOWN = {
+    "intensity": ("mae", "rmse", "nrmse", "psnr", "pearson", "spearman", "ssim"),
+    "classes": ("dice", "iou", "pixel_accuracy", "class_accuracy", "class_iou"),
+    "instances": (
+        *("object_f1_iou50", "object_ap_iou50", "object_precision_iou50", "object_recall_iou50", "object_f1_iou80"),
+        *("dice", "merges", "splits", "adapted_rand_error", "variation_of_information"),
+    ),
+}
+"""The figures for people, the one that counts first; `metrics.json` has all."""
+BRIEF = {
+    "intensity": ("mae", "psnr", "pearson"),
+    "classes": ("dice", "iou", "pixel_accuracy"),
+    "instances": ("object_f1_iou50", "dice"),
+}
+PLANES = {"neighbours": "each plane with its neighbours", "all": "all planes at once", "volume": "volumes"}
+
+
+def model_text(model: "TrainedModel", elapsed_s: float | None = None) -> str:
+    """The card of a model, a line for each thing one asks of it; its run folder says how long it took to train."""
+    return table(model_lines(model, elapsed_s).items())
+
+
+def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[str, str]:
+    """The card of a model: by its label what each line says."""
+    config, told, view = model.config, model.provenance, model.source_view
+    pairs = told.get("pairs", {}).get("train") or {}
+    split, versions = told.get("split", {}), told.get("versions", {})
+    target = model.target_encoding
+    sources = f"{_channels(model.source_encoding.n_channels, view.names)}, {model.source_encoding.dtype}"
+    if view.channels and len(view.channels) < view.of_channels:
+        sources += f" (of {view.of_channels}: {', '.join(map(str, view.channels))})"
+    targets = f"{_channels(target.n_channels, pairs.get('target_channels') or ())}, {target.dtype_decoded}"
+    classes = f" {list(target.classes)}" if target.classes else ""
+    field = model.discriminator.fields[-1].size if model.discriminator else None
+    sizes = pairs.get("pixel_size_um", {})
+    groups = len(set(pairs.get("groups") or ()))
+    lines = {
+        "from": sources + (f", {PLANES[view.z]}" if view.z in PLANES else ""),
+        "to": f"{targets}: {KINDS[target.kind]}{classes}",
+        "normalization": f"source {_range(model.source_encoding)}; target {_range(target)}",
+        "networks": f"{config.generator.architecture}, grid {config.generator.grid} px, "
+        f"{config.generator.base_channels} channels, reach {model.generator.reach[-1]} px; "
+        + (f"PatchGAN, field {field} px" if field else "no discriminator, no patch scores"),
+        "trained": f"{told.get('step', 0)} of {config.steps} steps, {config.batch_size} patches of "
+        f"{config.patch_size} px each, learning rate {config.learning_rate:g}, L1 {config.l1_weight:g}, "
+        f"GAN {config.gan_weight:g}, seed {config.seed}",
+        "time and device": _machine(told, elapsed_s),
+        "pairs": f"{len(pairs['sources'])} of {_place(pairs['sources'])}" if pairs.get("sources") else "not from files",
+        "source hashes": _hashes(pairs.get("sources", ())),
+        "groups": f"{groups}, kept apart" if groups else "none named",
+        "split": ", ".join(f"{split[kind]} {kind}" for kind in KINDS_OF_PAIRS if kind in split) or "not known",
+        "pixel size, µm": ", ".join(f"{axis} {sizes[axis]:.4g}" for axis in "ZYX" if axis in sizes) or "not known",
+    }
+    if trust := told.get("trust"):
+        lines["match"] = f"judged after {trust['steps']} steps, calibrated on {trust['groups']} groups"
+    lines["tiles"], lines["predicts in"] = _tiles(model), told.get("predicts_in", "float32")
+    if "bfloat16_changes_error_by" in told:
+        lines["predicts in"] += f" (bfloat16 changes the validation error by {told['bfloat16_changes_error_by']:.2%})"
+    for kind, figures in told.get("figures", {}).items():
+        lines[f"on {kind} pairs"] = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    if one_image(told):
+        lines["these figures"] = "are from within one image and say nothing about another"
+    lines["refuses"] = "; ".join(refusals(model))
+    if (known := model.source_encoding.normalization) and known.each_image is None:
+        lines["warns of"] = "sources of which a tenth lies outside of their range"
+    lines |= {name: said for name in ("authors", "licence") if (said := getattr(config, name))}
+    lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
+    lines["sha256"] = model.hash()
+    return lines
+
+
+def refusals(model: "TrainedModel") -> list[str]:
+    """What the model will not do, or take, a phrase each."""
+    view, source, norm = model.source_view, model.source_encoding, model.config.generator.norm
+    named = f" ({', '.join(view.names)})" if view.names else ""
+    found = [f"sources without its {_channels(source.n_channels, ())}{named}"]
+    found += ["sources without planes (Z)"] if view.z != "frame" else []
+    found += [f"sources with other labels than {list(source.classes)}"] if source.classes else []
+    if model.config.norm_statistics == "image" or norm == "instance":
+        found.append("images too large for one piece, which its norm needs")
+    if model.discriminator is None and model.match is None:
+        found.append("to score, having no discriminator")
+    found.append("to be evaluated on files that made it")
+    return found
+
+
+def one_image(told: dict[str, Any]) -> bool:
+    """Whether all pairs that made a model are from one image or stack."""
+    pairs = told.get("pairs") or {}
+    judged = any(pairs.get(kind) for kind in ("validation", "test"))
+    return not judged and len({row["name"] for row in told.get("regions", ())}) == 1
+
+
+def _range(encoding: "Encoding") -> str:
+    """How grey values or labels reach the network."""
+    known = encoding.normalization
+    if known is None:
+        return "labels"
+    if known.each_image is not None:
+        return f"{known.each_image.method} of each image"
+    ends = list(dict.fromkeys(f"{low:.6g} to {high:.6g}" for low, high in zip(known.low, known.high, strict=True)))
+    return f"{', '.join(ends[:4])}{' and more' if len(ends) > 4 else ''} to ±{known.limit:g}"
+
+
+def _machine(told: dict[str, Any], elapsed: float | None) -> str:
+    time = (
+        "time said by its run only"
+        if elapsed is None
+        else f"{elapsed:.0f} s"
+        if elapsed < 600
+        else f"{elapsed / 60:.0f} min"
+    )
+    device = ", ".join(str(told[name]) for name in ("device", "precision") if name in told)
+    return ", ".join(part for part in (time, device, f"{told['threads']} threads" if "threads" in told else "") if part)
+
+
+def _hashes(files: Sequence[dict[str, Any]]) -> str:
+    """The beginnings of a few."""
+    if not files:
+        return "not known"
+    more = f" and {len(files) - 3} more, see --json" if len(files) > 3 else ""
+    return ", ".join(file["sha256"][:12] for file in files[:3]) + more
+
+
+def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
+    """The figures of an evaluation with their intervals; `channels` are the names of the target's.
+
+    Every line with a figure is marked where the pairs made the model.
+    """
+    metrics, brief = report["metrics"], BRIEF[report["kind"]]
+    called = [name or f"channel {i}" for i, name in enumerate(channels)]
+    called += [f"channel {i}" for i in range(len(called), len(report.get("channels", ())))]
+    lines = []
+    for name in (name for name in SHOWN[report["kind"]] if name in metrics):
+        bright = metrics.get(f"{name}_foreground")
+        also = f", on the foreground {_figure(bright)}" if bright and bright["value"] is not None else ""
+        lines.append((name, _figure(metrics[name]) + also))
+    lines += [(called[i], _figures(figures, brief)) for i, figures in enumerate(report.get("channels", ()))]
+    lines += [(f"class {label}", _figures(figures)) for label, figures in report.get("classes", {}).items()]
+    lines += [(name, _figures(baseline, brief)) for name, baseline in report["baselines"].items()]
+    if (ceiling := report["ceiling"])["n"]:
+        lines.append(("ceiling", f"{_figures(ceiling['metrics'], brief)}: targets moved as they lie off"))
+    lines += _errors(report["errors"], called)
+    for i, objects in enumerate(report.get("objects", ())):
+        lines.append((called[i] if len(report["objects"]) > 1 else "objects", _objects(objects)))
+    if stain := report.get("stain"):
+        lines.append((f"{stain['name']} stain", _figures(stain["metrics"])))
+    if (trust := report.get("trust")) and trust["fields"]:
+        lines += _trust(trust)
+    intervals, mark = report["intervals"], "  SEEN" if report.get("seen") else ""
+    each = f"95 % over {intervals['n']} {intervals['over']}" if intervals["n"] > 1 else "none for a single one"
+    known = "" if report["known_share"] == 1 else f", known in {report['known_share']:.1%} of their pixels"
+    first = ("on", f"{report['n']} frames{known}, {report['kind_of_pairs']} pairs; intervals: {each}")
+    text = [table([first, *((label, line + mark) for label, line in lines)]), *report["remarks"]]
+    text += trust["remarks"] if trust else []
+    if needless := [name for name in report["baselines"] if name in NO_NETWORK]:
+        text.append(f"{_no_network(needless)}: a model worth its training is clearly better.")
+    return "\n".join(text)
+
+
+def _no_network(names: Sequence[str]) -> str:
+    """What baselines are that need no network."""
+    need = "need" if len(names) > 1 else "needs"
+    fitted = [name for name in names if name in FITTED]
+    are, them = ("are", "them") if len(fitted) > 1 else ("is", "it")
+    told = f"{are} fitted on these very pairs, which favours {them}"
+    if len(fitted) == len(names):
+        return f"{_all(names)} {need} no network and {told}"
+    return f"{_all(names)} {need} no network" + (f"; {_all(fitted)} {told}" if fitted else "")
+
+
+def comparison_text(found: dict[str, Any]) -> str:
+    """What `compare` found, a table for each evaluation but the first."""
+    over = found["intervals"]
+    lines = [
+        f"On {found['n']} frames that all have; differences from {found['first']}, 95 % over {over['n']} {over['over']}"
+    ]
+    lines += [f"Pairs of {name} made its model: its figures say little." for name in found["seen"]]
+    if found["left_out"]:
+        lines.append(f"Not in all, and left out: {_some(found['left_out'])}")
+    for name, figures in found["differences"].items():
+        wanted = [m for m in (*SHOWN[found["kind"]], "invented", "missing") if m in figures]
+        lines.append(f"{name}:")
+        lines.append(table((m, f"{_figure(figures[m], '+')}  {figures[m]['verdict']}") for m in wanted))
+    return "\n".join(lines)
+
+
+def _errors(errors: dict[str, Any], called: Sequence[str]) -> list[tuple[str, str]]:
+    """What kinds of error there are, a line for each."""
+    lines = []
+    if errors["soft"]:
+        halves = []
+        for i, channel in enumerate(errors["soft"]):
+            where = "nowhere"
+            if channel["half"] is not None:
+                where = f"from {channel['half']:.3f} cycles/px on"
+                where += f" ({channel['half_per_um']:.3g} cycles/µm)" if channel["half_per_um"] else ""
+            halves.append(where + (f" in {called[i]}" if len(errors["soft"]) > 1 else ""))
+        lines.append(("soft", f"less than half of the power {', '.join(halves)}"))
+    if (displaced := errors["displaced"])["n"]:
+        y, x = displaced["pixels"]
+        length = f"{displaced['length']:.2f} px" + (
+            f" ({displaced['length_um']:.3g} µm)" if displaced["length_um"] else ""
+        )
+        lines.append(
+            ("displaced", f"{length}, Y {y:+.2f} X {x:+.2f} px, the median of {displaced['n']} frames that tell")
+        )
+    for kind in ("invented", "missing"):
+        told = errors[kind]
+        dense = "" if told["per_mm2"] is None else f", {told['per_mm2']:.3g} per mm²"
+        share = "" if told["share"] is None else f" ({told['share']:.1%})"
+        lines.append((kind, f"{told['objects']} of {told['of']} objects{share}{dense}"))
+    return lines
+
+
+def _trust(trust: dict[str, Any]) -> list[tuple[str, str]]:
+    """Whether the expected error can be trusted, and what needs no network beside it."""
+    lines = []
+    for label, monitor in (("expected error", "expected_error"), ("match score", "match"), ("edges alone", "edges")):
+        found = {name: figure["pooled"] for name, figure in trust["monitors"][monitor].items()}
+        said = {
+            "Spearman with the true error": found["spearman"],
+            "beyond edges": found["beyond_edges"],
+            "gap closed": found["gap_closed"],
+            "AUROC of the worst 10 %": found["auroc_worst"],
+        }
+        lines.append((label, ", ".join(f"{name} {value:.2f}" for name, value in said.items() if value is not None)))
+    if trust["bound"] is not None:
+        lines.append(("error bound", f"holds for {_figure(trust['bound'])} of the fields of an image (promised: 0.9)"))
+    return lines
+
+
+def _objects(objects: dict[str, Any]) -> str:
+    counts = {name: figure["value"] for name, figure in objects["counts"].items()}
+    number = f"{counts['number']:.1f} a frame (target {counts['number_target']:.1f})"
+    area = (
+        ""
+        if counts["area_target"] is None
+        else f", area {counts['area'] or 0:.0f} px (target {counts['area_target']:.0f})"
+    )
+    positive = objects["positive"]
+    shares = [f"{positive[side]['value']:.0%}" for side in ("prediction", "target")] if positive else []
+    told = f", positive {shares[0]} (target {shares[1]})" if shares else ""
+    return f"{number}{area}{told}. {objects['sentence']}"
+
+
+def _all(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def table(lines: Iterable[tuple[str, str]]) -> str:
+    """A line for each label and its text."""
+    rows = list(lines)
+    width = max([19, *(len(label) for label, _ in rows)])
+    return "\n".join(f"{label:>{width}}  {text}" for label, text in rows)
+
+
+def _figures(figures: dict[str, dict[str, Any]], wanted: Sequence[str] = ()) -> str:
+    names = [name for name in wanted or figures if name in figures]
+    return ", ".join(f"{name} {_figure(figures[name])}" for name in names)
+
+
+def _figure(figure: dict[str, Any], sign: str = "") -> str:
+    if figure["value"] is None:
+        return "not known"
+    between = "" if figure["low"] is None else f" [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]"
+    return f"{figure['value']:{sign}.3f}{between}"
+
+
+def _tiles(model: "TrainedModel") -> str:
+    """How an image larger than one piece is predicted."""
+    from napari_pix2pix.core.running.trained_model import ONE_PIECE
+
+    if not model.tileable:
+        return "none: the norm looks at the image, which is predicted in one piece"
+    planes = (1,) * (len(model.generator.grid) - 2)
+    plan = model.tile_plan((*planes, 8 * ONE_PIECE, 8 * ONE_PIECE))
+    return (
+        f"above {ONE_PIECE} px of {ONE_PIECE} px, overlap {plan.overlap[-1]} px: exact, "
+        f"reads {plan.cost:.2f} pixels for each it keeps"
+    )
+
+
+def _channels(count: int, names: Sequence[str]) -> str:
+    named = f" ({', '.join(names)})" if any(names) else ""
+    return f"{count} channel" + ("s" if count > 1 else "") + named
+
+
+def _place(files: list[dict[str, Any]]) -> str:
+    """The path of the only file, else the folder of the first."""
+    path: str = files[0]["path"]
+    return path if len(files) == 1 else path[: max(path.rfind("/"), path.rfind("\\"))]

@@ -1,0 +1,105 @@
+"""The reports that `evaluate` and `train` write: what they have found, shown and told by `files.report`."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
+from napari_pix2pix.core.data.split import windows_of
+from napari_pix2pix.core.evaluation.evaluate import evaluate
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.teaching.examples import MOST, examples
+from napari_pix2pix.core.training.run_folder import RunFolder
+from napari_pix2pix.files.pairing import PairedStacks, taken_names
+from napari_pix2pix.files.training_stacks import TrainingStacks
+from napari_pix2pix.report.card import model_lines
+from napari_pix2pix.report.content import Content
+from napari_pix2pix.report.page import write_report
+
+FEW = 3
+"""Examples of several channels each."""
+MOST_JUDGED = 64
+"""Validation images that the report of a training judges: enough to see how it went, in seconds."""
+MOST_PIXELS = 2**24
+"""Of these, unless one alone has more."""
+NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
+
+
+def draw_evaluation(
+    path: Path,
+    report: dict[str, Any],
+    pairs: PairedFrames,
+    stacks: PairedStacks,
+    model: TrainedModel | None,
+    judged: Path,
+    command: str,
+) -> None:
+    """The page at `path` on what `evaluate` has found for these pairs.
+
+    Parameters
+    ----------
+    path
+        Of the HTML file.
+    report, pairs, model
+        The figures, what they were taken on, and the model; None: any tool's predictions were judged.
+    stacks
+        Where the pairs came from.
+    judged
+        The model's path, or that of the predictions.
+    command
+        What writes the page.
+    """
+    channels = taken_names(stacks.files.targets[0], stacks.settings.target_channels)
+    content = Content(
+        f"Evaluation of {judged}",
+        command,
+        report,
+        model,
+        examples(report, pairs, model, _how_many(report, model)),
+        _card(model, judged if judged.is_dir() else judged.parent),
+        channels=channels,
+        skipped=stacks.files.skipped,
+    )
+    write_report(path, content)
+
+
+def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, command: str) -> Path:
+    """The page on the model of this run, judged by its validation pairs; its path."""
+    path, title = run / "report.html", f"Training of {run.name or run}"
+    history = _history(run / "history.csv")
+    validation = stacks.validation or stacks.train
+    pairs = validation.frames(hashed=False)  # that they chose the model is known, and said
+    pairs = settle_empty_frames(pairs, model.config.empty_frames, model.target_encoding.kind)
+    rows = model.provenance.get("regions", ())
+    regions = pairs.regions() if stacks.validation else windows_of(pairs, rows, "validation")
+    if not regions:
+        content = Content(title, command, None, model, (), _card(model, run), history, remarks=[NOT_JUDGED])
+        write_report(path, content)
+        return path
+    pixels = sum(math.prod(region.shape) for region in regions)
+    count = max(1, min(MOST_JUDGED, len(regions) * MOST_PIXELS // pixels))
+    judged = regions[:: -(-len(regions) // count)]
+    pairs, few = pairs.within(judged), f"{len(judged)} of {len(regions)} validation images, evenly chosen."
+    remarks = [few] if len(judged) < len(regions) else []
+    report = evaluate(model, pairs, None, empty_frames="empty", kind_of_pairs="validation")
+    channels = taken_names(validation.files.targets[0], validation.settings.target_channels)
+    shown = examples(report, pairs, model, _how_many(report, model))
+    write_report(path, Content(title, command, report, model, shown, _card(model, run), history, channels, {}, remarks))
+    return path
+
+
+def _how_many(report: dict[str, Any], model: TrainedModel | None) -> int:
+    """Examples: fewer where each has a row of pictures for each of several channels that are no colours."""
+    colours = model is not None and model.channel_axis == "S"
+    return MOST if colours or len(report.get("channels", ())) < 2 else FEW
+
+
+def _card(model: TrainedModel | None, run: Path) -> Sequence[tuple[str, str]]:
+    return () if model is None else list(model_lines(model, RunFolder(run).elapsed_s() or None).items())
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf8") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]

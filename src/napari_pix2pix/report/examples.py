@@ -1,0 +1,139 @@
+"""The pictures of a report: the worst and the best images, with their errors and scores."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.teaching.examples import choose, ranked
+from napari_pix2pix.report import example_pictures as pictures
+from napari_pix2pix.report import figures as figures
+from napari_pix2pix.report.content import Content, title_of
+from napari_pix2pix.report.markup import Html, joined, tag
+from napari_pix2pix.report.pieces import drawn, marked, number
+
+
+def examples_of(content: Content, report: dict[str, Any]) -> Html | None:
+    """Each image with source, target, prediction, error and scores, one scale for all; None where none is shown."""
+    kind: Kind = report["kind"]
+    cuts = [pictures.cut(example, kind) for example in content.examples]
+    if not cuts:
+        return None
+    name, rows = ranked(report)
+    model, names = content.model, content.called(report)
+    classes = report["confusion"]["labels"] if "confusion" in report else ()
+    colours = kind == "intensity" and len(names) == 3 and (model is None or model.channel_axis == "S")
+    source_shows: pictures.SourceShows = "stains"
+    if model is not None and model.source_view.z in ("neighbours", "all"):
+        source_shows = "planes"
+    elif model is not None and model.source_view.colours:
+        source_shows = "colours"
+    # One scale for the errors, to half of the grey values that are shown, and one for the scores of all examples.
+    spans = [(cut.ends[1] - cut.ends[0]) / 2 for cut in cuts]
+    error_ends = [max(float(span[i]) for span in spans) for i in range(len(spans[0]))]
+    scored = [found for cut in cuts if (found := cut.judged_scores()).size]
+    score_ends = (
+        (min(float(found.min()) for found in scored), max(float(found.max()) for found in scored))
+        if scored
+        else (0.0, 1.0)
+    )
+    parts: list[Html] = []
+    if len(rows) > 1:
+        drawing = figures.over_images([row[name] for row in rows], choose(len(rows)), title_of(name))
+        parts.append(drawn(drawing, f"{title_of(name)} of every image, from the worst to the best."))
+    parts.append(
+        tag(
+            "p",
+            "Click into a picture to magnify it, drag to move; all pictures of an image follow. One colour scale for "
+            "the errors of all images shown, and one for the scores.",
+            class_="soft",
+        )
+    )
+    legends = [*_legends(kind, classes, colours, error_ends)]
+    if not all(cut.example.known.all() for cut in cuts):
+        legends.append(tag("li", "hatched: not known, and not judged"))
+    if scored:
+        low, high = (number(end) for end in score_ends)
+        match = any(cut.example.scores is not None and cut.example.scores.kind == "match" for cut in cuts)
+        worst, best = ("does not match", "matches its source") if match else ("looks made up", "looks real")
+        text = f"patch scores from {low} ({worst}) to {high} ({best}): not whether the content is right; "
+        legends.append(_bar(pictures.SCORE_MAP, text + "faded where fields see padding"))
+    parts.append(tag("ul", *legends, class_="keys"))
+    ranks = {row["name"]: place for place, row in enumerate(rows, 1)}
+    for cut in cuts:
+        place = f"{cut.example.place} · {ranks[cut.example.figures['name']]} of {len(rows)}" if len(rows) > 1 else None
+        rows_of_panels = pictures.panels_of(cut, kind, classes, error_ends, score_ends, source_shows, colours, names)
+        parts.append(_example(cut, rows_of_panels, name, place, content))
+    return joined(*parts)
+
+
+def _example(
+    cut: pictures.Cut, rows: list[list[pictures.Panel]], ranks: str, place: str | None, content: Content
+) -> Html:
+    example = cut.example
+    seen = content.report is not None and bool(content.report.get("seen"))
+    said = f"{title_of(ranks)}: {number(example.figures[ranks])}"
+    notes = [*cut.notes]
+    if cut.scores is None and content.model is not None:
+        notes.append(f"No patch scores: {example.why_no_scores}")
+    buttons = (("−", "0.5", "Zoom out"), ("+", "2", "Zoom in"), ("whole image", "0", "Show the whole image"))
+    height, width = rows[0][0].pixels.shape[:2]
+    return tag(
+        "div",
+        tag(
+            "div",
+            tag("span", place, class_="place") if place else None,
+            tag("h3", example.figures["name"]),
+            tag("span", said, class_=marked("", seen) or None),
+            tag(
+                "span",
+                *(tag("button", text, type="button", data_zoom=by, aria_label=label) for text, by, label in buttons),
+                class_="zoom",
+            ),
+            class_="head",
+        ),
+        *(tag("p", note, class_="soft") for note in notes),
+        *(
+            tag(
+                "div",
+                *(
+                    tag(
+                        "figure",
+                        tag(
+                            "span",
+                            tag(
+                                "img",
+                                src=panel.uri,
+                                width=str(width),
+                                height=str(height),
+                                alt=f"{panel.name} of {example.figures['name']}: {panel.text}",
+                            ),
+                            class_="box",
+                        ),
+                        tag("figcaption", panel.name),
+                        class_="panel",
+                    )
+                    for panel in row
+                ),
+                class_="panels",
+                style=f"--columns: {len(row)}",
+            )
+            for row in rows
+        ),
+        class_="example",
+    )
+
+
+def _legends(kind: Kind, classes: Sequence[int], colours: bool, error_ends: Sequence[float]) -> list[Html]:
+    if kind == "intensity":
+        ends = [sum(error_ends) / len(error_ends)] if colours else error_ends[: pictures.MOST_CHANNELS]
+        values = ", ".join(number(end) for end in ends)
+        many = " (each channel's)" if len(ends) > 1 else ""
+        return [_bar(pictures.ERROR_MAP, f"error from 0 to {values} or more{many}, in grey values of the target image")]
+    named = [(colour, f"error: {text}") for colour, text in pictures.error_legend(kind, classes)]
+    if kind == "classes" and len(classes):
+        named = [(colour, f"class {text}") for colour, text in pictures.class_legend(classes)] + named
+    return [tag("li", tag("i", style=f"background: {colour}"), text) for colour, text in named]
+
+
+def _bar(colour_map: str, text: str) -> Html:
+    return tag("li", tag("i", class_="bar", style=f"background: {pictures.gradient(colour_map)}"), text)

@@ -1,0 +1,193 @@
+"""An evaluation as one HTML file that opens from disk in any browser and asks no network for anything."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.evaluation.evaluate import HEADLINES
+from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
+from napari_pix2pix.core.teaching.examples import ranked
+from napari_pix2pix.report import figures as figures
+from napari_pix2pix.report.content import TITLES, Content
+from napari_pix2pix.report.examples import examples_of
+from napari_pix2pix.report.markup import Html, joined, table, tag
+from napari_pix2pix.report.methods_paragraph import methods
+from napari_pix2pix.report.pieces import drawn, interval, number
+from napari_pix2pix.report.tables import error_table, figure_tables, object_tables, table_of_images
+from napari_pix2pix.report.trust import TITLE as TRUST
+from napari_pix2pix.report.trust import trust_section
+
+PAIRS = {
+    "test": "test pairs: they neither trained the model nor chose it, so their figures may be quoted",
+    "validation": "validation pairs: they chose which weights were kept, so their figures flatter the model a little; "
+    "quote those of test pairs",
+    "calibration": "calibration pairs: they calibrated the scores; quote figures of test pairs",
+    "train": "training pairs: the model has learned them, so their figures say nothing about new images",
+}
+
+
+def write_report(path: Path, content: Content) -> None:
+    """Write the page to `path`, beside and renamed."""
+    page = html(content)
+    with written_beside(path) as beside:
+        beside.write_text(page, "utf8")
+
+
+def html(content: Content) -> str:
+    """The page."""
+    style, script = (
+        resources("napari_pix2pix.report").joinpath(f"page.{kind}").read_text("utf8") for kind in ("css", "js")
+    )
+    allowed = b64encode(sha256(script.encode()).digest()).decode()
+    sections = {title: body for title, body in _sections(content) if body}
+    ids = {title: title.lower().replace(" ", "-").rstrip("?") for title in sections}
+    page = tag(
+        "html",
+        tag(
+            "head",
+            tag("meta", charset="utf-8"),
+            tag(
+                "meta",  # nothing is fetched, and no script runs but ours, whatever a name in the data holds
+                http_equiv="Content-Security-Policy",
+                content=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'",
+            ),
+            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            tag("title", content.title),
+            tag("style", Html(style)),
+        ),
+        tag(
+            "body",
+            tag(
+                "header",
+                tag("h1", content.title),
+                tag("p", f"napari-pix2pix, written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", class_="soft"),
+            ),
+            tag("nav", *(tag("a", title, href=f"#{ids[title]}") for title in sections), aria_label="Sections"),
+            tag(
+                "main",
+                *(
+                    tag("section", tag("h2", title, id=ids[title]), body, aria_labelledby=ids[title])
+                    for title, body in sections.items()
+                ),
+                tag("footer", tag("p", "This page is complete in itself: it loads nothing.", class_="soft")),
+            ),
+            tag("script", Html(script)),
+        ),
+        lang="en",
+    )
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
+    report, model = content.report, content.model
+    yield "Summary", _summary(content)
+    if report is not None:
+        yield "Figures", figure_tables(content, report)
+        yield "Images", examples_of(content, report)
+        yield "Kinds of error", error_table(report, content.called(report))
+        yield "Objects", object_tables(report, content.called(report))
+        yield TRUST, trust_section(report)
+        yield "All images", table_of_images(report)
+    if content.history:
+        said = "Losses, and figures of the validation pairs, over the steps of the training."
+        yield "Training", drawn(figures.training_curves(content.history), said)
+    if content.card:
+        yield "Model", table(["", ""], [list(line) for line in content.card], "The model's card", "card")
+    if model is not None:
+        text, cited = methods(model, report)
+        yield (
+            "Methods",
+            joined(
+                tag("p", "Facts from the model's config and provenance, ready to paste:", class_="soft"),
+                tag("p", text, class_="copy"),
+                tag("ul", *(tag("li", reference) for reference in cited)),
+            ),
+        )
+    yield "How it was made", _provenance(content)
+
+
+def _summary(content: Content) -> Html:
+    report = content.report
+    if report is None:
+        return tag("div", *(tag("p", sentence) for sentence in content.remarks), class_="summary")
+    n, seen = report["n"], bool(report.get("seen"))
+    sentences: list[Html | str] = []
+    if seen:
+        text = "The model has seen some of these images: the figures in red do not say how it does on new ones."
+        sentences.append(tag("strong", text, class_="seen"))
+    judged = f"{n} image{'s' * (n != 1)}"
+    if content.model is None:
+        sentences.append(f"Judged: {judged}. Whether they taught the tool that predicted them is not known here.")
+    else:
+        sentences.append(f"Judged: {judged}, {PAIRS[report['kind_of_pairs']]}.")
+    if report["known_share"] < 1:
+        sentences.append(f"Only what is known of the target was judged, {report['known_share']:.1%} of the pixels.")
+    if n == 1:
+        sentences.append("One image has no interval.")
+    sentences += _verdicts(report)
+    name, rows = ranked(report)
+    if len(rows) > 1:
+        sentences.append(
+            f"The worst image is {rows[0]['name']} ({number(rows[0][name])}), the best {rows[-1]['name']} "
+            f"({number(rows[-1][name])}): look at them below before you trust a mean."
+        )
+    names = content.called(report)
+    for channel, called in zip(report.get("objects", ()), names, strict=False):
+        sentences.append((f"{called}: " if len(names) > 1 else "") + channel["sentence"])
+    sentences += [*report.get("remarks", ()), *content.remarks]
+    if content.skipped:
+        sentences.append(f"{len(content.skipped)} pair{'s were' if len(content.skipped) > 1 else ' was'} left out:")
+    return tag(
+        "div",
+        *(tag("p", sentence) for sentence in sentences),
+        tag("ul", *(tag("li", said) for said in content.skipped.values())) if content.skipped else None,
+        class_="summary seen" if seen else "summary",
+    )
+
+
+def _verdicts(report: dict[str, Any]) -> list[str]:
+    """What the headline is on average, and whether a baseline comes near."""
+    name = HEADLINES[report["kind"]]
+    ours, sign = report["metrics"][name], 1 if higher_is_better(name) else -1
+    if ours["value"] is None:
+        return []
+    title, meaning = TITLES[name]
+    mean = "on average, " if report["n"] > 1 else ""
+    spread = f" (95 % interval {interval(ours)})" if ours["low"] is not None else ""
+    said = f"{mean}{title} is {number(ours['value'])}{spread}: {meaning}."
+    sentences = [said[0].upper() + said[1:]]
+    rivals = {
+        who: found[name] for who, found in report["baselines"].items() if found.get(name, {}).get("value") is not None
+    }
+    if not rivals:
+        return sentences
+    who = max(rivals, key=lambda rival: sign * rivals[rival]["value"])
+    theirs = rivals[who]
+    near, far = ("low", "high") if sign > 0 else ("high", "low")
+    if sign * (ours["value"] - theirs["value"]) <= 0:
+        verdict = "no worse than that: this training was not worth it yet"
+    elif ours[near] is None or theirs[far] is None:
+        verdict = "worse; whether by chance, one image cannot tell"
+    elif sign * (ours[near] - theirs[far]) > 0:
+        verdict = "clearly worse: the intervals do not overlap"
+    else:
+        verdict = "worse, but the intervals overlap"
+    return [*sentences, f"The best baseline, {who}, reaches {number(theirs['value'])}, {verdict}."]
+
+
+def _provenance(content: Content) -> Html:
+    parts = [tag("h3", "Command"), tag("pre", content.command)]
+    if content.model is not None:
+        versions = content.model.provenance.get("versions", {})
+        if versions:
+            lines: list[list[str | None]] = [[name, str(version)] for name, version in versions.items()]
+            parts.append(table(["", ""], lines, "Versions that trained the model", "card"))
+        settings = json.dumps(content.model.config.model_dump(mode="json"), indent=2)
+        parts.append(tag("details", tag("summary", "Config of the training"), tag("pre", settings)))
+    return joined(*parts)

@@ -1,0 +1,45 @@
+"""Small pieces of a report: numbers for people, figures with their intervals, drawings with their captions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from napari_pix2pix.report.markup import Html, joined, tag
+
+
+def drawn(svg: str, caption: str) -> Html:
+    """A figure and what it shows."""
+    return tag(
+        "figure", tag("div", Html(svg), role="img", aria_label=caption), tag("figcaption", caption), class_="drawn"
+    )
+
+
+def number(value: Any) -> str:
+    """A figure for people: three decimals around one, else a few digits; a dash where it is not known."""
+    if value is None:
+        return "–"
+    if abs(value) < 1e-9:
+        return "0"
+    if value == round(value) and abs(value) < 1e7:
+        return f"{value:.0f}"
+    if abs(value) < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def interval(figure: Mapping[str, Any]) -> str:
+    """From where to where it is."""
+    return f"{number(figure['low'])} to {number(figure['high'])}"
+
+
+def cell(figure: Mapping[str, Any] | None) -> str | None:
+    """A figure with its interval, if it has one; None, an empty cell, if there is none."""
+    if figure is None:
+        return None
+    if figure.get("low") is None:
+        return number(figure["value"])
+    return joined(number(figure["value"]), " ", tag("span", f"[{interval(figure)}]", class_="range"))
+
+
+def marked(class_: str, seen: bool) -> str:
+    """The class of what shows figures, red where the model has seen the images."""
+    return f"{class_} seen".strip() if seen else class_

@@ -1,0 +1,207 @@
+"""predict --trust: expected errors and a mask on the prediction's pixels, and a row; they are what score says of it."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_pix2pix import core
+from napari_pix2pix.commands.app import main
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
+from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS
+from napari_pix2pix.files.stacks import open_stack, write_stack
+from small import blobs, untrained, with_judge
+
+FRAMES = [blobs((90, 120), seed=seed) for seed in range(4)]
+
+
+def judged(kind="intensity", calibrated=True, z="frame"):
+    """A model whose judge of the match is not taught, but calibrated."""
+    source, target = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
+    if kind == "intensity":
+        target = (target * 100).astype(np.uint16)
+    if kind == "classes":
+        target = (target > 0).astype(np.uint8)
+    one = slice(None) if z == "volume" else slice(1)
+    model = untrained(
+        source[None] if z == "volume" else source[:1], target[None] if z == "volume" else target[one], kind, z
+    )
+    return with_judge(model, FEWEST_GROUPS if calibrated else 0)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """The paths of models of each kind."""
+    folder = tmp_path_factory.mktemp("models")
+    made = {"intensity": judged(), "classes": judged("classes"), "instances": judged("instances")}
+    made |= {"bare": judged(calibrated=False), "unjudged": replace(judged(), match=None), "volume": judged(z="volume")}
+    for name, model in made.items():
+        model.save(folder / f"{name}.safetensors")
+    return {name: folder / f"{name}.safetensors" for name in made}
+
+
+def stack(path, axes="TYX"):
+    """Four frames in a file, as they are in memory."""
+    source = np.stack([frame[0] for frame in FRAMES])
+    source = source.reshape(2, 2, *source.shape[1:]) if len(axes) == 4 else source
+    source = source[:1] if axes == "YX" else source
+    source = source[0] if axes == "YX" else source
+    plan = AxesPlan(axes, source.shape)
+    write_stack(
+        path,
+        plan,
+        source.dtype,
+        (plan.take(source, i) for i in range(plan.n_frames)),
+        pixel_size_um={"Y": 0.5, "X": 0.25},
+    )
+    return source
+
+
+def run(capsys, *words) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "axes", "suffix", "tile"),
+    [
+        ("intensity", "TYX", "tif", 48),
+        ("classes", "TZYX", "zarr", 32),
+        ("instances", "TYX", "tif", None),
+        ("volume", "ZYX", "tif", None),
+        ("volume", "TZYX", "zarr", 32),
+    ],
+)
+def test_it_is_what_score_says_of_the_prediction(
+    models, tmp_path, capsys, monkeypatch, kind, axes, suffix, tile
+) -> None:
+    """At each pixel of the prediction, some rows at a time; the prediction itself is that without --trust."""
+    monkeypatch.setattr("napari_pix2pix.files.trusted.ROWS", 32)
+    source = stack(tmp_path / f"s.{suffix}", axes)
+    out, plain = tmp_path / f"p.{suffix}", tmp_path / f"plain.{suffix}"
+    words = [
+        "predict",
+        models[kind],
+        tmp_path / f"s.{suffix}",
+        "--source-axes",
+        open_stack(tmp_path / f"s.{suffix}").axes,
+    ]
+    words += ["--device", "cpu", "--json", *(["--tile-size", tile] if tile else [])]
+    code, text, err = run(capsys, *words, "--out", out, "--trust")
+    assert (code, err) == (0, ""), text
+    assert run(capsys, *words, "--out", plain)[0] == 0
+    events = [json.loads(line) for line in text.splitlines()]
+    trust, row = (next(event for event in events if event["event"] == name) for name in ("trust", "row"))
+    row = row["row"]
+
+    prediction, *maps = (open_stack(path) for path in (out, trust["expected_error"], trust["untrusted"]))
+    np.testing.assert_array_equal(np.asarray(prediction.array), np.asarray(open_stack(plain).array))
+    model = core.load_model(models[kind], "cpu")
+    whole = model.score(source, np.asarray(prediction.array), (axes, prediction.axes))
+    window = tuple(slice(0, n) for n in source.shape[-len(whole.fields) :])
+    expected = per_pixel(whole.expected_error, whole.scale, whole.translate, window)
+    np.testing.assert_allclose(np.asarray(maps[0].array), expected, rtol=1e-4)
+    written = np.asarray(maps[0].array)
+    np.testing.assert_array_equal(np.asarray(maps[1].array), written > trust["limit"])
+    assert maps[0].pixel_size_um == prediction.pixel_size_um == {"Y": 0.5, "X": 0.25}
+    assert json.loads(maps[0].description)["trust_limit"] == trust["limit"]
+
+    assert row["novel"] == 0
+    inside = whole.expected_error[whole.valid] if whole.valid.any() else whole.expected_error
+    assert row["expected_error"] == pytest.approx(inside.mean(), rel=1e-4)
+    assert row["worst_expected_error"] == pytest.approx(inside.max(), rel=1e-4)
+    assert row["untrusted"] == pytest.approx((written > trust["limit"]).mean())
+    place = [row[f"worst_{axis.lower()}"] for axis in axes]
+    n = len(whole.fields)
+    grid = [*place[:-n], *((x - t) / s for x, t, s in zip(place[-n:], whole.translate, whole.scale, strict=True))]
+    assert whole.expected_error[tuple(int(x) for x in grid)] == pytest.approx(row["worst_expected_error"], rel=1e-4)
+    if kind == "instances":
+        with Path(trust["objects"]).open(newline="") as file:
+            objects = list(csv.DictReader(file))
+        labels = np.asarray(prediction.array)
+        assert row["objects"] == len(objects) == sum(np.unique(frame[frame > 0]).size for frame in labels)
+        for told in objects:
+            inside = labels[int(told["t"])] == int(told["label"])
+            mean = expected[int(told["t"])][inside].mean()
+            assert float(told["expected_error"]) == pytest.approx(mean, rel=1e-3)
+            assert told["verdict"] == ("check" if mean > trust["limit"] else "keep")
+        assert len(json.loads(Path(trust["outlines"]).read_text())["features"]) == len(objects)
+    else:
+        assert not list(tmp_path.glob("*.csv"))
+    shares = [event["done"] for event in events if event["event"] == "progress"]
+    assert shares == sorted(shares)
+
+
+def test_a_folder_has_a_row_for_each_the_worst_first(models, tmp_path, capsys) -> None:
+    """Given again, nothing is done again; without a map it is. Workers write the same. The maps are no images."""
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        tifffile.imwrite(tmp_path / "in" / f"{i}.tif", FRAMES[i][0])
+    words = [
+        "predict",
+        models["intensity"],
+        tmp_path / "in",
+        "--device",
+        "cpu",
+        "--trust",
+        "--trust-limit",
+        "0.2",
+        "--out",
+    ]
+    assert run(capsys, *words, tmp_path / "a")[0] == 0
+    with (tmp_path / "a" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    errors = [float(row["expected_error"]) for row in rows]
+    assert errors == sorted(errors, reverse=True)
+    assert {"untrusted", "worst_expected_error", "worst_y", "worst_x", "outside_training_range"} <= rows[0].keys()
+    assert "3 done before" in run(capsys, *words, tmp_path / "a")[1]
+    (tmp_path / "a" / "1.untrusted.tif").unlink()
+    assert "2 done before" in run(capsys, *words, tmp_path / "a")[1]
+    score = ["score", models["intensity"], tmp_path / "in", tmp_path / "a", "--device", "cpu", "--out", tmp_path / "s"]
+    code, text, _ = run(capsys, *score)
+    assert (code, "3 files" in text) == (0, True)
+
+    distributed = pytest.importorskip("distributed")
+    named = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
+    with distributed.LocalCluster(**named) as running:
+        assert run(capsys, *words, tmp_path / "b", "--scheduler", running.scheduler_address)[0] == 0
+    for path in (tmp_path / "a").glob("*.tif"):
+        assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
+    assert len(list((tmp_path / "b").glob("*.tif"))) == 9
+
+
+def test_what_cannot_be_trusted_is_said_and_leaves_no_file(models, tmp_path, capsys) -> None:
+    """No judge, a source smaller than a field or with NaN, a limit that is none: a sentence each, exit 2."""
+    stack(tmp_path / "s.tif", "YX")
+    tifffile.imwrite(tmp_path / "small.tif", FRAMES[0][0][:14])
+    holed = FRAMES[0][0].astype(np.float32)
+    holed[40, 40] = np.nan
+    tifffile.imwrite(tmp_path / "holed.tif", holed)
+    for kind, name, more, told in (
+        ("unjudged", "s", ["--trust"], "Teach it with fit-trust"),
+        ("intensity", "small", ["--trust"], "at least one field large, 16 x 16 px; got 14 x 120"),
+        ("intensity", "holed", ["--trust"], "must be finite; frame 0 holds NaN or Inf"),
+        ("intensity", "s", ["--trust", "--trust-limit", "-1"], "must be an expected error, 0 or more; got -1"),
+        ("intensity", "s", ["--trust-limit", "1"], "give --trust, too"),
+        ("intensity", "s", ["--trust", "--rescale"], "cannot be had together"),
+    ):
+        words = ["predict", models[kind], tmp_path / f"{name}.tif", "--device", "cpu", "--out", tmp_path / "p.tif"]
+        code, _, err = run(capsys, *words, *more)
+        assert (code, told in err) == (2, True), err
+        assert not list(tmp_path.glob("p*"))
+
+
+def test_a_model_without_calibration_says_so(models, tmp_path, capsys) -> None:
+    stack(tmp_path / "s.tif", "YX")
+    words = ["predict", models["bare"], tmp_path / "s.tif", "--device", "cpu", "--out", tmp_path / "p.tif", "--trust"]
+    code, _, err = run(capsys, *words)
+    assert code == 0
+    assert "The model was not calibrated" in err
+    assert "of the pixels are not to be trusted (above" in err  # a single file has no table

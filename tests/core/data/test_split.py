@@ -1,0 +1,134 @@
+"""Nobody judges what they learned from."""
+
+import numpy as np
+
+from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.data.split import LEAST_SIDE, evenly, seen_frames, split_pairs
+from small import small_config
+
+
+def test_groups_stay_together() -> None:
+    """Pairs of one slide are never in two kinds, and every pair is in one."""
+    stacks = [np.zeros((40, 40), np.uint8)] * 20
+    pairs = PairedFrames(stacks, stacks, "YX", groups=[f"slide {i // 2}" for i in range(20)])
+    split = split_pairs(pairs, small_config(), reach=21)
+    kinds = [
+        {pairs.groups[region.frame] for region in part} for part in (split.train, split.validation, split.calibration)
+    ]
+    assert [len(kind) for kind in kinds] == [8, 1, 1]
+    assert len(set.union(*kinds)) == 10
+    assert split == split_pairs(pairs, small_config(), reach=21)
+    assert split != split_pairs(pairs, small_config(seed=1), reach=21)
+
+
+def test_frames_of_a_stack_are_blocks_with_a_gap() -> None:
+    """Within one stack kinds are contiguous, a frame apart."""
+    stack = np.zeros((20, 40, 40), np.uint8)
+    split = split_pairs(PairedFrames(stack, stack, "TYX"), small_config(), reach=21)
+    frames = [[region.frame for region in part] for part in (split.train, split.validation, split.calibration)]
+    assert frames == [list(range(14)), [15, 16], [18, 19]]
+
+
+def test_parts_of_an_image_are_apart_by_the_reach() -> None:
+    """Within one image kinds are blocks of at least a patch, the generator's reach apart."""
+    image = np.zeros((64, 400), np.uint8)
+    split = split_pairs(PairedFrames(image, image, "YX"), small_config(), reach=21)
+    columns = [part[0].window[1] for part in (split.train, split.validation, split.calibration)]
+    assert columns == [slice(0, 278), slice(299, 339), slice(360, 400)]
+
+
+def test_what_has_no_room_is_left_out_and_said() -> None:
+    """An image with room for training alone is trained on, with a remark for each kind left out."""
+    image = np.zeros((40, 40), np.uint8)
+    split = split_pairs(PairedFrames(image, image, "YX"), small_config(), reach=21)
+    assert not split.validation
+    assert not split.calibration
+    assert len(split.remarks) == 2
+    assert "scores have no ranks" in split.remarks[1]
+
+
+def test_a_stack_of_times_and_planes_is_cut_along_one_of_them() -> None:
+    """No kind holds a neighbour, in time or depth, of another: frames at one place of the longer axis stay together."""
+    stack = np.zeros((2, 10, 40, 40), np.uint8)
+    split = split_pairs(PairedFrames(stack, stack, "TZYX"), small_config(), reach=21)
+    planes = [{region.frame % 10 for region in part} for part in (split.train, split.validation, split.calibration)]
+    assert planes == [{0, 1, 2, 3, 4, 5}, {7}, {9}]
+    assert len(split.train) == 12
+
+
+def test_one_group_is_never_divided_between_kinds() -> None:
+    """Several files of one slide all train, and the remark says that nothing is left to validate on."""
+    stacks = [np.zeros((40, 40), np.uint8)] * 5
+    split = split_pairs(PairedFrames(stacks, stacks, "YX", groups=["slide"] * 5), small_config(), reach=21)
+    assert (len(split.train), len(split.validation), len(split.remarks)) == (5, 0, 2)
+
+
+def row(kind: str, file: str, frame: int = 0, x: tuple[int, int] = (0, 20), **more: str) -> dict:
+    window = {"y_start": 0, "y_stop": 20, "x_start": x[0], "x_stop": x[1]}
+    return {"kind": kind, "name": "a", "group": "a", "frame": frame, "source_sha256": file, **window, **more}
+
+
+def judges(n_frames: int = 3, hashes: str = "f", **more) -> PairedFrames:
+    stack = np.zeros((n_frames, 20, 40), np.uint8)
+    return PairedFrames(stack, stack, "TYX", hashes=[(hashes, "t")], **more)
+
+
+def test_frames_that_made_a_model_are_told_by_file_frame_and_window() -> None:
+    """The kind that taught it most is told; other frames, files and windows made nothing; older models tell files."""
+    regions = [row("validation", "f", 0), row("train", "f", 0, (20, 40)), row("calibration", "f", 2), row("train", "g")]
+    assert seen_frames(judges(), {"regions": regions}) == {0: "train", 2: "calibration"}
+    assert seen_frames(judges(hashes="h f"), {"regions": regions}) == {0: "train", 2: "calibration"}
+    assert seen_frames(judges(hashes="h"), {"regions": regions}) == {}
+    assert seen_frames(judges(), {"regions": [], "seen": [row("train", "f", 1)]}) == {1: "train"}
+    assert seen_frames(judges(valid=[1]), {"regions": regions}) == {}
+    left = np.zeros((3, 20, 40), bool)
+    left[:, :, :20] = True
+    assert seen_frames(judges(valid=left), {"regions": regions}) == {0: "validation", 2: "calibration"}
+    files = {"train": {"sources": [{"sha256": "f"}]}, "validation": {"sources": [{"sha256": "v", "more": []}]}}
+    assert seen_frames(judges(1), {"pairs": files}) == {0: "train"}
+    assert seen_frames(judges(1, hashes="v"), {"pairs": files, "regions": []}) == {0: "validation"}
+    stack = np.zeros((20, 40))
+    assert seen_frames(PairedFrames(stack, stack, "YX"), {"regions": regions}) == {}
+
+
+def test_groups_that_made_a_model_are_told_where_they_are_named() -> None:
+    """By the names given to both; a file's own name is no group."""
+    regions = {"regions": [row("calibration", "x", group="slide 1"), row("train", "y", group="slide 1")]}
+    assert seen_frames(judges(1, names=["b"], groups=["slide 1"]), regions) == {0: "train"}
+    assert seen_frames(judges(1, names=["b"], groups=["slide 2"]), regions) == {}
+    assert seen_frames(judges(1, names=["slide 1"]), regions) == {}
+    assert seen_frames(judges(1, names=["a"]), {"regions": [row("train", "x")]}) == {}
+
+
+def test_what_stands_for_much_is_bounded_and_lies_within() -> None:
+    """Few large regions each give their middle, many give some; what is small is taken whole."""
+
+    def regions(count: int, *shape: int) -> tuple[Region, ...]:
+        return tuple(Region(i, tuple(slice(10, 10 + side) for side in shape)) for i in range(count))
+
+    everywhere = PairedFrames(np.zeros((9, 9)), np.zeros((9, 9)), "YX")
+    for many, most in (
+        (regions(1, 9000, 7000), 2**22),
+        (regions(5, 3000, 3001), 2**24),
+        (regions(300, 2000, 700), 2**22),
+        (regions(4, 30, 1024, 1024), 2**24),
+    ):
+        chosen = evenly(everywhere, many, most)
+        pixels = sum(np.prod(region.shape) for region in chosen)
+        assert most / 2 < pixels <= most
+        for region in chosen:
+            whole = many[region.frame]
+            assert all(a.start <= b.start < b.stop <= a.stop for a, b in zip(whole.window, region.window, strict=True))
+            assert min(region.shape[-2:]) >= LEAST_SIDE
+        assert (chosen[0].frame, chosen[-1].frame) == (0, len(many) - 1)
+    small = regions(3, 100, 100)
+    assert evenly(everywhere, small, 30000) == small
+
+
+def test_what_stands_for_much_is_known() -> None:
+    """A middle of which nothing is known judges nothing."""
+    stack = np.zeros((3, 2000, 2000), np.uint8)
+    valid = np.zeros(stack.shape, bool)
+    valid[0], valid[1, :10], valid[2, 900:1100, 900:1100] = True, True, True
+    pairs = PairedFrames(stack, stack, "TYX", valid=valid)
+    assert [region.frame for region in evenly(pairs, pairs.regions(), 2**21)] == [0, 2]

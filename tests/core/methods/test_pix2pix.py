@@ -1,0 +1,142 @@
+"""One training step is the paper's."""
+
+import copy
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
+from napari_pix2pix.core.training.prepare import FABRIC_PRECISION
+from small import small_config
+
+
+def method(**changes) -> Pix2Pix:
+    torch.manual_seed(0)
+    config = small_config(**{"precision": "float32"} | changes)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=FABRIC_PRECISION[config.precision])
+    fabric.launch()
+    return set_up(config, fabric, *networks(config, 1, 1))
+
+
+def weights(network: nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in network.parameters()]
+
+
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(seed)) * 2 - 1 for seed in (1, 2))
+
+
+def test_a_step_is_the_papers_written_out() -> None:
+    """Discriminator first, on the generator's image of before; then the generator against the new discriminator."""
+    ours, theirs = method(generator={"levels": 3, "base_channels": 8, "dropout": 0}), method()
+    source, target = pair()
+    generator, judge = (network.module for network in (theirs.generator, theirs.discriminator))
+    generator.load_state_dict(ours.generator.module.state_dict())
+    for module in generator.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    adams = [torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (generator, judge)]
+    losses = ours.step(source, target)
+
+    # The paper, section 3: equation 1 halved, then -log D and 100 L1.
+    bce = nn.functional.binary_cross_entropy_with_logits
+    fake = generator(source)
+    real_scores, fake_scores = judge(source, target), judge(source, fake.detach())
+    d_loss = bce(real_scores, torch.ones_like(real_scores)) + bce(fake_scores, torch.zeros_like(fake_scores))
+    (0.5 * d_loss).backward()
+    adams[1].step()
+    scores = judge(source, fake)
+    g_loss, l1 = bce(scores, torch.ones_like(scores)), nn.functional.l1_loss(fake, target)
+    adams[0].zero_grad()
+    (g_loss + 100 * l1).backward()
+    adams[0].step()
+    expected = {"discriminator": d_loss, "generator": g_loss, "l1": l1}
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value.detach())
+    for mine, other in ((ours.generator, generator), (ours.discriminator, judge)):
+        for a, b in zip(mine.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("objective", ["minimax", "least-squares", "hinge", "wgan-gp"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_objective_teaches_both_networks(objective: str, precision: str) -> None:
+    """A step with each objective, squared error and clipping changes both networks, and stays finite."""
+    ours = method(objective=objective, l2_weight=10, clip_gradients=1.0, precision=precision)
+    before = weights(ours.generator), weights(ours.discriminator)
+    losses = ours.step(*pair())
+    assert {"discriminator", "generator", "l1", "l2"} == losses.keys()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    for network, old in zip((ours.generator, ours.discriminator), before, strict=True):
+        assert any(not torch.equal(a, b) for a, b in zip(weights(network), old, strict=True))
+
+
+def test_the_gradient_penalty_enters_the_discriminators_update() -> None:
+    """With plain gradient descent, two weights of the penalty end apart by its gradient times their difference."""
+    source, target = pair()
+    ended, rate = {}, 0.01
+    for weight in (0.0, 10.0):
+        ours = method(
+            objective="wgan-gp", gradient_penalty=weight, generator={"levels": 3, "base_channels": 8, "dropout": 0}
+        )
+        ours.discriminator_optimizer = torch.optim.SGD(ours.discriminator.parameters(), lr=rate)
+        fake = ours.generator(source).detach()
+        judge = copy.deepcopy(ours.discriminator.module)
+        torch.manual_seed(7)
+        ours.step(source, target)
+        ended[weight] = weights(ours.discriminator)
+
+    # Gulrajani et al. 2017, equation 3, on the discriminator of before: one point on the line for each pair.
+    torch.manual_seed(7)
+    share = torch.rand(2, 1, 1, 1)
+    between = (fake + share * (target - fake)).requires_grad_()
+    (slopes,) = torch.autograd.grad(judge(source, between).sum(), between, create_graph=True)
+    penalty = sum((one.square().sum().sqrt() - 1) ** 2 for one in slopes) / 2
+    gradient = torch.autograd.grad(penalty, list(judge.parameters()), materialize_grads=True, allow_unused=True)
+    apart = [b - a for a, b in zip(*ended.values(), strict=True)]
+    assert max(float(one.abs().max()) for one in apart) > 1e-4
+    for one, expected in zip(apart, gradient, strict=True):
+        torch.testing.assert_close(one, -rate * 0.5 * 10 * expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [("constant", (1, 1, 1, 1)), ("linear-decay", (1, 1, 1, 0.5)), ("cosine", (1, 0.853553, 0.5, 0.146447))],
+)
+def test_schedules(schedule: str, factors: tuple[float, ...]) -> None:
+    """At the start, a quarter, a half and three quarters of the steps."""
+    ours = method(schedule=schedule, steps=100)
+    for step, factor in zip((0, 25, 50, 75), factors, strict=True):
+        ours.set_learning_rate(step)
+        for optimizer in (ours.generator_optimizer, ours.discriminator_optimizer):
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(2e-4 * factor, rel=1e-5)
+
+
+def test_what_is_not_known_teaches_neither_network() -> None:
+    """Whatever the target holds where it is not known, a step ends with the same weights."""
+    source, target = pair()
+    known = torch.zeros(2, 1, 32, 32)
+    known[..., 8:24] = 1
+    ended = []
+    for elsewhere in (-1.0, 1.0):
+        ours = method()
+        ours.step(source, torch.where(known > 0, target, torch.tensor(elsewhere)), known)
+        ended.append(weights(ours.generator) + weights(ours.discriminator))
+    assert all(torch.equal(a, b) for a, b in zip(*ended, strict=True))
+
+
+def test_with_shift_tolerance_both_networks_see_registered_pairs() -> None:
+    """If the target is the generator's image, moved, the loss is 0 and real pairs are fake pairs, border and all."""
+    ours = method(shift_tolerance=3, generator={"levels": 3, "base_channels": 8, "dropout": 0})
+    source, _ = pair()
+    with torch.no_grad():
+        target = ours.generator(source).roll((1, -2), (-2, -1))
+    shown = []
+    ours.discriminator.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[1].detach().clone()))
+    assert ours.step(source, target)["l1"] == 0
+    real, fake, again = shown
+    assert torch.equal(real, fake) and torch.equal(fake, again)
+    assert not fake[..., -1:, :].any() and not fake[..., :2].any() and fake[..., :-1, 2:].all()
+    assert method().step(source, target)["l1"] > 0

@@ -1,0 +1,296 @@
+"""A judge of the match is taught the same way twice, kept in the model, and used where it is there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pix2pix import core
+from napari_pix2pix.core.data.split import Split
+from napari_pix2pix.core.encodings.encoding import fit_encoding
+from napari_pix2pix.core.engine.tensor_files import read_tensors, write_tensors
+from napari_pix2pix.core.running.patch_scores import field_means, reader
+from napari_pix2pix.core.teaching.fit_trust import _Teacher, divided, fit_trust
+from napari_pix2pix.core.trust.judge import MatchJudge, error_curve, pixel_errors
+from small import blobs, small_config
+
+STACKS = [blobs(seed=i) for i in range(6)]
+PAIRS = core.PairedFrames(
+    [s for s, _ in STACKS], [t for _, t in STACKS], "YX", hashes=[(f"s{i}", f"t{i}") for i in range(6)]
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Trained for a moment, not taught to judge the match."""
+    out = tmp_path_factory.mktemp("run")
+    *_, last = core.train(PAIRS, small_config(steps=20), out=out, device="cpu")
+    return last.model
+
+
+@pytest.fixture(scope="module")
+def taught(model):
+    """The same, taught."""
+    *_, last = fit_trust(model, PAIRS, split=Split(PAIRS.regions()[2:], (), PAIRS.regions()[:2]), steps=12)
+    return last.model
+
+
+def test_the_same_teaching_twice(model, taught) -> None:
+    """Bit for bit, whatever random numbers were drawn before; it leaves torch's as they were, and the generator."""
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    reports = list(fit_trust(model, PAIRS, split=Split(PAIRS.regions()[2:], (), PAIRS.regions()[:2]), steps=12))
+    assert torch.equal(before, torch.get_rng_state())
+    assert [report.step for report in reports] == [*range(1, 13), 12]
+    assert reports[-1].model.hash() == taught.hash()
+    assert model.match is None
+    old, new = model.tensors(), taught.tensors()
+    assert all(torch.equal(old[name], new[name]) for name in old)
+
+
+def test_what_is_taught_by_arithmetic(model) -> None:
+    """An image's labels are its change, field by field, and the prediction's errors, where it is the model's own."""
+    teacher = _Teacher.prepare(model, PAIRS, PAIRS.regions(), True)
+    fields, clean, damaged = teacher.network.fields, 0, 0
+    wrong = (teacher.predictions[:, 0] > 0) != (teacher.targets[:, 0] > 0)
+    every = np.concatenate([field_means(one, fields).ravel() for one in wrong])
+    for k in range(40):
+        source, image, prediction, maps, match, rank, whole = teacher.image(3, k)
+        assert source.shape[1:] == image.shape[1:] == prediction.shape[1:] == maps.shape[1:] == (teacher.side,) * 2
+        assert (whole == 1).all()  # all is known
+        clean += bool((match == 1).all())
+        damaged += bool((match < 0.5).any())
+        assert set(np.unique([image[0], prediction[0]])) <= {np.float32(-0.9), np.float32(0.9)}  # labels, not soft maps
+        assert (maps[0] > 0)[prediction[0] > 0].all()  # what was decoded lies as its maps
+        assert 0 <= rank.min() <= rank.max() <= 1
+    assert clean > 8
+    assert damaged > 8
+    again = teacher.image(3, 39)
+    np.testing.assert_array_equal(again[1], image)
+    for error in (every.min(), float(np.median(every)), 2.0):  # the share below, ties half
+        found = teacher.rank(np.array([error], np.float32))
+        assert found == pytest.approx(((every < error).mean() + (every <= error).mean()) / 2, abs=1e-4)
+
+
+def test_ranks_become_errors() -> None:
+    """Means of as many fields each, ascending, from nothing to the largest; different ranks are different errors."""
+    random = np.random.default_rng(0)
+    ranks = random.uniform(0, 1, 20_000).astype(np.float32)
+    errors = (ranks**2 * random.uniform(0, 2, ranks.size)).astype(np.float32)
+    found = error_curve(ranks, errors)
+    assert all((np.diff(side) > 0).all() for side in found)
+    assert (found[0][0], found[0][-1], found[1][0]) == (0, 1, 0)
+    middle = np.linspace(0.05, 0.95, 10)
+    np.testing.assert_allclose(np.interp(middle, *found), middle**2, atol=0.05)
+    assert MatchJudge(None, *found, None).usual_error == pytest.approx(errors.mean(), rel=0.01)
+    alike = error_curve(ranks, np.zeros_like(ranks))
+    assert (np.diff(alike[1]) > 0).all()
+
+
+def test_what_is_not_known_is_not_taught(model) -> None:
+    """A field that reaches a pixel that is not known counts for neither output, nor among the errors of all."""
+    masks = [np.ones(s.shape, np.uint8) for s, _ in STACKS]
+    for mask in masks:
+        mask[40:60] = 0
+    pairs = core.PairedFrames(PAIRS.sources, PAIRS.targets, "YX", valid=masks)
+    teacher = _Teacher.prepare(model, pairs, pairs.regions(), True)
+    assert 0 < np.mean([teacher.image(0, k)[-1] for k in range(30)]) < 1
+
+
+def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
+    """It judges the match unless told otherwise and says so, in pieces as in one, and the same after a file."""
+    path = tmp_path / "model.safetensors"
+    taught.save(path)
+    again = core.load_model(path)
+    assert again.hash() == taught.hash()
+    source, target = STACKS[0]
+    found = again.score(source, target, "YX")
+    assert found.kind == "match"
+    assert found.scores.shape == found.valid.shape == found.expected_error.shape == found.rank.shape
+    assert (found.expected_error > 0).all()
+    assert set(np.unique(found.rank)) <= {np.float32(r) for r in np.unique(found.rank) if 1 / 3 <= r <= 1}
+    assert found.error_bound is None
+    assert found.promise.startswith("No guarantee for errors: 2 calibration groups")
+    tiled = again.score(source, target, "YX", tile_size=32)  # the generator's maps are exact in tiles, too
+    np.testing.assert_allclose(tiled.scores, found.scores, atol=1e-4)
+    np.testing.assert_allclose(tiled.expected_error, found.expected_error, rtol=1e-3)
+    plain = again.score(source, target, "YX", kind="plain")
+    assert (plain.kind, plain.expected_error, plain.promise) == ("plain", None, "")
+    np.testing.assert_array_equal(plain.scores, model.score(source, target, "YX").scores)
+    with pytest.raises(ValueError, match="must have been taught to; this one was not"):
+        model.score(source, target, "YX", kind="match")
+
+
+def test_any_window_of_the_maps_is_that_of_the_whole(model) -> None:
+    """Wherever a tile of scores lies, the judge sees the maps that it would see in one piece."""
+    one = replace(model, provenance={})  # in float32
+    source = one.source_encoding.encode(STACKS[0][0][None])
+    whole, read = one.generate(source), one._maps_of(reader(source), source.shape[1:])
+    for window in ((slice(0, 96), slice(0, 128)), (slice(6, 37), slice(50, 67)), (slice(70, 96), slice(97, 128))):
+        np.testing.assert_allclose(read(window), whole[(slice(None), *window)], atol=1e-5)
+
+
+def test_a_broken_judge_is_refused(taught, tmp_path) -> None:
+    """Weights of another size, and a calibration that is missing: a sentence each; nothing but numbers is read."""
+    path = tmp_path / "model.safetensors"
+    tensors = taught.tensors()
+    for name, tensor, sentence in (
+        ("trust.network.layers.0.weight", torch.zeros(3, 3), "those of the discriminator that judges the match do not"),
+        ("trust.calibration.counts", None, "must hold calibration.counts"),
+    ):
+        broken = {key: value for key, value in tensors.items() if key != name}
+        write_tensors(path, broken if tensor is None else broken | {name: tensor}, taught.content())
+        with pytest.raises(ValueError, match=sentence):
+            core.load_model(path)
+
+
+def test_who_calibrates(model) -> None:
+    """Of pairs seen in training those that calibrated do so again; of new ones whole groups do; nobody does both."""
+    split = divided(model, PAIRS)
+    rows = {row["name"]: row["kind"] for row in model.provenance["regions"]}
+    names = [{PAIRS.name(region.frame) for region in part} for part in (split.train, split.calibration)]
+    assert names[1] == {name for name, kind in rows.items() if kind == "calibration"}
+    assert names[0] >= {name for name, kind in rows.items() if kind == "train"}
+    new = [blobs(seed=i) for i in range(10, 19)]
+    groups = [f"g{i // 3}" for i in range(9)]
+    hashes = [(f"n{i}", f"m{i}") for i in range(9)]
+    pairs = core.PairedFrames([s for s, _ in new], [t for _, t in new], "YX", groups=groups, hashes=hashes)
+    split = divided(model, pairs)
+    kinds = [{groups[region.frame] for region in part} for part in (split.train, split.calibration)]
+    assert not kinds[0] & kinds[1]
+    assert [len(part) for part in kinds] == [2, 1]
+    assert len(split.train) + len(split.calibration) == 9
+
+
+def test_pairs_that_taught_are_known_to_have_made_the_model(model) -> None:
+    """After fit-trust on new files, these are refused by evaluate."""
+    new = [blobs(seed=i) for i in range(20, 24)]
+    hashes = [(f"new{i}", f"t{i}") for i in range(4)]
+    pairs = core.PairedFrames([s for s, _ in new], [t for _, t in new], "YX", hashes=hashes)
+    *_, last = fit_trust(model, pairs, steps=2)
+    with pytest.raises(ValueError, match="must not have made it"):
+        core.evaluate(last.model, pairs, None)
+
+
+def test_without_calibration_pairs_there_are_no_ranks(model) -> None:
+    """What trained the model does not calibrate it: a warning; scores and expected errors stay."""
+    trained = [i for i, row in enumerate(model.provenance["regions"]) if row["kind"] == "train"]
+    rows = [model.provenance["regions"][i]["name"] for i in trained]
+    numbers = [PAIRS.names.index(name) for name in rows]
+    stacks = [[side[i] for i in numbers] for side in (PAIRS.sources, PAIRS.targets)]
+    pairs = core.PairedFrames(*stacks, "YX", names=rows, hashes=[PAIRS.hashes[i] for i in numbers])
+    with pytest.warns(UserWarning, match="No pairs to calibrate on"):
+        *_, last = fit_trust(model, pairs, steps=1)
+    found = last.model.score(*STACKS[0], "YX")
+    assert found.rank is None
+    assert found.expected_error is not None
+    assert found.promise.startswith("No calibration pairs")
+
+
+def test_pairs_that_may_have_made_the_model_do_not_calibrate(model) -> None:
+    """Of arrays nobody knows: all of them teach, and that is said."""
+    with pytest.warns(UserWarning) as told:
+        *_, last = fit_trust(model, core.PairedFrames(PAIRS.sources, PAIRS.targets, "YX"), steps=1)
+    assert any("Which of these pairs made the model is not known" in str(one.message) for one in told)
+    assert last.model.match.calibration is None
+
+
+def test_a_training_whose_known_parts_hold_no_field_ends_well(tmp_path) -> None:
+    """Nothing can teach a judge there: the model is saved, a warning says why, and the run is done."""
+    known = [np.zeros(target.shape, bool) for _, target in STACKS]
+    for mask in known:
+        mask[8:20, 8:20] = True
+    pairs = core.PairedFrames(*(list(side) for side in zip(*STACKS, strict=True)), "YX", valid=known)
+    with pytest.warns(UserWarning, match="was not taught to judge its predictions. At least 100 fields"):
+        *_, last = core.train(
+            pairs, small_config(steps=2, trust_steps=2, empty_frames="empty"), out=tmp_path, device="cpu"
+        )
+    assert last.model.match is None
+    *_, again = core.train(pairs, small_config(), out=tmp_path, device="cpu", resume=True)
+    assert again.model.hash() == last.model.hash()
+
+
+def test_an_improved_model_is_judged_by_what_it_knew_before(model, tmp_path) -> None:
+    """Its old pairs teach, and calibrate where they did not train anew."""
+    rows = model.provenance["regions"]
+    old = {kind: [row for row in rows if row["kind"] == kind] for kind in ("train", "calibration")}
+    again = PAIRS.names.index(old["calibration"][0]["name"])
+    for hashes, calibrated in (((("new", "target"),), len(old["calibration"])), ((PAIRS.hashes[again],), 0)):
+        pairs = core.PairedFrames([STACKS[again][0]], [STACKS[again][1]], "YX", hashes=list(hashes))
+        config = model.config.model_copy(update={"steps": 2, "trust_steps": 2, "calibration_share": 0.0})
+        out = tmp_path / hashes[0][0]
+        *_, last = core.train(pairs, config, out=out, initial=model, old_pairs=PAIRS, device="cpu")
+        assert last.model.provenance["trust"]["taught"] == len(old["train"])
+        assert last.model.provenance["trust"]["calibrated"] == calibrated
+
+
+def test_training_teaches_at_its_end_and_a_stop_changes_nothing(tmp_path) -> None:
+    """Stopped while it is being taught and resumed: the model of one go, bit for bit."""
+    config = small_config(trust_steps=5)
+    reports = list(core.train(PAIRS, config, out=tmp_path / "whole", device="cpu"))
+    assert [report.teaching.step for report in reports if report.teaching] == [1, 2, 3, 4, 5]
+    assert reports[-1].model.match is not None
+    assert reports[-1].model.provenance["trust"]["steps"] == 5
+    for report in core.train(PAIRS, config, out=tmp_path / "parts", device="cpu"):
+        if report.teaching and report.teaching.step == 3:
+            break
+    assert core.load_model(tmp_path / "parts" / "model.safetensors").match is None
+    for _ in core.train(PAIRS, out=tmp_path / "parts", resume=True, device="cpu"):
+        pass
+    assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()
+    [last] = core.train(PAIRS, out=tmp_path / "parts", resume=True, device="cpu")
+    assert last.model.hash() == reports[-1].model.hash()
+
+
+def test_errors_are_in_the_units_of_the_target() -> None:
+    """By hand: grey values, the mean over the channels; wrong labels; foreground where there is none."""
+    random = np.random.default_rng(0)
+    grey = [random.integers(0, 4000, (2, 5, 6)).astype(np.uint16) for _ in range(2)]
+    classes = [random.integers(0, 3, (1, 5, 6)).astype(np.uint8) for _ in range(2)]
+    for kind, images, true in (
+        ("intensity", grey, np.abs(grey[0].astype(float) - grey[1]).mean(axis=0)),
+        ("classes", classes, classes[0][0] != classes[1][0]),
+        ("instances", classes, (classes[0][0] > 0) != (classes[1][0] > 0)),
+    ):
+        encoding = fit_encoding(images, kind)
+        found = pixel_errors(*(encoding.encode(image) for image in images), encoding)
+        np.testing.assert_allclose(found, true, atol=1e-3)
+
+
+def test_volumes(tmp_path) -> None:
+    """In three dimensions: taught, scored, and a field of the first output is a field of the second."""
+    source, target = (np.stack(side) for side in zip(*STACKS, strict=True))
+    pairs = core.PairedFrames([source, source[::-1]], [target, target[::-1]], "ZYX", z="volume")
+    config = small_config(trust_steps=2, steps=2, patch_depth=3, validation_share=0)
+    *_, last = core.train(pairs, config, out=tmp_path, device="cpu")
+    found = last.model.score(source, target, "ZYX")
+    assert found.kind == "match"
+    assert found.scores.shape == found.expected_error.shape == found.rank.shape == (6, 46, 62)
+
+
+def test_pairs_that_do_not_suit_are_refused(model) -> None:
+    """Other channels, NaN, frames without labels that nobody explained: a sentence each, before any work."""
+    sources, targets = ([image.copy() for image in side] for side in zip(*STACKS, strict=True))
+    for pairs, sentence in (
+        (core.PairedFrames([np.stack([s, s]) for s in sources], targets, ("CYX", "YX")), "must have"),
+        (core.PairedFrames([np.where(s > 0, np.nan, s) for s in sources], targets, "YX"), "must be finite"),
+        (core.PairedFrames(sources, [0 * targets[0], *targets[1:]], "YX"), "without any label must be said"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            fit_trust(model, pairs)
+
+
+def test_a_model_from_before_has_no_judge(model, tmp_path) -> None:
+    """A file without a word of trust, with a config without `trust_steps`, loads and gives plain scores."""
+    path = tmp_path / "old.safetensors"
+    content = model.content()
+    del content["config"]["trust_steps"]
+    write_tensors(path, model.tensors(), content)
+    assert "trust" not in read_tensors(path)[1]
+    old = core.load_model(path)
+    assert old.match is None
+    assert old.score(*STACKS[0], "YX").kind == "plain"
+    assert replace(old, match=None).hash() == old.hash()
