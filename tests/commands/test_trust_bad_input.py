@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
-from test_predict_trust import judged, run
 
+from commands.test_predict_trust import judged, run
 from small import blobs
 
 SOURCE, LABELS = blobs((90, 120), seed=3)

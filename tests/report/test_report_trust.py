@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from files.test_report import STRANGE, Page
 
 from napari_pix2pix import core
 from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS
 from napari_pix2pix.report.page import Content, html
 from napari_pix2pix.report.pieces import number
 from napari_pix2pix.report.trust import FIGURES, MONITORS, TITLE, trust_section
+from report.test_report import STRANGE, Page
 from small import blobs, untrained, with_judge
 
 

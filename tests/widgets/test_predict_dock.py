@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
-from test_predict_trust import judged
 
+from commands.test_predict_trust import judged
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.stacks import open_stack
