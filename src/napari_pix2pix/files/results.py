@@ -98,6 +98,7 @@ def predict_file(
     if not rescale:
         _warn_of_pixel_size(model, stack)
     channels = _channels(model, stack, wanted)
+    seen_as = model.source_plan(stack.array, stack.axes, channels)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     if trust:
         limit = limit_of(model, trust_limit)
@@ -173,7 +174,7 @@ def predict_file(
         yield {"event": "spread", "path": str(beside("spread")(out))}
     row: dict[str, Any] = dict(seen.row())
     if model.match is not None and not scale:
-        row["novel"] = float(np.mean([model.novel(stack.array, plan, frame) for frame in range(plan.n_frames)]))
+        row["novel"] = float(np.mean([model.novel(stack.array, seen_as, frame) for frame in range(plan.n_frames)]))
     if trust:
         for event in write_trust(model, stack, channels, out, plan, limit, tile_size):
             if event["event"] == "row":
