@@ -37,6 +37,8 @@ HISTORY_EVERY = 10
 PREVIEW_EVERY = 50
 """Steps per preview."""
 CHECKPOINT_EVERY_S = 10.0
+SAVING_SHARE = 0.05
+"""Of the time of a training, at most, is spent on its checkpoints."""
 STATISTICS_PATCHES = 64
 SAME_ERROR = 1e-3
 """A change of the error on validation pairs, as a share of it, that is none: so much is bfloat16 allowed to make."""
@@ -214,7 +216,7 @@ class _Loop(Prepared):
         threads_before = torch.get_num_threads()
         try:
             torch.set_num_threads(self.threads)
-            saved = started
+            saved, pause_s = started, CHECKPOINT_EVERY_S
             for patches in self._batches():
                 # One step.
                 torch.manual_seed(seed_of(config.seed, self.step))  # dropout
@@ -233,10 +235,11 @@ class _Loop(Prepared):
                     self.last = self.step
                 preview = self._preview() if self._due(PREVIEW_EVERY) or self.step == first + 1 else None
                 now = time.monotonic()
-                if now - saved > CHECKPOINT_EVERY_S or self.step == self.last:
+                if now - saved > pause_s or self.step == self.last:
                     self.save()
                     self.run.write_elapsed(now - began)
-                    saved = now
+                    saved = time.monotonic()
+                    pause_s = max(CHECKPOINT_EVERY_S, (saved - now) / SAVING_SHARE)
                 remaining = (now - started) / (self.step - first) * (self.last - self.step)
                 yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
                 if self.step == self.last:
