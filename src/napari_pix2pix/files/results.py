@@ -126,7 +126,11 @@ def predict_file(
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
     called = tuple((name or "target") + PREDICTED for name in names)
-    said: dict[str, Any] = {"pixel_size_um": stack.pixel_size_um, "description": json.dumps(origin, sort_keys=True)}
+    said: dict[str, Any] = {
+        "pixel_size_um": stack.pixel_size_um,
+        "placement": stack.placement,
+        "description": json.dumps(origin, sort_keys=True),
+    }
     tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap, "scale": scale}
     with ExitStack() as files:
         put = files.enter_context(
@@ -311,9 +315,10 @@ def score_file(
     geometry |= {"promise": first.promise} if first.promise else {}
     geometry |= {"trust_limit": limit_of(model)} if first.expected_error is not None else {}
     origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
-    steps = dict(zip(first.axes, scale, strict=True))
+    sizes, placement = given.placement.seen_every(first.axes, scale, translate, given.pixel_size_um)
     said: dict[str, Any] = {
-        "pixel_size_um": {axis: size * steps.get(axis, 1.0) for axis, size in given.pixel_size_um.items()},
+        "pixel_size_um": sizes,
+        "placement": placement,
         "description": json.dumps(origin, sort_keys=True),
     }
     sums, count, lowest = np.zeros(2), 0, math.inf

@@ -1,7 +1,6 @@
 """One image file as a lazily read stack, and a stack written as OME-TIFF or OME-Zarr: the front door."""
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan
+from napari_pix2pix.files.placement import Placement
 from napari_pix2pix.files.readers.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
 from napari_pix2pix.files.readers.tiff import Disagreement, open_tiff
 from napari_pix2pix.files.writers.ome_tiff import write_tiff
@@ -124,8 +124,7 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
     if half is not None:
         assert isinstance(array, LazyArray)  # only files that are read are joined
         array = array.half(found.axes.index("X"), half)
-    sizes = {axis: size for axis, size in stack.pixel_size_um.items() if 0 < size < math.inf}  # 0 means: not known
-    return Stack(path, array, found.axes, sizes, stack.channel_names, stack.description, half)
+    return replace(stack, array=array, axes=found.axes, half=half)
 
 
 def join_stacks(parts: Sequence[Stack]) -> Stack:
@@ -210,6 +209,7 @@ def write_stack(
     frames: Iterable[NDArray[Any]],
     *,
     pixel_size_um: dict[str, float] | None = None,
+    placement: Placement = Placement(),  # noqa: B008 - frozen
     channel_names: tuple[str, ...] = (),
     description: str = "",
     labels: bool | None = None,
@@ -234,6 +234,8 @@ def write_stack(
         (C, [Z,] rows, X). Only some 512 rows are held.
     pixel_size_um
         By axis letter.
+    placement
+        Where it lies and how far its frames are apart; a TIFF holds no origin of T, nor a time step without a unit.
     channel_names
         One per channel.
     description
@@ -266,6 +268,7 @@ def write_stack(
         dtype,
         _placed(frames, plan, may_end and write is not write_tiff),
         pixel_size_um=pixel_size_um or {},
+        placement=placement,
         channel_names=channel_names,
         description=description,
         labels=are_labels(dtype, labels),

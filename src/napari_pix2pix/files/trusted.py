@@ -97,7 +97,7 @@ def write_trust(
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match"}
     frames = model.score_frames(source.array, image.array, (source.axes, image.axes), **how)
     origin = json.loads(image.description) | {"trust_limit": limit}
-    said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um}
+    said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um, "placement": source.placement}
     worst, sums, untrusted = _Worst(maps), np.zeros(2), 0
     with ExitStack() as files:
         put = {}

@@ -11,17 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.files.placement import Placement
 
 PREDICTED = " (predicted)"
 """How the name of a predicted channel ends."""
-
-MICROMETRES = {
-    **{"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "um": 1.0, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "inch": 25400.0},
-    **{"μm": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "microns": 1.0},  # the Greek letter; as ImageJ escapes it
-    **{"meter": 1e6, "centimeter": 1e4, "millimeter": 1e3, "micrometer": 1.0, "nanometer": 1e-3, "picometer": 1e-6},
-    "angstrom": 1e-4,
-}
-"""The units that files name."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +104,8 @@ class Stack:
         One letter of `TZCYXS` per axis.
     pixel_size_um
         By axis letter, where the file says it.
+    placement
+        Where it lies and how far its frames are apart, where the file says it.
     channel_names
         Where the file says them.
     description
@@ -129,6 +124,7 @@ class Stack:
     description: str = ""
     half: str | None = None
     parts: tuple["Stack", ...] = ()
+    placement: Placement = field(default_factory=Placement)
 
     @property
     def plan(self) -> AxesPlan:

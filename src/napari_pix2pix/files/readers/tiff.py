@@ -16,7 +16,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.axes import KNOWN, guess_axes
-from napari_pix2pix.files.readers.lazy import MICROMETRES, LazyArray, Stack
+from napari_pix2pix.files.placement import MICROMETRES, Measure, Placement, measure
+from napari_pix2pix.files.readers.lazy import LazyArray, Stack
 
 OME_TYPES = {"float": "float32", "double": "float64", "bit": "bool", "complex": "complex64"}
 """Where OME's name of a dtype is not numpy's."""
@@ -49,9 +50,11 @@ def open_tiff(path: Path, plain: bool = False) -> Stack:
         if not plain and not file.is_ome and "<OME " in series.keyframe.description[:1000]:
             raise Disagreement("it is cut short")
         image = None if plain or not file.is_ome else _ome_image(file, series)
-        sizes, names = _imagej_metadata(file, series) if image is None else _ome_metadata(image)
+        steps, origins, names = _imagej_metadata(file, series) if image is None else _ome_metadata(image)
+        sizes, placement = Placement.of(steps, origins)
         array = LazyArray(path, tuple(series.shape), np.dtype(series.dtype), partial(_read, plain=plain))
-        return Stack(path, array, axes, sizes, names, "" if image is None else image.findtext("{*}Description", ""))
+        description = "" if image is None else image.findtext("{*}Description", "")
+        return Stack(path, array, axes, sizes, names, description, placement=placement)
 
 
 def _read(path: Path, index: Any, plain: bool) -> NDArray[Any]:
@@ -170,34 +173,44 @@ def _ome_image(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Elem
     return image
 
 
-def _ome_metadata(image: Element) -> tuple[dict[str, float], tuple[str, ...]]:
-    said = image.find("{*}Pixels").attrib  # type: ignore[union-attr]
-    units = {axis: MICROMETRES.get(said.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "XYZ"}
-    sizes = {
-        axis: float(said[f"PhysicalSize{axis}"]) * unit
-        for axis, unit in units.items()
-        if unit and f"PhysicalSize{axis}" in said
-    }
-    channels = [channel.get("Name") for channel in image.findall("{*}Pixels/{*}Channel")]
-    return sizes, tuple(name for name in channels if name) if all(channels) else ()
+Said = tuple[dict[str, Measure], dict[str, Measure], tuple[str, ...]]
+"""How far pixels and frames are apart, and where they begin, by axis; the names of the channels."""
 
 
-def _imagej_metadata(
-    file: tifffile.TiffFile, series: tifffile.TiffPageSeries
-) -> tuple[dict[str, float], tuple[str, ...]]:
+def _ome_metadata(image: Element) -> Said:
+    pixels = image.find("{*}Pixels")
+    assert pixels is not None
+    steps = {}
+    for axis, name, usual in (*((axis, f"PhysicalSize{axis}", "µm") for axis in "XYZ"), ("T", "TimeIncrement", "s")):
+        unit = pixels.get(f"{name}Unit", usual)
+        if name in pixels.attrib and unit != "pixel":  # sizes in pixels say nothing
+            steps[axis] = measure(axis, float(pixels.attrib[name]), unit)
+    # Each plane says where it is: the stack begins at its first.
+    first = next((p for p in pixels.findall("{*}Plane") if all(p.get(f"The{axis}") == "0" for axis in "CZT")), None)
+    origins = {}
+    for axis in "XYZ":
+        if first is not None and (position := first.get(f"Position{axis}")) is not None:
+            origins[axis] = measure(axis, float(position), first.get(f"Position{axis}Unit", "reference frame"))
+    channels = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
+    return steps, origins, tuple(name for name in channels if name) if all(channels) else ()
+
+
+def _imagej_metadata(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Said:
     """Pixel size from ImageJ's unit and the resolution tags; channel names where its slice labels repeat for each."""
     said = file.imagej_metadata or {}
-    unit = MICROMETRES.get(str(said.get("unit", "")))
-    sizes: dict[str, float] = {}
-    if unit:
+    unit = str(said.get("unit", ""))
+    steps: dict[str, Measure] = {}
+    if unit in MICROMETRES:
         for axis, name in (("X", "XResolution"), ("Y", "YResolution")):
             tag = series.keyframe.tags.get(name)
             if tag is not None and tag.value[0]:
-                sizes[axis] = tag.value[1] / tag.value[0] * unit
+                steps[axis] = measure(axis, tag.value[1] / tag.value[0], unit)
         if "spacing" in said:
-            sizes["Z"] = abs(float(said["spacing"])) * unit
+            steps["Z"] = measure("Z", abs(float(said["spacing"])), unit)
+    if "finterval" in said:
+        steps["T"] = measure("T", float(said["finterval"]), str(said.get("tunit", "s")))
     n_channels = dict(zip(series.axes, series.shape, strict=True)).get("C", 1)
     labels = said.get("Labels", [])
     names = tuple(str(label) for label in labels[:n_channels]) if isinstance(labels, list) else ()
     repeated = len(names) == n_channels and all(label == names[i % n_channels] for i, label in enumerate(labels))
-    return sizes, names if repeated and n_channels > 1 and all(names) else ()
+    return steps, {}, names if repeated and n_channels > 1 and all(names) else ()

@@ -12,7 +12,8 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan, guess_axes
-from napari_pix2pix.files.readers.lazy import MICROMETRES, LazyArray, Stack
+from napari_pix2pix.files.placement import Placement, measure
+from napari_pix2pix.files.readers.lazy import LazyArray, Stack
 from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes, strips
 
 ORDER = "TCZYX"
@@ -54,17 +55,38 @@ def open_zarr(path: Path) -> Stack:
     axes = "".join(str(axis["name"]).upper() for axis in given)
     if len(axes) != array.ndim:
         raise ValueError(f"its metadata names the axes {axes}, its pixels have {array.ndim}")
-    sizes = {}
-    for i, axis in enumerate(given):
-        unit = MICROMETRES.get(axis.get("unit", ""))
-        if unit and axes[i] in "ZYX":
-            steps = [step for held in (image, level) for step in held.get("coordinateTransformations", [])]
-            sizes[axes[i]] = unit * float(np.prod([step["scale"][i] for step in steps if step["type"] == "scale"]))
+    sizes, placement = _placed(axes, [axis.get("unit") for axis in given], [level, image])
     channels = said.get("omero", {}).get("channels", [])
     labels = tuple(str(channel["label"]) for channel in channels if "label" in channel)
     n_channels = array.shape[axes.index("C")] if "C" in axes else 1
     description = str(image.get("metadata", {}).get("description", ""))
-    return Stack(path, _lazy(path, key, array), axes, sizes, labels if len(labels) == n_channels else (), description)
+    labels = labels if len(labels) == n_channels else ()
+    return Stack(path, _lazy(path, key, array), axes, sizes, labels, description, placement=placement)
+
+
+def _placed(
+    axes: str, units: Sequence[str | None], transformed: Sequence[dict[str, Any]]
+) -> tuple[dict[str, float], Placement]:
+    """Pixel size and placement by the transformations of the level, then of the image."""
+    scale, origin = np.ones(len(axes)), np.zeros(len(axes))
+    said = set()
+    for step in (step for held in transformed for step in held.get("coordinateTransformations", [])):
+        if step["type"] == "scale" and "scale" in step:
+            scale, origin = scale * step["scale"], origin * step["scale"]
+        elif step["type"] == "translation" and "translation" in step:
+            origin = origin + step["translation"]
+        said.add(step["type"])
+    steps, origins = (
+        {
+            axis: measure(axis, float(n), unit)
+            for axis, n, unit in zip(axes, numbers, units, strict=True)
+            if axis in "TZYX"
+        }
+        for numbers in (scale, origin)
+    )
+    # A scale of 1 without a unit is what writers put where they know nothing.
+    steps = {axis: step for axis, step in steps.items() if step != (1.0, "")}
+    return Placement.of(steps if "scale" in said else {}, origins if "translation" in said else {})
 
 
 def open_levels(path: Path) -> list[LazyArray]:
@@ -97,6 +119,7 @@ def write_zarr(
     blocks: Iterable[Placed],
     *,
     pixel_size_um: dict[str, float],
+    placement: Placement,
     channel_names: tuple[str, ...],
     description: str,
     labels: bool,
@@ -158,7 +181,7 @@ def write_zarr(
             _shorten(arrays, axes, plan, done)
         root.attrs["ome"] = {
             "version": "0.5",
-            "multiscales": [_multiscale(axes, len(levels), path.name, pixel_size_um, description, labels)],
+            "multiscales": [_multiscale(axes, len(levels), path.name, pixel_size_um, placement, description, labels)],
             **({"omero": _omero(channel_names, low, high)} if len(channel_names) == plan.n_channels else {}),
         }
 
@@ -174,24 +197,33 @@ def _shorten(arrays: Sequence[zarr.Array], axes: str, plan: AxesPlan, done: int)
 
 
 def _multiscale(
-    axes: str, n_levels: int, name: str, sizes: dict[str, float], description: str, labels: bool
+    axes: str, n_levels: int, name: str, sizes: dict[str, float], placement: Placement, description: str, labels: bool
 ) -> dict[str, Any]:
     kinds = {"T": "time", "C": "channel"}
-    units = {axis: {"unit": "micrometer"} for axis in sizes}
+    named = {"µm": {"unit": "micrometer"}, "s": {"unit": "second"}}
+    steps = dict(placement.step) | {axis: (size, "µm") for axis, size in sizes.items()}
+    # An origin whose unit is not that of its axis cannot be said here.
+    origins = {axis: at for axis, (at, unit) in placement.origin.items() if unit == steps.get(axis, (1.0, ""))[1]}
 
     def transformations(level: int) -> list[dict[str, Any]]:
-        scale = [sizes.get(axis, 1.0) * (2**level if axis in "YX" else 1) for axis in axes]
-        steps: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if level and not labels:  # the centre of the first mean lies between pixels
-            centre = [sizes.get(axis, 1.0) * (2**level - 1) / 2 if axis in "YX" else 0.0 for axis in axes]
-            steps.append({"type": "translation", "translation": centre})
-        return steps
+        apart = [steps.get(axis, (1.0, ""))[0] for axis in axes]
+        larger = [2**level if axis in "YX" else 1 for axis in axes]
+        said: list[dict[str, Any]] = [
+            {"type": "scale", "scale": [step * n for step, n in zip(apart, larger, strict=True)]}
+        ]
+        # The centre of the first mean lies between pixels.
+        within = [0.0 if labels else step * (n - 1) / 2 for step, n in zip(apart, larger, strict=True)]
+        start = [origins.get(axis, 0.0) + centre for axis, centre in zip(axes, within, strict=True)]
+        return [*said, {"type": "translation", "translation": start}] if origins or any(start) else said
 
     return {
         "name": name,
         "type": "nearest" if labels else "mean",
         "metadata": {"description": description},
-        "axes": [{"name": a.lower(), "type": kinds.get(a, "space"), **units.get(a, {})} for a in axes],
+        "axes": [
+            {"name": a.lower(), "type": kinds.get(a, "space"), **named.get(steps.get(a, (1.0, ""))[1], {})}
+            for a in axes
+        ],
         "datasets": [
             {"path": str(level), "coordinateTransformations": transformations(level)} for level in range(n_levels)
         ],

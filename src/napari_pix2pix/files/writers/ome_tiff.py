@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.files.placement import Measure, Placement
 from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes, strips
 
 PYRAMID_ABOVE = 4096**2
@@ -27,6 +28,8 @@ BUFFER = 2**24
 """Bytes of tiles that tifffile compresses at once."""
 WRITTEN_AS = {"bool": "uint8", "float16": "float32"}
 """What OME-TIFF cannot hold, or few programs read, and what holds the same numbers."""
+UNNAMED = "reference frame"
+"""What OME calls a length in no unit."""
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold."""
 
@@ -38,6 +41,7 @@ def write_tiff(
     blocks: Iterable[Placed],
     *,
     pixel_size_um: dict[str, float],
+    placement: Placement,
     channel_names: tuple[str, ...],
     description: str,
     labels: bool,
@@ -99,9 +103,10 @@ def write_tiff(
         pieces: Iterator[NDArray[Any]] = chain(_pieces(pages(), tiled))
         big = 1.4 * np.prod(plan.shape, dtype=float) * dtype.itemsize > BIG_ABOVE
         with tifffile.TiffWriter(beside, bigtiff=big, ome=True) as file:
-            metadata = {"axes": axes} | _ome_words(plan, pixel_size_um, channel_names, description)
+            metadata = {"axes": axes} | _ome_words(plan, n_pages, pixel_size_um, placement, channel_names, description)
             # Not drawn: what is made again is the same to the byte, so that a layer's file is known by its hash.
             told = f"{description}{axes}{shape}{dtype}{channel_names}{pixel_size_um}"
+            told += str(placement) if placement != Placement() else ""
             metadata["UUID"] = str(uuid5(NAMESPACE_OID, told))
             file.write(pieces, shape=shape, subifds=len(levels), metadata=metadata, **how)
             next(pieces, None)  # raises if there are more frames than needed
@@ -141,12 +146,39 @@ def _as_pages(block: NDArray[Any], samples: tuple[int, ...]) -> NDArray[Any]:
     return planes.transpose(2, 0, 3, 4, 1).reshape(-1, rows, width, *samples)
 
 
-def _ome_words(plan: AxesPlan, sizes: dict[str, float], names: tuple[str, ...], description: str) -> dict[str, Any]:
+def _ome_words(
+    plan: AxesPlan,
+    n_pages: int,
+    sizes: dict[str, float],
+    placement: Placement,
+    names: tuple[str, ...],
+    description: str,
+) -> dict[str, Any]:
     words: dict[str, Any] = {"Description": NO_XML.sub("?", description)} if description else {}
-    for axis in sizes.keys() & set("ZYX"):
-        words |= {f"PhysicalSize{axis}": sizes[axis], f"PhysicalSize{axis}Unit": "µm"}
+    steps = dict(placement.step) | {axis: (size, "µm") for axis, size in sizes.items()}
+    for axis, name in (*((axis, f"PhysicalSize{axis}") for axis in "ZYX"), ("T", "TimeIncrement")):
+        number, unit = steps.get(axis, (None, ""))
+        if number is not None and (unit or axis != "T"):  # OME knows no time without a unit
+            words |= {name: number, f"{name}Unit": unit or UNNAMED}
+    if placement.origin:
+        words["Plane"] = _positions(plan, n_pages, placement.origin, steps)
     if names and len(names) == plan.length("C"):
         words["Channel"] = {"Name": [NO_XML.sub("?", name) for name in names]}
+    return words
+
+
+def _positions(
+    plan: AxesPlan, n_planes: int, origin: Mapping[str, Measure], steps: Mapping[str, Measure]
+) -> dict[str, Any]:
+    """Where each of the planes (T, Z, C; C fastest) is: X and Y as the first one, Z further by its step."""
+    words: dict[str, Any] = {}
+    for axis in origin.keys() & set("ZYX"):
+        at, unit = origin[axis]
+        step, of_step = steps.get(axis, (0.0, ""))
+        apart = step if axis == "Z" and of_step == unit else 0.0
+        planes = range(n_planes)
+        where = [at + apart * (i // plan.length("C") % plan.length("Z")) for i in planes]
+        words |= {f"Position{axis}": where, f"Position{axis}Unit": [unit or UNNAMED for _ in planes]}
     return words
 
 
