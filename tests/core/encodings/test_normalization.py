@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_pix2pix.core.encodings import normalization as normalization_module
 from napari_pix2pix.core.encodings.normalization import Normalization, fit_normalization
 from napari_pix2pix.core.settings.config import NormalizationConfig
 
@@ -91,3 +92,39 @@ def test_mixed_dtypes_get_one_that_holds_all() -> None:
     frames = [np.full((1, 2, 2), 900, np.uint16), np.full((1, 2, 2), 9, np.uint8)]
     assert fit_normalization(frames).dtype == "uint16"
     assert fit_normalization([np.array([[[0, 70_000]]])]).dtype == "uint32"
+
+
+def test_percentiles_depend_on_pixels_alone(monkeypatch) -> None:
+    """Of more pixels than are kept, the same are drawn whatever the order of the frames, and no more are held."""
+    monkeypatch.setattr(normalization_module, "MOST_SAMPLED", 5000)
+    random = np.random.default_rng(0)
+    frames = [random.gamma(i + 1, 100, (2, 40, 50 + i)).astype(np.float32) for i in range(30)]
+    config = NormalizationConfig(percentiles=(5, 95))
+    found = fit_normalization(frames, config)
+    for _ in range(3):
+        assert fit_normalization([frames[i] for i in random.permutation(30)], config) == found
+    sample = normalization_module._Sample()
+    for frame in frames:
+        sample.add(frame.reshape(2, -1))
+        assert sum(part.shape[1] for part in sample._parts) <= 5000
+    every = np.concatenate([frame.reshape(2, -1) for frame in frames], axis=1)
+    np.testing.assert_allclose([found.low, found.high], np.percentile(every, (5, 95), axis=1), rtol=0.08)
+
+
+def test_all_pixels_count_where_they_can_be_kept() -> None:
+    """Of few pixels the percentiles are exact."""
+    frames = [np.random.default_rng(i).integers(0, 4000, (2, 300, 400)).astype(np.uint16) for i in range(5)]
+    found = fit_normalization(frames, NormalizationConfig(percentiles=(1, 99)))
+    every = np.concatenate([frame.reshape(2, -1) for frame in frames], axis=1)
+    np.testing.assert_array_equal([found.low, found.high], np.percentile(every, (1, 99), axis=1))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_stripes_are_sampled_fairly(monkeypatch, axis: int) -> None:
+    """One bright column, or row, of 64 counts for a 64th, whatever the width."""
+    monkeypatch.setattr(normalization_module, "MOST_SAMPLED", 2**14)
+    image = np.zeros((1, 1024, 1024), np.uint16)
+    image[(0, *(slice(None),) * axis, slice(0, None, 64))] = 1000
+    sample = normalization_module._Sample()
+    sample.add(image.reshape(1, -1))
+    assert np.concatenate(sample._parts, axis=1).mean() / 1000 == pytest.approx(1 / 64, rel=0.2)

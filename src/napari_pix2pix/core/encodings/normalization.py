@@ -1,6 +1,7 @@
 """Grey values <-> [-1, 1]: fitted once on the training pairs, kept with the model, inverted on output."""
 
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ SPREAD = 3.0
 """Standard deviations on either side of the mean that `mean-std` maps to ±limit: 99.7 % of a normal distribution."""
 PORTION = 2048
 """Rows of an image that its own statistics take at once, so that they are the same however much of it is in memory."""
+MOST_SAMPLED = 2**22
+"""Pixels of each channel, of all frames together, that percentiles come from; of fewer, from all of them."""
 
 
 class Normalization(BaseModel):
@@ -98,7 +101,8 @@ def fit_normalization(
 ) -> Normalization:
     """The normalization of all `frames` (C, …), one range per channel.
 
-    Extremes, means and deviations are exact; percentiles come from at most 65,536 evenly spaced pixels of each frame.
+    Extremes, means and deviations are exact; percentiles come from all pixels, or from at most `MOST_SAMPLED` of them
+    in all, the same whatever the order of the frames.
     Pixels that are NaN or Inf count for nothing. A channel that is constant gets the range [value, value + 1].
 
     Raises
@@ -107,7 +111,7 @@ def fit_normalization(
         If there is no frame.
     """
     config = config or NormalizationConfig()
-    samples: list[NDArray[np.float64]] = []
+    sample = _Sample()
     ends: list[NDArray[np.float64]] = []
     moments: list[NDArray[np.float64]] = []
     dtypes: set[np.dtype[Any]] = set()
@@ -120,7 +124,7 @@ def fit_normalization(
             warnings.simplefilter("ignore", RuntimeWarning)  # a channel of NaN alone
             ends.append(np.stack([np.nanmin(pixels, axis=1), np.nanmax(pixels, axis=1)]).astype(float))
         if config.method == "percentiles":
-            samples.append(pixels[:, :: max(1, pixels.shape[1] // 65536)].astype(float))
+            sample.add(pixels)
         elif config.method == "mean-std":
             known = np.isfinite(pixels)
             values = np.where(known, pixels, 0).astype(float)
@@ -140,7 +144,7 @@ def fit_normalization(
         deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
         low, high = mean - SPREAD * deviation, mean + SPREAD * deviation
     elif config.method == "percentiles":
-        inner = np.nanpercentile(np.concatenate(samples, axis=1), config.percentiles, axis=1)
+        inner = sample.percentiles(config.percentiles)
         spread = inner[1] > inner[0]  # a sparse channel: its percentiles can coincide, its extremes do not
         low, high = np.where(spread, inner[0], low), np.where(spread, inner[1], high)
     high = np.where(high > low, high, low + 1)
@@ -149,6 +153,44 @@ def fit_normalization(
     return Normalization(
         low=tuple(low.tolist()), high=tuple(high.tolist()), limit=limit, dtype=dtype, each_image=each_image
     )
+
+
+class _Sample:
+    """Pixels of all frames alike: every one, or a half, a fourth … of each frame, so few that they can be kept.
+
+    They are drawn by what the frame holds: not by its number, nor from some rows or columns more than from others.
+    """
+
+    def __init__(self) -> None:
+        self._halvings = self._held = 0
+        self._parts: list[NDArray[Any]] = []
+        self._frames: list[tuple[int, int]] = []
+        """Of each part, the pixels of its frame and the seed that draws among them."""
+
+    def add(self, pixels: NDArray[Any]) -> None:
+        """Those of a frame, (C, n)."""
+        before, known = self._halvings, len(self._parts)
+        self._frames.append((pixels.shape[1], zlib.crc32(np.ascontiguousarray(pixels).tobytes())))
+        self._parts.append(pixels)
+        self._held += self._kept(pixels.shape[1])
+        while self._held > max(MOST_SAMPLED, len(self._frames)):
+            self._halvings += 1
+            self._held = sum(self._kept(n) for n, _ in self._frames)
+        for i in range(0 if self._halvings > before else known, known + 1):
+            n, seed = self._frames[i]
+            if self._halvings and (not before or i == known):  # a further halving keeps the first of what is drawn now
+                drawn = np.random.default_rng(seed).integers(n, size=self._kept(n))
+                self._parts[i] = self._parts[i][:, drawn]
+            else:
+                self._parts[i] = self._parts[i][:, : self._kept(n)].copy()
+
+    def _kept(self, n: int) -> int:
+        return -(-n >> self._halvings)
+
+    def percentiles(self, percentiles: tuple[float, float]) -> NDArray[np.float64]:
+        """(2, C)."""
+        channels = (np.concatenate(own).astype(float) for own in zip(*self._parts, strict=True))
+        return np.stack([np.nanpercentile(channel, percentiles) for channel in channels], axis=1)
 
 
 def common_dtype(dtypes: Iterable[np.dtype[Any]], lowest: float, highest: float) -> str:
