@@ -54,13 +54,16 @@ def evaluate(
         source, target = prediction, given[0]
     elif model is None or source is None:
         raise ValueError("An evaluation must have MODEL SOURCE TARGET, or --prediction PATH TARGET.")
-    if out.is_file():
-        raise FileExistsError(f"An evaluation must go to a folder; {out} is a file. Choose another --out.")
-    existing = [out / name for name in ("metrics.json", "metrics.csv", "report.html") if (out / name).exists()]
-    if existing and not overwrite:
-        raise FileExistsError(f"An output must not exist yet; {existing[0]} does. Choose another --out or --overwrite.")
+    from napari_pix2pix.files.evaluations import MARKS, require_free
+    from napari_pix2pix.files.outputs import all_or_none, require_apart, require_writable
+
+    require_free(out, overwrite)
+    written = [out / name for name in MARKS]
+    require_apart([model, source, target, *beside, *([objects] if objects != "otsu" else [])], written)
+    require_writable(out, made=False)
 
     from napari_pix2pix import core
+    from napari_pix2pix.core.engine.atomic import is_full
     from napari_pix2pix.core.evaluation.evaluate import require_suited
     from napari_pix2pix.files.evaluations import write_evaluation
     from napari_pix2pix.files.pairing import open_stacks, taken_names
@@ -82,6 +85,7 @@ def evaluate(
     if not said.annotated_frames:  # which are counted over all pairs
         stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
     yield from told(stacks, "warning" if said.skip_bad else "failure")
+    require_apart(stacks.paths, written)
     frames = stacks.frames()
     asked: dict[str, Any] = {
         "empty_frames": empty_frames,
@@ -95,13 +99,19 @@ def evaluate(
         report = core.evaluate(loaded, frames, None, beside=others, allow_seen=allow_seen, **asked)
     if stacks.files.skipped and not said.skip_bad:
         report["failed"] = list(stacks.files.skipped)
-    write_evaluation(out, report)
     names = taken_names(stacks.files.targets[0], said.target_channels)
     path, page = out / "metrics.json", out / "report.html"
-    try:
-        draw_evaluation(page, report, frames, stacks, loaded, prediction or model or source, command_line())
-    except Exception as error:  # the figures are there, whatever cannot be drawn
-        raise RuntimeError(f"{path} is written, but its report could not be: {sentence_of(error)}") from error
+    undrawn: Exception | None = None
+    with all_or_none(written):
+        write_evaluation(out, report)
+        try:
+            draw_evaluation(page, report, frames, stacks, loaded, prediction or model or source, command_line())
+        except Exception as error:  # the figures are there, whatever cannot be drawn
+            if is_full(error):
+                raise
+            undrawn = error
+    if undrawn is not None:
+        raise RuntimeError(f"{path} is written, but its report could not be: {sentence_of(undrawn)}") from undrawn
     text = f"{figures_text(report, names)}\nFigures: {path}\nReport: {page}"
     yield {"event": "result", "metrics": str(path), "report": str(page), **report, "text": text}
 

@@ -40,14 +40,16 @@ def fit_trust(
         raise ValueError(f"steps must be at least 1; got {steps}. Leave it out for the model's.")
 
     from napari_pix2pix import core
-    from napari_pix2pix.files.outputs import require_writable
+    from napari_pix2pix.files.outputs import require_apart, require_writable
     from napari_pix2pix.files.pairing import open_stacks
 
+    require_apart([model, model / "model.safetensors", source, target], [out])
     require_writable(out.parent)
     said, loaded = pairs or PairSettings(), load(model, device)
     if "z" not in said.model_fields_set:
         said = said.model_copy(update={"z": loaded.source_view.pairs_z})
     stacks = open_stacks(source, target, said).without_bad()
+    require_apart(stacks.paths, [out])
     yield from told(stacks)
     taught = loaded
     with closing(core.fit_trust(loaded, stacks.frames(), steps=steps, empty_frames=empty_frames)) as reports:

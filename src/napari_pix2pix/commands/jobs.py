@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_pix2pix.commands.cluster import on_workers
 from napari_pix2pix.commands.events import REQUEST_ERRORS, Event, Events
 from napari_pix2pix.core.engine.atomic import is_full
-from napari_pix2pix.files.outputs import Job, is_one_file, require_writable, shard_of
+from napari_pix2pix.files.outputs import Job, all_or_none, is_one_file, require_replaceable, require_writable, shard_of
 from napari_pix2pix.files.records import Records
 
 if TYPE_CHECKING:
@@ -84,11 +84,14 @@ class ModelWork:
         from napari_pix2pix.files.results import predict_file, score_file
 
         model, out = load_once(self.model, self.device, self.model_sha256), job.results[0]
-        if self.results == "predictions":
-            source, *more = job.inputs
-            return predict_file(model, source, out, more=more, model_sha256=self.model_sha256, **self.settings)
-        image, source, *more = job.inputs
-        return score_file(model, source, image, out, more=more, model_sha256=self.model_sha256, **self.settings)
+        with all_or_none(job.results, kept_if_stopped=self.settings.get("keep_frames", False)):
+            if self.results == "predictions":
+                source, *more = job.inputs
+                yield from predict_file(model, source, out, more=more, model_sha256=self.model_sha256, **self.settings)
+            else:
+                image, source, *more = job.inputs
+                how = {"more": more, "model_sha256": self.model_sha256} | self.settings
+                yield from score_file(model, source, image, out, **how)
 
 
 def do_each(
@@ -143,7 +146,11 @@ def do_each(
             raise FileExistsError(
                 f"An output must not exist yet; {existing} does. Choose another --out or --overwrite."
             )
+    for path in (path for job in mine for path in job.results):
+        require_replaceable(path)
     require_writable(out if records else out.parent)
+    if records:
+        records.require_tables_free(overwrite)
     try:
         yield from _do_all(mine, work, table, records, overwrite, workers, alone=len(jobs) == 1)
     except OSError as error:

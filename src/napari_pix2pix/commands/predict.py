@@ -103,13 +103,13 @@ def predict(
     if keep_frames and not out.name.lower().endswith(ZARR):
         raise ValueError(f"With --keep-frames the output must be an OME-Zarr; got {out}. End --out in .zarr.")
 
-    given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out])}
+    given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out], out=out)}
     names = {path: named_as(root)(path) for path, root in given.items()}
     more = further_paths(source_more, list(names.values()), tree=True)
     inputs = [(place_below(root, path), (path, *more[names[path]])) for path, root in given.items()]
     loaded = load(model, device)
     parts = [*(["spread"] if draws is not None else []), *(parts_of_trust(loaded) if trust else [])]
-    jobs = plan_outputs(inputs, out, [*([maps_path] if keep_maps else []), *map(beside, parts)])
+    jobs = plan_outputs(inputs, out, [*([maps_path] if keep_maps else []), *map(beside, parts)], [model])
     yield from told_of_halves(loaded, side_by_side)
     settings: dict[str, Any] = {
         "axes": source_axes,

@@ -78,13 +78,13 @@ def score(
             "A source must have an IMAGE to score, unless it holds both (--side-by-side) or names tell (--pair-by)."
         )
     halves = (side_by_side, None) if image else halved(side_by_side)
-    pairs = named_pairs(source, image or source, pair_by, tree=True, leave_out=[out])
+    pairs = named_pairs(source, image or source, pair_by, tree=True, leave_out=[out], out=out)
     more = further_paths(source_more, list(pairs), tree=True)
     inputs = [
         (place_below(image or source, judged), (judged, given, *more[name])) for name, (given, judged) in pairs.items()
     ]
     loaded = load(model, device)
-    jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, kind, table)])
+    jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, kind, table)], [model])
     yield from told_of_halves(loaded, side_by_side)
     if kind != "plain":
         yield from told_of_calibration(loaded)

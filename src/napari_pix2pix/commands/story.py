@@ -38,12 +38,15 @@ def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
     """
     started = time.monotonic()
     known = {*IMAGES, *OTHERS, *RunFolder.FILES}
-    strange = sorted(p.name for p in out.iterdir() if p.name not in known) if out.is_dir() else []
-    if strange:
+    found = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    if strange := [name for name in found if name not in known or ".lock" not in found]:
         raise FileExistsError(
             f"The demo must go to a new folder or replace an earlier demo; {out} holds {strange[0]}. "
             "Choose another --out."
         )
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / ".lock").touch()  # the mark of a demo or a run
 
     # The pair, divided: what trains, a gap, what judges.
     source, target = demo_pair()

@@ -2,6 +2,7 @@
 
 import sys
 from collections import deque
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,10 +50,12 @@ def train(
     overwrite: Overwrite = False,
 ) -> Events:
     """Train a model on pairs of images."""
+    from napari_pix2pix.core.training.run_folder import RunFolder
+    from napari_pix2pix.files.outputs import require_apart
     from napari_pix2pix.files.pairing import open_stacks
     from napari_pix2pix.files.training_stacks import Sides, TrainingStacks
 
-    judges = {
+    judges: dict[str, tuple[Path | None, Path | None, tuple[str, ...], tuple[str, ...]]] = {
         "validation": (validation_source, validation_target, validation_source_more, validation_target_more),
         "test": (test_source, test_target, test_source_more, test_target_more),
     }
@@ -61,26 +64,36 @@ def train(
         others = (source, target, out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
         if any(others) or any(map(any, judges.values())):
             raise ValueError("A resumed run must keep its pairs and settings; give --resume RUN, and perhaps --device.")
-        run = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
-        chosen, out, said = None, resume, run["provenance"]["pairs"]
-        stacks = TrainingStacks.again(said)
-        if origin := said.get("initial"):
+        plan = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
+        chosen, out, read = None, resume, plan["provenance"]["pairs"]
+        stacks = TrainingStacks.again(read)
+        if origin := read.get("initial"):
             initial = load(Path(origin["path"]), "cpu") if Path(origin["path"]).exists() else None
     else:
         if source is None or out is None:
             raise ValueError("A training must have a source, a target and --out RUN. See train --help.")
+        said = pairs or PairSettings()
+        table = said.groups if Path(said.groups or "").suffix.lower() == ".csv" else None
+        given: list[Path | str | None] = [source, target, config, from_model, said.valid, table]
+        given += [*said.source_more, *said.target_more]
+        for first, second, *more in judges.values():
+            given += [first, second, *chain(*more)]
+        require_apart(given, [out], but=[out / "data"])
         changes = settings.model_dump(exclude_unset=True) if settings else {}
         kept = initial.config.model_dump(mode="json") if initial and preset is None else None
         chosen = make_config(preset or "microscopy", config, changes, kept)
-        _require_free(out, overwrite)
+        RunFolder(out).require_free(overwrite)
         if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
             raise ValueError(f"Pairs must have both sides: give --{wrong[0]}-source and --{wrong[0]}-target.")
         sides = {kind: Sides(paths[0], *paths[1:]) if paths[0] else None for kind, paths in judges.items()}
-        trained = open_stacks(source, target, pairs or PairSettings()).without_bad()
+        trained = open_stacks(source, target, said).without_bad()
         stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs)
         origin = {"path": str(from_model.resolve()), "sha256": initial.hash()} if initial and from_model else None
         for some in filter(None, (stacks.train, stacks.validation, stacks.test)):
             yield from told(some)
+    run = RunFolder(out)
+    owned = [out / name for name in ("previews", *run.FILES)] if resume else [out]
+    require_apart(stacks.paths, [*owned, *run.written()], but=[] if resume else [out / "data"])
 
     from napari_pix2pix import core
     from napari_pix2pix.core.engine.processes import number
@@ -158,12 +171,6 @@ def _verdict(figure: str, before: float, after: float) -> str:
     from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 
     return "the same" if before == after else "better" if (after > before) == higher_is_better(figure) else "worse"
-
-
-def _require_free(out: Path, overwrite: bool) -> None:
-    from napari_pix2pix.core.training.run_folder import RunFolder
-
-    RunFolder(out).require_free(overwrite)
 
 
 def _existing(path: Path, must: str) -> Path:

@@ -1,26 +1,49 @@
 """The folder of an evaluation: metrics.json, and metrics.csv with a row for each frame."""
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.engine.foreign_text import write_table
 from napari_pix2pix.core.settings.config import read_json_object
 
-METRICS, ROWS = "metrics.json", "metrics.csv"
+METRICS, ROWS, PAGE = "metrics.json", "metrics.csv", "report.html"
+MARKS = {METRICS: b'"kind_of_pairs"', ROWS: b"name,", PAGE: b"napari-pix2pix"}
+"""What is in the first bytes of each file of an evaluation."""
+MARKED = 2**20
+
+
+def require_free(out: Path, overwrite: bool) -> None:
+    """Raise a FileExistsError if an evaluation in `out` would replace something; an earlier one may be overwritten."""
+    if out.is_file():
+        raise FileExistsError(f"An evaluation must go to a folder; {out} is a file. Choose another --out.")
+    for name, mark in MARKS.items():
+        path = out / name
+        if not path.exists():
+            continue
+        if not overwrite:
+            raise FileExistsError(f"An output must not exist yet; {path} does. Choose another --out or --overwrite.")
+        if not path.is_file() or not _begins_with(path, mark):
+            raise FileExistsError(
+                f"Only what this program wrote may be overwritten; {path} is something else. Choose another --out, or "
+                "move it away."
+            )
+
+
+def _begins_with(path: Path, mark: bytes) -> bool:
+    """Whether the file's first part holds `mark`, or nothing at all, as after a power failure."""
+    with path.open("rb") as file:
+        begin = file.read(MARKED)
+    return mark in (begin.partition(b"\n")[0] if path.name == ROWS else begin) or not begin.strip(b"\0")
 
 
 def write_evaluation(out: Path, report: dict[str, Any]) -> None:
     """Write the report of `core.evaluate` to the folder `out`, each file beside and renamed."""
-    with written_beside(out / ROWS) as beside, beside.open("w", newline="", encoding="utf8") as file:
-        names = list(dict.fromkeys(name for row in report["files"] for name in row if name != "shift"))
-        writer = csv.DictWriter(file, [*names, "shift_y", "shift_x"], extrasaction="ignore")
-        writer.writeheader()
-        for row in report["files"]:
-            y, x = row.get("shift") or (None, None)
-            writer.writerow(row | {"shift_y": y, "shift_x": x})
+    names = list(dict.fromkeys(name for row in report["files"] for name in row if name != "shift"))
+    rows = (row | dict(zip(("shift_y", "shift_x"), row.get("shift") or (), strict=False)) for row in report["files"])
+    write_table(out / ROWS, [*names, "shift_y", "shift_x"], rows)
     with written_beside(out / METRICS) as beside:
         beside.write_text(json.dumps(report, indent=2, allow_nan=False), "utf8")
 

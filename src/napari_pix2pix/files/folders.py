@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from napari_pix2pix.files.records import is_result
 from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_beside, is_image, join_stacks, open_stack, stem
 
 
-def list_images(path: Path | str, *, tree: bool = False, leave_out: Sequence[Path] = ()) -> list[Path]:
+def list_images(
+    path: Path | str, *, tree: bool = False, leave_out: Sequence[Path] = (), out: Path | None = None
+) -> list[Path]:
     """The images that `path` means: itself, those in the folder, or those that the glob pattern matches.
 
     An OME-Zarr directory is one image.
@@ -22,6 +25,8 @@ def list_images(path: Path | str, *, tree: bool = False, leave_out: Sequence[Pat
         as `is_beside` tells.
     leave_out
         Subfolders that are not.
+    out
+        The folder for results: what an earlier run has put there is no image of a folder or pattern, unless all are.
 
     Raises
     ------
@@ -38,6 +43,8 @@ def list_images(path: Path | str, *, tree: bool = False, leave_out: Sequence[Pat
         found = [p for p in path.parent.glob(path.name) if p.is_file() or is_image(p)]
     else:
         found = []
+    if out is not None and len(found) > 1:
+        found = [p for p in found if not is_result(out, p)] or found
     if not found:
         raise FileNotFoundError(
             f"There must be images at {path} (TIFF, PNG, JPEG or OME-Zarr; a file, a folder or a pattern); found none. "
@@ -193,16 +200,17 @@ def named_pairs(
     *,
     tree: bool = False,
     leave_out: Sequence[Path] = (),
+    out: Path | None = None,
     alone: dict[str, str] | None = None,
 ) -> dict[str, tuple[Path, Path]]:
     """The pairs of `pair_paths` by their names.
 
     With `tree` those in subfolders, too, named ``subfolder/name``; subfolders that only one side has are left out, as
-    are those in `leave_out`. In `alone`, if given, a file without a partner gets a sentence by its name, and the others
-    are paired.
+    are those in `leave_out`; `out` as in `list_images`. In `alone`, if given, a file without a partner gets a sentence
+    by its name, and the others are paired.
     """
     closed = (*leave_out, Path(source), Path(target))
-    sources, targets = (list_images(path, tree=tree, leave_out=closed) for path in (source, target))
+    sources, targets = (list_images(path, tree=tree, leave_out=closed, out=out) for path in (source, target))
     if pair_by is None and len(sources) == len(targets) == 1:
         return {stem(sources[0]): (sources[0], targets[0])}
     readers = (stem, stem) if pair_by is None else (_pattern(pair_by[0]), _pattern(pair_by[1]))

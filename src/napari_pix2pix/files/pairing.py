@@ -62,6 +62,14 @@ class PairedStacks:
             hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)] if hashed else None,
         )
 
+    @property
+    def paths(self) -> list[Path]:
+        """Every file that is read: of sources, targets and masks, with those of further channels, and the groups'."""
+        stacks = [*self.files.sources, *self.files.targets, *self.masks]
+        paths = [part.path for stack in stacks for part in (stack.parts or (stack,))]
+        groups = Path(self.settings.groups or "")
+        return paths + ([groups] if groups.suffix.lower() == ".csv" else [])
+
     def labelled(self, path: Path) -> "PairedFrames":
         """Label images in `path` that show the frames of these targets, paired with them by name.
 

@@ -1,16 +1,19 @@
 """What is done in a folder of results: a record of each, claims among processes, and the tables made of the records."""
 
-import csv
+import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import SoftFileLease, Timeout
+from pydantic import BaseModel, ConfigDict
 
 from napari_pix2pix.core.engine.atomic import remove_leftovers, written_beside
-from napari_pix2pix.files.outputs import Job
+from napari_pix2pix.core.engine.foreign_text import write_table
+from napari_pix2pix.files.outputs import LONGEST, Job
 from napari_pix2pix.files.stacks import sha256
 
 FOLDER = ".napari-pix2pix"
@@ -23,10 +26,35 @@ GLANCE_S, LOOK_S = 0.002, 1.0
 
 Row = dict[str, Any]
 WORST_FIRST: dict[str, Callable[[Row], Any]] = {
-    "predictions": lambda row: (-row.get("expected_error", 0), -(row["outside_training_range"] or 0)),
-    "scores": lambda row: row["mean"],
+    "predictions": lambda row: (-(row.get("expected_error") or 0), -(row.get("outside_training_range") or 0)),
+    "scores": lambda row: row.get("mean") or 0,
 }
 """What sorts the rows of each table."""
+FAILURES = "failures.csv"
+BEGINS = {"predictions.csv": "name,output,", "scores.csv": "name,output,", FAILURES: "path,reason"}
+"""How tables begin that are made of records."""
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str
+    output: str
+    expected_error: float | None = None
+    outside_training_range: float | None = None
+    mean: float | None = None
+
+
+class _Failure(BaseModel):
+    path: str
+    reason: str
+
+
+class _Record(BaseModel):
+    table: Literal["predictions", "scores"] | None = None  # there is none of a file that has only failed
+    made_with: dict[str, Any] | None = None
+    inputs: list[str] = []
+    row: _Row | None = None
+    failure: _Failure | None = None
 
 
 class Records:
@@ -81,9 +109,9 @@ class Records:
         record = self._read(job)
         done = (
             "row" in record
-            and record["made_with"] == self.made_with
+            and record.get("made_with") == self.made_with
             and all(path.exists() for path in job.results)
-            and record["inputs"] == [sha256(path) for path in job.inputs]
+            and record.get("inputs") == [sha256(path) for path in job.inputs]
         )
         if done and "failure" in record:  # which was about another input
             del record["failure"]
@@ -127,21 +155,50 @@ class Records:
         if not self._folder.is_dir():
             return
         with SoftFileLease(self._folder / "tables.claim", lease_duration=LEASE_S):
-            records = [_load(path) for path in self._folder.rglob("*.json") if _is_record(path)]
+            records = self._all()
             worst = WORST_FIRST[self.table]
             rows = [record["row"] for record in records if record.get("table") == self.table and "row" in record]
             rows = [row for row in rows if (self.out / row["output"]).exists()]
             failures = [record["failure"] for record in records if "failure" in record]
-            _write_csv(self.out / f"{self.table}.csv", sorted(rows, key=lambda row: (worst(row), row["name"])))
-            _write_csv(self.out / "failures.csv", sorted(failures, key=lambda row: row["path"]))
+            _write_or_remove(self.out / f"{self.table}.csv", sorted(rows, key=lambda row: (worst(row), row["name"])))
+            _write_or_remove(self.out / FAILURES, sorted(failures, key=lambda row: row["path"]))
+
+    def require_tables_free(self, overwrite: bool) -> None:
+        """Raise a FileExistsError if a table would be replaced that was not made of records.
+
+        One that looks like ours but has no records beside it may be overwritten; one that does not, only where records
+        know that it was written, as after a damage.
+        """
+        records = self._all()
+        made = {
+            f"{self.table}.csv": any("row" in record and record.get("table") == self.table for record in records),
+            FAILURES: any("failure" in record for record in records),
+        }
+        for name, written in made.items():
+            path = self.out / name
+            if not path.exists():
+                continue
+            if not path.is_file() or not (_is_table(path) or (written and overwrite)):
+                raise FileExistsError(
+                    f"The table of results must not replace another; {path} was not made by this program. "
+                    "Move it away, or choose another --out."
+                )
+            if not records and not overwrite:
+                raise FileExistsError(
+                    f"An output must not exist yet; {path} does, without records of what it tells. Choose another "
+                    "--out or --overwrite."
+                )
 
     @property
     def _folder(self) -> Path:
         return self.out / FOLDER
 
+    def _all(self) -> list[dict[str, Any]]:
+        """Every record in the folder."""
+        return [_load(path) for path in self._folder.rglob("*.json") if _is_record(path)]
+
     def _path(self, job: Job, suffix: str) -> Path:
-        place = job.results[0].relative_to(self.out)
-        return self._folder / place.with_name(f"{place.name}.{suffix}")
+        return _beside(self.out, job.results[0].relative_to(self.out), suffix)
 
     def _read(self, job: Job) -> dict[str, Any]:
         """The record; empty if there is none."""
@@ -152,26 +209,48 @@ class Records:
             beside.write_text(json.dumps(record, indent=1), "utf8")
 
 
+def is_result(out: Path, path: Path) -> bool:
+    """Whether a record in the folder `out` says that `path` is a result."""
+    if not (out / FOLDER).is_dir():
+        return False
+    place = path.parent.resolve() / path.name
+    return place.is_relative_to(out.resolve()) and "row" in _load(
+        _beside(out, place.relative_to(out.resolve()), "json")
+    )
+
+
+def _beside(out: Path, place: Path, suffix: str) -> Path:
+    """The record or claim of the result at `place` in `out`; its name is short enough."""
+    name = f"{place.name}.{suffix}"
+    if len(os.fsencode(name)) > LONGEST - len(".-12345678.lock"):  # beside it, claims and what is being written
+        name = f"{hashlib.sha256(os.fsencode(place.name)).hexdigest()}.{suffix}"
+    return out / FOLDER / place.with_name(name)
+
+
 def _load(path: Path) -> dict[str, Any]:
-    """The record; empty if there is none, or none that can be read, as after a power failure."""
+    """The record; empty if there is none, or what is there is none, as after a power failure."""
     try:
-        return dict(json.loads(path.read_text("utf8")))
-    except (FileNotFoundError, ValueError):
+        record: dict[str, Any] = _Record(**json.loads(path.read_text("utf8"))).model_dump(exclude_unset=True)
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return {}
+    return {name: value for name, value in record.items() if value is not None}
 
 
 def _is_record(path: Path) -> bool:
     """Whether it is one; not a file that a killed process was about to rename."""
-    return not path.name.startswith(".")
+    return not path.name.startswith(".") and path.is_file()
 
 
-def _write_csv(path: Path, rows: list[Row]) -> None:
+def _is_table(path: Path) -> bool:
+    """Whether the file begins as our tables do, or holds nothing, as after a power failure."""
+    with path.open("rb") as file:
+        begin = file.read(len(BEGINS[path.name])).strip(b"\0 \r\n")
+    return not begin or begin == BEGINS[path.name].encode()
+
+
+def _write_or_remove(path: Path, rows: list[Row]) -> None:
     """A table of these rows; without any there is none."""
-    if not rows:
-        path.unlink(missing_ok=True)
-        return
-    columns = dict.fromkeys(name for row in rows for name in row)
-    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf8") as file:
-        writer = csv.DictWriter(file, list(columns))
-        writer.writeheader()
-        writer.writerows(rows)
+    if rows:
+        write_table(path, list(dict.fromkeys(name for row in rows for name in row)), rows)
+    elif path.exists():
+        path.unlink()

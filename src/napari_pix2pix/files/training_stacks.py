@@ -100,6 +100,11 @@ class TrainingStacks:
             if verb == "train":
                 taken.append(("trained the model to start from", seen, set()))
 
+    @property
+    def paths(self) -> list[Path]:
+        """Every file that is read."""
+        return [path for part in fields(self) for path in getattr(getattr(self, part.name), "paths", ())]
+
     def provenance(self) -> dict[str, Any]:
         """Files, hashes and settings of each; `again` opens them."""
         stacks = {part.name: getattr(self, part.name) for part in fields(self)}

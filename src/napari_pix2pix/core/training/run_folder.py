@@ -1,16 +1,22 @@
 """The files of a run, and the lock that keeps it to one process."""
 
-import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.engine.atomic import remove_leftovers, written_beside
+from napari_pix2pix.core.engine.foreign_text import write_table
 from napari_pix2pix.core.engine.tensor_files import read_tensors
 from napari_pix2pix.core.settings.config import read_json_object
+
+PREVIEW = re.compile(r"\d{7,}\.png")
+"""The name of a preview: its step."""
+MARK, MARKED = b"napari", 2**20
+"""What the first bytes of a model, a checkpoint or a plan hold."""
 
 
 class RunFolder:
@@ -29,6 +35,10 @@ class RunFolder:
         """Raise a FileExistsError if something is there, unless it may be overwritten."""
         if self.path.is_file():
             raise FileExistsError(f"A run must go to a folder; {self.path} is a file. Choose another --out.")
+        if overwrite and (found := self.written()) and not self._is_run():
+            raise FileExistsError(
+                f"Only a run may be overwritten; {found[0]} is of none. Choose another --out, or move it away."
+            )
         allowed = {".lock", "data"}  # the docks write layers without a file to `data` first
         if not overwrite and self.path.is_dir() and any(p.name not in allowed for p in self.path.iterdir()):
             raise FileExistsError(
@@ -51,14 +61,29 @@ class RunFolder:
         except Timeout as error:
             raise ValueError(f"A run must have one process at a time; another works on {self.path}.") from error
         for name in self.FILES:
-            for left in self.path.glob(f".{Path(name).stem}-*"):  # by a process that was killed while it wrote
-                left.unlink()
+            remove_leftovers(self.path / name)
         return lock
+
+    def written(self) -> list[Path]:
+        """The files of an earlier run."""
+        files = [path for name in self.FILES if (path := self.path / name).is_file() or path.is_symlink()]
+        return files + sorted(path for path in self.path.glob("previews/*.png") if PREVIEW.fullmatch(path.name))
+
+    def _is_run(self) -> bool:
+        """Whether the folder is one of a run: locked by one, or with a model or a plan that says so."""
+        if (self.path / ".lock").is_file():
+            return True
+        for name in ("model.safetensors", "checkpoint.safetensors", "config.json"):
+            if (self.path / name).is_file():
+                with (self.path / name).open("rb") as file:
+                    if MARK in file.read(MARKED):
+                        return True
+        return False
 
     def clear(self) -> None:
         """Remove the files of an earlier run."""
-        for path in (*(self.path / name for name in self.FILES), *self.path.glob("previews/*.png")):
-            path.unlink(missing_ok=True)
+        for path in self.written():
+            path.unlink()
 
     def plan(self) -> dict[str, Any]:
         """What `write_plan` wrote."""
@@ -91,7 +116,4 @@ class RunFolder:
 
     def write_rows(self, name: str, rows: list[dict[str, Any]], columns: list[str]) -> None:
         """A CSV file of these rows."""
-        with written_beside(self.path / name) as beside, beside.open("w", newline="", encoding="utf8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(self.path / name, columns, rows)
