@@ -98,8 +98,8 @@ def test_from_two_layers_to_patch_scores(viewer, until, notes, home) -> None:
     dock = opened(viewer, ScoresDock)
     assert (dock.source.value.name, dock.image.value.name) == ("tissue", "tissue (predicted)")
     dock.run()
-    until(lambda: "tissue (predicted): patch scores" in viewer.layers)
-    scores = viewer.layers["tissue (predicted): patch scores"]
+    until(lambda: "patch scores: tissue (predicted)" in viewer.layers)
+    scores = viewer.layers["patch scores: tissue (predicted)"]
     assert scores.data.shape == (96 // 2 - 2, 128 // 2 - 2)  # a PatchGAN of one strided layer: stride 2, centre 2.5
     assert np.allclose(scores.data_to_world((0, 0)), source.data_to_world((2.5, 2.5)))
     assert np.allclose(scores.data_to_world((10, 20)), source.data_to_world((2.5 + 2 * 10, 2.5 + 2 * 20)))

@@ -104,3 +104,13 @@ def test_a_region_beside_its_image_is_refused(where, tmp_path) -> None:
     with pytest.raises(ValueError, match="has another size"):
         known_file(Labels(np.ones((9, 12), int), **PLACED), target, tmp_path / "known.tif")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_region_of_a_stack_belongs_to_its_plane(tmp_path) -> None:
+    """What was drawn on one plane is not known of the others."""
+    target = Labels(np.ones((4, 20, 30), int), name="target", scale=(2, 1, 1))
+    region = Shapes([[[2, 5, 5], [2, 5, 15], [2, 15, 15], [2, 15, 5]]], shape_type="polygon", ndim=3, scale=(2, 1, 1))
+    known = open_stack(known_file(region, target, tmp_path / "known.tif")).array[...]
+    assert known[2, 8:12, 8:12].all()
+    assert not known[[0, 1, 3]].any()
+    assert not known[2, :, 20:].any()

@@ -254,7 +254,7 @@ def test_a_tick_lays_the_expected_error_beside_it(make_napari_viewer, until, fil
     dock.frames.first.setValue(1)
     dock.frames.last.setValue(2)
     layers = predicted(dock, until)
-    assert [layer.name for layer in layers] == ["film (predicted)", "film: not to trust", "film: expected error"]
+    assert [layer.name for layer in layers] == ["film (predicted)", "not to trust: film", "expected error: film"]
     write_image(tmp_path / "part.tif", film[1:3], "TYX")
     command("predict", model, tmp_path / "part.tif", "--out", tmp_path / "p.tif", "--trust", "--device", "cpu")
     for layer, part in zip(layers, ("", ".untrusted", ".expected_error"), strict=True):

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
+from napari_pix2pix.files.colours import FAINT
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.widgets.field_pointer import FieldPointer
 from napari_pix2pix.widgets.score_maps import ScoreMaps
-from napari_pix2pix.widgets.trust_layers import FAINT, bad_colours
+from napari_pix2pix.widgets.trust_layers import bad_colours, error_layer
 from widgets.conftest import write_image
 from widgets.test_placing import PLACES
 
@@ -113,12 +114,53 @@ def test_volumes_have_fields_along_z(tmp_path) -> None:
     assert len(maps.summaries["scores"].regions) >= 2
 
 
-def test_bright_is_bad_and_what_is_better_is_faint() -> None:
-    """The colours of high expected errors are those of low scores; below the threshold they are faint."""
-    up, down = bad_colours(), bad_colours(low_is_bad=True)
-    np.testing.assert_array_equal(up.map(np.array([0.0, 0.999])), down.map(np.array([0.999, 0.0])))
-    assert up.map(np.array([0.999]))[0, :3].sum() > up.map(np.array([0.0]))[0, :3].sum()
-    for low_is_bad, at in ((False, 0.25), (True, 0.75)):
-        shown = bad_colours(low_is_bad, 0.5).map(np.array([at, 1 - at]))[:, 3]
-        assert shown[0] == pytest.approx(FAINT)
-        assert shown[1] == 1
+def test_what_is_good_is_transparent_and_what_is_better_than_the_threshold_is_faint() -> None:
+    """The opacity rises with what is bad, in the same colours for high errors and low scores."""
+    at = np.linspace(0, 0.999, 50)
+    up, down = bad_colours().map(at), bad_colours(low_is_bad=True).map(0.999 - at)
+    np.testing.assert_allclose(up, down, atol=0.02)
+    assert up[0, 3] == 0
+    assert (np.diff(up[:, 3]) >= 0).all()
+    assert up[-1, 3] > 0.85
+    for low_is_bad in (False, True):
+        shown, without = (bad_colours(low_is_bad, share).map(np.array([0.25, 0.75])) for share in (0.5, 0.0))
+        good, bad = (1, 0) if low_is_bad else (0, 1)
+        assert shown[good, 3] == pytest.approx(FAINT * without[good, 3])
+        assert shown[bad, 3] == pytest.approx(without[bad, 3])
+
+
+def test_all_images_of_a_model_have_one_scale(tmp_path) -> None:
+    """An overlay of Predict and one of Patch scores end at the same expected error, whatever their images hold."""
+    image = Image(np.zeros((90, 90)), name="image")
+    limits = set()
+    for i, most in enumerate((0.01, 0.9)):
+        parts = made((9, 9))
+        parts["expected_error"] *= np.float32(most)
+        (tmp_path / str(i)).mkdir()
+        maps = maps_of(image, tmp_path / str(i), **parts)
+        limits.add(tuple(maps.layer("expected_error").contrast_limits))
+        limits.add(tuple(error_layer(parts["expected_error"], TOLD["trust_limit"]).contrast_limits))
+    assert limits == {(0.0, 1.0)}
+
+
+def test_a_threshold_is_offered_for_what_would_be_an_empty_mask(tmp_path) -> None:
+    """The one offered marks something, and not most."""
+    maps = maps_of(Image(np.zeros((90, 90)), name="image"), tmp_path, **made((9, 9)))
+    for part in ("expected_error", "rank"):
+        assert 0 < maps.bad(part, maps.harder(part)).mean() <= 0.06
+
+
+def test_the_true_error_of_a_field_is_its_mean_over_the_field(tmp_path) -> None:
+    """On the grid of the expected errors, by the target image; their agreement is told."""
+    random = np.random.default_rng(0)
+    truth, guess = (random.integers(0, 2, (2, 90, 98), np.uint8) for _ in range(2))
+    image = Labels(guess, name="image")
+    maps = maps_of(image, tmp_path, "ZYX", **made((2, 9, 10))).with_truth(Labels(truth), "classes")
+    wrong = guess != truth
+    top, left = (int(8 * i + 11.5 - 34.5) for i in (3, 4))
+    inside = wrong[1, max(top, 0) : top + 70, max(left, 0) : left + 70]
+    assert maps.parts["true_error"].shape == (2, 9, 10)
+    assert maps.parts["true_error"][1, 3, 4] == pytest.approx(inside.mean(), rel=1e-5)
+    assert "ρ = " in maps.agreement()
+    with pytest.raises(ValueError, match="same pixels"):
+        maps.with_truth(Labels(truth[:1]), "classes")

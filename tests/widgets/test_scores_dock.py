@@ -13,6 +13,7 @@ from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.placing import MADE_HERE
 from napari_pix2pix.widgets.scores_dock import BY_LOOKS, ScoresDock
 from napari_pix2pix.widgets.scores_panel import HINT
+from napari_pix2pix.widgets.trust_layers import bad_colours
 from napari_pix2pix.widgets.worst_list import FRAMES, REGIONS, camera_of
 from small import blobs
 from widgets.conftest import write_image
@@ -78,8 +79,8 @@ def test_a_prediction_is_shown_by_its_expected_error(make_napari_viewer, until, 
     viewer.add_image(source, name="tissue", **PLACE)
     image = viewer.add_labels(labels, name="guess", metadata={MADE_HERE: {"is": "prediction"}}, **PLACE)
     dock = scored(viewer, until, image)
-    panel, overlay = dock.panel, viewer.layers["guess: expected error"]
-    maps, box = panel.maps, viewer.layers["guess: field"]
+    panel, overlay = dock.panel, viewer.layers["expected error: guess"]
+    maps, box = panel.maps, viewer.layers["field: guess"]
     assert [panel.part.itemText(i) for i in range(panel.part.count())] == ["expected error", "rank", "match score"]
     np.testing.assert_array_equal(overlay.data, maps.parts["expected_error"])
     assert panel.worst.what.count() == 1
@@ -114,17 +115,17 @@ def test_a_prediction_is_shown_by_its_expected_error(make_napari_viewer, until, 
     panel.opacity.setValue(0.3)
     assert overlay.opacity == pytest.approx(0.3)
     panel.threshold.setValue(float(np.median(maps.parts["expected_error"])))
-    faint = overlay.colormap.colors[:, 3] < 1
+    faint = overlay.colormap.colors[:, 3] < bad_colours().colors[:, 3]
     assert 0 < faint.sum() < len(faint)
     threshold = panel.threshold.value()
     panel.mask_button.click()
-    until(lambda: "guess: not to trust" in viewer.layers)
-    mask = viewer.layers["guess: not to trust"]
+    until(lambda: "not to trust: guess" in viewer.layers)
+    mask = viewer.layers["not to trust: guess"]
     np.testing.assert_array_equal(mask.data, maps.mask("expected_error", threshold).data)
     assert 0 < mask.data.mean() < 1
     panel.part.setCurrentIndex(panel.part.findData("rank"))
     np.testing.assert_array_equal(overlay.data, maps.parts["rank"])
-    assert overlay.name == "guess: rank"
+    assert overlay.name == "rank: guess"
     assert panel.worst.places == maps.summaries["rank"].regions
 
     # Gone with its layer.
@@ -192,4 +193,4 @@ def test_a_closed_dock_follows_the_mouse_no_more(make_napari_viewer, until, smal
     assert ours(viewer.mouse_move_callbacks)
     viewer.window.remove_dock_widget(window)
     until(lambda: not ours(viewer.mouse_move_callbacks) + ours(viewer.mouse_drag_callbacks))
-    viewer.layers.remove("guess: patch scores")
+    viewer.layers.remove("patch scores: guess")

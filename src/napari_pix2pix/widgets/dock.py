@@ -9,10 +9,12 @@ from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
+    QDockWidget,
     QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMainWindow,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -308,8 +310,22 @@ class Dock(QWidget):
         if event.value in self.layers:
             self._stop(STOP_S)
 
+    def _join_others(self) -> None:
+        """Become a page beside the docks that are open already: below each other none has room."""
+        frame = self.parent()
+        window = frame.parent() if isinstance(frame, QDockWidget) else None
+        if not isinstance(window, QMainWindow) or window.tabifiedDockWidgets(frame) or frame.isFloating():
+            return
+        area = window.dockWidgetArea(frame)
+        for other in window.findChildren(QDockWidget):
+            if other is not frame and isinstance(other.widget(), Dock) and window.dockWidgetArea(other) == area:
+                window.tabifyDockWidget(other, frame)
+                QTimer.singleShot(0, frame.raise_)
+                return
+
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does on close."""
         if event.type() == QEvent.Type.ParentChange:
             (self.session.leave if self.parent() is None else self.session.enter)(self.token)
+            QTimer.singleShot(0, self._join_others)
         return super().event(event)

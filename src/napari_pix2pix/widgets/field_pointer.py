@@ -36,7 +36,7 @@ class FieldPointer:
         self.box = Shapes(
             [maps.box(first)],
             shape_type="polygon",
-            name=f"{maps.image.name}: field",
+            name=f"field: {maps.image.name}",
             metadata={MADE_HERE: {"is": "field", "source": maps.image.name}},
             edge_color=EDGE,
             face_color="transparent",

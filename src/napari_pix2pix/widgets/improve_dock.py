@@ -1,18 +1,22 @@
 """The dock *Improve*: a prediction that somebody has corrected teaches the model that made it."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 import napari.viewer
+import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QWidget
 
+from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
 from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.flags import in_a_dock, spoken
 from napari_pix2pix.widgets.layer_choice import its_source, last_prediction
+from napari_pix2pix.widgets.layers import frame_axes, pixels
 from napari_pix2pix.widgets.pairs import LayerPair, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.placing import MADE_HERE, placement
@@ -65,6 +69,15 @@ class ImproveDock(TrainingDock):
         hands.addWidget(self.correct_button)
         hands.addWidget(self.mark_button)
         self.form.addRow("", hands)
+        self.whole_stack = QCheckBox("A region holds for the whole stack")
+        self.whole_stack.setToolTip("Else what is drawn is true in the displayed plane or frame only")
+        self.form.addRow("", self.whole_stack)
+        self.marked = QLabel()
+        self.marked.setWordWrap(True)
+        self.marked.setToolTip("How much of the truth is learned from")
+        self.form.addRow("", self.marked)
+        for changed in (self.truth.changed, self.known.changed):
+            changed.connect(self._count_marked)
 
         self.name = QLineEdit()
         self.name.textEdited.connect(self._name_edited)
@@ -95,6 +108,7 @@ class ImproveDock(TrainingDock):
         for changed in (self.steps.valueChanged, self.device.currentIndexChanged):
             changed.connect(self._show_time)
         self._follow_model()
+        self._count_marked()
         self.order_tabs()
 
     def correct(self) -> None:
@@ -108,16 +122,36 @@ class ImproveDock(TrainingDock):
         self.viewer.add_layer(copy)
         if isinstance(copy, Labels):
             copy.mode = "paint"
+            self._paint_classes(copy)
         self.truth.value = copy
 
+    def _paint_classes(self, copy: Labels) -> None:
+        """Let the brush have labels that the model knows, and no others: it would refuse them after the work."""
+        try:
+            encoding = read_card(self.model.value()).encoding
+        except ValueError:  # there is none yet
+            return
+        if encoding.kind != "classes":
+            return
+        classes = np.array(encoding.classes)
+
+        def keep(_: Any = None) -> None:
+            if copy.selected_label not in classes:
+                copy.selected_label = int(classes[np.abs(classes - copy.selected_label).argmin()])
+
+        copy.selected_label = int(classes.max())
+        copy.events.selected_label.connect(keep)
+
     def mark(self) -> None:
-        """Add a layer to draw a region on, and choose it."""
+        """Add a layer to draw a region on, and choose it; of a stack it belongs to the plane that is displayed."""
         truth = self.truth.value
         if truth is None:
             return show_error("There must be a truth to mark a region of; open a layer first.")
-        kept = list(range(truth.ndim))[-2:]
+        kept = list(range(truth.ndim))
+        if self.whole_stack.isChecked() or not frame_axes(truth):
+            kept = kept[-2:]
         region = Shapes(
-            ndim=2,
+            ndim=len(kept),
             name="true here",
             metadata={MADE_HERE: {"is": "region"}},
             face_color="#3b8bd055",
@@ -125,8 +159,24 @@ class ImproveDock(TrainingDock):
             **placement(truth, kept),
         )
         self.viewer.add_layer(region)
+        region.events.data.connect(self._count_marked)
         region.mode = "add_polygon"
         self.known.value = region
+
+    def _count_marked(self, *_: Any) -> None:
+        """Say where the truth is used, before the click."""
+        truth, known = self.truth.value, self.known.value
+        planes = [] if truth is None else frame_axes(truth)
+        self.whole_stack.setVisible(bool(planes))
+        total = math.prod(pixels(truth).shape[i] for i in planes) if truth is not None else 1
+        text = ""
+        if isinstance(known, Shapes) and known.ndim == 2:
+            text = f"{known.nshapes} region(s), true in all {total} planes" if total > 1 else ""
+        elif isinstance(known, Shapes):
+            drawn = {tuple(np.round(shape[0, :-2]).astype(int)) for shape in known.data}
+            text = f"{known.nshapes} region(s), true in {len(drawn)} of {total} planes"
+        self.marked.setText(text)
+        self.marked.setVisible(bool(text))
 
     def request(self) -> Request:
         """``train SOURCE TRUTH --from MODEL --with-old-pairs --out RUN``."""

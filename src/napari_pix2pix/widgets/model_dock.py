@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
@@ -15,12 +15,15 @@ from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
 from napari_pix2pix.widgets.defaults import defaults
 from napari_pix2pix.widgets.dock import Dock
+from napari_pix2pix.widgets.layer_choice import made_here
 from napari_pix2pix.widgets.places import new_working_folder
-from napari_pix2pix.widgets.placing import MADE_HERE
 from napari_pix2pix.widgets.session import STOP_S
+from napari_pix2pix.widgets.stage import Stage
 
 OVERLAYS = ("expected error", "not to trust", "patch scores", "difference")
 """What lies over an image; two of them at once cannot be read."""
+DOUBTS = ("expected error", "patch scores")
+"""Overlays that need the view for themselves."""
 
 
 class ModelDock(Dock):
@@ -78,10 +81,14 @@ class ModelDock(Dock):
         if any(layer not in self.viewer.layers for layer in self.layers):  # the viewer may be closing
             return self.idle("Stopped.")
         for layer in self.viewer.layers:
-            if layer.metadata.get(MADE_HERE, {}).get("is") in OVERLAYS:
+            if made_here(layer) in OVERLAYS:
                 layer.visible = False
         for layer in layers:
             self.viewer.add_layer(layer)
+        seen = *self.layers, *(layer for layer in layers if made_here(layer) == "prediction")
+        for layer in layers:
+            if isinstance(layer, Image) and made_here(layer) in DOUBTS:
+                Stage(self.viewer, layer, seen)
         self.idle("Added " + " and ".join(f"“{layer.name}”" for layer in layers) + f". {self.remark}")
 
     def _not_loaded(self, error: Exception) -> None:

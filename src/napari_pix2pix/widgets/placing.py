@@ -9,6 +9,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import ArrayLike, NDArray
 
 from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window
@@ -144,6 +145,16 @@ def prediction_layers(source: Layer, path: Path, card: Card, window: Window = WH
         )
         for i in range(count)
     ]
+
+
+def colours_of(target: Layer, classes: Sequence[int]) -> Any:
+    """A colour map for predicted labels that shows each class as `target` does; the lowest is transparent."""
+    if isinstance(target, Labels):
+        return target.colormap
+    low, high = target.contrast_limits
+    shares = np.clip((np.array(classes, float) - low) / ((high - low) or 1.0), 0, 1)
+    colours = {int(value): colour for value, colour in zip(classes, target.colormap.map(shares), strict=True)}
+    return DirectLabelColormap(color_dict=colours | {int(min(classes)): "transparent", None: "transparent"})
 
 
 def _levels(stack: Stack) -> list[Any]:

@@ -18,13 +18,13 @@ from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.files_choice import FilesChoice
 from napari_pix2pix.widgets.flags import in_a_dock, time_left
 from napari_pix2pix.widgets.frames_choice import FramesChoice
-from napari_pix2pix.widgets.layer_choice import first_image
+from napari_pix2pix.widgets.layer_choice import first_image, first_target, made_here
 from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels, turned
 from napari_pix2pix.widgets.model_dock import ModelDock
 from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import free_file, predictions_folder
-from napari_pix2pix.widgets.placing import LAZY_BYTES, axes_of_result, is_lazy, prediction_layers
-from napari_pix2pix.widgets.trust_layers import object_features, trust_layers
+from napari_pix2pix.widgets.placing import LAZY_BYTES, axes_of_result, colours_of, is_lazy, prediction_layers
+from napari_pix2pix.widgets.trust_layers import glow, object_features, trust_layers
 
 LAYER, FILES = "a layer", "files"
 
@@ -59,7 +59,7 @@ class PredictDock(ModelDock):
         self.objects = ObjectSliders(self.session, self.token, viewer)
         self.form.addRow(self.objects)
         self._frames, self._keeps = 1, False  # of what is predicted at present, and whether some are done
-        self._said = ""
+        self._said, self._in_shares = "", True  # whether expected errors are shares of wrong pixels
         self._errors: Path | None = None  # expected ones that are written, but too large to be shown
         self.of.currentIndexChanged.connect(self._show_rows)
         self.source.changed.connect(self._show_rows)
@@ -132,6 +132,7 @@ class PredictDock(ModelDock):
         if source is None:
             raise ValueError("There must be a layer to predict from; open an image first.")
         card, window = read_card(model), self.frames.window()
+        self._in_shares = card.encoding.is_labels
         shape = pixels(source).shape
         sizes = tuple(part.stop - part.start for part in window) if window else tuple(shape)
         plan = AxesPlan(layer_axes(source), sizes)
@@ -144,7 +145,8 @@ class PredictDock(ModelDock):
             self.remark = f"It is too large for memory and lies in {out}."
         self._errors = beside("expected_error")(out) if large and self._trusting() else None
         maps = card.encoding.kind == "instances" and not large
-        self.load_with(_load, source, out, card, window, maps, part=out if self._frames > 1 else None)
+        like = first_target(list(self.viewer.layers))
+        self.load_with(_load, source, out, card, window, maps, like, part=out if self._frames > 1 else None)
         flags = [*self.computing(), *self._trusting()]
         flags += ["--keep-frames"] if out.suffix == ".zarr" else []
         flags += ["--keep-maps"] if maps else []
@@ -194,12 +196,15 @@ class PredictDock(ModelDock):
     def _add(self, layers: list[Layer]) -> None:
         if self._errors is not None and self._errors.exists():
             self.remark += f" Its expected error lies in {self._errors}."
+        self.remark += "".join(glow(layer, self._in_shares) for layer in layers if made_here(layer) == "expected error")
         super()._add(layers)
         self.objects.offer([layer for layer in layers if layer in self.viewer.layers])
 
 
-def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool) -> list[Layer]:
+def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool, like: Layer | None) -> list[Layer]:
     layers = prediction_layers(source, out, card, window or WHOLE)
+    if card.encoding.kind == "classes" and like is not None:
+        layers[0].colormap = colours_of(like, card.encoding.classes)
     features = object_features(out)
     if features and isinstance(layers[0], Labels):
         layers[0].features = features

@@ -1,7 +1,7 @@
 """What was found of the fields of a layer: arrays on their grid, where each field lies, and the worst ones."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,20 +9,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
+from napari_pix2pix.core.geometry.receptive_field import ReceptiveField, field_means
+from napari_pix2pix.files.colours import doubt_limits
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.layers import layer_axes, pixels, read_as
 from napari_pix2pix.widgets.placing import MADE_HERE, kept_axes, placement, scores_placement
-from napari_pix2pix.widgets.trust_layers import bad_colours
+from napari_pix2pix.widgets.trust_layers import bad_colours, with_bar
 
 MOST_REGIONS, MOST_FRAMES = 20, 50
 """In the list of the worst."""
 RARE = 0.05
 """A rank below it is rare among real fields."""
-TITLES = {"expected_error": "expected error", "rank": "rank", "scores": "patch scores"}
-"""What can be shown, and what it is called; of expected errors high is bad, of the others low."""
+WORST_SHARE = 0.05
+"""Of the fields, that a threshold is offered for where the usual one marks none."""
+TITLES = {"expected_error": "expected error", "true_error": "true error", "rank": "rank", "scores": "patch scores"}
+"""What can be shown, and what it is called; of errors high is bad, of the others low."""
+ERRORS = ("expected_error", "true_error")
 Place = tuple[int, ...]
 """A field, by its place on the grid."""
 
@@ -111,39 +117,104 @@ class ScoreMaps:
         return kept_axes(self.image, self.axes)
 
     def layer(self, part: str) -> Image:
-        """An overlay of this part: bright is bad."""
-        return Image(
+        """An overlay of this part, with its colour bar: what is bad glows, what is good is transparent."""
+        overlay = Image(
             self.parts[part],
-            name=f"{self.image.name}: {TITLES[part]}",
+            name=self.title(part),
             metadata={MADE_HERE: {"is": "patch scores", "source": self.image.name}},
-            colormap=bad_colours(part != "expected_error"),
+            colormap=bad_colours(part not in ERRORS),
             contrast_limits=self.summaries[part].limits,
             interpolation2d="nearest",
             blending="translucent",
-            opacity=0.6,
             **scores_placement(self.image, self.scale, self.translate, self.keep),
         )
+        return with_bar(overlay)
+
+    def title(self, part: str) -> str:
+        """What a layer of this part is called: what it shows first, since names are cut at their end."""
+        return f"{TITLES[part]}: {self.image.name}"
 
     def _limits(self, part: str) -> tuple[float, float]:
-        """Of expected errors at least up to the trust limit, so that a good image is dark."""
+        """Of expected errors those of the model, the same over every image."""
         if part == "rank":
             return 0.0, 1.0
+        if part in ERRORS and self.trust_limit is not None:
+            return doubt_limits(self.trust_limit)
         low, high = (float(x) for x in np.percentile(self.parts[part], (1, 99)))
-        if part == "expected_error":
-            low, high = 0.0, max(high, self.trust_limit or 0.0)
         return low, high if high > low else low + 1
 
     def threshold(self, part: str) -> float:
         """From where on it is bad, unless the user says otherwise."""
         low, high = self.summaries[part].limits
-        if part == "expected_error":
+        if part in ERRORS:
             return high if self.trust_limit is None else self.trust_limit
         return RARE if part == "rank" else low
 
     def bad(self, part: str, threshold: float) -> NDArray[np.bool_]:
         """Which fields are."""
         values = self.parts[part]
-        return np.asarray(values > threshold if part == "expected_error" else values < threshold)
+        return np.asarray(values > threshold if part in ERRORS else values < threshold)
+
+    def harder(self, part: str) -> float:
+        """A threshold that the worst twentieth of the fields exceed, for where the usual one marks nothing."""
+        values = self.parts[part]
+        sign = 1 if part in ERRORS else -1
+        return sign * float(np.quantile(sign * values, 1 - WORST_SHARE, method="lower"))
+
+    def true_errors(self, target: Layer, kind: str) -> NDArray[np.float32]:
+        """The mean error of each field against the truth, in the units of expected errors, on the fields' grid.
+
+        Parameters
+        ----------
+        target
+            The truth, on the same pixels.
+        kind
+            Of the target: ``intensity``, ``classes`` or ``instances``.
+
+        Raises
+        ------
+        ValueError
+            If the layers do not have the same pixels.
+        """
+        ours, theirs = pixels(self.image), pixels(target)
+        if ours.shape != theirs.shape:
+            raise ValueError(
+                f"The true error must be found from a target image of the same pixels; {target.name!r} has "
+                f"{theirs.shape}, {self.image.name!r} {ours.shape}. Choose another target image."
+            )
+        if kind == "intensity":
+            wrong = np.abs(np.asarray(ours, np.float32) - np.asarray(theirs, np.float32))
+        else:
+            wrong = (ours != theirs) if kind == "classes" else ((ours > 0) != (theirs > 0))
+        letters = layer_axes(self.image)
+        wrong = wrong.mean(axis=tuple(i for i, axis in enumerate(letters) if axis in "CS"), dtype=np.float32)
+        n = len(self.scale)
+        spatial = [self.axes.index(axis) for axis in "ZYX"[-n:]]
+        fields = tuple(
+            ReceptiveField(size, round(step), round(centre - (size - 1) / 2))
+            for size, step, centre in zip(self.sizes, self.scale, self.translate, strict=True)
+        )
+        means = field_means(np.moveaxis(wrong, spatial, range(-n, 0)), fields)
+        return np.moveaxis(means, range(-n, 0), spatial)
+
+    def with_truth(self, target: Layer, kind: str) -> "ScoreMaps":
+        """The same beside the true errors, see `true_errors`."""
+        return replace(self, parts=self.parts | {"true_error": self.true_errors(target, kind)})
+
+    def agreement(self) -> str:
+        """How expected and true errors go together, in a sentence; empty where one of them is not known."""
+        if not {"expected_error", "true_error"} <= self.parts.keys():
+            return ""
+        inside = self.parts["valid"] if self.parts["valid"].any() else np.ones_like(self.parts["valid"])
+        expected, true = (self.parts[name][inside] for name in ("expected_error", "true_error"))
+        if min(np.ptp(expected), np.ptp(true)) == 0:
+            return "Expected and true error cannot be correlated: one of them is the same everywhere."
+        ranks = (rankdata(values) for values in (expected, true))
+        rho = float(np.corrcoef(*ranks)[0, 1])
+        return (
+            f"Expected and true error of {inside.sum():,} fields go together with ρ = {rho:.2f} (Spearman; 1: in the "
+            f"same order), mean {expected.mean():.3g} told, {true.mean():.3g} true."
+        )
 
     def at(self, place: Sequence[float]) -> Place | None:
         """The field whose centre is nearest to a place on the grid; None beyond the outermost fields' cells."""
@@ -190,7 +261,7 @@ class ScoreMaps:
 
     def _regions(self, part: str) -> list[Place]:
         """Only of fields wholly inside, if there are."""
-        values = self.parts[part] if part == "expected_error" else -self.parts[part]
+        values = self.parts[part] if part in ERRORS else -self.parts[part]
         left = np.where(self.parts["valid"] if self.parts["valid"].any() else True, values, -np.inf)
         apart = [-(-size // round(step)) for size, step in zip(self._along(self.sizes, 1), self._strides, strict=True)]
         found: list[Place] = []
@@ -210,7 +281,7 @@ class ScoreMaps:
             return []
         values = np.moveaxis(self.parts[part], ours, range(len(ours)))
         valid = np.moveaxis(self.parts["valid"], ours, range(len(ours)))
-        sign, found = 1 if part == "expected_error" else -1, []
+        sign, found = 1 if part in ERRORS else -1, []
         for frame in np.ndindex(values.shape[: len(ours)]):
             inside = valid[frame] if valid[frame].any() else np.ones_like(valid[frame])
             mean = float(values[frame][inside].mean())
@@ -236,10 +307,10 @@ class ScoreMaps:
             at = dict(zip(ours, frame, strict=True))
             index = tuple(at.get(i, slice(None)) for i in range(len(self.axes)))
             found = per_pixel(self.parts[part][index].astype(np.float32, copy=False), scale, translate, window)
-            mask[index] = found > threshold if part == "expected_error" else found < threshold
+            mask[index] = found > threshold if part in ERRORS else found < threshold
         return Labels(
             mask,
-            name=f"{self.image.name}: not to trust",
+            name=f"not to trust: {self.image.name}",
             metadata={MADE_HERE: {"is": "not to trust", "source": self.image.name}},
             **placement(self.image, self.keep),
         )
@@ -249,7 +320,10 @@ class ScoreMaps:
         return " · ".join(self._facts(place))
 
     def _facts(self, place: Place) -> Iterator[str]:
-        for name, title in (("expected_error", "expected error"), ("error_bound", "bound"), ("rank", "rank")):
+        for name, title in (
+            *(("expected_error", "expected error"), ("true_error", "true error")),
+            *(("error_bound", "bound"), ("rank", "rank")),
+        ):
             if name in self.parts:
                 yield f"{title} {self.parts[name][place]:.3g}"
         yield f"{self.kind} score {self.parts['scores'][place]:.3g}"

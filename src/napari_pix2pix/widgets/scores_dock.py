@@ -11,9 +11,10 @@ from qtpy.QtWidgets import QComboBox
 
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.dock import Request
-from napari_pix2pix.widgets.layer_choice import its_source, last_prediction, made_here
-from napari_pix2pix.widgets.layers import file_of
+from napari_pix2pix.widgets.layer_choice import first_target, its_source, last_prediction, made_here
+from napari_pix2pix.widgets.layers import file_of, pixels
 from napari_pix2pix.widgets.model_dock import ModelDock
 from napari_pix2pix.widgets.score_maps import ScoreMaps
 from napari_pix2pix.widgets.scores_panel import ScoresPanel
@@ -30,7 +31,7 @@ class ScoresDock(ModelDock):
         Whose layers are offered, and to which the overlay is added.
     """
 
-    verb, explained = "Score", "Add an overlay: bright is bad. No truth is needed"
+    verb, explained = "Score", "Add an overlay: what glows is bad. No truth is needed"
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(viewer)
@@ -79,17 +80,25 @@ class ScoresDock(ModelDock):
     def hear(self, event: Event) -> None:
         """Where the scores lie."""
         if event["event"] == "placed":
-            self.load_with(self._layers, self._judged, self._out, event)
+            self.load_with(self._layers, self._judged, self._out, event, self._truth())
             size = event["receptive_field"]["size"]
-            self.remark = f"Bright is bad. Each score judges a field of {size} × {size} px."
+            self.remark = f"What glows is bad. Each score judges a field of {size} × {size} px."
             if event["kind"] == "plain":
                 self.remark += " Whether it is true, it cannot say."
             elif not self._predicted:
                 self.remark += " Expected errors are those of predictions; a target is judged by its match."
 
-    def _layers(self, image: Layer, path: Path, told: Event) -> list[Layer]:
+    def _truth(self) -> tuple[Layer, str] | None:
+        """The target image of what is judged, and its kind, if one lies on the same pixels."""
+        target = first_target(list(self.viewer.layers))
+        if not self._predicted or target in (None, self._judged) or pixels(target).shape != pixels(self._judged).shape:
+            return None
+        return target, read_card(self.model.value()).encoding.kind
+
+    def _layers(self, image: Layer, path: Path, told: Event, truth: tuple[Layer, str] | None) -> list[Layer]:
         """In a thread: what was found, and its layers; in front the expected error, of a target the match."""
         maps = ScoreMaps.read(image, path, told)
+        maps = maps.with_truth(*truth) if truth and "expected_error" in maps.parts else maps
         wanted = ("expected_error", "rank", "scores") if self._predicted else ("rank", "scores")
         return self.panel.layers(maps, next(part for part in wanted if part in maps.parts))
 

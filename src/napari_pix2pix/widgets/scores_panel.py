@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QVBoxLay
 from superqt import QCollapsible, QLabeledDoubleSlider
 
 from napari_pix2pix.widgets.field_pointer import FieldPointer
-from napari_pix2pix.widgets.score_maps import TITLES, Place, ScoreMaps
+from napari_pix2pix.widgets.score_maps import ERRORS, TITLES, Place, ScoreMaps
 from napari_pix2pix.widgets.trust_layers import bad_colours
 from napari_pix2pix.widgets.worst_list import WorstList
 
@@ -37,13 +37,14 @@ class ScoresPanel(QWidget):
         self.told.setMinimumHeight(self.told.fontMetrics().lineSpacing() * 3)  # so that what is below stays in place
         self.opacity = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 1)
-        self.opacity.setValue(0.6)
+        self.opacity.setValue(1)
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.worst = WorstList(viewer, self._pin)
         self.mask_button = QPushButton("Mask what I should not trust")
         self.mask_button.setToolTip("Labels on the image's own pixels: 1 where the field around a pixel is bad")
         self.part = QComboBox()
-        self.promise = _text("")
+        self.promise, self.agreement = _text(""), _text("")
+        self.agreement.setToolTip("How what was expected goes with the truth, where a target image is open")
 
         form = QFormLayout()
         for name, field, told in (
@@ -56,6 +57,7 @@ class ScoresPanel(QWidget):
         inside = QVBoxLayout(self.found)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.told)
+        inside.addWidget(self.agreement)
         inside.addLayout(form)
         inside.addWidget(self.worst)
         inside.addWidget(self.mask_button)
@@ -66,7 +68,7 @@ class ScoresPanel(QWidget):
         self.details.setCollapsedIcon("▶")
         self.details.setExpandedIcon("▼")
         self.details.addWidget(inner)
-        self.add_detail("Show", self.part, "What the overlay and the list show. Bright is bad in each")
+        self.add_detail("Show", self.part, "What the overlay and the list show. What glows is bad in each")
         self._details.addRow(self.promise)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -102,6 +104,8 @@ class ScoresPanel(QWidget):
         self.part.setCurrentIndex(self.part.findData(part))
         self.part.blockSignals(False)
         self.promise.setText(self.maps.promise)
+        self.agreement.setText(self.maps.agreement())
+        self.agreement.setVisible(bool(self.agreement.text()))
         self.overlay.opacity = self.opacity.value()
         self._set_threshold(part)
         self.worst.show_maps(self.maps, part, frames_first)
@@ -140,7 +144,7 @@ class ScoresPanel(QWidget):
             return
         part = self.part.currentData()
         self.overlay.data = self.maps.parts[part]
-        self.overlay.name = f"{self.maps.image.name}: {TITLES[part]}"
+        self.overlay.name = self.maps.title(part)
         self.overlay.contrast_limits_range = self.overlay.contrast_limits = self.maps.summaries[part].limits
         self._set_threshold(part)
         self.worst.show_maps(self.maps, part)
@@ -162,7 +166,7 @@ class ScoresPanel(QWidget):
             return
         low, high = self.maps.summaries[self.part.currentData()].limits
         share = (self.threshold.value() - low) / (high - low)
-        low_is_bad = self.part.currentData() != "expected_error"
+        low_is_bad = self.part.currentData() not in ERRORS
         self.overlay.colormap = bad_colours(low_is_bad, min(1.0, max(0.0, 1 - share if low_is_bad else share)))
 
     def mask(self) -> None:
@@ -171,6 +175,9 @@ class ScoresPanel(QWidget):
         if maps is None:
             return
         part, threshold = self.part.currentData(), self.threshold.value()
+        if not maps.bad(part, threshold).any():
+            self._offer_harder(maps, part, threshold)
+            return
         self.mask_button.setEnabled(False)
 
         def made(layer: Layer) -> None:
@@ -183,6 +190,19 @@ class ScoresPanel(QWidget):
             self._tell(str(error))
 
         self._session.in_thread(self._token, lambda: maps.mask(part, threshold), made, failed)
+
+    def _offer_harder(self, maps: ScoreMaps, part: str, threshold: float) -> None:
+        """Instead of an empty mask: a threshold that marks something, and what it is."""
+        harder = maps.harder(part)
+        if not maps.bad(part, harder).any():
+            self._tell("All fields are told alike, so there is nothing to mask.")
+            return
+        self.threshold.setValue(harder)
+        worse = "above" if part in ERRORS else "below"
+        self._tell(
+            f"No field is {worse} {threshold:.3g}, so the mask would be empty. The threshold is now {harder:.3g}, "
+            "which the worst twentieth exceeds; press again to mask that."
+        )
 
     def _removed(self, event: Any) -> None:
         if self.overlay is not None and event.value in (self.overlay, self.maps and self.maps.image):

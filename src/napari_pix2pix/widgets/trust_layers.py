@@ -8,27 +8,22 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import Colormap, ensure_colormap
+from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
+from napari_pix2pix.files.colours import doubt_colours, doubt_limits
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.layers import read_as
 from napari_pix2pix.widgets.placing import MADE_HERE, axes_of_result, kept_axes, placement
 
-BAD_COLORMAP = "inferno"
-"""Dark is good, bright is bad, everywhere; the order of its colours is seen by the colour-blind, too."""
-FAINT = 0.5
-"""How opaque is what is not bad, where a threshold tells."""
-
 
 def bad_colours(low_is_bad: bool = False, threshold: float = 0.0) -> Colormap:
-    """The one colour map, bright = bad; what is better than `threshold`, a share of the range from good, is faint."""
-    colours = np.array(ensure_colormap(BAD_COLORMAP).colors)
-    controls = np.linspace(0, 1, len(colours) + 1)
-    colours[: round(threshold * len(colours)), 3] = FAINT
+    """The one colour map of doubt; what is better than `threshold`, a share of the range from good, is faint."""
+    colours = doubt_colours(threshold)
     colours = colours[::-1] if low_is_bad else colours
-    return Colormap(colours, controls=controls, interpolation="zero", name=BAD_COLORMAP + ", reversed" * low_is_bad)
+    controls = np.linspace(0, 1, len(colours) + 1)
+    return Colormap(colours, controls=controls, interpolation="zero", name="doubt" + ", reversed" * low_is_bad)
 
 
 def trust_layers(source: Layer, path: Path, **where: Any) -> list[Layer]:
@@ -43,7 +38,7 @@ def trust_layers(source: Layer, path: Path, **where: Any) -> list[Layer]:
         stack = open_stack(file)
         axes = axes_of_result(source, stack)
         values, named = read_as(stack, axes), placement(source, kept_axes(source, axes), **where)
-        named |= {"name": f"{source.name}: {called}", "metadata": {MADE_HERE: {"is": called, "source": source.name}}}
+        named |= {"name": f"{called}: {source.name}", "metadata": {MADE_HERE: {"is": called, "source": source.name}}}
         limit = json.loads(stack.description)["trust_limit"]
         layer = Labels(values, **named) if part == "untrusted" else error_layer(values, limit, **named)
         layer.visible = part != "untrusted"
@@ -52,13 +47,35 @@ def trust_layers(source: Layer, path: Path, **where: Any) -> list[Layer]:
 
 
 def error_layer(values: NDArray[Any], limit: float, **named: Any) -> Image:
-    """Expected errors as an overlay: bright where they exceed the limit, and dark throughout where none does.
+    """Expected errors as an overlay with its colour bar: transparent where there are none, faint up to the limit.
 
-    `named` are further arguments of the layer.
+    On the one scale of the model, see `doubt_limits`. `named` are further arguments of the layer.
     """
-    high = max(float(np.percentile(values, 99.5)), limit)
-    how: dict[str, Any] = {"interpolation2d": "nearest", "blending": "translucent", "opacity": 0.6}
-    return Image(values, colormap=bad_colours(), contrast_limits=(0.0, high if high > 0 else 1.0), **how, **named)
+    low, high = doubt_limits(limit)
+    how: dict[str, Any] = {"interpolation2d": "nearest", "blending": "translucent", "contrast_limits": (low, high)}
+    return with_bar(Image(values, colormap=bad_colours(threshold=limit / high), **how, **named))
+
+
+def glow(layer: Image, in_shares: bool) -> str:
+    """What an overlay of expected errors says, in a sentence.
+
+    Parameters
+    ----------
+    layer
+        As of `error_layer`.
+    in_shares
+        Whether its values are shares of wrong pixels, 0 to 1, rather than grey values.
+    """
+    most = float(np.nanmax(layer.data, initial=0.0))
+    told = f"{most:.0%}".replace("%", " % of the pixels") if in_shares else f"{most:.3g} grey values"
+    return f"What glows is probably wrong, red the most; here up to {told}."
+
+
+def with_bar(layer: Image) -> Image:
+    """The layer, its colour bar shown where napari has one (0.9 and later)."""
+    if hasattr(layer, "colorbar"):
+        layer.colorbar.visible = True
+    return layer
 
 
 def object_features(path: Path) -> Mapping[str, list[Any]] | None:

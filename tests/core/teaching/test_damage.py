@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
-from napari_pix2pix.core.running.patch_scores import field_means
+from napari_pix2pix.core.geometry.receptive_field import ReceptiveField, field_means
 from napari_pix2pix.core.teaching.damage import TAUGHT, Area, blurred, change, erased, moved, plant, shift
 from napari_pix2pix.core.teaching.fit_trust import TOLERANCE, matching
 

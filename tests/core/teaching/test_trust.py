@@ -10,7 +10,8 @@ from napari_pix2pix import core
 from napari_pix2pix.core.data.split import Split
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.engine.tensor_files import read_tensors, write_tensors
-from napari_pix2pix.core.running.patch_scores import field_means, reader
+from napari_pix2pix.core.geometry.receptive_field import field_means
+from napari_pix2pix.core.running.patch_scores import reader
 from napari_pix2pix.core.teaching.fit_trust import _Teacher, divided, fit_trust
 from napari_pix2pix.core.trust.judge import MatchJudge, error_curve, pixel_errors
 from small import blobs, small_config

@@ -10,7 +10,8 @@ from scipy import ndimage
 from napari_pix2pix.core.evaluation.metrics.frames import Frame
 from napari_pix2pix.core.evaluation.metrics.intervals import Figure, finite, interval
 from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, risk_curve, spearman, worst
-from napari_pix2pix.core.running.patch_scores import field_means, whole_scores
+from napari_pix2pix.core.geometry.receptive_field import field_means
+from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.trust.judge import MatchJudge, pixel_errors
 

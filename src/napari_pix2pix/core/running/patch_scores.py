@@ -116,20 +116,6 @@ def whole_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> 
     return np.broadcast_to(valid_scores(fields[1:], shape[1:]), valid.shape)
 
 
-def field_means(values: NDArray[Any], fields: tuple[ReceptiveField, ...]) -> NDArray[np.float32]:
-    """The mean of `values` (…, [Z,] Y, X) over the part of each score's field that lies inside, (…, [z,] y, x)."""
-    means: NDArray[np.float64] = values.astype(np.float64)
-    first = means.ndim - len(fields)
-    for axis, field in enumerate(fields, first):
-        n = means.shape[axis]
-        starts = field.first + field.stride * np.arange(field.count(n))
-        ends = np.clip([starts, starts + field.size], 0, n)
-        sums = np.concatenate([np.zeros_like(means.take([0], axis)), means.cumsum(axis)], axis)
-        counts = (ends[1] - ends[0]).reshape(-1, *(1,) * (means.ndim - axis - 1))
-        means = (sums.take(ends[1], axis) - sums.take(ends[0], axis)) / counts
-    return means.astype(np.float32)
-
-
 def require_large_enough(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> None:
     """Raise if an image of this shape is too small for a score.
 

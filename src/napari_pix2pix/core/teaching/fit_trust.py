@@ -19,10 +19,11 @@ from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.data.split import Split, evenly, middle, seen_frames, split_pairs, windows_of
 from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
 from napari_pix2pix.core.evaluation.evaluate import require_suited
+from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.geometry.tiles import round_up
 from napari_pix2pix.core.methods.pix2pix import reach
 from napari_pix2pix.core.running.bands import read_ahead
-from napari_pix2pix.core.running.patch_scores import field_means, whole_scores
+from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.prediction import channels_last
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config, EmptyFrames
