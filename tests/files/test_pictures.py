@@ -21,7 +21,7 @@ def panel(path: Path, scores: np.ndarray) -> np.ndarray:
     image = np.zeros((1, SIDE, SIDE), np.uint8)
     image[0, 0, 0] = 1
     write_preview(path, Preview(image, image, image, scored=scored))
-    return open_stack(path).array[...][:, 3 * SIDE :].sum(axis=-1).astype(int)
+    return open_stack(path).array[...][:SIDE, 3 * SIDE :].sum(axis=-1).astype(int)
 
 
 def test_a_score_is_bright_around_the_centre_of_its_field(tmp_path: Path) -> None:

@@ -114,3 +114,14 @@ def test_a_region_of_a_stack_belongs_to_its_plane(tmp_path) -> None:
     assert known[2, 8:12, 8:12].all()
     assert not known[[0, 1, 3]].any()
     assert not known[2, :, 20:].any()
+
+
+def test_the_axes_that_a_file_tells_are_used(tmp_path) -> None:
+    """A layer opened from a file of channels is no stack of planes; one whose pixels have another shape is guessed."""
+    path = write_image(tmp_path / "stains.ome.tif", np.zeros((3, 20, 30), np.uint8), "CYX")
+    layer = Image(open_stack(path).array[...], name="stains")
+    assert layer_axes(layer) == "ZYX"
+    layer._source = layer.source.model_copy(update={"path": str(path)})
+    assert layer_axes(layer) == "CYX"
+    layer.data = np.zeros((4, 20, 30), np.uint8)
+    assert layer_axes(layer) == "ZYX"

@@ -11,6 +11,9 @@ from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.running.patch_scores import PatchScores
 from napari_pix2pix.core.training.loop import Preview
 
+PANELS = "source", "prediction", "target", "looks real"
+"""Of a preview."""
+
 
 def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None, labels: bool = False) -> NDArray[np.uint8]:
     """A frame (C, Y, X) as uint8 (Y, X, 3): labels in colours, grey values from the range of `like` to 0-255."""
@@ -24,7 +27,7 @@ def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None, labels: bool =
 
 
 def write_preview(path: Path, preview: Preview) -> None:
-    """A PNG: source | prediction | target | scores of the prediction; of a volume, the middle plane.
+    """A PNG: source | prediction | target | scores, and their names below; of a volume, the middle plane.
 
     Each time with the same limits: those of the target's grey values, and of the scores from surely fake (dark) to
     surely real (bright).
@@ -38,7 +41,20 @@ def write_preview(path: Path, preview: Preview) -> None:
     if preview.scored is not None:
         panels.append(_scores_as_rgb(preview.scored, source.shape[-2:]))
     with written_beside(path) as beside:
-        imagecodecs.imwrite(beside, np.ascontiguousarray(np.concatenate(panels, axis=1)))
+        imagecodecs.imwrite(beside, np.concatenate([np.concatenate(panels, axis=1), _names(panels)]))
+
+
+def _names(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """A strip (n, widths, 3) with the name of each panel of a preview below it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    width = panels[0].shape[1]
+    size = max(8, width // 14)
+    strip = Image.new("RGB", (width * len(panels), size + size // 2))
+    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(size)
+    for i, name in enumerate(PANELS[: len(panels)]):
+        draw.text((width * i + 2, 0), name, fill=(200, 200, 200), font=font)
+    return np.asarray(strip)
 
 
 def _scores_as_rgb(scored: PatchScores, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """A layer as a file that the command line reads. Knows layers and files; no Qt, no networks."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,8 +44,8 @@ def pixels(layer: Layer) -> Any:
 def layer_axes(layer: Layer) -> str:
     """One letter of `TZCYXS` per axis of the layer's data.
 
-    Its axis labels where they are such letters, else guessed: napari keeps channels in layers of their own, so what
-    stands before Y and X is Z, then T, then C.
+    Its axis labels where they are such letters, else what its file says where that has these axes, else guessed: napari
+    keeps channels in layers of their own, so what stands before Y and X is Z, then T, then C.
 
     Raises
     ------
@@ -55,10 +56,30 @@ def layer_axes(layer: Layer) -> str:
     said = "".join(label.strip().upper() for label in layer.axis_labels)
     if len(said) == layer.ndim and {"Y", "X"} <= set(said) <= set("TZCYX") and len(set(said)) == len(said):
         return said + samples
+    shape = tuple(pixels(layer).shape)
+    if (told := _axes_of_file(layer.source.path)) and (told[1] == shape) and ("S" in told[0]) == bool(samples):
+        return told[0]
     guesses = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
     if layer.ndim not in guesses:
         raise ValueError(f"A layer must have 2 to 5 axes; {layer.name!r} has {layer.ndim}.")
     return guesses[layer.ndim] + samples
+
+
+def _axes_of_file(path: str | None) -> tuple[str, tuple[int, ...]] | None:
+    """Axes and shape of the image in this file; None where it is none."""
+    file = Path(path or "")
+    if not is_image(file):
+        return None
+    try:
+        return _opened_axes(file, file.stat().st_mtime_ns)
+    except (ValueError, OSError):
+        return None
+
+
+@lru_cache(maxsize=64)
+def _opened_axes(file: Path, _changed: int) -> tuple[str, tuple[int, ...]]:
+    stack = open_stack(file.resolve())
+    return stack.axes, tuple(stack.array.shape)
 
 
 def pixel_size_um(layer: Layer) -> dict[str, float]:

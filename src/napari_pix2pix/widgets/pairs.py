@@ -53,10 +53,17 @@ class LayerPairs(NamedTuple):
         return self, tuple(layer_axes(layer) for pair in self.pairs for layer in pair[:2])
 
     def require(self) -> None:
-        """Raise a ValueError unless every source has another layer as its target image."""
+        """Raise a ValueError unless every source has one target image, another layer."""
+        seen: dict[Layer, Layer] = {}
         for pair in self.pairs:
             if pair.source is pair.target:
                 raise ValueError("The target image must be another layer than the source; choose another one.")
+            if pair.source in seen:
+                both = " and ".join(dict.fromkeys(repr(layer.name) for layer in (seen[pair.source], pair.target)))
+                raise ValueError(
+                    f"A source must be in one pair; {pair.source.name!r} is in two, with {both}. Remove one of them."
+                )
+            seen[pair.source] = pair.target
 
     def n_bytes(self) -> int:
         """How much there is to read."""

@@ -29,10 +29,12 @@ class PreviewLayer:
         The layer to lie below; None: below all images there are.
     """
 
-    legend = "Preview, below the source: source, prediction, target image, and scores (bright: looks real)."
+    legend = "Preview, below the source; scores are bright where the prediction looks real."
 
     def __init__(self, viewer: Any, name: str, source: Layer | None) -> None:
         self._viewer, self._name, self._source = viewer, name, source
+        for old in [layer for layer in viewer.layers if layer.metadata.get(MADE_HERE, {}).get("is") == "preview"]:
+            viewer.layers.remove(old)
         self.layer: Image | None = None
 
     def read(self, path: str) -> Callable[[], NDArray[np.uint8]]:
