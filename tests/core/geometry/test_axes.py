@@ -104,3 +104,49 @@ def test_channels_can_be_chosen() -> None:
     np.testing.assert_array_equal(plan.take(stack, 0), stack[:, [2, 0]].reshape(8, 5, 6))
     with pytest.raises(ValueError, match="channels must be numbers from 0 to 2; got 3"):
         AxesPlan("ZCYX", stack.shape, channels=(3,))
+
+
+class Recorder:
+    """An array that remembers which of its elements were read."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape, self.read = array, array.shape, np.zeros(array.shape, int)
+
+    def __getitem__(self, index) -> np.ndarray:
+        self.read[index] += 1
+        return self.array[index]
+
+
+@given(plans(), st.data())
+def test_only_what_is_taken_is_read(plan: AxesPlan, data: st.DataObject) -> None:
+    """Of a frame its own plane, its window and its channels are read, once, and they are those asked for."""
+    total = plan.length("C") * plan.length("S")
+    channels = tuple(data.draw(st.lists(st.integers(0, total - 1), min_size=1, max_size=5)))
+    plan = AxesPlan(plan.axes, plan.shape, channels)
+    stack = Recorder(np.arange(np.prod(plan.shape)).reshape(plan.shape))
+    frame = data.draw(st.integers(0, plan.n_frames - 1))
+    window = tuple(
+        slice(start := data.draw(st.integers(0, n - 1)), data.draw(st.integers(start + 1, n))) for n in plan.frame_shape
+    )
+    found = plan.take(stack, frame, window)
+    np.testing.assert_array_equal(
+        found, AxesPlan(plan.axes, plan.shape).take(stack.array, frame)[(list(channels), *window)]
+    )
+    read = stack.array[stack.read > 0]
+    assert stack.read.max() == 1
+    assert set(found.ravel()) <= set(read)
+    if "S" not in plan.axes:
+        assert set(found.ravel()) == set(read)
+
+
+@pytest.mark.parametrize(("frame", "planes"), [(0, {0, 1}), (1, {0, 1, 2}), (3, {2, 3})])
+def test_neighbours_are_read_once(frame: int, planes: set[int]) -> None:
+    """A plane with its neighbours reads each of these planes once, also at the ends, where one stands for two."""
+    stack = Recorder(np.arange(4 * 2 * 3 * 3).reshape(4, 2, 3, 3))
+    plan = AxesPlan("ZCYX", stack.shape, (1,), z="neighbours")
+    found = plan.take(stack, frame)
+    expected = [stack.array[min(max(z, 0), 3), 1] for z in (frame - 1, frame, frame + 1)]
+    np.testing.assert_array_equal(found, expected)
+    assert stack.read.max() == 1
+    assert {int(z) for z in np.nonzero(stack.read)[0]} == planes
+    assert not stack.read[:, 0].any()

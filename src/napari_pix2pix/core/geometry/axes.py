@@ -127,9 +127,12 @@ class AxesPlan:
         """The window of a frame that holds these rows, whole."""
         return tuple(rows if axis == "Y" else slice(None) for axis in self.spatial)
 
-    def _index(self, t: int, z: int, window: Window) -> tuple[int | slice, ...]:
+    def _index(
+        self, t: int, z: int, window: Window, channels: dict[str, slice] | None = None
+    ) -> tuple[int | slice, ...]:
         sides = window or (slice(None),) * len(self.spatial)
         place: dict[str, int | slice] = {"T": t, "Z": z, **dict(zip(self.spatial, sides, strict=True))}
+        place |= channels or {}
         return tuple(place.get(axis, slice(None)) for axis in self.axes)
 
     def _order(self) -> tuple[str, list[int]]:
@@ -144,13 +147,33 @@ class AxesPlan:
         """
         t, z = (frame, 0) if self.z in ("all", "volume") else divmod(frame, self.length("Z"))
         around = range(z - NEIGHBOURS, z + NEIGHBOURS + 1) if self.z == "neighbours" else range(z, z + self.n_planes)
-        planes = [self._plane(array, t, min(max(0, z), self.length("Z") - 1), window) for z in around]
-        return planes[0] if len(planes) == 1 else np.concatenate(planes)
+        numbers = [min(max(0, z), self.length("Z") - 1) for z in around]
+        planes = {z: self._plane(array, t, z, window) for z in dict.fromkeys(numbers)}
+        return planes[numbers[0]] if len(numbers) == 1 else np.concatenate([planes[z] for z in numbers])
 
     def _plane(self, array: Any, t: int, z: int, window: Window) -> NDArray[Any]:
-        values = np.asarray(array[self._index(t, z, window)]).transpose(self._order()[1])
-        values = values.reshape(-1, *values.shape[-len(self.spatial) :])
-        return values[list(self.channels)] if self.channels else values
+        parts, chosen = self._reads()
+        read = (np.asarray(array[self._index(t, z, window, part)]).transpose(self._order()[1]) for part in parts)
+        found = [values.reshape(-1, *values.shape[-len(self.spatial) :]) for values in read]
+        values = found[0] if len(found) == 1 else np.concatenate(found)
+        return values if chosen == list(range(len(values))) else values[chosen]
+
+    def _reads(self) -> tuple[list[dict[str, slice]], list[int]]:
+        """What is read of the axes C and S, and which channels of that, one after another, are those to take.
+
+        Of C, neighbours together and no others; of S, in which files hold each pixel's samples together, one piece.
+        """
+        n = self.length("S")
+        numbers = self.channels or range(self.length("C") * n)
+        channels, samples = (sorted({divmod(number, n)[i] for number in numbers}) for i in (0, 1))
+        first, width = samples[0], samples[-1] + 1 - samples[0]
+        starts = [channel for channel in channels if channel - 1 not in channels]
+        stops = [channel + 1 for channel in channels if channel + 1 not in channels]
+        parts = [
+            {"C": slice(start, stop), "S": slice(first, first + width)}
+            for start, stop in zip(starts, stops, strict=True)
+        ]
+        return parts, [channels.index(number // n) * width + number % n - first for number in numbers]
 
     def put(self, array: Any, frame: int, values: ArrayLike, window: Window = WHOLE) -> None:
         """Write `values` (C, [Z,] Y, X) where `take` reads them; planes are no channels here."""

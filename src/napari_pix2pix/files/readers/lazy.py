@@ -145,7 +145,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class JoinedArray:
-    """The channels of several files, one after another, as one array; each slicing reads from all of them.
+    """The channels of several files, one after another, as one array; each slicing reads those it asks for.
 
     Parameters
     ----------
@@ -178,8 +178,14 @@ class JoinedArray:
     def __getitem__(self, index: Any) -> NDArray[Any]:
         wanted = dict(zip(self.axes, full_index(index, self.ndim), strict=True))
         channels = wanted.pop("C")
-        values = [_channels_first(part, wanted) for part in self.parts]
-        joined = np.concatenate(values)[channels].astype(self.dtype, copy=False)
+        numbers = np.arange(self.shape[self.axes.index("C")])[channels]
+        values, held, first = list[NDArray[Any]](), list[int](), 0
+        for part in self.parts:
+            own = range(first, first := first + part.plan.n_channels)
+            if np.isin(numbers, own).any():  # the files of other channels are not opened
+                values.append(_channels_first(part, wanted))
+                held += own
+        joined = np.concatenate(values)[np.searchsorted(held, numbers)].astype(self.dtype, copy=False)
         before = [axis for axis in self.axes[: self.axes.index("C")] if isinstance(wanted[axis], slice)]
         return np.moveaxis(joined, 0, len(before)) if isinstance(channels, slice) else joined
 
