@@ -1,9 +1,12 @@
 """Tensors and one JSON text in a safetensors file: models and checkpoints. Reading one never runs code."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -13,10 +16,17 @@ from napari_pix2pix.core.engine.atomic import written_beside
 KEY = "napari_pix2pix"
 """The one metadata key: the order of several is random in the file."""
 FORMAT_VERSION = 1
+CONTENT = "content"
+"""The tensor that holds a long JSON text, compressed; the metadata is then an object that names it."""
+LONGEST = 2**20
+"""Characters of JSON in the metadata; safetensors reads headers up to 100 MB, and a row for each of 300,000 frames is
+more."""
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
     """Write both, beside and renamed; `content` is sorted JSON, so that the same model is the same bytes.
+
+    It stands in the metadata, or, where it is longer than `LONGEST`, compressed in a tensor of its own.
 
     Raises
     ------
@@ -26,6 +36,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], content: dict[str, Any
     text = json.dumps({"format_version": FORMAT_VERSION, **content}, sort_keys=True)
     with written_beside(path) as beside:
         held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        if len(text) > LONGEST:
+            held[CONTENT] = torch.from_numpy(np.frombuffer(zlib.compress(text.encode(), 1), np.uint8).copy())
+            text = json.dumps({"format_version": FORMAT_VERSION, "content": CONTENT})
         try:
             save_file(held, beside, {KEY: text})
         except SafetensorError as error:
@@ -59,7 +72,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"A model must be written by `train`; {path} holds tensors of another program.")
     try:
         content = json.loads(text)
-    except ValueError as error:
+        if CONTENT in tensors:
+            content = json.loads(zlib.decompress(tensors.pop(CONTENT).numpy()))
+    except (ValueError, zlib.error) as error:
         raise ValueError(f"A model must describe itself in JSON; {path} does not ({error}).") from error
     if not isinstance(content, dict):
         raise ValueError(f"A model must describe itself in a JSON object; {path} holds {type(content).__name__}.")
