@@ -138,7 +138,7 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> dict[str, Any]:
         If the files of these pairs are not there, are no longer what they were, or some of them trained `new`.
     """
     from napari_pix2pix.core.data.pairs import settle_empty_frames
-    from napari_pix2pix.core.data.split import overlaps, windows_of
+    from napari_pix2pix.core.data.split import met, windows_of
     from napari_pix2pix.core.evaluation.evaluate import judge
 
     said, rows = old.provenance.get("pairs") or {}, old.provenance.get("regions", [])
@@ -149,7 +149,7 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> dict[str, Any]:
             files = {file["sha256"] for file in said[kind]["sources"]}
             seen = any(row.get("source_sha256") in files for row in trained)
         elif judging and said.get("train"):
-            seen = any(overlaps(one, other) for one in judging for other in trained)
+            seen = any(map(met(trained), judging))
         else:
             continue
         if seen:

@@ -1,9 +1,10 @@
 """Nobody judges what they learned from."""
 
 import numpy as np
+import pytest
 
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
-from napari_pix2pix.core.data.split import LEAST_SIDE, evenly, seen_frames, split_pairs
+from napari_pix2pix.core.data.split import LEAST_SIDE, Split, evenly, seen_frames, split_pairs, unlike, without_seen
 from small import small_config
 
 
@@ -98,6 +99,42 @@ def test_groups_that_made_a_model_are_told_where_they_are_named() -> None:
     assert seen_frames(judges(1, names=["b"], groups=["slide 2"]), regions) == {}
     assert seen_frames(judges(1, names=["slide 1"]), regions) == {}
     assert seen_frames(judges(1, names=["a"]), {"regions": [row("train", "x")]}) == {}
+
+
+class Asked(dict):
+    """A row that counts, with all others, how often it is asked for something."""
+
+    n = 0
+
+    def get(self, *arguments):
+        Asked.n += 1
+        return super().get(*arguments)
+
+    def __getitem__(self, key):
+        Asked.n += 1
+        return super().__getitem__(key)
+
+    def __eq__(self, other) -> bool:
+        Asked.n += 1
+        return super().__eq__(other)
+
+
+@pytest.mark.parametrize("ask", ["without_seen", "seen_frames", "unlike"])
+def test_frames_are_compared_with_their_own_rows_alone(ask: str) -> None:
+    """Twice as many frames of one stack are asked twice as often for what they were, not four times."""
+    asked = []
+    for n in (100, 200):
+        rows = [Asked(row("train", "f", i)) for i in range(n)]
+        pairs, regions = judges(n), judges(n).regions()
+        Asked.n = 0
+        if ask == "without_seen":
+            assert without_seen(Split((), regions), pairs, rows).train == regions
+        elif ask == "seen_frames":
+            assert len(seen_frames(pairs, {"regions": rows})) == n
+        else:
+            assert len(unlike(Split(regions).rows(pairs), rows)) == n
+        asked.append(Asked.n)
+    assert asked[1] <= 2.1 * asked[0]
 
 
 def test_what_stands_for_much_is_bounded_and_lies_within() -> None:

@@ -1,7 +1,7 @@
 """Who trains, who chooses the best model, who calibrates: parts of the pairs that never meet."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,14 +75,33 @@ def overlaps(a: dict[str, Any], b: dict[str, Any]) -> bool:
     )
 
 
+def met(rows: Iterable[dict[str, Any]]) -> Callable[[dict[str, Any]], bool]:
+    """A function that says whether a row `overlaps` one of these; it compares only those of the same frame."""
+    by_frame: dict[tuple[str | None, int | None], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row.get("source_sha256") is not None:
+            by_frame.setdefault((row["source_sha256"], row.get("frame")), []).append(row)
+
+    def overlaps_one(row: dict[str, Any]) -> bool:
+        return any(overlaps(row, other) for other in by_frame.get((row.get("source_sha256"), row.get("frame")), ()))
+
+    return overlaps_one
+
+
+def unlike(rows: Iterable[dict[str, Any]], others: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the rows of `Split.rows` that are not among the others."""
+    known = {frozenset(row.items()) for row in others}
+    return [row for row in rows if frozenset(row.items()) not in known]
+
+
 def without_seen(split: Split, pairs: PairedFrames, seen: Sequence[dict[str, Any]]) -> Split:
     """The split with what was `seen` in an earlier training (rows) moved to train, where it can do no harm."""
     rows = list(split.rows(pairs))
     regions = (*split.train, *split.validation, *split.calibration)
     parts: dict[str, list[Region]] = {"train": [], "validation": [], "calibration": []}
-    moved = 0
+    moved, is_seen = 0, met(seen)
     for row, region in zip(rows, regions, strict=True):
-        leaked = row["kind"] != "train" and any(overlaps(row, other) for other in seen)
+        leaked = row["kind"] != "train" and is_seen(row)
         parts["train" if leaked else row["kind"]].append(region)
         moved += leaked
     if not moved:
@@ -117,18 +136,20 @@ def seen_frames(pairs: PairedFrames, provenance: dict[str, Any]) -> dict[int, st
     for kind in ("validation",) if "regions" in provenance else ("train", "validation"):
         rows += [{"kind": kind, **_files(source)} for source in (told.get(kind) or {}).get("sources", ())]
     rows.sort(key=lambda row: KINDS.index(row["kind"]))
-    by_file: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
+    by_frame: dict[tuple[str, int | None], list[tuple[int, dict[str, Any]]]] = {}
+    for order, row in enumerate(rows):
         for file in (row.get("source_sha256") or "").split():
-            by_file.setdefault(file, []).append(row)
+            by_frame.setdefault((file, row.get("frame")), []).append((order, row))
+    files = {file for file, _ in by_frame}
     groups = {row["group"]: row["kind"] for row in reversed(rows) if row.get("group") != row.get("name")}
     found = {}
     for region in pairs.regions() if pairs.hashes else ():
         stack, index = pairs.places[region.frame]
         assert pairs.hashes is not None
-        met = [row for file in pairs.hashes[stack][0].split() for row in by_file.get(file, ())]
-        if met:
-            kinds = [row["kind"] for row in met if row.get("frame", index) == index and _shows(pairs, region, row)]
+        own = [file for file in pairs.hashes[stack][0].split() if file in files]
+        if own:
+            told_of = dict(row for file in own for frame in (index, None) for row in by_frame.get((file, frame), ()))
+            kinds = [told_of[i]["kind"] for i in sorted(told_of) if _shows(pairs, region, told_of[i])]
         else:
             named = pairs.groups[stack] != pairs.names[stack]
             kinds = [groups[pairs.groups[stack]]] if named and pairs.groups[stack] in groups else []

@@ -16,7 +16,7 @@ from torch.optim import Adam
 
 from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.data.patches import PairedPatches
-from napari_pix2pix.core.data.split import Split, evenly, middle, seen_frames, split_pairs, windows_of
+from napari_pix2pix.core.data.split import Split, evenly, middle, seen_frames, split_pairs, unlike, windows_of
 from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
 from napari_pix2pix.core.evaluation.evaluate import require_suited
 from napari_pix2pix.core.geometry.receptive_field import field_means
@@ -175,7 +175,7 @@ def _taught(
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
     groups = judge.calibration.groups if judge.calibration else 0
     said = {"steps": steps, "taught": len(split.train), "calibrated": len(split.calibration), "groups": groups}
-    seen = [row for row in split.rows(pairs) if row not in model.provenance.get("regions", ())]
+    seen = unlike(split.rows(pairs), (*model.provenance.get("regions", ()), *model.provenance.get("seen", ())))
     provenance = {**model.provenance, "trust": said}
     provenance |= {"seen": [*model.provenance.get("seen", ()), *seen]} if seen else {}
     yield TrustReport(

@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import STATISTICS, TRAINING, MixedPatches, Patches
-from napari_pix2pix.core.data.split import Split, middle, overlaps, windows_of
+from napari_pix2pix.core.data.split import Split, met, middle, windows_of
 from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
 from napari_pix2pix.core.engine.processes import mean, number, share
 from napari_pix2pix.core.engine.tensor_files import under, write_tensors
@@ -387,7 +387,8 @@ class _Loop(Prepared):
         taken = [row for row in new if row["kind"] != "calibration"]
         split = Split(old.regions, (), windows_of(old.pairs, self.model.provenance["old_regions"], "calibration"))
         rows = [row for row in split.rows(old.pairs) if row["kind"] == "calibration"]
-        free = (region for region, row in zip(split.calibration, rows, strict=True) if not _met(row, taken))
+        is_taken = met(taken)
+        free = (region for region, row in zip(split.calibration, rows, strict=True) if not is_taken(row))
         return old.pairs, replace(split, calibration=tuple(free))
 
     def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
@@ -459,7 +460,3 @@ class _Loop(Prepared):
             self.method.generator.load_state_dict(under("trained.", tensors))
             self.average.n_averaged.fill_(self.step)
         self.method.restore(tensors, state.get("scaler", {}))
-
-
-def _met(row: dict[str, Any], others: Sequence[dict[str, Any]]) -> bool:
-    return any(overlaps(row, other) for other in others)
