@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_pix2pix.core.encodings.masks import as_mask
 from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import PairedFiles, list_images, open_pairs
 from napari_pix2pix.files.groups import read_groups
@@ -41,7 +42,7 @@ class PairedStacks:
             ([stack.array for stack in stacks], [stack.axes for stack in stacks])
             for stacks in (files.sources, files.targets)
         ]
-        return PairedFrames(
+        pairs = PairedFrames(
             sides[0][0],
             sides[1][0],
             (sides[0][1], sides[1][1]),
@@ -61,6 +62,7 @@ class PairedStacks:
             source_names=self.source_names,
             hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)] if hashed else None,
         )
+        return pairs.recoded(target=as_mask) if said.foreground else pairs
 
     @property
     def paths(self) -> list[Path]:

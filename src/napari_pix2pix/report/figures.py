@@ -154,7 +154,7 @@ def spectra(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         if channel["half"] is not None:
             ratio.axvline(channel["half"], color=WORST, linewidth=1, label="falls below one half")
             _legend(ratio)
-        ratio.set_ylim(0, min(max(1.5, *(channel["ratio"][i] for i in there)), 3))
+        ratio.set_ylim(0, min(max([1.5, *(channel["ratio"][i] for i in there)]), 3))
         ratio.set_xlabel("frequency, cycles/px")
     axes[0].set_ylabel("power")
     axes[len(channels)].set_ylabel("prediction / target")

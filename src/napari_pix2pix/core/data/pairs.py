@@ -121,6 +121,7 @@ class PairedFrames:
         self.ignore, self.hashes = ignore, hashes
         self._annotated, self._masks = self._known_from(valid)
         self._windows: dict[int, list[Window]] | None = None
+        self._recoded: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {}
 
     def _known_from(self, valid: Any) -> tuple[set[int] | None, list[tuple[Any, AxesPlan]] | None]:
         """Annotated frames, or a mask and its plan for each pair; checked against the targets."""
@@ -160,21 +161,25 @@ class PairedFrames:
         return self.source_plans[self.places[frame][0]].frame_shape
 
     def source(self, frame: int, window: Window = WHOLE) -> NDArray[Any]:
-        """The source (C, Y, X) in grey values."""
+        """The source (C, Y, X) in grey values or labels; what is True is 1."""
         stack, index = self.places[frame]
-        return self.source_plans[stack].take(self.sources[stack], index, window)
+        values = _countable(self.source_plans[stack].take(self.sources[stack], index, window))
+        return self._recoded["source"](values) if "source" in self._recoded else values
 
     def target(self, frame: int, window: Window = WHOLE) -> NDArray[Any]:
-        """The target (C, Y, X) in grey values or labels; where it is not known, the least value that is."""
+        """The target (C, Y, X) in grey values or labels; where it is not known, the least value that is.
+
+        What is True is 1.
+        """
         values = self._target(frame, window)
         known = self.known(frame, window)
-        if known.all() or not known.any():
-            return values
-        return np.where(known, values, values[:, known].min(axis=1).reshape(-1, *(1,) * known.ndim))
+        if not known.all() and known.any():
+            values = np.where(known, values, values[:, known].min(axis=1).reshape(-1, *(1,) * known.ndim))
+        return self._recoded["target"](values) if "target" in self._recoded else values
 
     def _target(self, frame: int, window: Window) -> NDArray[Any]:
         stack, index = self.places[frame]
-        return self.target_plans[stack].take(self.targets[stack], index, window)
+        return _countable(self.target_plans[stack].take(self.targets[stack], index, window))
 
     @property
     def known_everywhere(self) -> bool:
@@ -212,6 +217,12 @@ class PairedFrames:
         """The same pairs, these frames not known."""
         other = copy.copy(self)
         other._annotated = set(range(len(self)) if self._annotated is None else self._annotated) - frames
+        return other
+
+    def recoded(self, **sides: Callable[[NDArray[Any]], NDArray[Any]]) -> "PairedFrames":
+        """The same pairs, the values of ``source`` or ``target`` being what these functions make of them."""
+        other = copy.copy(self)
+        other._recoded = self._recoded | sides
         return other
 
     def planes(self) -> "PairedFrames":
@@ -277,11 +288,16 @@ class PairedFrames:
 
 
 def settle_empty_frames(
-    pairs: PairedFrames, meaning: EmptyFrames, kind: Kind | Literal["auto"] = "auto"
+    pairs: PairedFrames,
+    meaning: EmptyFrames,
+    kind: Kind | Literal["auto"] = "auto",
+    *,
+    like: PairedFrames | None = None,
 ) -> PairedFrames:
     """The pairs, with frames of a label target that hold no label being empty or not known, as `meaning` says.
 
-    Where all frames are so, or the target's `kind` is intensity, there is nothing to say.
+    Where all frames are so, or the target's `kind` is intensity, there is nothing to say. A kind that is not said is
+    guessed from these pairs, or from those that they are `like`.
 
     Raises
     ------
@@ -294,7 +310,8 @@ def settle_empty_frames(
     empty = [frame for frame in frames if not pairs.target(frame).any()]
     if not empty or len(empty) == len(frames):
         return pairs
-    if (guess_kind(Windows(pairs.target, pairs.regions())) if kind == "auto" else kind) == "intensity":
+    guessed = like or pairs
+    if (guess_kind(Windows(guessed.target, guessed.regions())) if kind == "auto" else kind) == "intensity":
         return pairs
     if meaning == "ask":
         raise ValueError(
@@ -317,6 +334,11 @@ def _plans(stacks: Sequence[Any], axes: StackAxes, channels: Channels) -> list[A
         # Grey images among colour images: the grey value is each colour's.
         plans = [replace(plan, channels=(0, 0, 0)) if plan.n_channels == 1 else plan for plan in plans]
     return plans
+
+
+def _countable(values: NDArray[Any]) -> NDArray[Any]:
+    """The values, numbers where they were truth values."""
+    return values.astype(np.uint8) if values.dtype == bool else values
 
 
 def _size(plan: AxesPlan) -> str:

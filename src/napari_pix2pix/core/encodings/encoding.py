@@ -255,6 +255,16 @@ def labels_in_disguise(targets: Sequence[NDArray[Any]]) -> str | None:
     if len(first) == 1:
         if any((image != np.rint(image)).any() for image in targets):
             return None
+        below = {int(value) for image in targets for value in np.unique(image[image < 0])[:2]}
+        if len(below) == 1:
+            kind = guess_kind(np.maximum(image, 0).astype(np.int64) for image in targets)
+            (value,) = below
+            return (
+                None
+                if kind == "intensity"
+                else f"The targets look like {kind} with {value} for what is not labelled, and are taken as grey "
+                f"values: give --ignore-label {value} if that is not known, or store 0 there if it is background."
+            )
         kind = guess_kind(image.astype(np.int64) for image in targets)
         return (
             None
@@ -307,7 +317,10 @@ def fit_encoding(
     if images[0].dtype.kind == "f" and any((image != np.rint(image)).any() for image in images):
         raise ValueError(f"Images of {kind} must hold whole numbers; got fractions. Choose the kind intensity.")
     if any(image.min() < 0 for image in images):
-        raise ValueError(f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them.")
+        raise ValueError(
+            f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them, or, if one of the "
+            "target means that it is not known, give that as --ignore-label."
+        )
     if kind == "instances":
         found = Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))
         sizes = np.concatenate([np.unique(values[values > 0], return_counts=True)[1] for values in pixels()])

@@ -12,6 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from napari_pix2pix.core.data.pairs import PairedFrames, Region, StackAxes, Windows, settle_empty_frames
 from napari_pix2pix.core.data.split import KINDS, seen_frames
 from napari_pix2pix.core.encodings.encoding import Kind, guess_kind, may_be_labels
+from napari_pix2pix.core.evaluation.codings import comparable, in_one_coding, require_labels
 from napari_pix2pix.core.evaluation.metrics.baselines import Baseline, constant_image, fit_baselines
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
@@ -89,7 +90,7 @@ def judge(
         at = region.frame, region.window
         target, prediction = pairs.target(*at), model.predict_frame(pairs.source(*at), precision)
         rows.append(measure(prediction, target, encoding.kind, data_range, pairs.known(*at), encoding.classes))
-        if np.ptp(target):
+        if (target != target.flat[0]).any():
             constant.append(is_constant(prediction, target))
     figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return Judgement(figures, bool(constant) and all(constant))
@@ -163,10 +164,11 @@ def evaluate(
     else:
         pairs = PairedFrames(source, target, axes, names=names, z=model.source_view.pairs_z)
     models = {"the model": model, **(beside or {})}
+    encoding = model.target_encoding
+    pairs, remark = in_one_coding(pairs, encoding)
     for judged in models.values():
         require_suited(judged, pairs)
-    _require_kind(model, pairs)
-    encoding = model.target_encoding
+    require_kind(model, pairs)
     if other := [name for name, judged in models.items() if judged.target_encoding.kind != encoding.kind]:
         raise ValueError(f"Models side by side must predict the same kind of target; {other[0]} does not.")
     pairs = settle_empty_frames(pairs, empty_frames, encoding.kind)
@@ -183,7 +185,7 @@ def evaluate(
         seen |= found if judged is model else {frame: "train" for frame in found if frame not in seen}
 
     predictions = {name: _predictions(judged, pairs) for name, judged in models.items()}
-    report = _Report(pairs, encoding.kind, encoding.classes, objects, stain, pixel_size_um)
+    report = _Report(pairs, encoding.kind, encoding.classes, objects, stain, pixel_size_um, remark)
     report.fit(with_source=True)
     monitoring = Monitoring(model, model.match) if model.match else None
     for frame_of_each in zip(*predictions.values(), strict=True):
@@ -228,34 +230,40 @@ def _channels(model: TrainedModel, pairs: PairedFrames, i: int) -> Sequence[int]
     return pairs.source_plans[i].channels or model.source_view.numbers(pairs.source_names[i])
 
 
-def _require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
+def require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
     """Raise a ValueError if targets are labels where the model predicts intensities, or the other way round."""
     encoding, regions = model.target_encoding, pairs.regions()
     some = Windows(pairs.target, regions[:: max(1, len(regions) // LOOKED_AT)])
     if encoding.kind == "intensity":
-        if (kind := guess_kind(some)) == "intensity":
+        varied = [image for image in some if (image != image.flat[0]).any()]  # an empty image is of any kind
+        if not varied or (kind := guess_kind(varied)) == "intensity":
             return
-        if model.config.target_kind == "auto":
+        if model.config.target_kind == "auto" and not seen_frames(pairs, model.provenance):
             raise ValueError(
                 f"Targets for this model must be grey values; these look like labels ({kind}). Give the images that it "
                 "learned to predict, or train with --target-kind intensity if these are grey values."
             )
-        # Its training was told that such targets are grey values.
+        # Its training was told, or found, that such targets are grey values.
         warnings.warn(f"The targets look like labels ({kind}), but the model predicts grey values.", stacklevel=3)
         return
     if not may_be_labels(some):
         raise ValueError(
-            f"Targets for this model must be labels ({encoding.kind}); these look like grey values. Give label images."
+            f"Targets for this model must be labels ({encoding.kind}); these look like grey values ("
+            f"{_named(pairs)}). Give label images."
         )
-    if encoding.kind == "classes":
-        for region in regions:
-            known = pairs.known(region.frame)
-            strange = np.setdiff1d(pairs.target(region.frame)[0][known], encoding.classes)
-            if strange.size:
-                raise ValueError(
-                    f"Targets for this model must hold its classes {list(encoding.classes)} only; "
-                    f"{pairs.name(region.frame)} holds {strange[:5].tolist()}. Relabel it."
-                )
+    for region in regions:
+        values = pairs.target(region.frame)[0][pairs.known(region.frame)]
+        if encoding.kind == "classes" and (strange := np.setdiff1d(values, encoding.classes)).size:
+            more = f" If {strange[0]} means that it is not known, give --ignore-label {strange[0]}."
+            raise ValueError(
+                f"Targets for this model must hold its classes {list(encoding.classes)} only; "
+                f"{pairs.name(region.frame)} holds {strange[:5].tolist()}. Relabel it.{more if strange[0] < 0 else ''}"
+            )
+        require_labels(values, pairs.name(region.frame))
+
+
+def _named(pairs: PairedFrames) -> str:
+    return pairs.names[0] + (f" (and {len(pairs.names) - 1} more)" if len(pairs.names) > 1 else "")
 
 
 def evaluate_prediction(
@@ -278,7 +286,8 @@ def evaluate_prediction(
         raise ValueError(f"A prediction must have the channels of its target; got {counted(a)} and {counted(b)}.")
     found = guess_kind(Windows(pairs.target, pairs.regions())) if kind == "auto" else kind
     pairs = settle_empty_frames(pairs, empty_frames, found)
-    report = _Report(pairs, found, (), objects, stain, pixel_size_um)
+    pairs, remark = comparable(pairs, found)
+    report = _Report(pairs, found, (), objects, stain, pixel_size_um, remark)
     report.fit(with_source=False)
     for frame in report.frames:
         report.add(frame.number, frame.source, {})
@@ -298,8 +307,9 @@ class _Report:
         objects: Counted,
         stain: Stain,
         pixel_size_um: dict[str, float] | None,
+        remark: str | None = None,
     ) -> None:
-        self.pairs, self.kind, self.pixel_size_um = pairs, kind, pixel_size_um
+        self.pairs, self.kind, self.pixel_size_um, self.remark = pairs, kind, pixel_size_um, remark
         self.frames = Frames(pairs)
         if (objects is not None or stain is not None) and kind != "intensity":
             raise ValueError(
@@ -402,7 +412,7 @@ class _Report:
         }
 
     def _remarks(self, seen: Mapping[str, str]) -> list[str]:
-        remarks = []
+        remarks = [self.remark] if self.remark else []
         if seen:
             remarks.append(
                 f"{len(seen)} of {len(self.rows)} made the model ({', '.join(sorted(set(seen.values())))} pairs): "

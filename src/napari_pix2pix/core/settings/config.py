@@ -255,6 +255,8 @@ class PairSettings(Settings):
     """Masks of where the target is known (not 0): a file or a folder, paired by name."""
     ignore_label: int | None = None
     """A value of the target that means: not known."""
+    foreground: bool = False
+    """Targets are masks: take every value but 0 as 1, where some files hold 1 and others 255."""
     annotated_frames: tuple[int, ...] = ()
     """The frames that are annotated, counted from 0 over all pairs that train; default: all. Validation and test pairs
     of their own are taken as annotated."""

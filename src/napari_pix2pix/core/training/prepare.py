@@ -180,7 +180,7 @@ def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config) -> Pai
     """Pairs that choose or judge, checked as those that train are."""
     _require_same_channels(pairs, judges, "Validation and test pairs")
     judges.require_finite()
-    return settle_empty_frames(judges, config.empty_frames, config.target_kind)
+    return settle_empty_frames(judges, config.empty_frames, config.target_kind, like=pairs)
 
 
 def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from napari_pix2pix.core.data.pairs import PairedFrames, Windows
 from napari_pix2pix.core.data.split import Split
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, guess_kind, labels_in_disguise, rare_weights
+from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
 from napari_pix2pix.core.running.trained_model import OUTSIDE, TrainedModel
 from napari_pix2pix.core.settings.config import Config, validated
 from napari_pix2pix.core.training.run_folder import RunFolder
@@ -125,6 +126,12 @@ class Start:
         source = fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0)
         known = None if pairs.known_everywhere else Windows(pairs.known, taught)
         target = fit_encoding(Windows(pairs.target, taught), kind, config.target_normalization, known=known)
+        if (
+            kind == "classes"
+            and WHITE & set(target.classes)
+            and (sentence := mixed_codings(foregrounds(Windows(pairs.target, taught))))
+        ):
+            warnings.warn(sentence, stacklevel=2)
         if kind == "classes" and config.class_weights == "rare":
             trained = (pairs.target(r.frame, r.window)[:, pairs.known(r.frame, r.window)] for r in split.train)
             target = target.model_copy(update={"weights": rare_weights(trained, target.classes)})
