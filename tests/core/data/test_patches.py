@@ -10,7 +10,8 @@ from napari_pix2pix.core.data import patches as patches_module
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
 from napari_pix2pix.core.data.patches import STATISTICS, MixedPatches, PairedPatches
 from napari_pix2pix.core.encodings.encoding import Kind, fit_encoding
-from small import small_config
+from napari_pix2pix.core.settings.config import NormalizationConfig
+from small import blobs, small_config
 
 RANDOM = np.random.default_rng(0)
 
@@ -162,6 +163,39 @@ def test_of_large_frames_only_windows_are_read(monkeypatch: pytest.MonkeyPatch) 
             source.n_read = target.n_read = 0
             batch = large.batch(1)
             assert source.n_read == target.n_read == batch.source.numel() * (1 + bool(share))
+
+
+def test_of_many_frames_no_more_are_encoded_than_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all frames together are too large, those that are kept are read once, and of the others only windows."""
+    stack = CountingStack(np.random.default_rng(0).integers(1, 4000, (12, 100, 100)).astype(np.uint16))
+    monkeypatch.setattr(patches_module, "CACHE_BYTES", 3 * 2 * 4 * 100 * 100)
+    patches = patches_of(PairedFrames(stack, np.array(stack.array), "TYX"))
+    stack.n_read = 0
+    n_patches = sum(len(patches.batch(step).source) for step in range(60))
+    assert stack.n_read <= 3 * 100 * 100 + n_patches * 32 * 32
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes", "instances"])
+@pytest.mark.parametrize("own", [False, True])
+def test_windows_are_encoded_as_whole_frames_are(kind: Kind, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects are whole and an image's own statistics its own, also where frames are too large to be kept."""
+    source, labels = blobs((150, 200))
+    target = {"intensity": source // 2, "classes": (labels > 0).astype(np.uint8), "instances": labels}[kind]
+    pairs = PairedFrames(source, target, "YX")
+    normalization = {"statistics": "image" if own else "training"}
+    encodings = (
+        fit_encoding([source[None]], "intensity", NormalizationConfig(**normalization), limit=1.0),
+        fit_encoding([target[None]], kind, NormalizationConfig(**normalization)),
+    )
+    batches = []
+    for room in (2**30, 100):
+        monkeypatch.setattr(patches_module, "CACHE_BYTES", room)
+        batches.append(
+            [PairedPatches(pairs, pairs.regions(), small_config(), *encodings).batch(step) for step in (0, 1)]
+        )
+    for kept, read in zip(*batches, strict=True):
+        assert torch.equal(kept.source, read.source)
+        assert torch.equal(kept.target, read.target)
 
 
 def sparse(kind: Kind) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:

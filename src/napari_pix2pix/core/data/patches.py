@@ -1,9 +1,11 @@
 """Random aligned patches of pairs, in network values."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil, prod
 from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +16,13 @@ from torch.nn.functional import interpolate
 
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
 from napari_pix2pix.core.encodings.encoding import Encoding
-from napari_pix2pix.core.geometry.axes import WHOLE, Window
+from napari_pix2pix.core.geometry.axes import Window
 from napari_pix2pix.core.settings.config import Config
 
 CACHE_BYTES = 2**30
+"""Of encoded frames that are kept."""
+MOST_READERS = 4096
+"""Frames of which it is kept how they are normalized, where each is so by its own statistics."""
 TRAINING, STATISTICS, THRESHOLDS = 0, 1, 2
 """Streams of random numbers: patches to learn from, to recompute norm statistics from, to tell foreground by."""
 
@@ -58,11 +63,13 @@ class PairedPatches:
     config: Config
     source_encoding: Encoding
     target_encoding: Encoding
-    _cache: "LRUCache[int, tuple[NDArray[np.float32], ...]]" = field(init=False, repr=False)
+    _cache: dict[int, tuple[NDArray[np.float32], ...]] = field(init=False, repr=False)
+    _readers: "LRUCache[int, tuple[Callable[[Window], NDArray[np.float32]], ...]]" = field(init=False, repr=False)
     _spots: "LRUCache[int, NDArray[np.int32]]" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._cache = LRUCache(CACHE_BYTES, getsizeof=lambda frames: sum(frame.nbytes for frame in frames))
+        self._cache, self._readers = {}, LRUCache(MOST_READERS)
+        self._frames = tuple(dict.fromkeys(region.frame for region in self.regions))
         self._spots = LRUCache(SPOTS_BYTES, getsizeof=lambda spots: spots.nbytes)
         self._lock = RLock()  # a validation asks for patches while the next batch is being made
         fewest = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
@@ -82,29 +89,49 @@ class PairedPatches:
     def values(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
         """Source, target and, unless it is everywhere, where known; each (C, [Z,] Y, X), in network values.
 
-        Whole frames are encoded and kept while they fit into `CACHE_BYTES`; of larger ones, only windows are.
+        Whole frames are encoded and kept, as many as fit into `CACHE_BYTES`; of the others, only windows are.
         """
-        if not self._fits(frame):
-            return self._encode(frame, window)
         with self._lock:
-            if frame not in self._cache:
-                self._cache[frame] = self._encode(frame, WHOLE)
-            return tuple(values[(slice(None), *window)] for values in self._cache[frame])
+            if frame in self._kept:
+                if frame not in self._cache:
+                    self._cache[frame] = self._encode(frame, tuple(slice(0, n) for n in self.pairs.frame_shape(frame)))
+                return tuple(values[(slice(None), *window)] for values in self._cache[frame])
+        return self._encode(frame, window)
 
-    def _fits(self, frame: int) -> bool:
-        maps = self.source_encoding.n_maps + self.target_encoding.n_maps + 1
-        return 4 * maps * prod(self.pairs.frame_shape(frame)) <= CACHE_BYTES
+    @cached_property
+    def _kept(self) -> frozenset[int]:
+        """The frames that are kept whole: others are never thrown out for them, and none is encoded twice."""
+        maps = self.source_encoding.n_maps + self.target_encoding.n_maps + (not self.pairs.known_everywhere)
+        kept, room = set[int](), CACHE_BYTES
+        for frame in self._frames:
+            size = 4 * maps * prod(self.pairs.frame_shape(frame))
+            if size <= room:
+                kept.add(frame)
+                room -= size
+        return frozenset(kept)
 
     def _encode(self, frame: int, window: Window) -> tuple[NDArray[np.float32], ...]:
-        source = self.source_encoding.encode(self.pairs.source(frame, window))
-        known = self.pairs.known(frame, window)
-        labels = self.pairs.target(frame, window)
-        if self.target_encoding.classes and not known.any():  # whatever the file holds, it is no class
-            labels = np.full_like(labels, self.target_encoding.classes[0])
-        target = self.target_encoding.encode(labels)
+        source, target = (read(window) for read in self._windows_of(frame))
         if self.pairs.known_everywhere:
             return source, target
-        return source, target, known[None].astype(np.float32)
+        return source, target, self.pairs.known(frame, window)[None].astype(np.float32)
+
+    def _windows_of(self, frame: int) -> tuple[Callable[[Window], NDArray[np.float32]], ...]:
+        """What gives windows of this frame's source and target in network values, the same as those of whole frames."""
+        with self._lock:
+            if frame not in self._readers:
+                shape = self.pairs.frame_shape(frame)
+                self._readers[frame] = (
+                    self.source_encoding.windows(partial(self.pairs.source, frame), shape),
+                    self.target_encoding.windows(partial(self._target, frame), shape),
+                )
+            return self._readers[frame]
+
+    def _target(self, frame: int, window: Window) -> NDArray[Any]:
+        labels = self.pairs.target(frame, window)
+        if self.target_encoding.classes and not self.pairs.known(frame, window).any():
+            return np.full_like(labels, self.target_encoding.classes[0])  # whatever the file holds, it is no class
+        return labels
 
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Patches:
         """The patches of this step, of the shape `shape`; only those with these `numbers`, if given."""
@@ -149,7 +176,7 @@ class PairedPatches:
     def _foreground_window(self, random: np.random.Generator) -> tuple[int, Window]:
         """The same, around a foreground pixel as far as the region allows, if there is one where it is looked for.
 
-        That is: in the regions of `TRIES` windows, or, of frames too large to be kept, in these windows alone.
+        That is: in the regions of `TRIES` windows, or, where not all frames can be kept, in these windows alone.
         """
         for _ in range(TRIES):
             i, window = self._window(random)
@@ -166,7 +193,7 @@ class PairedPatches:
     def _spots_in(self, i: int, window: Window) -> NDArray[np.int32]:
         """Pixels ([Z,] Y, X) of region `i` where the target is known and foreground, evenly spaced if they are many."""
         region = self.regions[i]
-        if not self._fits(region.frame):
+        if len(self._kept) < len(self._frames):
             return self._find_spots(Region(region.frame, window))
         with self._lock:
             if i not in self._spots:
