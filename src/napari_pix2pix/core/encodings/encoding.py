@@ -21,6 +21,10 @@ LIMIT = 0.9
 MARGIN = 64
 """Pixels read around a window of instances at first."""
 MOST_CLASSES = 16
+LOOKED_AT = 256
+"""Side of the middle of an image, px, whose regions are counted first."""
+DECIDES = 64
+"""Where of so many labels a quarter lies in several parts each, they are grey values, whatever is elsewhere."""
 ROUGH = 0.5
 """Where more neighbouring pixels differ than this share, they are no labels."""
 MOST_COLOURS = 0.01
@@ -222,21 +226,36 @@ def guess_kind(targets: Iterable[NDArray[Any]]) -> Kind:
         if target.dtype.kind == "f" or len(target) > 1:
             return "intensity"
         labels = target[0].astype(np.int64)
+        y, x = (slice(start := max(0, n - LOOKED_AT) // 2, start + LOOKED_AT) for n in labels.shape[-2:])
+        if _scattered(*_in_one_part(labels[..., y, x])):
+            return "intensity"
         found = np.unique(labels)
         values.update(found[:10_000].tolist())
         if found.min() < 0:
             return "intensity"
         if 2 < found.size <= 10_000:
-            regions = connected_components(labels, connectivity=2)
-            first = np.unique(regions, return_index=True)[1]
-            parts = np.unique(labels.ravel()[first], return_counts=True)
-            n_labels += int((parts[0] > 0).sum())
-            n_single += int(((parts[0] > 0) & (parts[1] == 1)).sum())
+            own = _in_one_part(labels)
+            n_labels, n_single = n_labels + own[0], n_single + own[1]
+            if _scattered(n_labels, n_single):
+                return "intensity"
     if len(values) <= 2:
         return "classes"
     if n_labels and n_single >= 0.9 * n_labels:
         return "instances"
     return "classes" if len(values) <= MOST_CLASSES else "intensity"
+
+
+def _in_one_part(labels: NDArray[np.int64]) -> tuple[int, int]:
+    """How many labels there are besides 0, and how many of them are one connected region."""
+    regions = connected_components(labels, connectivity=2)
+    first = np.unique(regions, return_index=True)[1]
+    found, parts = np.unique(labels.ravel()[first], return_counts=True)
+    return int((found > 0).sum()), int(((found > 0) & (parts == 1)).sum())
+
+
+def _scattered(n_labels: int, n_single: int) -> bool:
+    """Whether these are grey values, and further images need not be read."""
+    return n_labels >= DECIDES and n_single < 0.75 * n_labels
 
 
 def may_be_labels(images: Iterable[NDArray[Any]]) -> bool:
