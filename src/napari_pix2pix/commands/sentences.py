@@ -4,6 +4,7 @@ from cyclopts import CycloptsError
 from pydantic import ValidationError
 
 from napari_pix2pix.core.engine.atomic import FULL_DISK, is_full
+from napari_pix2pix.core.engine.memory import is_out_of_memory
 from napari_pix2pix.core.settings.config import in_one_sentence
 
 FULL_MEMORY = (
@@ -18,16 +19,10 @@ def sentence_of(error: Exception) -> str:
         return in_one_sentence(error.__cause__)
     if is_full(error):
         return FULL_DISK
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split())
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         ours = isinstance(error, MemoryError) and text.endswith(".")
         return text if ours else FULL_MEMORY.format(text.partition(". ")[0] or type(error).__name__)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return text if isinstance(error, ValueError | OSError | CycloptsError) else f"{type(error).__name__}: {text}"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    from napari_pix2pix.core.engine.devices import is_out_of_memory
-
-    return isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan
 from napari_pix2pix.files.placement import Placement
 from napari_pix2pix.files.readers.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
+from napari_pix2pix.files.readers.pictures import open_picture
 from napari_pix2pix.files.readers.tiff import Disagreement, open_tiff
 from napari_pix2pix.files.writers.ome_tiff import write_tiff
 from napari_pix2pix.files.writers.pyramids import Placed, are_labels
@@ -121,6 +122,13 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     array = stack.array
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"Pixels must be real numbers; those of {path} are complex. "
+            "Save their magnitude or phase, or both as channels, and use that."
+        )
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"Pixels must be numbers; those of {path} are {array.dtype}. Save them as an image.")
     if half is not None:
         assert isinstance(array, LazyArray)  # only files that are read are joined
         array = array.half(found.axes.index("X"), half)
@@ -168,8 +176,7 @@ def _open(path: Path, axes: str | None) -> Stack:
 
         return open_zarr(path)
     if name.endswith(PICTURES):
-        pixels = _read_picture(path, ...)
-        return Stack(path, LazyArray(path, pixels.shape, pixels.dtype, _read_picture), "YXS"[: pixels.ndim])
+        return open_picture(path)
     if not name.endswith(TIFF):
         raise _NoImage
     try:
@@ -178,15 +185,6 @@ def _open(path: Path, axes: str | None) -> Stack:
         if axes is None:
             raise
         return open_tiff(path, plain=True)
-
-
-def _read_picture(path: Path, index: Any) -> NDArray[Any]:
-    import imagecodecs
-
-    pixels: NDArray[Any] = imagecodecs.imread(path)
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):  # the last sample is opacity
-        pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
-    return pixels[index]
 
 
 def standard(plan: AxesPlan) -> AxesPlan:

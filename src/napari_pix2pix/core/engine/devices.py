@@ -55,12 +55,6 @@ def _free_memory() -> int | None:
     return int(kib) * 1024 if kib else None
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether `error` says that the memory of a device, or of the machine, did not suffice."""
-    told = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in told)
-
-
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """`precision`, with ``auto`` resolved to bfloat16 where the device computes with it, else float32.
 

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_pix2pix.core.engine.devices import computing_in, is_out_of_memory
+from napari_pix2pix.core.engine.devices import computing_in
+from napari_pix2pix.core.engine.memory import is_out_of_memory
 from napari_pix2pix.core.geometry.tiles import Tile, TilePlan, plan_tiles
 from napari_pix2pix.core.networks.dropout import Window, drawing
 from napari_pix2pix.core.networks.generator import Generator

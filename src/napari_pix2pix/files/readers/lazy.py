@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.engine.memory import is_out_of_memory
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.placement import Placement
 
@@ -204,9 +205,15 @@ def _channels_first(part: Stack, wanted: dict[str, Any]) -> NDArray[Any]:
     return values.reshape(part.plan.n_channels, *lengths)
 
 
-def unreadable(path: Path, error: Exception) -> ValueError:
-    """One sentence for a file that cannot be decoded."""
-    detail = " ".join(str(error).split())[:160] or type(error).__name__
+def unreadable(path: Path, error: Exception) -> Exception:
+    """One sentence for a file that cannot be read: a MemoryError, a PermissionError, else a ValueError."""
+    detail = " ".join(str(error).split())[:160].rstrip(".") or type(error).__name__
+    if is_out_of_memory(error):
+        return MemoryError(
+            f"Memory must suffice to read {path}; it does not ({detail}). Free some of it, and try again."
+        )
+    if isinstance(error, PermissionError):
+        return PermissionError(f"An image must be readable for you; {path} is not ({detail}). Change its permissions.")
     return ValueError(
         f"An image must be a readable TIFF, PNG, JPEG or OME-Zarr; {path} is not ({detail}). Write it anew."
     )

@@ -17,17 +17,25 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.axes import KNOWN, guess_axes
 from napari_pix2pix.files.placement import MICROMETRES, Measure, Placement, measure
+from napari_pix2pix.files.readers.encoded import ORIENTATION
 from napari_pix2pix.files.readers.lazy import LazyArray, Stack
+from napari_pix2pix.files.readers.pictures import OPACITY
+from napari_pix2pix.files.readers.tiff_pieces import require_piece
+from napari_pix2pix.files.readers.turned import TURNS, inverted, turned, without_last
 
 OME_TYPES = {"float": "float32", "double": "float64", "bit": "bool", "complex": "complex64"}
 """Where OME's name of a dtype is not numpy's."""
-UNCOMPRESSED, JPEG = 1, 7
+UNCOMPRESSED, MINISWHITE = 1, 0
 BYTE_CODECS = {5, 8, 32773, 32946, 34925, 50000}
 """Compressions of bytes, not of images: LZW, Deflate, PackBits, Deflate, LZMA, Zstandard."""
 
 
 class Disagreement(ValueError):
     """What the file says of its pixels is not what its pixels are."""
+
+
+ALIGNED = 4
+"""Some writers fill up strips to as many bytes."""
 
 
 def open_tiff(path: Path, plain: bool = False) -> Stack:
@@ -53,8 +61,26 @@ def open_tiff(path: Path, plain: bool = False) -> Stack:
         steps, origins, names = _imagej_metadata(file, series) if image is None else _ome_metadata(image)
         sizes, placement = Placement.of(steps, origins)
         array = LazyArray(path, tuple(series.shape), np.dtype(series.dtype), partial(_read, plain=plain))
+        array, axes = _as_meant(array, axes, file, series.keyframe, is_ome=image is not None)
         description = "" if image is None else image.findtext("{*}Description", "")
         return Stack(path, array, axes, sizes, names, description, placement=placement)
+
+
+def _as_meant(
+    array: LazyArray, axes: str, file: tifffile.TiffFile, page: tifffile.TiffPage, *, is_ome: bool
+) -> tuple[LazyArray, str]:
+    """The pixels as the tags of the page mean them, and their axes."""
+    samples = next((a for a in "SC" if a in axes and array.shape[axes.index(a)] == page.samplesperpixel), None)
+    if samples and tuple(page.extrasamples) in ((1,), (2,)) and page.samplesperpixel in (2, 4):
+        warn(OPACITY, stacklevel=5)
+        array, axes = without_last(array, axes, samples)
+    # ImageJ means an inverting colour map by it: its numbers count as they are.
+    if page.photometric == MINISWHITE and array.dtype.kind in "ub" and not file.is_imagej:
+        array = inverted(array, int(page.bitspersample))
+    turn = page.tags.valueof(ORIENTATION, 1)
+    if turn in TURNS and not is_ome and "YX" in axes:  # OME-XML says itself which axis is which
+        array = turned(array, axes, turn)
+    return array, axes
 
 
 def _read(path: Path, index: Any, plain: bool) -> NDArray[Any]:
@@ -131,16 +157,27 @@ def _require_size(page: tifffile.TiffPage) -> None:
     samples = page.samplesperpixel if page.planarconfig == 1 else 1
     expected = max(page.tiledepth, 1) * rows * math.ceil(columns * samples * page.bitspersample / 8)
     held = page.databytecounts[0]
+    if page.compression in tifffile.TIFF.IMAGE_COMPRESSIONS:
+        require_piece(_first_piece(page), rows, columns)
+        return
     if page.compression in BYTE_CODECS:
-        held = len(tifffile.TIFF.DECOMPRESSORS[page.compression](_first_piece(page)))
-    elif page.compression == JPEG:
-        import imagecodecs
-
-        held = imagecodecs.jpeg_decode(_first_piece(page), tables=page.jpegtables).nbytes
+        held = _unpacked_size(page, expected + ALIGNED)
     elif page.compression != UNCOMPRESSED:
         return
-    if not expected <= held < expected + 4:  # some writers align to 4 bytes
-        raise ValueError(f"a strip or tile must hold {expected} bytes by the header; it holds {held}")
+    if not expected <= held < expected + ALIGNED:
+        more = "more" if held >= expected + ALIGNED else held
+        raise ValueError(f"a strip or tile must hold {expected} bytes by the header; it holds {more}")
+
+
+def _unpacked_size(page: tifffile.TiffPage, most: int) -> int:
+    """How many bytes its first strip or tile unpacks to; no more than `most` are unpacked."""
+    packed = _first_piece(page)
+    try:
+        return len(tifffile.TIFF.DECOMPRESSORS[page.compression](packed, out=most))
+    except RuntimeError as error:  # each codec has its own kind
+        if any(words in str(error) for words in ("INSUFFICIENT_SPACE", "BUF_ERROR", "too small", "OUTPUT_TOO_SMALL")):
+            return most
+        raise
 
 
 def _first_piece(page: tifffile.TiffPage) -> bytes:

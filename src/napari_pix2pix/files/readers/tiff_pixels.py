@@ -15,6 +15,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import WrapperStore
 
+from napari_pix2pix.files.readers.tiff_pieces import check_pieces
+
 Opened = Callable[[Path, bool], AbstractContextManager[tifffile.TiffFile]]
 
 
@@ -84,7 +86,8 @@ def _array(path: Path, changed: int, opened: Opened, plain: bool) -> tuple[_Mapp
     with opened(path, plain) as file:
         file.pages.cache = True
         for page in file.series[0].pages:  # loads what stands in the headers
-            del page
+            if page is not None:
+                check_pieces(page.keyframe)
         series = file.series[0]
         if series.dataoffset is not None and not series.is_multifile:
             return _Mapped(series.dataoffset, tuple(series.shape), np.dtype(file.byteorder + series.dtype.char)), None
