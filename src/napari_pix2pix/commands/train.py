@@ -63,7 +63,10 @@ def train(
     if resume is not None:
         others = (source, target, out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
         if any(others) or any(map(any, judges.values())):
-            raise ValueError("A resumed run must keep its pairs and settings; give --resume RUN, and perhaps --device.")
+            raise ValueError(
+                f"A resumed run must keep its pairs and settings; give --resume {resume}, and perhaps --device. For "
+                f"more steps, or other settings, train its model in a new run: SOURCE TARGET --from {resume} --out NEW."
+            )
         plan = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
         chosen, out, read = None, resume, plan["provenance"]["pairs"]
         stacks = TrainingStacks.again(read)
