@@ -54,7 +54,7 @@ def untrained(preset: str) -> TrainedModel:
     config = make_config(preset)
     encoding = fit_encoding([np.array([[[0, 2**16 - 1]]], np.uint16)], "intensity", limit=1.0)
     generator, _ = networks(config, 1, 1)
-    return TrainedModel(config, generator.eval(), None, encoding, encoding, SourceView(), "")
+    return TrainedModel(config, {"generator": generator.eval()}, encoding, encoding, SourceView(), "")
 
 
 def write_sparse(path: Path, side: int) -> None:

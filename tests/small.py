@@ -53,7 +53,7 @@ def untrained(source: NDArray, target: NDArray, kind="intensity", z="frame", **c
     for parameter in generator.parameters():
         parameter.data.mul_(4)
     view = SourceView(of_channels=len(source), z=z)
-    return TrainedModel(config, generator, None, *encodings, view, "C" if len(target) > 1 else "")
+    return TrainedModel(config, {"generator": generator}, *encodings, view, "C" if len(target) > 1 else "")
 
 
 def with_judge(model: TrainedModel, groups: int = FEWEST_GROUPS, louder: float = 1) -> TrainedModel:
@@ -73,7 +73,8 @@ def with_judge(model: TrainedModel, groups: int = FEWEST_GROUPS, louder: float =
     assert plain is not None
     curve = np.linspace(0, 1, 4, dtype=np.float32), np.array([0, 0.05, 0.15, 0.4], np.float32)
     novelty = Novelty.of([np.zeros((encodings[0].n_maps, *(1, 64, 64)[-dims:]), np.float32)], network.fields[-1].size)
-    return replace(model, discriminator=plain.eval(), match=MatchJudge(network, *curve, novelty, calibration))
+    made = {**model.networks, "discriminator": plain.eval()}
+    return replace(model, networks=made, match=MatchJudge(network, *curve, novelty, calibration))
 
 
 SMALL_FLAGS = [

@@ -20,7 +20,7 @@ def models(tmp_path_factory):
     without = whole.config.model_copy(update={"gan_weight": 0.0})
     made = {
         "whole": whole,
-        "none": replace(whole, config=without, discriminator=None, match=None),
+        "none": replace(whole, config=without, networks={"generator": whole.generator}, match=None),
         "bare": judged("instances", calibrated=False),
         "untaught": replace(whole, match=None),
     }

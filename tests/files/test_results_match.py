@@ -20,7 +20,8 @@ SOURCE, IMAGE = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
 @pytest.fixture(scope="module")
 def model():
     """Its judge of the match is not taught, but calibrated, on enough groups for a bound."""
-    return replace(with_judge(untrained(SOURCE[:1], IMAGE[:1], "instances")), discriminator=None)
+    model = with_judge(untrained(SOURCE[:1], IMAGE[:1], "instances"))
+    return replace(model, networks={"generator": model.generator})
 
 
 @pytest.mark.parametrize("suffix", ["tif", "zarr"])

@@ -286,7 +286,7 @@ def _figure(figure: dict[str, Any], sign: str = "") -> str:
 
 def _tiles(model: "TrainedModel") -> str:
     """How an image larger than one piece is predicted."""
-    from napari_pix2pix.core.running.trained_model import ONE_PIECE
+    from napari_pix2pix.core.running.prediction import ONE_PIECE
 
     if not model.tileable:
         return "none: the norm looks at the image, which is predicted in one piece"

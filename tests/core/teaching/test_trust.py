@@ -12,6 +12,7 @@ from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.engine.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.running.patch_scores import reader
+from napari_pix2pix.core.running.score import maps_of
 from napari_pix2pix.core.teaching.fit_trust import _Teacher, divided, fit_trust
 from napari_pix2pix.core.trust.judge import MatchJudge, error_curve, pixel_errors
 from small import blobs, small_config
@@ -127,7 +128,7 @@ def test_any_window_of_the_maps_is_that_of_the_whole(model) -> None:
     """Wherever a tile of scores lies, the judge sees the maps that it would see in one piece."""
     one = replace(model, provenance={})  # in float32
     source = one.source_encoding.encode(STACKS[0][0][None])
-    whole, read = one.generate(source), one._maps_of(reader(source), source.shape[1:])
+    whole, read = one.generate(source), maps_of(one, reader(source), source.shape[1:])
     for window in ((slice(0, 96), slice(0, 128)), (slice(6, 37), slice(50, 67)), (slice(70, 96), slice(97, 128))):
         np.testing.assert_allclose(read(window), whole[(slice(None), *window)], atol=1e-5)
 

@@ -105,7 +105,7 @@ def test_under_another_scanner_the_bound_fails_and_the_warning_is_raised(taught)
 def test_what_is_novel_does_not_depend_on_how_a_frame_is_read(taught, monkeypatch) -> None:
     """Sources as those that trained warn of nothing, in bands of a few rows as in one piece."""
     monkeypatch.setattr("napari_pix2pix.core.running.bands.AT_ONCE", 1000)
-    monkeypatch.setattr("napari_pix2pix.core.running.trained_model.ONE_PIECE", 32)
+    monkeypatch.setattr("napari_pix2pix.core.running.prediction.ONE_PIECE", 32)
     for seed in range(100, 105):
         taught.predict(blobs(seed=seed)[0], "YX")
 

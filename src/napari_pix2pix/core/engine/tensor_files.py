@@ -1,26 +1,19 @@
 """Tensors and one JSON text in a safetensors file: models and checkpoints. Reading one never runs code."""
 
-import json
-import zlib
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.engine.tensor_headers import CONTENT, KEY, Header, header_text, read_header
 
-KEY = "napari_pix2pix"
-"""The one metadata key: the order of several is random in the file."""
-FORMAT_VERSION = 1
-CONTENT = "content"
-"""The tensor that holds a long JSON text, compressed; the metadata is then an object that names it."""
-LONGEST = 2**20
-"""Characters of JSON in the metadata; safetensors reads headers up to 100 MB, and a row for each of 300,000 frames is
-more."""
+T = TypeVar("T")
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
@@ -33,12 +26,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], content: dict[str, Any
     OSError
         If it cannot be written, as on a full disk; what was there before is kept.
     """
-    text = json.dumps({"format_version": FORMAT_VERSION, **content}, sort_keys=True)
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text, packed = header_text(content, digest(held))
+    if packed:
+        held[CONTENT] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
     with written_beside(path) as beside:
-        held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        if len(text) > LONGEST:
-            held[CONTENT] = torch.from_numpy(np.frombuffer(zlib.compress(text.encode(), 1), np.uint8).copy())
-            text = json.dumps({"format_version": FORMAT_VERSION, "content": CONTENT})
         try:
             save_file(held, beside, {KEY: text})
         except SafetensorError as error:
@@ -58,34 +50,45 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ValueError
         If it is no file of ours, is damaged, or is newer than this package.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"A model must be a file written by `train`; there is none at {path}. Check the path.")
+    header = read_header(path)
+    return tensors_of(header), header.content
+
+
+def tensors_of(header: Header) -> dict[str, Tensor]:
+    """The tensors of the file that says this of itself, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If they are not those that were written.
+    """
     try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(KEY)
+        with safe_open(header.path, "pt") as file:
             # Clones, or the file stays mapped while a tensor lives, and on Windows cannot be saved over.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no dict
+            tensors = {name: file.get_tensor(name).clone() for name in header.tensors}
     except SafetensorError as error:
-        raise ValueError(f"A model must be a safetensors file written by `train`; {path} is not ({error}).") from error
-    if text is None:
-        raise ValueError(f"A model must be written by `train`; {path} holds tensors of another program.")
-    try:
-        content = json.loads(text)
-        if CONTENT in tensors:
-            content = json.loads(zlib.decompress(tensors.pop(CONTENT).numpy()))
-    except (ValueError, zlib.error) as error:
-        raise ValueError(f"A model must describe itself in JSON; {path} does not ({error}).") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"A model must describe itself in a JSON object; {path} holds {type(content).__name__}.")
-    version = content.pop("format_version", None)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(
-            f"{path} is of format {version}, this package reads up to {FORMAT_VERSION}. Update napari-pix2pix."
+            f"A model must be a safetensors file written by `train`; {header.path} is not. Check the path."
+        ) from error
+    if header.tensors_sha256 is not None and digest(tensors) != header.tensors_sha256:
+        raise ValueError(
+            f"The tensors of a model must be those that were written; {header.path} is damaged (their SHA-256 is "
+            "another). Take another copy of it."
         )
-    return tensors, content
+    return tensors
 
 
-def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, dtypes, shapes and values."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous()
+        found.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())
+        if values.numel():
+            found.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def under(prefix: str, tensors: Mapping[str, T]) -> dict[str, T]:
     """The tensors whose names begin with `prefix`, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -24,7 +24,8 @@ from napari_pix2pix.core.evaluation.metrics.judges import IntensityJudge, judge_
 from napari_pix2pix.core.evaluation.metrics.objects import Counted, ObjectCounts, Stain
 from napari_pix2pix.core.evaluation.monitoring import Monitoring
 from napari_pix2pix.core.evaluation.signs import is_constant
-from napari_pix2pix.core.running.trained_model import TrainedModel, counted
+from napari_pix2pix.core.running.sources import counted
+from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import EmptyFrames, Precision
 
 KindOfPairs = Literal["test", "validation", "calibration", "train"]

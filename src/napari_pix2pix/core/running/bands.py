@@ -59,7 +59,7 @@ class Band:
         return self.last and self.rows.start == 0
 
 
-def predict_bands(
+def map_bands(
     generator: Generator,
     stack: Any,
     plan: AxesPlan,

@@ -23,6 +23,8 @@ from napari_pix2pix.core.settings.config import Precision
 
 DEAR = 1.5
 """Tiles that read more pixels than this for each that they keep are worth a word."""
+ONE_PIECE = 2048
+"""A frame up to this side runs in one piece unless a tile size is asked for; larger ones in tiles of this size."""
 
 
 class Frame(Protocol):
@@ -45,6 +47,11 @@ class WindowedFrame:
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[np.float32]:
         """All channels of a window, as far as it lies inside."""
         return self.read(tuple(slice(w.start, min(w.stop, n)) for w, n in zip(index[1:], self.shape[1:], strict=True)))
+
+
+def side_of_tiles(frame_shape: tuple[int, ...], tile_size: int | None = None) -> int | None:
+    """What each tile of a frame ([Z,] Y, X) keeps along Y and X; None: the frame runs in one piece."""
+    return ONE_PIECE if tile_size is None and max(frame_shape[-2:]) > ONE_PIECE else tile_size
 
 
 def plan_prediction(

@@ -453,9 +453,8 @@ class _Loop(Prepared):
         self.best, self.worse = state["best"], state.get("worse", 0)
         self.model.provenance = state["model"]["provenance"]
         self.sums = {name: value.to(self.model.device) for name, value in under("sums.", tensors).items()}
-        for prefix, network in (("generator.", self.model.generator), ("discriminator.", self.model.discriminator)):
-            if network is not None:
-                network.load_state_dict(under(prefix, tensors))
+        for name, network in self.model.networks.items():
+            network.load_state_dict(under(f"networks.{name}.", tensors))
         if self.average is not None:
             self.method.generator.load_state_dict(under("trained.", tensors))
             self.average.n_averaged.fill_(self.step)

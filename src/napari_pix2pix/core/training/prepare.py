@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 import napari_pix2pix
 from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_frames
@@ -147,7 +148,10 @@ def prepare(
     view = SourceView.of(pairs.source_plans[0], pairs.source_names)
     channel_axis = max(plan.channel_axis for plan in pairs.target_plans)  # "S" where any target is RGB
     shown = average.module if average else generator
-    model = TrainedModel(config, shown, discriminator, source_encoding, target_encoding, view, channel_axis)
+    made: dict[str, nn.Module] = {"generator": shown} | (
+        {} if discriminator is None else {"discriminator": discriminator}
+    )
+    model = TrainedModel(config, made, source_encoding, target_encoding, view, channel_axis)
     model.provenance = {
         "pairs": provenance,
         "split": {

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from napari_pix2pix.core.engine.atomic import remove_leftovers, written_beside
 from napari_pix2pix.core.engine.foreign_text import write_table
-from napari_pix2pix.core.engine.tensor_files import read_tensors
+from napari_pix2pix.core.engine.tensor_files import tensors_of
+from napari_pix2pix.core.engine.tensor_headers import read_header
+from napari_pix2pix.core.models.migrations import present_names
 from napari_pix2pix.core.settings.config import read_json_object
 
 PREVIEW = re.compile(r"\d{7,}\.png")
@@ -94,7 +96,8 @@ class RunFolder:
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The tensors and the state to go on from."""
-        return read_tensors(self.path / "checkpoint.safetensors")
+        header = read_header(self.path / "checkpoint.safetensors")
+        return present_names(header.version, tensors_of(header)), header.content
 
     def elapsed_s(self) -> float:
         """How long the training has taken, in all processes that worked on it; 0 before it is said.

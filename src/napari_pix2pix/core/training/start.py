@@ -12,7 +12,8 @@ from napari_pix2pix.core.data.pairs import PairedFrames, Windows
 from napari_pix2pix.core.data.split import Split
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, guess_kind, labels_in_disguise, rare_weights
 from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
-from napari_pix2pix.core.running.trained_model import OUTSIDE, TrainedModel
+from napari_pix2pix.core.running.sources import OUTSIDE
+from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config, validated
 from napari_pix2pix.core.training.run_folder import RunFolder
 

@@ -137,17 +137,13 @@ class MatchJudge:
 
     @classmethod
     def restored(cls, network: JudgeNetwork, tensors: dict[str, Tensor], content: dict[str, Any]) -> "MatchJudge":
-        """What `tensors` and `content` told.
+        """What `tensors` and `content` told of what `network`, with its weights, judges.
 
         Raises
         ------
-        RuntimeError
-            If the weights do not fit the network.
         ValueError
             If something is missing.
         """
-        weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
-        network.load_state_dict(weights)
         try:
             calibration = None
             if content["calibrated"]:

@@ -1,0 +1,135 @@
+"""What a model file holds beside tensors: the one door through which it comes in, and what it is believed to be."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.source_view import SourceView
+from napari_pix2pix.core.settings.config import Config, validated
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Told(BaseModel):
+    """Facts of known types beside others that are kept as they are; nothing becomes another type."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class FileFacts(Told):
+    """A file that trained."""
+
+    path: str
+    sha256: str
+
+
+class PairFacts(Told):
+    """The pairs of one kind, as `PairedStacks.provenance` tells."""
+
+    sources: list[FileFacts] = []
+    targets: list[FileFacts] = []
+    masks: list[FileFacts] = []
+    names: list[str] = []
+    groups: list[str] = []
+    target_channels: list[str] = []
+    pixel_size_um: dict[str, Length] = {}
+    settings: dict[str, Any] = {}
+
+
+class AllPairFacts(Told):
+    """The pairs by kind."""
+
+    train: PairFacts | None = None
+    validation: PairFacts | None = None
+    test: PairFacts | None = None
+    old: PairFacts | None = None
+
+
+class RegionFacts(Told):
+    """A part of a frame, and what kind of pairs it is of: a row of `Split.rows`."""
+
+    kind: str
+    name: str
+    frame: Count
+    y_start: Count
+    y_stop: Count
+    x_start: Count
+    x_stop: Count
+
+
+class TrustFacts(Told):
+    """How the second discriminator was taught, or why not."""
+
+    steps: Count | None = None
+    taught: Count | None = None
+    calibrated: Count | None = None
+    groups: Count | None = None
+    not_taught: str | None = None
+
+
+class Provenance(Told):
+    """Where a model came from. All may be missing."""
+
+    pairs: AllPairFacts | None = None
+    split: dict[str, Count] = {}
+    regions: list[RegionFacts] = []
+    seen: list[RegionFacts] = []
+    old_regions: list[RegionFacts] = []
+    figures: dict[str, dict[str, float | None]] = {}
+    step: Count = 0
+    seed: int = 0
+    device: str = ""
+    threads: Count = 1
+    processes: Count = 1
+    precision: str = ""
+    predicts_in: Literal["float32", "bfloat16", "float16"] = "float32"
+    bfloat16_changes_error_by: float | None = None
+    versions: dict[str, str] = {}
+    trust: TrustFacts | None = None
+
+
+class JudgeFacts(BaseModel):
+    """What `MatchJudge.content` tells."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    conditional: bool = True
+    calibrated: bool
+    within_one: bool = False
+
+
+class Content(BaseModel):
+    """What a model holds beside tensors; what is not known is kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    config: Config
+    source_encoding: Encoding
+    target_encoding: Encoding
+    source_view: SourceView
+    channel_axis: Literal["", "C", "S"]
+    provenance: Provenance
+    trust: JudgeFacts | None = None
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """What is not known."""
+        return dict(self.model_extra or {})
+
+    @property
+    def spatial_dims(self) -> int:
+        """Of frames: 3 where they are volumes."""
+        return 3 if self.source_view.z == "volume" else 2
+
+
+def content_of(raw: dict[str, Any]) -> Content:
+    """What the content `raw` of a file says.
+
+    Raises
+    ------
+    ValueError
+        If something is missing or of the wrong type: where, what must be, what was found.
+    """
+    return validated(Content, raw)

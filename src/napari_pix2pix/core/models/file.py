@@ -1,0 +1,136 @@
+"""A model's file: written, and read with nothing in it believed before it is checked."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from napari_pix2pix.core.engine.tensor_files import digest, tensors_of, under, write_tensors
+from napari_pix2pix.core.engine.tensor_headers import Header, read_header
+from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.models.content import Content, content_of
+from napari_pix2pix.core.models.migrations import present_names
+from napari_pix2pix.core.trust.judge import JudgeNetwork, MatchJudge, match_network
+
+DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+"""Of the weights and norm statistics of networks, in the words of tensor files."""
+JUDGE = "discriminator that judges the match"
+
+
+class Parts(NamedTuple):
+    """What a model's file holds, on the CPU, in evaluation mode.
+
+    Parameters
+    ----------
+    content
+        What it says.
+    provenance
+        Of that, as it was written.
+    networks
+        By name.
+    match
+        The judge of the match, where it has one.
+    """
+
+    content: Content
+    provenance: dict[str, Any]
+    networks: dict[str, nn.Module]
+    match: MatchJudge | None
+
+
+def save_model(path: Path, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
+    """Write a model, beside and renamed.
+
+    Raises
+    ------
+    ValueError
+        If it could not be read again.
+    OSError
+        If it cannot be written, as on a full disk; what was there before is kept.
+    """
+    content_of(content)
+    write_tensors(path, tensors, content)
+
+
+def load_content(path: Path) -> tuple[Header, Content]:
+    """What the model in the file `path` says, without its tensors.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no model, is damaged, or is newer than this package.
+    """
+    header = read_header(path)
+    try:
+        return header, content_of(header.content)
+    except ValueError as error:
+        raise ValueError(f"A model must say what it is made of; {path} does not: {error}") from error
+
+
+def load_parts(path: Path) -> Parts:
+    """The model in the file `path`; nothing is allocated before the shapes of its tensors are those of its config.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no model, is damaged, is newer than this package, or its weights do not fit or are not finite.
+    """
+    header, content = load_content(path)
+    with torch.device("meta"):
+        made, judge = _networks_of(content)
+    said = present_names(header.version, header.tensors)
+    for name, network in made.items():
+        _require_fitting(under(f"networks.{name}.", said), network, name)
+    if judge is not None:
+        _require_fitting(under("trust.network.", said), judge, JUDGE)
+
+    tensors = present_names(header.version, tensors_of(header))
+    for name, network in made.items():
+        _fill(network, under(f"networks.{name}.", tensors), name)
+    match = None
+    if judge is not None and content.trust is not None:
+        _fill(judge, under("trust.network.", tensors), JUDGE)
+        match = MatchJudge.restored(judge, under("trust.", tensors), content.trust.model_dump())
+    return Parts(content, header.content["provenance"], made, match)
+
+
+def _networks_of(content: Content) -> tuple[dict[str, nn.Module], JudgeNetwork | None]:
+    """New networks, and the judge of the match where there is one."""
+    config, source, target = content.config, content.source_encoding, content.target_encoding
+    generator, discriminator = networks(config, source.n_maps, target.n_maps, content.spatial_dims)
+    made: dict[str, nn.Module] = {"generator": generator}
+    made |= {"discriminator": discriminator} if discriminator is not None else {}
+    judge = None
+    if content.trust is not None:
+        judge = match_network(config.discriminator, source, target, content.spatial_dims, content.trust.conditional)
+    return made, judge
+
+
+def _require_fitting(found: Mapping[str, tuple[str, tuple[int, ...]]], network: nn.Module, name: str) -> None:
+    expected = {key: (DTYPES[tensor.dtype], tuple(tensor.shape)) for key, tensor in network.state_dict().items()}
+    if found != expected:
+        raise ValueError(f"The weights of a model must fit its config; those of the {name} do not.")
+
+
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Give a network that has no memory yet these weights; ready for use."""
+    if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+        raise ValueError(
+            f"The weights of a model must be finite; those of the {name} hold NaN or Inf: it was not trained to its "
+            "end, or is damaged. Take another copy of it, or train anew."
+        )
+    network.load_state_dict(dict(weights), assign=True)
+    network.eval()
+
+
+def model_hash(tensors: Mapping[str, Tensor], content: dict[str, Any]) -> str:
+    """SHA-256 of tensors and content: the same model, the same hash."""
+    return hashlib.sha256(f"{json.dumps(content, sort_keys=True)}{digest(tensors)}".encode()).hexdigest()

@@ -1,0 +1,242 @@
+"""What a trained model predicts: its tiles, bands of maps, and the grey values or labels that they hold."""
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.rescaling import resampled, rescaled_shape
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.geometry.tiles import TilePlan
+from napari_pix2pix.core.networks.dropout import has_dropout
+from napari_pix2pix.core.running.bands import Band, joined, map_bands, unknown
+from napari_pix2pix.core.running.prediction import (
+    plan_prediction,
+    predict_by_image_statistics,
+    predict_tiles,
+    side_of_tiles,
+)
+from napari_pix2pix.core.running.sources import outside_range, warn_of_novelty, warn_of_range
+from napari_pix2pix.core.settings.config import Precision
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.running.trained_model import TrainedModel
+
+
+def tile_plan(
+    model: "TrainedModel", frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
+) -> TilePlan:
+    """The tiles in which `predict` computes a frame ([Z,] Y, X); `cost` says what their overlap costs.
+
+    Raises
+    ------
+    ValueError
+        If the norm cannot be tiled, or tile_size and overlap are impossible.
+    """
+    if not model.tileable:
+        if tile_size is not None:
+            instance = model.config.generator.norm == "instance"
+            raise ValueError(
+                "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
+                f"got tile_size {tile_size}. Leave it out, or "
+                + ("train with batch norm." if instance else "predict with --norm-statistics training.")
+            )
+        return plan_prediction(model.generator, frame_shape, None, overlap)
+    return plan_prediction(model.generator, frame_shape, side_of_tiles(frame_shape, tile_size), overlap)
+
+
+def predict_bands(
+    model: "TrainedModel",
+    stack: Any,
+    axes: str | None = None,
+    *,
+    channels: Sequence[int] = (),
+    tile_size: int | None = None,
+    overlap: int | None = None,
+    draws: int | None = None,
+    precision: Precision = "auto",
+    scale: tuple[float, ...] | None = None,
+    frames: Sequence[int] | None = None,
+) -> Iterator[Band]:
+    """What `decode_bands` makes the prediction of, some rows at a time; parameters as in `predict`.
+
+    Of all frames, or of these alone.
+
+    Source, network and maps need memory for a row of tiles, however large the frames are. With `scale`, which takes
+    whole frames, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled to
+    the source's.
+    """
+    if draws is not None and draws < 2:
+        raise ValueError(f"draws must be at least 2; got {draws}. Leave it out for one prediction, dropout off.")
+    if draws is not None and not has_dropout(model.generator):
+        raise ValueError(
+            f"A generator must have dropout for predictions to differ; this one has none, so {draws} draws would "
+            "be the same. Leave draws out, or train with generator.dropout above 0."
+        )
+    plan = model.source_plan(stack, axes, channels)
+    seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
+    tiles, outside = model.tile_plan(seen_shape, tile_size, overlap), np.zeros(0)
+    bands = _rescaled_bands if scale else _bands
+    for band in bands(model, stack, plan, tiles, draws, precision, range(plan.n_frames) if frames is None else frames):
+        yield band
+        outside = outside_range(model, band) + (outside if band.rows.start else 0)
+        if band.last:
+            warn_of_range(model, outside / band.shape[-2])
+            if scale is None:
+                warn_of_novelty(model.novel(stack, plan, band.frame))
+
+
+def _bands(
+    model: "TrainedModel",
+    stack: Any,
+    plan: AxesPlan,
+    tiles: TilePlan,
+    draws: int | None = None,
+    precision: Precision = "auto",
+    frames: Sequence[int] | None = None,
+) -> Iterator[Band]:
+    return map_bands(
+        model.generator,
+        stack,
+        plan,
+        tiles,
+        model.source_encoding,
+        model.target_encoding.n_maps,
+        model.device,
+        image_statistics=model.config.norm_statistics == "image",
+        draws=draws,
+        seed=model.config.seed,
+        precision=model.precision_for(precision),
+        frames=frames,
+    )
+
+
+def _rescaled_bands(
+    model: "TrainedModel",
+    stack: Any,
+    plan: AxesPlan,
+    tiles: TilePlan,
+    draws: int | None,
+    precision: Precision,
+    frames: Sequence[int],
+) -> Iterator[Band]:
+    """Whole frames, which the network sees with the pixels of `tiles`."""
+    shape = plan.frame_shape
+    for frame in frames:
+        source = plan.take(stack, frame)
+        seen = resampled(source, tiles.shape, model.source_encoding.is_labels)
+        maps = joined([band.maps for band in _bands(model, seen, _one_frame(seen), tiles, draws, precision)])
+        yield Band(frame, slice(0, shape[-2]), shape, source, resampled(maps, shape))
+
+
+def decode_bands(
+    model: "TrainedModel", bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None
+) -> Iterator[tuple[int, slice, NDArray[Any]]]:
+    """The prediction that `bands` hold: number of the frame, rows, values (C, [Z,] rows, X), in their order.
+
+    As `decode` of whole frames: marked, with a warning, where the source is NaN or Inf. Rows of instances come
+    later than their maps, see `ObjectRows`.
+    """
+    encoding, count = _target_encoding(model, seed_threshold, min_size), 0
+    for band in bands:
+        if band.rows.start == 0:
+            count, row, marks = 0, 0, np.zeros((*band.shape[:-2], 0, band.shape[-1]), bool)
+            objects = encoding.object_rows(math.prod((*band.shape[:-2], band.shape[-1])))
+        maps = band.maps[: encoding.n_maps]
+        if encoding.kind == "instances" and not band.whole:
+            prediction = objects.add(maps, band.last)[None]
+        else:
+            prediction = encoding.decode(maps)
+        marks = np.concatenate([marks, unknown(band.source).any(axis=0)], axis=-2)
+        n = prediction.shape[-2]
+        count += _mark(prediction, marks[..., :n, :])
+        row, marks = row + n, marks[..., n:, :]
+        if band.last:
+            _warn_of_unknown(prediction, count)
+        if n:
+            yield band.frame, slice(row - n, row), prediction
+
+
+def encoded_frames(
+    model: "TrainedModel", stack: Any, axes: str | None = None, **named: Any
+) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
+    """Frame by frame its number, source and maps; with `draws` their mean and standard deviation."""
+    held: list[Band] = []
+    for band in predict_bands(model, stack, axes, **named):
+        held.append(band)
+        if band.last:
+            yield band.frame, joined([part.source for part in held]), joined([part.maps for part in held])
+            held = []
+
+
+def predict_frame(model: "TrainedModel", source: NDArray[Any], precision: Precision = "auto") -> NDArray[Any]:
+    """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
+    bands = _bands(model, source, _one_frame(source), model.tile_plan(source.shape[1:]), precision=precision)
+    return joined([values for _, _, values in decode_bands(model, bands)])
+
+
+def decode(
+    model: "TrainedModel",
+    maps: NDArray[np.float32],
+    source: NDArray[Any],
+    *,
+    seed_threshold: float | None = None,
+    min_size: int | None = None,
+) -> NDArray[Any]:
+    """The prediction (C, [Z,] Y, X) that `maps` hold; marked, with a warning, where `source` is NaN or Inf.
+
+    Parameters
+    ----------
+    maps, source
+        As from `predict_maps`.
+    seed_threshold, min_size
+        Of instances, as in `Encoding`; None: the model's.
+    """
+    prediction = _target_encoding(model, seed_threshold, min_size).decode(maps)
+    _warn_of_unknown(prediction, _mark(prediction, np.any(unknown(source), axis=0)))
+    return prediction
+
+
+def _target_encoding(model: "TrainedModel", seed_threshold: float | None, min_size: int | None) -> Encoding:
+    changes = {"seed_threshold": seed_threshold, "min_size": min_size}
+    known = {name: value for name, value in changes.items() if value is not None}
+    return model.target_encoding.model_copy(update=known)
+
+
+def generate(model: "TrainedModel", frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The maps (n_maps, [Z,] Y, X) of one frame (C, [Z,] Y, X), both in network values, as `predict` makes them."""
+    tiles, precision = model.tile_plan(frame.shape[1:]), model.precision_for()
+    if model.config.norm_statistics == "image":
+        seed = model.config.seed
+        return predict_by_image_statistics(model.generator, frame, model.device, seed, precision=precision)
+    maps = np.zeros((model.target_encoding.n_maps, *frame.shape[1:]), np.float32)
+    for window, values in predict_tiles(model.generator, frame, tiles, model.device, precision=precision):
+        maps[(slice(None), *window)] += values
+    return maps
+
+
+def _one_frame(frame: NDArray[Any]) -> AxesPlan:
+    """The plan of a stack that is one frame (C, [Z,] Y, X)."""
+    volume = frame.ndim == 4
+    return AxesPlan("CZYX" if volume else "CYX", frame.shape, z="volume" if volume else "frame")
+
+
+def _mark(prediction: NDArray[Any], pixels: NDArray[np.bool_]) -> int:
+    """Mark these pixels ([Z,] Y, X) of the prediction as not known; how many they are."""
+    prediction[:, pixels] = _marked(prediction)
+    return int(pixels.sum())
+
+
+def _marked(prediction: NDArray[Any]) -> float:
+    return np.nan if prediction.dtype.kind == "f" else 0
+
+
+def _warn_of_unknown(prediction: NDArray[Any], count: int) -> None:
+    if count:
+        warnings.warn(
+            f"{count} pixels of the source are NaN or Inf; the prediction is {_marked(prediction)} there.", stacklevel=3
+        )

@@ -1,0 +1,193 @@
+"""How a trained model scores images given their sources: by the discriminator of its training, or the second one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.encodings.encoding import may_be_labels
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.running.bands import unknown
+from napari_pix2pix.core.running.patch_scores import (
+    PatchScores,
+    ReadWindow,
+    ScoreKind,
+    Scoring,
+    reader,
+    require_large_enough,
+    score_windows,
+    valid_scores,
+)
+from napari_pix2pix.core.running.prediction import WindowedFrame, predict_tiles, side_of_tiles
+from napari_pix2pix.core.running.sources import middle_of, warn_of_novelty
+from napari_pix2pix.core.trust.judge import MatchJudge
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.running.trained_model import TrainedModel
+
+LOOKED_AT = 128
+"""Side of the part of an image, px, that tells whether it holds labels."""
+
+
+def score_frames(
+    model: "TrainedModel",
+    source: Any,
+    image: Any,
+    axes: str | tuple[str | None, str | None] | None = None,
+    *,
+    channels: Sequence[int] = (),
+    tile_size: int | None = None,
+    kind: ScoreKind | None = None,
+) -> Iterator[PatchScores]:
+    """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
+
+    But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
+    """
+    network, judge = judge_of(model, kind)
+    source_plan, image_plan = scorable(model, network, source, image, axes, channels)
+    if judge is None and model.config.discriminator.norm == "instance":
+        if tile_size is not None:
+            raise ValueError(
+                "A discriminator whose norm looks at the image must score it in one piece, since tiles would "
+                f"change the scores; got tile_size {tile_size}. Leave it out."
+            )
+    else:
+        tile_size = side_of_tiles(source_plan.frame_shape, tile_size)
+    shape = source_plan.frame_shape
+    for frame in range(source_plan.n_frames):
+        seen = model.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
+        judged = model.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
+        if judge is not None:
+            warn_of_novelty(model.novel(source, source_plan, frame))
+        outputs = score_windows(network, sides_of(model, judge, seen, judged, shape), shape, model.device, tile_size)
+        yield _placed(outputs, network, judge, shape)
+
+
+def scorable(
+    model: "TrainedModel",
+    network: Scoring,
+    source: Any,
+    image: Any,
+    axes: str | tuple[str | None, str | None] | None,
+    channels: Sequence[int],
+) -> tuple[AxesPlan, AxesPlan]:
+    """The plans of a source and an image that `network` can score."""
+    source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
+    source_plan = model.source_plan(source, source_axes, channels)
+    volume = source_plan.z == "volume"
+    image_plan = replace(AxesPlan.of(image, image_axes), z="volume" if volume else "frame")
+    if image_plan.n_channels != model.target_encoding.n_channels:
+        raise ValueError(
+            f"An image to score must have the channels of the model's targets, {model.target_encoding.n_channels}; "
+            f"got {image_plan.n_channels} ({image_plan.axes}, {image_plan.shape})."
+        )
+    if (source_plan.frame_shape, source_plan.n_frames) != (image_plan.frame_shape, image_plan.n_frames):
+        raise ValueError(
+            f"Source and image must show the same pixels; got {source_plan.shape} ({source_plan.axes}) and "
+            f"{image_plan.shape} ({image_plan.axes})."
+        )
+    require_large_enough(network.fields, source_plan.frame_shape)
+    if model.target_encoding.kind == "instances":
+        seen = image_plan.take(image, 0, middle_of(image_plan.frame_shape, LOOKED_AT))
+        if not unknown(seen).any() and not may_be_labels([seen]):
+            raise ValueError(
+                "An image to score must hold labels of objects, as this model's targets do; this one looks like "
+                "grey values. Give a label image."
+            )
+    return source_plan, image_plan
+
+
+def judge_of(model: "TrainedModel", kind: ScoreKind | None) -> tuple[Scoring, MatchJudge | None]:
+    """The discriminator that gives scores of this kind; and the judge of the match, if it is its."""
+    if model.match is not None and kind != "plain":
+        return model.match.network, model.match
+    if kind == "match":
+        raise ValueError(
+            "A model to judge the match with must have been taught to; this one was not. Give it to fit-trust, or "
+            "choose the kind plain."
+        )
+    if model.discriminator is None:
+        raise ValueError(
+            "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
+        )
+    return model.discriminator, None
+
+
+def score_frame(
+    model: "TrainedModel", source: NDArray[Any], image: NDArray[Any], kind: ScoreKind | None = None
+) -> PatchScores:
+    """The scores of one frame `image` (K, [Z,] Y, X) given its `source` (C, [Z,] Y, X), as `predict_frame`.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such discriminator, the frames hold NaN or Inf, or are smaller than one field.
+    """
+    network, judge = judge_of(model, kind)
+    if any(unknown(values).any() for values in (source, image)):
+        raise ValueError("Frames to score must be finite; these hold NaN or Inf. Replace these pixels.")
+    shape = source.shape[1:]
+    seen, judged = reader(model.source_encoding.encode(source)), reader(model.target_encoding.encode(image))
+    outputs = score_windows(network, sides_of(model, judge, seen, judged, shape), shape, model.device)
+    return _placed(outputs, network, judge, shape)
+
+
+def sides_of(
+    model: "TrainedModel", judge: MatchJudge | None, source: ReadWindow, image: ReadWindow, shape: tuple[int, ...]
+) -> list[ReadWindow]:
+    """What a discriminator, or a judge of the match, sees of a frame of this shape ([Z,] Y, X)."""
+    seen = [source, image]
+    return [*seen, maps_of(model, source, shape)] if judge and judge.network.sees_maps else seen
+
+
+def maps_of(model: "TrainedModel", source: ReadWindow, shape: tuple[int, ...]) -> ReadWindow:
+    """What gives any window of `generate` of a source, and reads little more than that.
+
+    All of it, where the norm looks at the image.
+    """
+    plan = model.tile_plan(shape)
+    if not model.tileable:
+        maps = model.generate(source(tuple(slice(0, n) for n in shape)))
+        return reader(maps)
+    frame = WindowedFrame(source, (model.source_encoding.n_maps, *shape))
+
+    def read(window: tuple[slice, ...]) -> NDArray[np.float32]:
+        tile, precision = plan.around(window), model.precision_for()
+        maps = np.empty((model.target_encoding.n_maps, *tile.shape), np.float32)
+        tiles = replace(plan, tiles=(tile,))
+        for part, values in predict_tiles(model.generator, frame, tiles, model.device, precision=precision):
+            maps[(slice(None), *tile.inside(part))] = values
+        return maps[(slice(None), *tile.inside(window))]
+
+    return read
+
+
+def _placed(
+    outputs: NDArray[np.float32], network: Scoring, judge: MatchJudge | None, shape: tuple[int, ...]
+) -> PatchScores:
+    """The scores of a frame of this shape ([Z,] Y, X), and what the judge of the match knows of them."""
+    axes, valid = "ZYX"[-len(shape) :], valid_scores(network.fields, shape)
+    if judge is None:
+        return PatchScores(outputs[0], valid, axes, network.fields)
+    expected, known = judge.expected_error(outputs[1]), judge.calibration
+    return PatchScores(
+        outputs[0],
+        valid,
+        axes,
+        network.fields,
+        "match",
+        expected_error=expected,
+        rank=known.rank(outputs[0]) if known else None,
+        error_bound=known.bound(expected) if known else None,
+        promise=known.promise if known else "No calibration pairs: scores have no ranks, errors no bound.",
+    )
+
+
+def _finite(stack: Any, plan: AxesPlan, frame: int, window: tuple[slice, ...]) -> NDArray[Any]:
+    values = plan.take(stack, frame, window)
+    if unknown(values).any():
+        raise ValueError(f"Stacks to score must be finite; frame {frame} holds NaN or Inf. Replace these pixels.")
+    return values

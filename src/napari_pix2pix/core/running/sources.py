@@ -1,0 +1,102 @@
+"""How a trained model takes frames from a source, and what it warns of: grey values and textures that it never saw."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.data.split import middle
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.running.bands import Band, unknown
+from napari_pix2pix.core.trust.novelty import MIDDLE, STRANGE
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.running.trained_model import TrainedModel
+
+OUTSIDE = 0.1
+"""The share of an image's pixels beyond the training range from which on a warning is given."""
+
+
+def source_plan(model: "TrainedModel", stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
+    """How frames of the source `stack` are taken for the model; parameters as in `predict`.
+
+    Raises
+    ------
+    ValueError
+        If the stack has other channels than the model's sources.
+    """
+    plan, view = replace(AxesPlan.of(stack, axes), z=model.source_view.z), model.source_view
+    expected = model.source_encoding.n_channels
+    if channels:
+        plan = replace(plan, channels=tuple(channels))
+    elif view.channels and plan.length("C") * plan.length("S") == view.of_channels:
+        plan = replace(plan, channels=view.channels)  # a file like those of the training
+    elif plan.n_channels == plan.n_planes and expected == 3 * plan.n_planes and view.colours:
+        plan = replace(plan, channels=(0, 0, 0))
+        warnings.warn("The source is grey where the model expects colours; its grey is each colour's.", stacklevel=3)
+    if plan.n_channels != expected:
+        few = ", add those in further files (--source-more)," if plan.n_channels < expected else ""
+        raise ValueError(
+            f"A source for this model must have {counted(expected)}; got {plan.n_channels} "
+            f"({plan.axes}, {plan.shape}). Choose channels (--source-channels){few} or give the axes."
+        )
+    return plan
+
+
+def novel(model: "TrainedModel", stack: Any, plan: AxesPlan, frame: int) -> float:
+    """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows."""
+    shape = plan.frame_shape
+    window = middle_of(shape, MIDDLE)
+    if model.match is None or unknown(plan.take(stack, frame, window)).any():
+        return 0.0
+    seen = model.source_encoding.windows(partial(plan.take, stack, frame), shape)
+    return model.match.novelty.strange(seen(window))
+
+
+def warn_of_novelty(strange: float) -> None:
+    """Where so large a share of a source is like nothing that trained."""
+    if strange > STRANGE:
+        warnings.warn(
+            f"{strange:.0%} of the source is, by grey values and texture, like nothing that trained the model: "
+            "another stain, magnification or focus? Expect a poor prediction; expected errors and bounds do not "
+            "hold here.",
+            stacklevel=3,
+        )
+
+
+def outside_range(model: "TrainedModel", band: Band) -> NDArray[np.float64]:
+    """The shares of each channel's pixels below and above the training range, times the rows; (C, 2)."""
+    normalization = model.source_encoding.normalization
+    if normalization is None or normalization.each_image is not None:
+        return np.zeros((0, 2))
+    shares = np.array([[below, above] for _, below, above in normalization.outside(band.source)])
+    return shares * float(band.source.shape[-2])
+
+
+def warn_of_range(model: "TrainedModel", outside: NDArray[np.float64]) -> None:
+    """Where much of a source lies outside; shares (C, 2) as of `outside_range`, of a whole frame."""
+    normalization = model.source_encoding.normalization
+    for channel, shares in enumerate(outside):
+        assert normalization is not None
+        span = f"{normalization.low[channel]:.6g} to {normalization.high[channel]:.6g}"
+        which = f"channel {channel} of the source" if len(outside) > 1 else "the source"
+        for share, where in zip(shares, ("below", "above"), strict=True):
+            if share > OUTSIDE:
+                warnings.warn(
+                    f"{share:.0%} of {which} lies {where} the training range {span}; expect a poor prediction.",
+                    stacklevel=3,
+                )
+
+
+def middle_of(shape: tuple[int, ...], side: int) -> tuple[slice, ...]:
+    """The window ([Z,] Y, X), so large at most, of a frame of this shape that is looked at for all of it."""
+    return (*(slice(0, n) for n in shape[:-2]), *(middle(slice(0, n), side) for n in shape[-2:]))
+
+
+def counted(channels: int) -> str:
+    """1 channel, 2 channels."""
+    return f"{channels} channel" + ("s" if channels > 1 else "")
