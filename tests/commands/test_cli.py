@@ -765,14 +765,17 @@ def test_results_do_not_go_to_a_picture_nor_over_kept_maps(work, tmp_path, capsy
 
 def test_serve_survives_what_is_no_request() -> None:
     """Each bad line is told; the next request is answered; closed input ends the process."""
-    bad = ["nonsense", '{"command": null}', '{"pause": []}', "[]", '{"stop": 1, "pause": 2}']
+    bad = ["nonsense", '{"command": null}', '{"pause": []}', "[]", '{"stop": 1, "pause": 2}', "5", '{"stop": true}']
+    bad += ['{"id": [1], "command": ["info"]}', '{"id": {}, "command": ["info"]}', '{"id": 1, "command": [["info"]]}']
+    bad += ["[" * 100_000 + "]" * 100_000, '{"id": 1, "command": ["info", "a\\u0000b"]}']
+    bad += ['{"id": 1, "command": ["demo", "--view"]}', '{"id": 1, "command": ["serve"]}']
     lines = [*bad, '{"id": 9, "command": ["info"]}']
     command = [sys.executable, "-m", "napari_pix2pix", "serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         process.stdin.write("\n".join(lines) + "\n")
         process.stdin.flush()
         found = []
-        while not found or found[-1].get("event") != "done":
+        while not found or (found[-1].get("event"), found[-1].get("id")) != ("done", 9):
             found.append(json.loads(process.stdout.readline()))
         process.stdin.close()
         assert process.wait(timeout=20) == 0

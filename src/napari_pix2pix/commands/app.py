@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from io import TextIOWrapper
 
 from cyclopts import App, CycloptsError
 
@@ -33,7 +34,7 @@ from napari_pix2pix.commands.info import info
 from napari_pix2pix.commands.predict import predict
 from napari_pix2pix.commands.recipe import remember
 from napari_pix2pix.commands.score import score
-from napari_pix2pix.commands.sentences import sentence_of
+from napari_pix2pix.commands.sentences import is_wrong_path, sentence_of
 from napari_pix2pix.commands.train import train
 
 app = App(
@@ -57,7 +58,12 @@ def serve() -> int:
     """For the docks: stay warm and take JSON requests on standard input until it closes."""
     from napari_pix2pix.commands.serve import serve_requests
 
+    if sys.stdout is sys.stderr:
+        raise ValueError("A process that serves must not serve another; leave the command serve out.")
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints must not look like an answer
+    for stream in (sys.stdin, answers):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf8", errors="surrogateescape")
     return serve_requests(run_command, sys.stdin, answers)
 
 
@@ -67,10 +73,16 @@ def main(arguments: list[str] | None = None) -> int:
     flags = {flag for flag in ("--json", "--debug") if flag in words}
     words = [word for word in words if word not in flags]
     draw = draw_json if "--json" in flags else draw_text
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal cannot show
     with Interrupt() as interrupt:
-        return run_command(
-            words, lambda events: draw(interrupt.watch(events)), lambda: interrupt.asked, debug="--debug" in flags
-        )
+        try:
+            code = run_command(
+                words, lambda events: draw(interrupt.watch(events)), lambda: interrupt.asked, debug="--debug" in flags
+            )
+        except KeyboardInterrupt:  # asked again while the sentence was written
+            code = FAILED
+        return interrupt.exit_code(code)
 
 
 def run_command(
@@ -95,5 +107,6 @@ def run_command(
     except Exception as error:  # the outermost door: whatever failed becomes one sentence
         if debug:
             traceback.print_exc()
-        code = WRONG_REQUEST if isinstance(error, (CycloptsError, *REQUEST_ERRORS)) else FAILED
+        wrong = isinstance(error, (CycloptsError, *REQUEST_ERRORS)) or is_wrong_path(error)
+        code = WRONG_REQUEST if wrong else FAILED
         return draw(iter([{"event": "error", "code": code, "text": sentence_of(error)}]))

@@ -16,6 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from napari_pix2pix.core.engine.foreign_text import shown
+
 if TYPE_CHECKING:
     from napari_pix2pix.core.teaching.fit_trust import TrustReport
     from napari_pix2pix.core.training.loop import Report
@@ -34,6 +36,8 @@ REQUEST_ERRORS = (
 )
 """What is wrong with a request (exit 2); any other error is a failure of the work (exit 1)."""
 PROGRESS_PER_S = 10
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that ask a process to end."""
 
 
 @contextmanager
@@ -54,22 +58,34 @@ def warnings_as_events() -> Iterator[SimpleQueue[Event]]:
 
 
 class Interrupt:
-    """Ctrl-C within a `with` block: while a training steps, a request to end in order; else, and again, at once."""
+    """Signals to end within a `with` block: while a training steps, requests to end in order; else, and again, at once.
+
+    Ctrl-C, and what clusters and closing windows send; not what was ignored before, as `nohup` has it.
+    """
 
     def __init__(self) -> None:
         self.asked = self.stepping = False
+        self._taken: int | None = None
 
     def __enter__(self) -> "Interrupt":
-        self._before = signal.signal(signal.SIGINT, self._take)
+        heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._take) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
-    def _take(self, *_: object) -> None:
+    def _take(self, number: int, _: object) -> None:
+        self._taken = number
         if self.asked or not self.stepping:
             raise KeyboardInterrupt
         self.asked = True
+
+    def exit_code(self, code: int) -> int:
+        """That of the process: `code`, or what shells tell of a signal, but Ctrl-C, that ended it before its time."""
+        ended = self._taken not in (None, signal.SIGINT) and code != DONE
+        return 128 + int(self._taken or 0) if ended else code
 
     def watch(self, events: Iterator[Event]) -> Iterator[Event]:
         """The events; from them it knows whether a training steps."""
@@ -179,7 +195,7 @@ def draw_text(events: Iterator[Event]) -> int:
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.3g} {task.description}/s" if task.speed else "")
 
-    notes, code = Console(stderr=True, soft_wrap=True, highlight=False), DONE
+    notes, code = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False), DONE
     tasks: dict[str, Any] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), SpeedColumn(Column(no_wrap=True)))
     bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=notes)
@@ -197,9 +213,9 @@ def draw_text(events: Iterator[Event]) -> int:
             elif event["event"] == "result":
                 if tasks:
                     bar.stop()
-                print(event["text"], flush=True)
+                print(shown(event["text"]), flush=True)
             elif "text" in event:
-                notes.print(marks.get(event["event"], "") + event["text"], markup=False)
+                notes.print(marks.get(event["event"], "") + shown(event["text"]), markup=False)
     finally:
         if tasks:
             bar.stop()

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_pix2pix.commands.cluster import on_workers
 from napari_pix2pix.commands.events import REQUEST_ERRORS, Event, Events
+from napari_pix2pix.commands.sentences import sentence_of
 from napari_pix2pix.core.engine.atomic import is_full
+from napari_pix2pix.core.engine.foreign_text import shown
 from napari_pix2pix.files.outputs import Job, all_or_none, is_one_file, require_replaceable, require_writable, shard_of
 from napari_pix2pix.files.records import Records
 
@@ -192,7 +194,7 @@ def _do_all(
             records.write_tables()
     written, before, failed = (sorted(some) for some in paths.values())
     place = records.out if records else ""
-    text = written[0] if len(written) == 1 else f"{len(written)} files in {place}"
+    text = shown(written[0], kept="") if len(written) == 1 else f"{len(written)} files in {place}"
     text += f"; {len(before)} done before" if before else ""
     text += f"; {len(failed)} failed: {_some(failed)}; see {place}/failures.csv" if failed else ""
     text = f"{TITLES[table]}: {text}"
@@ -237,8 +239,8 @@ def _fail(records: Records | None, alone: bool, job: Job, error: Exception) -> I
         raise error
     path = str(job.inputs[0])
     if records:
-        records.fail(job, str(error))
-    yield {"event": "failure", "file": path, "text": f"{path}: {error}"}
+        records.fail(job, sentence_of(error))
+    yield {"event": "failure", "file": path, "text": f"{shown(path, kept='')}: {sentence_of(error)}"}
     yield {"event": "outcome", "outcome": "failed", "path": path}
 
 
@@ -257,4 +259,5 @@ def _do(job: Job, work: Work, records: Records | None, overwrite: bool) -> Event
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(shown(name, kept="") for name in names[:NAMED]) + more

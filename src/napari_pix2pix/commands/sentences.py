@@ -1,9 +1,16 @@
 """What an error is to the user: one sentence."""
 
+import dis
+import errno
+import os
+from pathlib import Path
+
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
+import napari_pix2pix
 from napari_pix2pix.core.engine.atomic import FULL_DISK, is_full
+from napari_pix2pix.core.engine.foreign_text import shown
 from napari_pix2pix.core.engine.memory import is_out_of_memory
 from napari_pix2pix.core.settings.config import in_one_sentence
 
@@ -24,5 +31,27 @@ def sentence_of(error: Exception) -> str:
         ours = isinstance(error, MemoryError) and text.endswith(".")
         return text if ours else FULL_MEMORY.format(text.partition(". ")[0] or type(error).__name__)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return text if isinstance(error, ValueError | OSError | CycloptsError) else f"{type(error).__name__}: {text}"
+        name = shown(str(error.filename or ""), kept="")
+        if error.errno == errno.ENAMETOOLONG:
+            longest = max((len(os.fsencode(part)) for part in Path(str(error.filename or "")).parts), default=0)
+            return f"A name must have at most 255 bytes, a path 4095; {name[:60]}… has one of {longest}. Shorten it."
+        return f"{error.strerror}: {name}" if name else error.strerror
+    ours = isinstance(error, ValueError | OSError | CycloptsError) or _is_told(error)
+    return text if ours else f"{type(error).__name__}: {text}"
+
+
+def is_wrong_path(error: Exception) -> bool:
+    """Whether a path that was given cannot be one."""
+    return isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+
+
+def _is_told(error: Exception) -> bool:
+    """Whether this package's own code says it with `raise`: a sentence already, not what a library says."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return True  # never raised: made by our own code
+    code = trace.tb_frame.f_code
+    ours = Path(napari_pix2pix.__file__).parent in Path(code.co_filename).parents
+    return ours and dis.opname[code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"

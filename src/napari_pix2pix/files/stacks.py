@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -295,6 +296,10 @@ class _Abandoned(Exception):
     """The frames end before their time: nothing is to be written."""
 
 
+_NOTHING: NDArray[Any] = np.empty(0)
+"""What has come while nothing has."""
+
+
 @contextmanager
 def stack_writer(
     path: Path, plan: AxesPlan, dtype: Any, *, keep_frames: bool = False, **named: Any
@@ -304,32 +309,42 @@ def stack_writer(
     If the block fails or is left early, there is no file; with `keep_frames`, if it is stopped, an OME-Zarr holds the
     frames that are done.
     """
-    queue: Queue[NDArray[Any] | type[_Abandoned] | None] = Queue(maxsize=2)
+    queue: Queue[NDArray[Any] | None] = Queue(maxsize=2)
+    abandoned = Event()
 
     def frames() -> Iterator[NDArray[Any]]:
-        while (item := queue.get()) is not None:
-            if item is _Abandoned:
+        while True:
+            try:
+                item = queue.get(timeout=0.1)
+            except Empty:
+                item = _NOTHING
+            if abandoned.is_set():
                 raise _Abandoned
-            assert isinstance(item, np.ndarray)
-            yield item
+            if item is None:
+                return
+            if item is not _NOTHING:
+                yield item
 
     with ThreadPoolExecutor(1, "writer") as pool:
-        writing = pool.submit(write_stack, path, plan, dtype, frames(), may_end=keep_frames, **named)
+        writing: Future[None] | None = None
 
-        def put(item: NDArray[Any] | type[_Abandoned] | None) -> None:
-            while not writing.done():
+        def put(item: NDArray[Any] | None) -> None:
+            while writing is not None and not writing.done():
                 try:
                     return queue.put(item, timeout=0.1)
                 except Full:
                     continue
-            writing.result()  # it has ended early: say why
+            if writing is not None:
+                writing.result()  # it has ended early: say why
 
-        try:
+        try:  # whenever it is interrupted, the writer ends, too
+            writing = pool.submit(write_stack, path, plan, dtype, frames(), may_end=keep_frames, **named)
             yield put
+            put(None)
+            writing.result()
         except BaseException as error:
-            stopped = isinstance(error, GeneratorExit | KeyboardInterrupt)
-            if not writing.done():
-                put(None if keep_frames and stopped else _Abandoned)
+            if keep_frames and isinstance(error, GeneratorExit | KeyboardInterrupt):
+                put(None)
+            else:
+                abandoned.set()
             raise
-        put(None)
-        writing.result()

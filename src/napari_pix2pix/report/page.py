@@ -36,7 +36,7 @@ def write_report(path: Path, content: Content) -> None:
     """Write the page to `path`, beside and renamed."""
     page = html(content)
     with written_beside(path) as beside:
-        beside.write_text(page, "utf8")
+        beside.write_text(page, "utf8", "backslashreplace")  # a name may hold what is no text
 
 
 def html(content: Content) -> str:

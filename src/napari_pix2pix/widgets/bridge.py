@@ -235,8 +235,12 @@ class _Process:
         assert self.popen.stdout is not None
         with self.popen.stdout as lines:
             for line in lines:
-                with contextlib.suppress(ValueError):  # no answer but a print of some library
-                    self._on_answer(self, json.loads(line))
+                try:
+                    event = json.loads(line)
+                except (ValueError, RecursionError):  # no answer but a print of some library
+                    continue
+                if isinstance(event, dict) and isinstance(event.get("event"), str):
+                    self._on_answer(self, event)
         self.popen.wait()
         self._close_input()
         self._errors.join(1)
