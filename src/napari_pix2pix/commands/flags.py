@@ -15,6 +15,8 @@ class ConfigFlags(Config):
         """Nothing yet."""
 
 
+MOST_WORKERS = 512
+"""Processes on a machine."""
 Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
 Out = Annotated[Path, Parameter(help="Where the result goes.")]
 Axes = Annotated[str | None, Parameter(help="One letter of TZCYXS per axis, where the file does not say.")]
@@ -48,4 +50,8 @@ def chosen_workers(scheduler: str | None, local_workers: int | None) -> str | in
     """Who does the files: a scheduler's address, a number of processes here, or this process."""
     if scheduler is not None and local_workers is not None:
         raise ValueError("Workers must be those of --scheduler or --local-workers; got both. Leave one out.")
+    if local_workers is not None and not 1 <= local_workers <= MOST_WORKERS:
+        raise ValueError(
+            f"local_workers must be 1 to {MOST_WORKERS}, no more than there are cores; got {local_workers}."
+        )
     return local_workers if scheduler is None else scheduler

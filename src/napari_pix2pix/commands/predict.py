@@ -22,7 +22,8 @@ from napari_pix2pix.commands.flags import (
     load,
 )
 from napari_pix2pix.commands.remarks import told_of_calibration, told_of_halves, told_of_trust
-from napari_pix2pix.core.settings.config import Precision
+from napari_pix2pix.core.settings.config import Precision, validated
+from napari_pix2pix.core.settings.running import Running
 
 
 def predict(
@@ -103,6 +104,9 @@ def predict(
     if keep_frames and not out.name.lower().endswith(ZARR):
         raise ValueError(f"With --keep-frames the output must be an OME-Zarr; got {out}. End --out in .zarr.")
 
+    how = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
+    thresholds = {"seed_threshold": seed_threshold, "min_size": min_size, "trust_limit": trust_limit}
+    validated(Running, {**how, **thresholds, "norm_statistics": norm_statistics})
     given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out], out=out)}
     names = {path: named_as(root)(path) for path, root in given.items()}
     more = further_paths(source_more, list(names.values()), tree=True)
@@ -135,8 +139,8 @@ def predict(
         ModelWork("predictions", model, device, loaded.hash(), settings),
         chosen_workers(scheduler, local_workers),
     )
-    how: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
-    with closing(do_each(jobs, work, "predictions", out, work.made_with, **how)) as events:
+    places: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
+    with closing(do_each(jobs, work, "predictions", out, work.made_with, **places)) as events:
         for event in events:
             yield event
             if trust and len(jobs) == 1 and event["event"] == "row":  # of several, the table tells

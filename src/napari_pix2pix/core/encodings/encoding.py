@@ -1,16 +1,23 @@
 """What an image means - intensity, classes or instances - as the channels a network sees or predicts, and back."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 from skimage.measure import label as connected_components
 from skimage.segmentation import find_boundaries
 
-from napari_pix2pix.core.encodings.normalization import PORTION, Normalization, common_dtype, fit_normalization
+from napari_pix2pix.core.encodings.normalization import (
+    MOST_CHANNELS,
+    PORTION,
+    DtypeName,
+    Normalization,
+    common_dtype,
+    fit_normalization,
+)
 from napari_pix2pix.core.encodings.objects import LARGEST, SIGMA, ObjectRows, find_objects
 from napari_pix2pix.core.settings.config import NormalizationConfig
 
@@ -62,16 +69,32 @@ class Encoding(BaseModel):
         them is smaller.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Kind
-    n_channels: int
-    dtype: str
+    n_channels: Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
+    dtype: DtypeName
     normalization: Normalization | None = None
-    classes: tuple[int, ...] = ()
-    weights: tuple[float, ...] = ()
-    seed_threshold: float = 0.5
-    min_size: int = 10
+    classes: tuple[Annotated[int, Field(ge=-(2**63), lt=2**64)], ...] = ()
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    seed_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    min_size: Annotated[int, Field(ge=0, le=2**31)] = 10
+
+    def model_post_init(self, _: Any) -> None:
+        """Check what concerns two fields."""
+        known = self.normalization
+        if (self.kind == "intensity") != (known is not None) or (self.kind == "classes") != bool(self.classes):
+            raise ValueError(
+                "An encoding must have a normalization for intensities, classes for classes, and for nothing else; "
+                f"this one, of kind {self.kind}, has not."
+            )
+        if known is not None and known.n_channels != self.n_channels:
+            raise ValueError(
+                f"A normalization must have a range for each channel, {self.n_channels}; this one has "
+                f"{known.n_channels}."
+            )
+        if self.weights and len(self.weights) != len(self.classes):
+            raise ValueError(f"weights must be one for each class, {len(self.classes)}; got {len(self.weights)}.")
 
     @property
     def n_maps(self) -> int:

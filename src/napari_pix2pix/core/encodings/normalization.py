@@ -3,14 +3,18 @@
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_pix2pix.core.settings.config import NormalizationConfig
 
+DtypeName = Annotated[str, Field(pattern=r"^[<>=|]?(bool|u?int(8|16|32|64)|float(16|32|64)|b1|[iu][1248]|f[248])$")]
+"""Of images, by numpy's names."""
+MOST_CHANNELS = 4096
+"""Of an image, planes that are taken as channels among them."""
 SPREAD = 3.0
 """Standard deviations on either side of the mean that `mean-std` maps to ±limit: 99.7 % of a normal distribution."""
 PORTION = 2048
@@ -34,13 +38,18 @@ class Normalization(BaseModel):
         Set where every image is normalized by its own statistics; `low` and `high` are then those of the training.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    limit: float
-    dtype: str
+    low: Annotated[tuple[float, ...], Field(min_length=1, max_length=MOST_CHANNELS)]
+    high: Annotated[tuple[float, ...], Field(min_length=1, max_length=MOST_CHANNELS)]
+    limit: Annotated[float, Field(gt=0, le=1)]
+    dtype: DtypeName
     each_image: NormalizationConfig | None = None
+
+    def model_post_init(self, _: Any) -> None:
+        """Check what concerns two fields."""
+        if len(self.low) != len(self.high) or any(a >= b for a, b in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"low must lie below high, channel by channel; got {self.low[:4]} and {self.high[:4]}.")
 
     @property
     def n_channels(self) -> int:

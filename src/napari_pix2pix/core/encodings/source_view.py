@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_pix2pix.core.geometry.axes import AxesPlan, ZMode
 
@@ -26,10 +26,10 @@ class SourceView(BaseModel):
         What the channels taken were called; empty where the files did not say, or not all the same.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    channels: tuple[int, ...] = ()
-    of_channels: int = 1
+    channels: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
+    of_channels: Annotated[int, Field(ge=1, lt=2**31)] = 1
     colours: bool = False
     z: ZMode = "frame"
     names: tuple[str, ...] = ()

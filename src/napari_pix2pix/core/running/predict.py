@@ -21,7 +21,8 @@ from napari_pix2pix.core.running.prediction import (
     side_of_tiles,
 )
 from napari_pix2pix.core.running.sources import outside_range, warn_of_novelty, warn_of_range
-from napari_pix2pix.core.settings.config import Precision
+from napari_pix2pix.core.settings.config import Precision, validated
+from napari_pix2pix.core.settings.running import Running
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -70,6 +71,7 @@ def predict_bands(
     whole frames, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled to
     the source's.
     """
+    validated(Running, {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision})
     if draws is not None and draws < 2:
         raise ValueError(f"draws must be at least 2; got {draws}. Leave it out for one prediction, dropout off.")
     if draws is not None and not has_dropout(model.generator):
@@ -204,7 +206,7 @@ def decode(
 def _target_encoding(model: "TrainedModel", seed_threshold: float | None, min_size: int | None) -> Encoding:
     changes = {"seed_threshold": seed_threshold, "min_size": min_size}
     known = {name: value for name, value in changes.items() if value is not None}
-    return model.target_encoding.model_copy(update=known)
+    return validated(Encoding, {**dict(model.target_encoding), **known}) if known else model.target_encoding
 
 
 def generate(model: "TrainedModel", frame: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,22 +1,29 @@
 """Every setting of a training, as frozen models to and from JSON: the flags, the form and the run folder show these."""
 
-import json
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_pix2pix.core.settings.untrusted_json import parse_json
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Norm = Literal["batch", "batch-renorm", "instance", "none"]
 Objective = Literal["cross-entropy", "minimax", "least-squares", "hinge", "wgan-gp"]
 EmptyFrames = Literal["ask", "empty", "unlabelled"]
 M = TypeVar("M", bound=BaseModel)
+MOST_STEPS = 10**9
+"""More than a lifetime of a thousand steps a minute."""
+SHORT = reprlib.Repr()
+"""Shows values that may be long, or hold much."""
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 60
 
 
 class Settings(BaseModel):
     """Frozen settings that refuse unknown names; the docstring of a field is its help on every surface."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class GeneratorConfig(Settings):
@@ -28,7 +35,7 @@ class GeneratorConfig(Settings):
     """Downsamplings by two. A pixel of the source reaches 3·(2^levels - 1) px far."""
     z_levels: Annotated[int, Field(ge=0, le=8)] = 0
     """How many of the downsamplings, the innermost, halve the planes of a volume, too: stacks are thin in Z."""
-    base_channels: Annotated[int, Field(ge=1)] = 64
+    base_channels: Annotated[int, Field(ge=1, le=1024)] = 64
     """Channels of the first level; each level doubles them, up to eight times."""
     skips: bool = True
     """Skip connections; without them it is the paper's encoder-decoder."""
@@ -58,7 +65,7 @@ class DiscriminatorConfig(Settings):
     """Strided layers: 0 is the PixelGAN, then fields of 16, 34, 70, 142 and 286 px."""
     z_layers: Annotated[int, Field(ge=0, le=5)] = 0
     """How many of the strided layers, the last, halve the planes of a volume, too."""
-    base_channels: Annotated[int, Field(ge=1)] = 64
+    base_channels: Annotated[int, Field(ge=1, le=1024)] = 64
     """Channels of the first layer; each strided layer doubles them, up to eight times."""
     conditional: bool = True
     """Whether it sees the source beside the image."""
@@ -116,13 +123,13 @@ class Config(Settings):
     """Of the source's grey values."""
     target_normalization: NormalizationConfig = NormalizationConfig(method="min-max")
     """Of the target's grey values, inverted on output."""
-    steps: Annotated[int, Field(ge=1)] = 20_000
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 20_000
     """Updates of the generator."""
-    batch_size: Annotated[int, Field(ge=1)] = 4
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 4
     """Patches per step."""
-    patch_size: Annotated[int, Field(ge=8)] = 256
+    patch_size: Annotated[int, Field(ge=8, le=65_536)] = 256
     """Side of a training patch, in pixels: a multiple of 2^levels, of 4 for the ResNets."""
-    patch_depth: Annotated[int, Field(ge=1)] = 16
+    patch_depth: Annotated[int, Field(ge=1, le=65_536)] = 16
     """Planes of a patch, where frames are volumes; no more than there are. A multiple of the networks' strides in Z."""
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
     """Weight of the L1 loss (the paper's lambda)."""
@@ -164,9 +171,9 @@ class Config(Settings):
     foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """For sparse images: this share of the patches is centred on foreground of the target: objects, any class but the
     lowest, or what is brighter than Otsu's threshold."""
-    validate_every: Annotated[int, Field(ge=1)] = 500
+    validate_every: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 500
     """Steps between validations; the best model is kept."""
-    patience: Annotated[int, Field(ge=0)] = 0
+    patience: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
     """Validations without a better model after which the training ends; 0: never before `steps`."""
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of the pairs set aside to choose the best model."""
@@ -175,12 +182,12 @@ class Config(Settings):
     norm_statistics: Literal["training", "image"] = "training"
     """At prediction, what batch norm uses: the training's statistics (exact tiles), or each image's, as in the paper,
     with dropout left on."""
-    trust_steps: Annotated[int, Field(ge=0)] = 2400
+    trust_steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 2400
     """Steps to teach, after the training, a second discriminator that judges whether an image belongs to its source and
     expects errors; 0: none, and patch scores are those of the training's own discriminator."""
     precision: Precision = "auto"
     """Of the training step; `auto` takes bfloat16 where the device computes with it."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     """Every random number comes from it."""
     authors: str = ""
     """Who made the model, for its card."""
@@ -316,7 +323,7 @@ def make_config(
 def read_json_object(file: Path) -> dict[str, Any]:
     """The JSON object in `file`."""
     try:
-        content = json.loads(Path(file).read_text("utf8"))
+        content = parse_json(Path(file).read_text("utf8"))
     except ValueError as error:
         raise ValueError(f"{file} must be a JSON file; {error}. Mend it or leave it out.") from error
     if not isinstance(content, dict):
@@ -338,7 +345,7 @@ def in_one_sentence(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     name = ".".join(str(part) for part in first["loc"])
-    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}; got {first['input']!r}."
+    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}; got {SHORT.repr(first['input'])}."
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
