@@ -486,3 +486,12 @@ def test_the_snakemake_rule_of_the_docs(run_folder, plates, tmp_path, monkeypatc
         _, *words = shlex.split(command.format(input=SimpleNamespace(**given), wildcards=wildcards))
         assert main(words) == 0
     assert len(rows(tmp_path / "predicted" / "predictions.csv")) == 3
+
+
+def test_inputs_are_hashed_once(inputs, monkeypatch) -> None:
+    """What the record says of them is told to the work."""
+    hashed, told = [], []
+    monkeypatch.setattr("napari_pix2pix.files.records.sha256", lambda path: hashed.append(path) or f"of {path.name}")
+    Copying(inputs, before=lambda job: told.append((job.inputs, job.hashes))).run()
+    assert len(hashed) == len(set(hashed)) == len(PLACES)
+    assert all(hashes == tuple(f"of {path.name}" for path in paths) for paths, hashes in told)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_pix2pix.core.trust import novelty
+from napari_pix2pix.files import results
 from napari_pix2pix.files.results import predict_file
-from napari_pix2pix.files.stacks import open_stack
+from napari_pix2pix.files.stacks import open_stack, sha256
 from small import blobs, untrained, with_judge
 
 IMAGES = [blobs((48, 64), seed=seed)[0] for seed in range(6)]
@@ -34,3 +36,29 @@ def test_the_row_says_how_novel_the_source_is(tmp_path, axes, n_source, n_target
     plan = model.source_plan(stack, axes)
     assert last["row"]["novel"] == np.mean([model.novel(stack, plan, frame) for frame in range(plan.n_frames)])
     np.testing.assert_array_equal(np.asarray(open_stack(out).array), model.predict(stack, axes))
+
+
+def test_it_is_asked_once_a_frame(tmp_path, monkeypatch) -> None:
+    """Of a prediction, its row and its trust together, and the tree of training blocks is grown once."""
+    stack = np.stack(IMAGES[:3])
+    model = with_judge(untrained(stack[:1], stack[:1]))
+    tifffile.imwrite(tmp_path / "source.tif", stack, ome=True, metadata={"axes": "TYX"})
+    asked, grown = [], []
+    novel, tree = model.novel, novelty.spatial.KDTree
+    monkeypatch.setattr(model, "novel", lambda stack, plan, frame: asked.append(frame) or novel(stack, plan, frame))
+    monkeypatch.setattr(novelty.spatial, "KDTree", lambda blocks: grown.append(len(blocks)) or tree(blocks))
+    list(predict_file(model, tmp_path / "source.tif", tmp_path / "out.tif", trust=True))
+    assert asked == [0, 1, 2]
+    assert len(grown) == 1
+
+
+def test_known_hashes_are_not_made_again(tmp_path, monkeypatch) -> None:
+    """The result says them as it would have made them."""
+    model = untrained(IMAGES[0][None], IMAGES[1][None])
+    path = tmp_path / "source.tif"
+    tifffile.imwrite(path, IMAGES[2])
+    known = {path: sha256(path)}
+    list(predict_file(model, path, tmp_path / "a.tif"))
+    monkeypatch.setattr(results, "sha256", None)
+    list(predict_file(model, path, tmp_path / "b.tif", hashes=known))
+    assert open_stack(tmp_path / "a.tif").description == open_stack(tmp_path / "b.tif").description

@@ -18,7 +18,9 @@ def fit_trust(
     target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
     *,
     out: Annotated[Path, Parameter(help="The new model: the same, taught to judge the match. A .safetensors file.")],
-    steps: Annotated[int | None, Parameter(help="Default: the model's --trust-steps.")] = None,
+    trust_steps: Annotated[
+        int | None, Parameter(name=("--trust-steps", "--steps"), help="Default: those of the model's training.")
+    ] = None,
     empty_frames: Annotated[
         EmptyFrames | None,
         Parameter(help="Frames without any label: empty or unlabelled; default: as in the training."),
@@ -36,8 +38,8 @@ def fit_trust(
         raise ValueError(f"A model must go to a .safetensors file; got {out}. Choose another --out.")
     if out.exists() and not overwrite:
         raise FileExistsError(f"An output must not exist yet; {out} does. Choose another --out or --overwrite.")
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be at least 1; got {steps}. Leave it out for the model's.")
+    if trust_steps is not None and trust_steps < 1:
+        raise ValueError(f"trust_steps must be at least 1; got {trust_steps}. Leave it out for the model's.")
 
     from napari_pix2pix import core
     from napari_pix2pix.files.outputs import require_apart, require_writable
@@ -52,7 +54,9 @@ def fit_trust(
     require_apart(stacks.paths, [out])
     yield from told(stacks)
     taught = loaded
-    with closing(core.fit_trust(loaded, stacks.frames(), steps=steps, empty_frames=empty_frames)) as reports:
+    with closing(
+        core.fit_trust(loaded, stacks.frames(), trust_steps=trust_steps, empty_frames=empty_frames)
+    ) as reports:
         for report in reports:
             if report.model is not None:
                 taught = report.model

@@ -86,14 +86,15 @@ class ModelWork:
         from napari_pix2pix.files.results import predict_file, score_file
 
         model, out = load_once(self.model, self.device, self.model_sha256), job.results[0]
+        how = self.settings | {"model_sha256": self.model_sha256}
+        how |= {"hashes": dict(zip(job.inputs, job.hashes, strict=True))} if job.hashes else {}
         with all_or_none(job.results, kept_if_stopped=self.settings.get("keep_frames", False)):
             if self.results == "predictions":
                 source, *more = job.inputs
-                yield from predict_file(model, source, out, more=more, model_sha256=self.model_sha256, **self.settings)
+                yield from predict_file(model, source, out, more=more, **how)
             else:
                 image, source, *more = job.inputs
-                how = {"more": more, "model_sha256": self.model_sha256} | self.settings
-                yield from score_file(model, source, image, out, **how)
+                yield from score_file(model, source, image, out, more=more, **how)
 
 
 def do_each(
@@ -249,7 +250,7 @@ def _do(job: Job, work: Work, records: Records | None, overwrite: bool) -> Event
     if records is None:
         yield from work(job)
         return
-    records.begin(job, overwrite)
+    job = records.begin(job, overwrite)
     started, row = time.monotonic(), {}
     for event in work(job):
         if event["event"] == "row":

@@ -30,11 +30,14 @@ class Job:
         The files it is made of, first the one that names it.
     results
         The files to write, first the result itself.
+    hashes
+        Of the inputs, where they are known.
     """
 
     name: str
     inputs: tuple[Path, ...]
     results: tuple[Path, ...]
+    hashes: tuple[str, ...] = ()
 
 
 def is_one_file(out: Path) -> bool:

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,8 +119,8 @@ class Records:
             self._write(job, record)
         return done
 
-    def begin(self, job: Job, overwrite: bool) -> None:
-        """Say that the result is about to be written.
+    def begin(self, job: Job, overwrite: bool) -> Job:
+        """Say that the result is about to be written; the job, with the hashes of its inputs.
 
         Raises
         ------
@@ -136,8 +137,9 @@ class Records:
         if record and "row" not in record:
             for path in job.results:
                 remove_leftovers(path)
-        made_of = {"made_with": self.made_with, "inputs": [sha256(path) for path in job.inputs]}
-        self._write(job, {"table": self.table} | made_of)
+        hashes = tuple(sha256(path) for path in job.inputs)
+        self._write(job, {"table": self.table, "made_with": self.made_with, "inputs": hashes})
+        return replace(job, hashes=hashes)
 
     def finish(self, job: Job, row: Row) -> None:
         """Say that the result is done, with what its table tells."""

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -67,6 +67,7 @@ def predict_file(
     trust: bool = False,
     trust_limit: float | None = None,
     model_sha256: str | None = None,
+    hashes: Mapping[Path, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the prediction for the stack `source` to `out`; yields the share that is done after some rows.
 
@@ -86,7 +87,7 @@ def predict_file(
     10 %, and what it makes of it is resampled to the source's grid, then decoded.
     With `keep_frames`, if the generator is closed before its time, `out`, an OME-Zarr, holds the frames that are done.
     With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
-    `model_sha256` is the model's hash, where it is known already.
+    `model_sha256` is the model's hash, and `hashes` are those of input files, where they are known already.
     """
     if trust and rescale:
         raise ValueError(
@@ -98,7 +99,6 @@ def predict_file(
     if not rescale:
         _warn_of_pixel_size(model, stack)
     channels = _channels(model, stack, wanted)
-    seen_as = model.source_plan(stack.array, stack.axes, channels)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     if trust:
         limit = limit_of(model, trust_limit)
@@ -116,7 +116,7 @@ def predict_file(
     changes = {"tile_size": tile_size, "overlap": overlap, "seed_threshold": seed_threshold, "min_size": min_size}
     origin = _origin(
         model,
-        model_sha256,
+        (model_sha256, hashes),
         source=stack,
         encoding=encoding.model_dump(mode="json"),
         channels=list(channels),
@@ -154,11 +154,13 @@ def predict_file(
             put_spread = files.enter_context(
                 stack_writer(beside("spread")(out), plan, "float32", channel_names=spread_names, **said)
             )
-        seen = _SourceRange(model)
+        seen, novel = _SourceRange(model), list[float]()
 
         def source_bands() -> Iterator[Band]:
             for band in used.predict_bands(stack.array, stack.axes, draws=draws, precision=precision, **tiling):
                 seen.add(band.source)
+                if band.last:
+                    novel.append(band.novel)
                 if trust:
                     require_known(band.source, band.frame)
                 if put_maps is not None:
@@ -178,7 +180,7 @@ def predict_file(
         yield {"event": "spread", "path": str(beside("spread")(out))}
     row: dict[str, Any] = dict(seen.row())
     if model.match is not None and not scale:
-        row["novel"] = float(np.mean([model.novel(stack.array, seen_as, frame) for frame in range(plan.n_frames)]))
+        row["novel"] = float(np.mean(novel))
     if trust:
         for event in write_trust(model, stack, channels, out, plan, limit, tile_size):
             if event["event"] == "row":
@@ -280,6 +282,7 @@ def score_file(
     table: bool = False,
     each_pixel: bool = False,
     model_sha256: str | None = None,
+    hashes: Mapping[Path, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
 
@@ -290,7 +293,7 @@ def score_file(
 
     At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any,
     and the mean expected error.
-    `more`, `wanted` and `model_sha256` as in `predict_file`; `halves` of source and image to take.
+    `more`, `wanted`, `model_sha256` and `hashes` as in `predict_file`; `halves` of source and image to take.
     """
     given = open_joined(source, more, source_axes, halves[0])
     _warn_of_pixel_size(model, given)
@@ -314,7 +317,9 @@ def score_file(
     }
     geometry |= {"promise": first.promise} if first.promise else {}
     geometry |= {"trust_limit": limit_of(model)} if first.expected_error is not None else {}
-    origin = _origin(model, model_sha256, source=given, image=judged, channels=list(channels), patch_scores=geometry)
+    origin = _origin(
+        model, (model_sha256, hashes), source=given, image=judged, channels=list(channels), patch_scores=geometry
+    )
     sizes, placement = given.placement.seen_every(first.axes, scale, translate, given.pixel_size_um)
     said: dict[str, Any] = {
         "pixel_size_um": sizes,
@@ -419,9 +424,10 @@ def _warn_of_pixel_size(model: TrainedModel, source: Stack) -> None:
         )
 
 
-def _origin(model: TrainedModel, model_sha256: str | None, **more: Any) -> dict[str, Any]:
-    """Where a result came from."""
-    files = {name: _file(stack) for name, stack in more.items() if isinstance(stack, Stack)}
+def _origin(model: TrainedModel, known: tuple[str | None, Mapping[Path, str] | None], **more: Any) -> dict[str, Any]:
+    """Where a result came from; the hashes of the model and of files are `known`, or made."""
+    model_sha256, hashes = known
+    files = {name: _file(stack, hashes or {}) for name, stack in more.items() if isinstance(stack, Stack)}
     rest = {name: value for name, value in more.items() if not isinstance(value, Stack)}
     origin = {
         "napari_pix2pix": __version__,
@@ -431,8 +437,9 @@ def _origin(model: TrainedModel, model_sha256: str | None, **more: Any) -> dict[
     return {**origin, **files, **rest}
 
 
-def _file(stack: Stack) -> dict[str, Any]:
+def _file(stack: Stack, hashes: Mapping[Path, str]) -> dict[str, Any]:
     """Its name, hash and axes; those of the further files of its channels as `more`."""
-    said: dict[str, Any] = {"name": stack.path.name, "sha256": sha256(stack.path), "axes": stack.axes}
+    found = hashes.get(stack.path) or sha256(stack.path)
+    said: dict[str, Any] = {"name": stack.path.name, "sha256": found, "axes": stack.axes}
     said |= {"half": stack.half} if stack.half else {}
-    return said | ({"more": [_file(part) for part in stack.parts[1:]]} if stack.parts else {})
+    return said | ({"more": [_file(part, hashes) for part in stack.parts[1:]]} if stack.parts else {})

@@ -94,7 +94,7 @@ def write_trust(
         As in `trust_limit`.
     """
     image, limit, maps = open_stack(out), trust_limit(model, limit), plan.like(1, "")
-    how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match"}
+    how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False}
     frames = model.score_frames(source.array, image.array, (source.axes, image.axes), **how)
     origin = json.loads(image.description) | {"trust_limit": limit}
     said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um, "placement": source.placement}

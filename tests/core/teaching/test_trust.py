@@ -296,3 +296,14 @@ def test_a_model_from_before_has_no_judge(model, tmp_path) -> None:
     assert old.match is None
     assert old.score(*STACKS[0], "YX").kind == "plain"
     assert replace(old, match=None).hash() == old.hash()
+
+
+def test_the_number_of_steps_has_one_name(model) -> None:
+    """`trust_steps`, and `steps` as before, mean the same; both at once are refused."""
+    split = Split(PAIRS.regions()[2:], (), PAIRS.regions()[:2])
+    for named in ({"trust_steps": 3}, {"steps": 3}):
+        reports = fit_trust(model, PAIRS, split=split, **named)
+        assert next(reports).steps == 3
+        reports.close()
+    with pytest.raises(ValueError, match="trust_steps must be given once; got 3, and steps 4"):
+        fit_trust(model, PAIRS, split=split, trust_steps=3, steps=4)

@@ -40,6 +40,9 @@ class Band:
         Grey values or labels (C, [Z,] rows, X).
     maps
         Encoded (n_maps, [Z,] rows, X) in [-1, 1]; with draws, their mean, and the standard deviation as n_maps more.
+    novel
+        In the last band of a frame, where a model knows it, the share of the source's middle that is like nothing that
+        trained.
     """
 
     frame: int
@@ -47,6 +50,7 @@ class Band:
     shape: tuple[int, ...]
     source: NDArray[Any]
     maps: NDArray[np.float32]
+    novel: float = 0.0
 
     @property
     def last(self) -> bool:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,12 +85,13 @@ def predict_bands(
     tiles, outside = model.tile_plan(seen_shape, tile_size, overlap), np.zeros(0)
     bands = _rescaled_bands if scale else _bands
     for band in bands(model, stack, plan, tiles, draws, precision, range(plan.n_frames) if frames is None else frames):
+        if band.last and scale is None:
+            band = replace(band, novel=model.novel(stack, plan, band.frame))
         yield band
         outside = outside_range(model, band) + (outside if band.rows.start else 0)
         if band.last:
             warn_of_range(model, outside / band.shape[-2])
-            if scale is None:
-                warn_of_novelty(model.novel(stack, plan, band.frame))
+            warn_of_novelty(band.novel)
 
 
 def _bands(

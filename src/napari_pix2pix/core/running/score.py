@@ -41,10 +41,12 @@ def score_frames(
     channels: Sequence[int] = (),
     tile_size: int | None = None,
     kind: ScoreKind | None = None,
+    look: bool = True,
 ) -> Iterator[PatchScores]:
     """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
 
     But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
+    Unless a prediction has done so, whoever scores is to `look` whether the source is like those that trained.
     """
     network, judge = judge_of(model, kind)
     source_plan, image_plan = scorable(model, network, source, image, axes, channels)
@@ -60,7 +62,7 @@ def score_frames(
     for frame in range(source_plan.n_frames):
         seen = model.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
         judged = model.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
-        if judge is not None:
+        if judge is not None and look:
             warn_of_novelty(model.novel(source, source_plan, frame))
         outputs = score_windows(network, sides_of(model, judge, seen, judged, shape), shape, model.device, tile_size)
         yield _placed(outputs, network, judge, shape)

@@ -366,12 +366,16 @@ class TrainedModel:
         channels: Sequence[int] = (),
         tile_size: int | None = None,
         kind: ScoreKind | None = None,
+        look: bool = True,
     ) -> Iterator[PatchScores]:
         """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
 
         But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
+        Unless a prediction has done so, whoever scores is to `look` whether the source is like those that trained.
         """
-        return score.score_frames(self, source, image, axes, channels=channels, tile_size=tile_size, kind=kind)
+        return score.score_frames(
+            self, source, image, axes, channels=channels, tile_size=tile_size, kind=kind, look=look
+        )
 
     def score_frame(self, source: NDArray[Any], image: NDArray[Any], kind: ScoreKind | None = None) -> PatchScores:
         """The scores of one frame `image` (K, [Z,] Y, X) given its `source` (C, [Z,] Y, X), as `predict_frame`.

@@ -101,6 +101,7 @@ def fit_trust(
     pairs: PairedFrames,
     split: Split | None = None,
     *,
+    trust_steps: int | None = None,
     steps: int | None = None,
     empty_frames: EmptyFrames | None = None,
     conditional: bool = True,
@@ -122,8 +123,10 @@ def fit_trust(
     split
         Which regions teach (``train``) and which calibrate. None: what trained or chose the model teaches; what
         calibrated it calibrates again; of what it has not seen, whole groups calibrate, a third of them.
+    trust_steps
+        None: those of the model's config, or if these are 0, those of the default.
     steps
-        None: the `trust_steps` of the model's config, or if these are 0, those of the default.
+        An older name of `trust_steps`.
     empty_frames
         What frames without any label in a label target mean, as in `Config`; None: what they meant in the training.
     conditional
@@ -132,13 +135,15 @@ def fit_trust(
     Raises
     ------
     ValueError
-        If nothing is left to teach with, or the pairs do not suit the model.
+        If nothing is left to teach with, the pairs do not suit the model, or steps are given by both names.
 
     References
     ----------
     Mismatched pairs as negatives: Reed et al., "Generative Adversarial Text to Image Synthesis", ICML 2016.
     """
-    steps = steps or model.config.trust_steps or Config().trust_steps
+    if steps is not None and trust_steps is not None:
+        raise ValueError(f"trust_steps must be given once; got {trust_steps}, and steps {steps}. Leave steps out.")
+    steps = trust_steps or steps or model.config.trust_steps or Config().trust_steps
     if split is None:
         pairs = _suited(model, pairs, empty_frames or model.config.empty_frames)
         split = divided(model, pairs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -77,8 +77,12 @@ class Novelty:
     def distances(self, source: NDArray[np.float32], means: Means) -> NDArray[np.float32]:
         """How far each part of this source (C, [Z,] Y, X), (n,), is from the nearest that trained; 1 is `limit`."""
         own = (features(source, means) - self.scale[0]) / self.scale[1]
-        nearest: NDArray[np.float32] = (spatial.KDTree(self.blocks).query(own)[0] / self.limit).astype(np.float32)
+        nearest: NDArray[np.float32] = (self._tree.query(own)[0] / self.limit).astype(np.float32)
         return nearest
+
+    @cached_property
+    def _tree(self) -> spatial.KDTree:
+        return spatial.KDTree(self.blocks)
 
 
 def features(source: NDArray[np.float32], means: Means) -> NDArray[np.float32]:
