@@ -1,6 +1,7 @@
 """One image file as a lazily read stack, and a stack written as OME-TIFF or OME-Zarr: the front door."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ ZARR = (".ome.zarr", ".zarr")
 SUFFIXES = TIFF + PICTURES + ZARR
 
 
+LONGEST, LARGEST_FRAME, LARGEST = 2**31, 2**42, 2**56
+"""Pixels along an axis, in a plane, and in all: a hundred times as many as the largest images that there are."""
 BESIDE = ("maps", "spread", "valid", "expected_error", "rank", "error_bound", "untrusted")
 """Images that go beside a result, named by what they hold of it: ``a.tif`` has ``a.valid.tif``."""
 
@@ -130,10 +133,22 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
         )
     if array.dtype.kind not in "biuf":
         raise ValueError(f"Pixels must be numbers; those of {path} are {array.dtype}. Save them as an image.")
+    _require_sensible(path, found)
     if half is not None:
         assert isinstance(array, LazyArray)  # only files that are read are joined
         array = array.half(found.axes.index("X"), half)
     return replace(stack, array=array, axes=found.axes, half=half)
+
+
+def _require_sensible(path: Path, plan: AxesPlan) -> None:
+    """Raise a ValueError if no image has this shape: it comes from a damaged header, or from someone who means harm."""
+    lengths = [plan.length(axis) for axis in plan.axes]
+    of_frame = plan.length("Y") * plan.length("X")
+    if max(lengths) > LONGEST or of_frame > LARGEST_FRAME or math.prod(lengths) > LARGEST:
+        raise ValueError(
+            f"An image must have at most {LONGEST} pixels along an axis, {LARGEST_FRAME} in a plane and {LARGEST} in "
+            f"all; {path} is said to be {' x '.join(map(str, lengths))} ({plan.axes}). Write it anew, or crop it."
+        )
 
 
 def join_stacks(parts: Sequence[Stack]) -> Stack:

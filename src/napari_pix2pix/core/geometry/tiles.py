@@ -1,8 +1,10 @@
 """Which windows of a frame a network sees, and what each counts where in the result: the geometry of tiling."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, product
+from itertools import product
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,99 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class _Along:
+    """The tiles along one axis of a frame, none of which is made before it is asked for.
+
+    Parameters
+    ----------
+    starts
+        Where each begins to keep.
+    length, padded, grid, overlap
+        As in `TilePlan`, of this axis.
+    side
+        Of what each keeps, px; the last may keep less.
+    """
+
+    starts: range
+    length: int
+    padded: int
+    grid: int
+    overlap: int
+    side: int
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, i: int) -> tuple[slice, slice]:
+        """What number `i` keeps and reads."""
+        start = self.starts[i]
+        keep = slice(start, min(start + self.side, self.length))
+        return keep, _read(keep, self.overlap, self.padded, self.grid)
+
+    @property
+    def pixels(self) -> int:
+        """That all of them read."""
+        return sum(read.stop - read.start for _, read in (self[i] for i in range(len(self))))
+
+    def only(self, i: int) -> "_Along":
+        """Number `i` alone."""
+        return replace(self, starts=self.starts[i : i + 1])
+
+
+@dataclass(frozen=True)
+class Tiles(Sequence[Tile]):
+    """All combinations of what lies along each axis, the last one fastest; made when asked for.
+
+    Parameters
+    ----------
+    along
+        One per axis.
+    """
+
+    along: tuple[_Along, ...]
+
+    def __len__(self) -> int:
+        return math.prod(map(len, self.along))
+
+    @overload
+    def __getitem__(self, i: int) -> Tile: ...
+    @overload
+    def __getitem__(self, i: slice) -> "tuple[Tile, ...]": ...
+    def __getitem__(self, i: int | slice) -> "Tile | tuple[Tile, ...]":
+        if isinstance(i, slice):
+            return tuple(self[n] for n in range(len(self))[i])
+        left = range(len(self))[i]
+        places = []
+        for along in reversed(self.along):
+            left, place = divmod(left, len(along))
+            places.append(along[place])
+        return _tile(places[::-1])
+
+    def __iter__(self) -> Iterator[Tile]:
+        *outer, inner = self.along
+        for places in product(*(range(len(along)) for along in outer)):
+            before = [along[place] for along, place in zip(outer, places, strict=True)]
+            for i in range(len(inner)):
+                yield _tile([*before, inner[i]])
+
+    @property
+    def pixels(self) -> int:
+        """That all of them read."""
+        return math.prod(along.pixels for along in self.along)
+
+    @property
+    def rows(self) -> "Iterator[Tiles]":
+        """Those of each row of tiles."""
+        *outer, inner = self.along
+        for places in product(*(range(len(along)) for along in outer)):
+            yield Tiles((*(along.only(place) for along, place in zip(outer, places, strict=True)), inner))
+
+
+def _tile(sides: Sequence[tuple[slice, slice]]) -> Tile:
+    return Tile(tuple(keep for keep, _ in sides), tuple(read for _, read in sides))
+
+
+@dataclass(frozen=True)
 class TilePlan:
     """The tiles of one frame.
 
@@ -59,12 +154,13 @@ class TilePlan:
     reach: tuple[int, ...]
     tile_size: tuple[int, ...]
     overlap: tuple[int, ...]
-    tiles: tuple[Tile, ...]
+    tiles: Sequence[Tile]
 
     @property
     def cost(self) -> float:
         """Pixels that the network sees, for each pixel that is kept."""
-        return sum(math.prod(tile.shape) for tile in self.tiles) / math.prod(self.shape)
+        seen = self.tiles.pixels if isinstance(self.tiles, Tiles) else sum(math.prod(tile.shape) for tile in self.tiles)
+        return seen / math.prod(self.shape)
 
     @property
     def exact(self) -> bool:
@@ -79,20 +175,19 @@ class TilePlan:
     @property
     def bands(self) -> list["TilePlan"]:
         """The same plan for each row of tiles, from the first to the last."""
-        rows = groupby(self.tiles, lambda tile: tile.keep[-2].start)
-        return [replace(self, tiles=tuple(tiles)) for _, tiles in rows]
+        return [replace(self, tiles=tiles) for tiles in self.tiles.rows] if isinstance(self.tiles, Tiles) else [self]
 
     @property
     def rows(self) -> slice:
         """The rows of the frame to which these tiles add."""
-        windows = [self.window(tile)[-2] for tile in self.tiles]
-        return slice(min(rows.start for rows in windows), max(rows.stop for rows in windows))
+        first, last = (self.window(self.tiles[i])[-2] for i in (0, -1))
+        return slice(first.start, last.stop)
 
     @property
     def rows_read(self) -> slice:
         """The rows of the frame that these tiles see."""
-        reads = [tile.read[-2] for tile in self.tiles]
-        return slice(min(rows.start for rows in reads), min(self.shape[-2], max(rows.stop for rows in reads)))
+        first, last = (self.tiles[i].read[-2] for i in (0, -1))
+        return slice(first.start, min(self.shape[-2], last.stop))
 
     def window(self, tile: Tile) -> tuple[slice, ...]:
         """The pixels of the frame to which `tile` adds: what it keeps and, blended, its overlap with others."""
@@ -199,9 +294,8 @@ def plan_tiles(
         round_up(r if overlap is None else overlap if side < end else max(r, overlap), g)
         for r, g, side, end in zip(reaches, grids, sides, padded, strict=True)
     )
-    per_axis: list[list[tuple[slice, slice]]] = []
-    for n, end, g, side, margin in zip(shape, padded, grids, sides, margins, strict=True):
-        keeps = [slice(a, min(a + side, n)) for a in range(0, n, side)]
-        per_axis.append([(keep, _read(keep, margin, end, g)) for keep in keeps])
-    tiles = tuple(Tile(tuple(k for k, _ in tile), tuple(r for _, r in tile)) for tile in product(*per_axis))
-    return TilePlan(tuple(shape), padded, grids, reaches, sides, margins, tiles)
+    along = (
+        _Along(range(0, n, side), n, end, g, margin, side)
+        for n, end, g, side, margin in zip(shape, padded, grids, sides, margins, strict=True)
+    )
+    return TilePlan(tuple(shape), padded, grids, reaches, sides, margins, Tiles(tuple(along)))

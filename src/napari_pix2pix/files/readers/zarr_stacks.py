@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import zarr
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan, guess_axes
 from napari_pix2pix.files.placement import Placement, measure
 from napari_pix2pix.files.readers.lazy import LazyArray, Stack
+from napari_pix2pix.files.readers.pictures import OPACITY
+from napari_pix2pix.files.readers.turned import without_last
+from napari_pix2pix.files.readers.zarr_chunks import open_checked
 from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes, strips
 
 ORDER = "TCZYX"
@@ -61,7 +65,12 @@ def open_zarr(path: Path) -> Stack:
     n_channels = array.shape[axes.index("C")] if "C" in axes else 1
     description = str(image.get("metadata", {}).get("description", ""))
     labels = labels if len(labels) == n_channels else ()
-    return Stack(path, _lazy(path, key, array), axes, sizes, labels, description, placement=placement)
+    pixels = _lazy(path, key, array)
+    if n_channels in (2, 4) and labels and labels[-1].lower() in ("alpha", "opacity"):
+        warn(OPACITY, stacklevel=4)
+        pixels, axes = without_last(pixels, axes, "C")
+        labels = labels[:-1]
+    return Stack(path, pixels, axes, sizes, labels, description, placement=placement)
 
 
 def _placed(
@@ -106,7 +115,7 @@ def _lazy(path: Path, key: str, array: zarr.Array) -> LazyArray:
 
 
 def _read(key: str, path: Path, index: Any) -> NDArray[Any]:
-    return np.asarray(zarr.open_array(path / key, mode="r")[index])
+    return np.asarray(open_checked(path, key)[index])
 
 
 # Writing
