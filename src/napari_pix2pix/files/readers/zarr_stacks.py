@@ -1,6 +1,5 @@
 """OME-Zarr directories <-> stacks: 0.4 and 0.5 are read, 0.5 is written."""
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.engine.atomic import directory_beside
 from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan, guess_axes
 from napari_pix2pix.files.placement import Placement, measure
 from napari_pix2pix.files.readers.lazy import LazyArray, Stack
@@ -252,9 +252,8 @@ def _omero(names: tuple[str, ...], low: NDArray[Any], high: NDArray[Any]) -> dic
 @contextmanager
 def _directory_beside(path: Path) -> Iterator[Path]:
     """A directory beside `path` to write to; takes its place if the block succeeds, is removed if it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent, ignore_cleanup_errors=True) as folder:
-        beside, old = Path(folder) / f"new-{path.name}", Path(folder) / f"old-{path.name}"
+    with directory_beside(path) as folder:
+        beside, old = folder / f"new-{path.name}", folder / f"old-{path.name}"
         yield beside
         # A folder cannot replace another in one go: between these lines there is neither.
         if path.exists():
