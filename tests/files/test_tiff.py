@@ -1,11 +1,15 @@
 """Every kind of TIFF is read as what it is, and what is damaged is told."""
 
+import logging
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from napari_pix2pix.files.folders import list_images
+from napari_pix2pix.files.readers import tiff
 from napari_pix2pix.files.stacks import open_stack
 
 RNG = np.random.default_rng(0)
@@ -124,6 +128,9 @@ def test_a_stack_in_several_files_is_one_stack(tmp_path) -> None:
     np.testing.assert_array_equal(read.array[2, 3:5], STACK[2, 0, 3:5])
     with pytest.raises(ValueError, match=r"it is a part of an OME-TIFF; open part 0\.ome\.tif"):
         open_stack(paths[1])
+    with pytest.raises(ValueError, match=r"Give that one, or the axes of this file's own pages"):
+        open_stack(paths[1])
+    np.testing.assert_array_equal(open_stack(paths[1], "YX").array[...], STACK[1, 0])
     whole = paths[2].read_bytes()
     paths[2].write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"part 0\.ome\.tif is not"):
@@ -132,6 +139,17 @@ def test_a_stack_in_several_files_is_one_stack(tmp_path) -> None:
     for axes in (None, "TYX"):
         with pytest.raises(ValueError, match=r"part 2\.ome\.tif' is missing or damaged"):
             open_stack(paths[0], axes)
+    np.testing.assert_array_equal(open_stack(paths[0], "YX").array[...], STACK[0, 0])
+
+
+def test_a_folder_of_sets_holds_their_first_files(tmp_path) -> None:
+    """Parts are read with the first file, and not counted as images that fail; without it they are told."""
+    paths = multi_file(tmp_path, 3)
+    write(tmp_path / "b.ome.tif")
+    with pytest.warns(UserWarning, match="2 of 4 files are parts of OME-TIFFs whose first file is there"):
+        assert list_images(tmp_path) == [tmp_path / "b.ome.tif", paths[0]]
+    paths[0].unlink()
+    assert list_images(tmp_path) == [tmp_path / "b.ome.tif", *paths[1:]]
 
 
 def test_a_part_without_the_metadata_points_to_it(tmp_path) -> None:
@@ -180,6 +198,40 @@ def test_a_second_image_in_the_file_is_mentioned(tmp_path) -> None:
             file.write(stack, photometric="minisblack", metadata={"axes": "CYX"[-stack.ndim :]})
     with pytest.warns(UserWarning, match=r"a\.ome\.tif holds 2 images; the first, \(2, 40, 50\), is read"):
         assert open_stack(tmp_path / "a.ome.tif").array.shape == (2, 40, 50)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_preview_is_left_out(tmp_path, before: bool) -> None:
+    """A small page beside the stack, before or behind it, is no part of it, and that is said."""
+    preview, stack = STACK[0, 0, :10, :12].astype(np.uint8), STACK[:, 0]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for image in (preview, stack) if before else (stack, preview):
+            file.write(image, photometric="minisblack", metadata=None, compression="zlib")
+    with pytest.warns(UserWarning, match=r"a\.tif holds 2 images; the largest, \(3, 40, 50\), is read"):
+        read = open_stack(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read.array[...], stack)
+    np.testing.assert_array_equal(read.array[1, 3:9], stack[1, 3:9])
+
+
+def test_other_threads_may_read_what_we_refuse(tmp_path, monkeypatch) -> None:
+    """While a file is opened here, what tifffile logs of another in another thread stays a log there."""
+    write(tmp_path / "a.tif")
+    logged = []
+
+    def log() -> None:
+        try:
+            logging.getLogger("tifffile").error("a fault in napari's reader")
+        except ValueError as error:
+            logged.append(error)
+
+    def whole(series: tifffile.TiffPageSeries) -> None:
+        other = threading.Thread(target=log)
+        other.start()
+        other.join()
+
+    monkeypatch.setattr(tiff, "_require_whole", whole)
+    open_stack(tmp_path / "a.tif")
+    assert logged == []
 
 
 def test_absurd_sizes_are_refused(tmp_path) -> None:

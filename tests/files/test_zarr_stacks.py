@@ -1,11 +1,14 @@
 """OME-Zarr directories are stacks like others."""
 
 import json
+import warnings
 from importlib.util import find_spec
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
+import zarr.codecs.numcodecs
 
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.folders import list_images
@@ -186,3 +189,48 @@ def test_a_stopped_stack_holds_its_whole_frames(axes, shape, frames, kept, tmp_p
     with pytest.raises(OSError, match="full"):
         failing.throw(OSError("full"))
     assert sha256(path) == before
+
+
+def test_opacity_is_left_out_where_it_is_named(tmp_path) -> None:
+    """A channel that is called alpha after the others is no channel of the image."""
+    colours = STACK[:, :, :8, :9].reshape(-1, 8, 9)[:4]
+    names = ("red", "green", "blue", "alpha")
+    write_stack(tmp_path / "a.zarr", AxesPlan("CYX", (4, 8, 9)), "uint16", [colours], channel_names=names)
+    with pytest.warns(UserWarning, match="opacity in images is left out"):
+        read = open_stack(tmp_path / "a.zarr")
+    assert (read.axes, read.channel_names) == ("CYX", names[:3])
+    np.testing.assert_array_equal(read.array[...], colours[:3])
+    np.testing.assert_array_equal(read.array[-1, 2:4], colours[2, 2:4])
+
+
+@pytest.mark.parametrize("shape", [(2**60, 2**60), (2**22, 2**22), (2**40, 1), (2**20, 2**20, 2**20)])
+def test_absurd_shapes_are_refused_at_once(tmp_path, shape) -> None:
+    """A header of some bytes is no image of exabytes; no tile is listed for it."""
+    zarr.create_array(tmp_path / "a.zarr", shape=shape, chunks=(48,) * len(shape), dtype="uint16")
+    with pytest.raises(ValueError, match=r"An image must have at most .*a\.zarr is said to be"):
+        open_stack(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("codec", ["Zstd", "GZip", "Zlib", "Blosc", "BZ2", "LZMA", "LZ4"])
+def test_chunks_hold_no_more_than_the_metadata_say(tmp_path, codec: str, zarr_format: int) -> None:
+    """What unpacks to more is refused before it is unpacked; a right chunk is read."""
+    module = zarr.codecs.numcodecs if zarr_format == 3 else numcodecs
+    how = {"chunks": (64, 64), "dtype": "uint16", "zarr_format": zarr_format, "overwrite": True}
+    for n in (64, 2048):
+        if zarr_format == 3 and codec in ("Zstd", "GZip", "Blosc"):
+            compressor = getattr(zarr.codecs, codec.capitalize() + "Codec")()
+        else:
+            with warnings.catch_warnings(action="ignore"):  # numcodecs are no part of zarr 3's specification
+                compressor = getattr(module, codec)()
+        with warnings.catch_warnings(action="ignore"):
+            array = zarr.create_array(
+                tmp_path / f"{n}.zarr", shape=(n, n), compressors=compressor, **(how | {"chunks": (n, n)})
+            )
+            array[...] = np.full((n, n), 5, np.uint16)
+    key = "0.0" if zarr_format == 2 else "c/0/0"
+    with warnings.catch_warnings(action="ignore"):
+        assert (open_stack(tmp_path / "64.zarr").array[3:5, 7] == 5).all()
+        (tmp_path / "64.zarr" / key).write_bytes((tmp_path / "2048.zarr" / key).read_bytes())
+        with pytest.raises(ValueError, match="a chunk must hold at most 12288 bytes by the metadata; it holds more"):
+            open_stack(tmp_path / "64.zarr").array[...]

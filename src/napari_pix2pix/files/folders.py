@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from napari_pix2pix.files.readers.tiff_sets import without_parts
 from napari_pix2pix.files.records import is_result
 from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_beside, is_image, join_stacks, open_stack, stem
 
@@ -45,6 +46,8 @@ def list_images(
         found = []
     if out is not None and len(found) > 1:
         found = [p for p in found if not is_result(out, p)] or found
+    if len(found) > 1:
+        found = without_parts(found)
     if not found:
         raise FileNotFoundError(
             f"There must be images at {path} (TIFF, PNG, JPEG or OME-Zarr; a file, a folder or a pattern); found none. "

@@ -18,7 +18,7 @@ from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan
 from napari_pix2pix.files.placement import Placement
 from napari_pix2pix.files.readers.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
 from napari_pix2pix.files.readers.pictures import open_picture
-from napari_pix2pix.files.readers.tiff import Disagreement, open_tiff
+from napari_pix2pix.files.readers.tiff import Disagreement, Part, open_tiff
 from napari_pix2pix.files.writers.ome_tiff import write_tiff
 from napari_pix2pix.files.writers.pyramids import Placed, are_labels
 
@@ -109,7 +109,12 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
     """
     path = Path(path)
     if not path.is_file() and not is_zarr(path):
-        raise FileNotFoundError(f"An image must be a file, or a .zarr folder; there is none at {path}. Check the path.")
+        why = f"there is none at {path}"
+        if path.is_symlink() and not path.exists():
+            why = f"{path} is a link to {path.readlink()}, which is not there"
+        elif path.exists():
+            why = f"{path} is neither"  # a folder, a pipe, a socket
+        raise FileNotFoundError(f"An image must be a file, or a .zarr folder; {why}. Check the path.")
     try:
         stack = _open(path, axes)
     except _NoImage:
@@ -118,6 +123,11 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
         raise ValueError(
             f"The OME-XML of {path} must agree with its pixels; {' '.join(str(error).split())[:160]}. "
             "Give the axes to read its pages as they are, or write it anew."
+        ) from error
+    except Part as error:
+        raise ValueError(
+            f"An OME-TIFF of several files must be read from its first, with all others beside it; {path} is not it, "
+            f"or not complete ({error}). Give that one, or the axes of this file's own pages to read them alone."
         ) from error
     except Exception as error:  # whatever a decoder finds
         raise unreadable(path, error) from error
@@ -197,10 +207,13 @@ def _open(path: Path, axes: str | None) -> Stack:
         raise _NoImage
     try:
         return open_tiff(path)
-    except Disagreement:
+    except (Disagreement, Part) as error:
         if axes is None:
             raise
-        return open_tiff(path, plain=True)
+        alone = open_tiff(path, plain=True)
+        if isinstance(error, Part) and len(axes) != len(alone.axes):
+            raise  # the axes are those of the whole
+        return alone
 
 
 def standard(plan: AxesPlan) -> AxesPlan:

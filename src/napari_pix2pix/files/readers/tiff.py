@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +21,7 @@ from napari_pix2pix.files.placement import MICROMETRES, Measure, Placement, meas
 from napari_pix2pix.files.readers.encoded import ORIENTATION
 from napari_pix2pix.files.readers.lazy import LazyArray, Stack
 from napari_pix2pix.files.readers.pictures import OPACITY
-from napari_pix2pix.files.readers.tiff_pieces import require_piece
+from napari_pix2pix.files.readers.tiff_pieces import is_preview, main_series, require_piece
 from napari_pix2pix.files.readers.turned import TURNS, inverted, turned, without_last
 
 OME_TYPES = {"float": "float32", "double": "float64", "bit": "bool", "complex": "complex64"}
@@ -34,6 +35,9 @@ class Disagreement(ValueError):
     """What the file says of its pixels is not what its pixels are."""
 
 
+LZW, DEFLATE = 5, (8, 32946)
+MOST_TIMES = 4000
+"""No LZW or Deflate is so many times as long when unpacked."""
 ALIGNED = 4
 """Some writers fill up strips to as many bytes."""
 
@@ -49,8 +53,8 @@ def open_tiff(path: Path, plain: bool = False) -> Stack:
         If the file is damaged or a part of it is missing; other exceptions are those of the decoders.
     """
     with _opened(path, plain) as file:
-        series = file.series[0]
-        _require_alike(file)
+        series = main_series(file)
+        _require_alike(file, series)
         _require_whole(series)
         axes = series.axes
         if set(axes) - set(KNOWN):  # Q and I are tifffile's letters for "not said"
@@ -89,12 +93,24 @@ def _read(path: Path, index: Any, plain: bool) -> NDArray[Any]:
     return read_window(path, index, _opened, plain)
 
 
+class Part(ValueError):
+    """The file is one of several that are one OME-TIFF, and not where they begin, or another is missing."""
+
+
 class _Raise(logging.Handler):
+    """Raises what tifffile logs in the thread that made it; others, like napari's own readers, are left alone."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._thread = threading.get_ident()
+
     def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != self._thread:
+            return
         said = record.getMessage()
         if "OME series failed to read" in said:
             missing = said.split("failed to read ")[1].split(", raised")[0]
-            raise ValueError(f"its part {missing} is missing or damaged")
+            raise Part(f"its part {missing} is missing or damaged")
         if "OME series" in said:
             raise Disagreement(said.split("OME series ")[1].removesuffix(" Missing data are zeroed"))
         if record.levelno >= logging.ERROR:
@@ -104,7 +120,7 @@ class _Raise(logging.Handler):
 @contextmanager
 def _opened(path: Path, plain: bool) -> Iterator[tifffile.TiffFile]:
     """The file with all its pages found; where tifffile would log and go on with what is left, an error."""
-    logger, handler = logging.getLogger("tifffile"), _Raise(logging.WARNING)
+    logger, handler = logging.getLogger("tifffile"), _Raise()
     logger.addHandler(handler)
     try:
         with tifffile.TiffFile(path, is_ome=False if plain else None) as file:
@@ -116,17 +132,19 @@ def _opened(path: Path, plain: bool) -> Iterator[tifffile.TiffFile]:
         logger.removeHandler(handler)
 
 
-def _require_alike(file: tifffile.TiffFile) -> None:
+def _require_alike(file: tifffile.TiffFile, main: tifffile.TiffPageSeries) -> None:
     """Raise if pages would be left out that look like a part of the stack; warn of other images in the file."""
-    first, *more = file.series
-    others = [s for s in more if not (s.keyframe.is_reduced and s.keyframe.size < first.keyframe.size)]
+    more = [series for series in file.series if series is not main]
+    others = [s for s in more if not (s.keyframe.is_reduced and s.keyframe.size < main.keyframe.size)]
     used = sum(len(level) for series in file.series for level in series.levels)
-    if used < len(file.pages) or (others and first.kind in ("generic", "uniform", "shaped", "imagej")):
+    unsaid = main.kind in ("generic", "uniform", "shaped", "imagej")
+    if used < len(file.pages) or (unsaid and not all(is_preview(other, main) for other in others)):
         raise ValueError(
             f"its {len(file.pages)} pages are not one stack: {' and '.join(str(s.shape) for s in file.series)}"
         )
     if others:
-        warn(f"{file.filename} holds {1 + len(others)} images; the first, {first.shape}, is read.", stacklevel=3)
+        which = "largest" if unsaid else "first"
+        warn(f"{file.filename} holds {1 + len(others)} images; the {which}, {main.shape}, is read.", stacklevel=3)
 
 
 def _require_whole(series: tifffile.TiffPageSeries) -> None:
@@ -172,6 +190,8 @@ def _require_size(page: tifffile.TiffPage) -> None:
 def _unpacked_size(page: tifffile.TiffPage, most: int) -> int:
     """How many bytes its first strip or tile unpacks to; no more than `most` are unpacked."""
     packed = _first_piece(page)
+    if page.compression in (*DEFLATE, LZW):  # a header that asks for more than can be in there is wrong
+        most = min(most, MOST_TIMES * len(packed))
     try:
         return len(tifffile.TIFF.DECOMPRESSORS[page.compression](packed, out=most))
     except RuntimeError as error:  # each codec has its own kind
@@ -196,7 +216,7 @@ def _ome_image(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Elem
     """The `Image` of the OME-XML, which describes the series."""
     root = ElementTree.fromstring(file.ome_metadata or "")
     if (elsewhere := root.find("{*}BinaryOnly")) is not None:
-        raise ValueError(f"it is a part of an OME-TIFF; open {elsewhere.get('MetadataFile')}")
+        raise Part(f"it is a part of an OME-TIFF; open {elsewhere.get('MetadataFile')}")
     image, pixels = root.find("{*}Image"), root.find("{*}Image/{*}Pixels")
     if image is None or pixels is None or series.kind != "ome":
         raise Disagreement("it describes no image that the file holds")
@@ -206,7 +226,7 @@ def _ome_image(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Elem
     first = series.pages[0]
     if first is not None and first.parent.filename != file.filename:
         # Every part has the whole metadata, but one stack must not be read as several.
-        raise ValueError(f"it is a part of an OME-TIFF; open {first.parent.filename}")
+        raise Part(f"it is a part of an OME-TIFF; open {first.parent.filename}")
     return image
 
 

@@ -1,4 +1,4 @@
-"""The strips and tiles of a TIFF that are images themselves: whole, and no larger than the page says."""
+"""Which pages of a TIFF are its stack, and strips and tiles that are images: whole, no larger than the page says."""
 
 from typing import Any
 
@@ -8,6 +8,24 @@ from napari_pix2pix.files.readers.encoded import require_whole, size_of
 
 LARGER, ALWAYS = 4, 2**20
 """How many times as many pixels as the page says a piece may have, and how many it may have in any case."""
+
+
+PREVIEW = 4
+"""How many times as many pixels the image itself has at least."""
+
+
+def main_series(file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+    """The stack in the file: the first that an OME-TIFF or the like lists, else the one with the largest pages."""
+    first: tifffile.TiffPageSeries = file.series[0]
+    if first.kind not in ("generic", "uniform", "shaped", "imagej"):
+        return first
+    return max(file.series, key=lambda series: series.keyframe.imagelength * series.keyframe.imagewidth)
+
+
+def is_preview(series: tifffile.TiffPageSeries, main: tifffile.TiffPageSeries) -> bool:
+    """Whether it is so small a single page that it is there to be shown, not measured."""
+    size, of_main = (one.keyframe.imagelength * one.keyframe.imagewidth for one in (series, main))
+    return len(series) == 1 and PREVIEW * size <= of_main
 
 
 def require_piece(data: bytes, rows: int, columns: int) -> None:

@@ -15,7 +15,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import WrapperStore
 
-from napari_pix2pix.files.readers.tiff_pieces import check_pieces
+from napari_pix2pix.files.readers.tiff_pieces import check_pieces, main_series
 
 Opened = Callable[[Path, bool], AbstractContextManager[tifffile.TiffFile]]
 
@@ -85,10 +85,10 @@ def _array(path: Path, changed: int, opened: Opened, plain: bool) -> tuple[_Mapp
     """The pixels as an array that opens the file when it is sliced: to find all pages again takes longer."""
     with opened(path, plain) as file:
         file.pages.cache = True
-        for page in file.series[0].pages:  # loads what stands in the headers
+        series = main_series(file)
+        for page in series.pages:  # loads what stands in the headers
             if page is not None:
                 check_pieces(page.keyframe)
-        series = file.series[0]
         if series.dataoffset is not None and not series.is_multifile:
             return _Mapped(series.dataoffset, tuple(series.shape), np.dtype(file.byteorder + series.dtype.char)), None
         strips = _Strips(series.aszarr(level=0))

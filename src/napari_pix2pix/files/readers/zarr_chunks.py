@@ -4,6 +4,7 @@ import bz2
 import lzma
 import math
 import zlib
+from pathlib import Path
 from typing import Any
 
 import zarr
@@ -15,38 +16,30 @@ ROOM = 4096
 
 
 class CheckedChunks(WrapperStore[Any]):
-    """A store that refuses chunks whose compressed bytes unpack to more than `most`.
+    """A store that refuses chunks whose compressed bytes unpack to more than the array says, once `watch` is called."""
 
-    Parameters
-    ----------
-    store
-        Of the array.
-    codec
-        The name of what the chunks were compressed with last.
-    most
-        Bytes.
-    """
+    codec: str | None = None
+    most = 0
 
-    def __init__(self, store: Any, codec: str, most: int) -> None:
-        super().__init__(store)
-        self.codec, self.most = codec, most
+    def watch(self, array: zarr.Array[Any]) -> None:
+        """Look at the chunks of this array from now on; shards are not looked at."""
+        self.codec, self.most = _last_codec(array), math.prod(array.chunks) * array.dtype.itemsize + ROOM
 
     async def get(self, key: str, *arguments: Any, **named: Any) -> Any:
         """What lies at `key`."""
         found = await super().get(key, *arguments, **named)
-        if found is not None and not key.endswith(("zarr.json", ".zarray", ".zattrs", ".zgroup")):
+        if found is not None and self.codec is not None:
             require_small(self.codec, found.to_bytes(), self.most)
         return found
 
 
-def open_checked(path: Any, key: str) -> zarr.Array[Any]:
-    """The array `key` in the directory, with its chunks looked at before they are decoded; shards are not."""
-    array = zarr.open_array(path / key, mode="r")
-    codec = _last_codec(array)
-    if codec is None:
-        return array
-    most = math.prod(array.chunks) * array.dtype.itemsize + ROOM
-    return zarr.open_array(CheckedChunks(LocalStore(path / key, read_only=True), codec, most), mode="r")
+def open_checked(path: Path) -> zarr.Array[Any]:
+    """The array in the directory, with its chunks looked at before they are decoded."""
+    array = zarr.open_array(CheckedChunks(LocalStore(path, read_only=True)), mode="r")
+    store = array.store
+    assert isinstance(store, CheckedChunks)
+    store.watch(array)
+    return array
 
 
 def _last_codec(array: zarr.Array[Any]) -> str | None:

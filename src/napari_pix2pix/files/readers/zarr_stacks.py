@@ -115,7 +115,7 @@ def _lazy(path: Path, key: str, array: zarr.Array) -> LazyArray:
 
 
 def _read(key: str, path: Path, index: Any) -> NDArray[Any]:
-    return np.asarray(open_checked(path, key)[index])
+    return np.asarray(open_checked(path / key)[index])
 
 
 # Writing
