@@ -1,5 +1,8 @@
 """Files find their partners."""
 
+import os
+import unicodedata
+
 import numpy as np
 import pytest
 import tifffile
@@ -189,3 +192,62 @@ def test_pairs_in_trees(tmp_path) -> None:
     (tmp_path / "b" / "2" / "x.tif").rename(tmp_path / "b" / "2" / "y.tif")
     with pytest.raises(ValueError, match="2/x has no target"):
         named_pairs(tmp_path / "a", tmp_path / "b", tree=True)
+
+
+def test_what_cannot_be_read_is_found(tmp_path) -> None:
+    """A broken link and a pipe that are named like images are listed: whoever opens them says what is wrong."""
+    fill(tmp_path / "a", ["x.tif"])
+    (tmp_path / "a" / "gone.tif").symlink_to(tmp_path / "nowhere.tif")
+    os.mkfifo(tmp_path / "a" / "pipe.tif")
+    for path in (tmp_path / "a", tmp_path / "a" / "*.tif"):
+        assert [file.name for file in list_images(path)] == ["gone.tif", "pipe.tif", "x.tif"]
+    fill(tmp_path / "b", ["x.tif", "gone.tif", "pipe.tif"])
+    with pytest.raises(ValueError, match=r"gone\.tif.*--skip-bad"):
+        open_pairs(tmp_path / "a", tmp_path / "b")
+    pairs = open_pairs(tmp_path / "a", tmp_path / "b", skip_bad=True)
+    assert (pairs.names, sorted(pairs.skipped)) == (("x",), ["gone", "pipe"])
+
+
+def test_patterns_and_folders_leave_out_the_same(tmp_path) -> None:
+    """Hidden files and those of the system are no images, whether a folder or a pattern means them."""
+    fill(tmp_path, ["a.tif", "._a.tif", "b.png"])
+    (tmp_path / "Thumbs.db").write_text("")
+    assert list_images(tmp_path) == list_images(tmp_path / "*") == [tmp_path / "a.tif", tmp_path / "b.png"]
+    assert list_images(tmp_path / "._*") == [tmp_path / "._a.tif"]
+
+
+def test_names_that_look_alike_are_the_same(tmp_path) -> None:
+    """An accented letter is one whether it is kept as one character or two; files are opened by their own names."""
+    fill(tmp_path / "a", [unicodedata.normalize("NFC", "zürich.tif"), "b.tif"])
+    fill(tmp_path / "b", [unicodedata.normalize("NFD", "zürich.tif"), "b.tif"])
+    pairs = open_stacks(tmp_path / "a", tmp_path / "b", PairSettings(groups="^(zü|b)"))
+    assert pairs.files.names == ("b", unicodedata.normalize("NFC", "zürich"))
+    assert [int(stack.array[0, 0]) for stack in pairs.files.targets] == [1, 0]
+
+
+def test_images_and_masks_in_one_folder(tmp_path) -> None:
+    """A file that both patterns match is of the side whose pattern says more."""
+    fill(tmp_path, ["w0.tif", "w0_masks.tif", "w1.tif", "w1_masks.tif"])
+    for pair_by in (("*", "*_masks"), ("*_masks", "*")):
+        pairs = named_pairs(tmp_path, tmp_path, pair_by)
+        assert {name: tuple(path.stem for path in pair) for name, pair in pairs.items()} == {
+            name: tuple(pattern.replace("*", name) for pattern in pair_by) for name in ("w0", "w1")
+        }
+
+
+def test_folders_of_samples_are_pairs(tmp_path) -> None:
+    """Stars in folders name pairs; folders that hold no image themselves are read with their subfolders."""
+    for sample in ("s0", "s1"):
+        (tmp_path / "samples").mkdir(exist_ok=True)
+        fill(tmp_path / "samples" / sample, ["raw.tif", "label_a.tif"])
+        for side in ("a", "b"):
+            (tmp_path / side).mkdir(exist_ok=True)
+            fill(tmp_path / side / sample, ["x.tif"])
+    by_star = named_pairs(tmp_path / "samples/*/raw.tif", tmp_path / "samples/*/label_a.tif")
+    assert {name: (a.parent.name, b.name) for name, (a, b) in by_star.items()} == {
+        name: (name, "label_a.tif") for name in ("s0", "s1")
+    }
+    mirrored = open_stacks(tmp_path / "a", tmp_path / "b", PairSettings(groups="^(s[0-9])/", valid=str(tmp_path / "b")))
+    assert mirrored.files.names == ("s0/x", "s1/x")
+    assert mirrored.groups == ("s0", "s1")
+    assert place_below(tmp_path / "samples/*/raw.tif", tmp_path / "samples/s0/raw.tif").as_posix() == "s0/raw.tif"

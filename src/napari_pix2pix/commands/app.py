@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from io import TextIOWrapper
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from napari_pix2pix import __version__
 from napari_pix2pix.commands.check import check
@@ -30,6 +30,7 @@ from napari_pix2pix.commands.events import (
     warnings_as_events,
 )
 from napari_pix2pix.commands.fit_trust import fit_trust
+from napari_pix2pix.commands.flags import spread
 from napari_pix2pix.commands.info import info
 from napari_pix2pix.commands.predict import predict
 from napari_pix2pix.commands.recipe import remember
@@ -46,6 +47,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
     result_action="return_value",
+    default_parameter=Parameter(negative_iterable=()),
 )
 
 
@@ -85,6 +87,18 @@ def main(arguments: list[str] | None = None) -> int:
         return interrupt.exit_code(code)
 
 
+def _called(words: list[str]) -> object:
+    """What the command gives; what stands behind a flag of several values and can be nothing else is one of them."""
+    try:
+        return app(spread(words))
+    except UnusedCliTokensError:
+        try:
+            return app(spread(words, names=True))
+        except CycloptsError:
+            pass
+        raise
+
+
 def run_command(
     words: list[str],
     draw: Callable[[Iterator[Event]], int],
@@ -94,7 +108,7 @@ def run_command(
     """One command; its events are drawn and its error told in one sentence. The exit code."""
     remember(words)
     try:
-        events = app(words)
+        events = _called(words)
         if not isinstance(events, Generator):  # help or version, already printed, or `serve` that has ended
             return events if isinstance(events, int) else DONE
         with closing(events), warnings_as_events() as warned:

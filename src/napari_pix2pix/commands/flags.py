@@ -1,5 +1,6 @@
 """The flags that several commands take, and what they mean."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,6 +38,27 @@ Scheduler = Annotated[
 ]
 LocalWorkers = Annotated[int | None, Parameter(help="Do the files in so many processes on this machine.")]
 TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
+
+
+NUMBERED = ("--source-channels", "--target-channels", "--annotated-frames")
+"""Flags whose values may be numbers, which are no paths."""
+
+
+def spread(words: Sequence[str], *, names: bool = False) -> list[str]:
+    """The words with a flag for each of several values that stand behind one: numbers, or, with `names`, any."""
+    spread_out: list[str] = []
+    flag, n_values = "", 0
+    for word in words:
+        if word.startswith("-"):
+            flag = word if word in NUMBERED or (names and word.endswith(("-more", "--beside"))) else ""
+            n_values = -1
+        elif flag and n_values and (names or word.isdecimal()):
+            spread_out.append(flag)
+        elif n_values:
+            flag = ""
+        spread_out.append(word)
+        n_values += 1
+    return spread_out
 
 
 def load(path: Path, device: str) -> Any:

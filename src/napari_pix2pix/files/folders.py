@@ -1,8 +1,10 @@
 """Which files a path means, and which of them belong together."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path, PurePath
 
 from napari_pix2pix.files.readers.tiff_sets import without_parts
@@ -11,19 +13,20 @@ from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_beside, is_image, jo
 
 
 def list_images(
-    path: Path | str, *, tree: bool = False, leave_out: Sequence[Path] = (), out: Path | None = None
+    path: Path | str, *, tree: bool | None = None, leave_out: Sequence[Path] = (), out: Path | None = None
 ) -> list[Path]:
     """The images that `path` means: itself, those in the folder, or those that the glob pattern matches.
 
-    An OME-Zarr directory is one image.
+    An OME-Zarr directory is one image. Hidden files never are one, nor what lies beside a result as `is_beside` tells,
+    unless a pattern matches nothing else. What is named like an image but cannot be read is among them, so that whoever
+    opens it says so.
 
     Parameters
     ----------
     path
-        A file, a folder or a pattern.
+        A file, a folder or a pattern, in which folders may have stars, too.
     tree
-        Whether images in a folder's subfolders are meant, too. Hidden ones never are, nor what lies beside a result
-        as `is_beside` tells.
+        Whether images in a folder's subfolders are meant, too. None: where the folder itself holds none.
     leave_out
         Subfolders that are not.
     out
@@ -39,11 +42,11 @@ def list_images(
         found = [path]
     elif path.is_dir():
         closed = frozenset(other.resolve() for other in (path, *leave_out))
-        found = list(_in_folder(path, closed, tree))
-    elif any(sign in path.name for sign in "*?["):
-        found = [p for p in path.parent.glob(path.name) if p.is_file() or is_image(p)]
+        found = list(_in_folder(path, closed, bool(tree)))
+        if not found and tree is None:
+            found = list(_in_folder(path, closed, True))
     else:
-        found = []
+        found = _matched(path)
     if out is not None and len(found) > 1:
         found = [p for p in found if not is_result(out, p)] or found
     if len(found) > 1:
@@ -61,16 +64,42 @@ def _in_folder(folder: Path, closed: frozenset[Path], tree: bool) -> Iterator[Pa
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
-        if is_image(path):
+        if _is_called_image(path):
             if not is_beside(path):
                 yield path
         elif tree and path.is_dir() and (real := path.resolve()) not in closed:
             yield from _in_folder(path, closed | {real}, tree)  # a link to a folder around it would never end
 
 
+def _is_called_image(path: Path) -> bool:
+    """Whether the path is an image, or would be if it could be read: a broken link, say."""
+    return is_image(path) or (path.name.lower().endswith(SUFFIXES) and not path.is_dir())
+
+
+def _divided(path: Path | str) -> tuple[Path, str] | None:
+    """The folder in which a glob pattern begins, and the pattern below it; None where `path` is no pattern."""
+    parts = Path(path).parts
+    for i, part in enumerate(parts):
+        if any(sign in part for sign in "*?[") and not Path(*parts[: i + 1]).exists():
+            return Path(*parts[:i]), "/".join(parts[i:])
+    return None
+
+
+def _matched(path: Path) -> list[Path]:
+    """The images that a pattern matches; other files, only where it matches no image."""
+    if (divided := _divided(path)) is None:
+        return []
+    folder, pattern = divided
+    found = [folder / name for name in glob(pattern, root_dir=folder, recursive=True)]  # noqa: PTH207, which takes hidden ones
+    images = [file for file in found if _is_called_image(file)]
+    return [file for file in images if not is_beside(file)] or images or [file for file in found if file.is_file()]
+
+
 def place_below(given: Path | str, path: Path) -> PurePath:
-    """Where the image `path` lies below `given`, which means it; its name, if `given` is no folder."""
-    return path.relative_to(given) if Path(given) in path.parents else PurePath(path.name)
+    """Where the image `path` lies below the folder `given`, or that in which the pattern begins; else its name."""
+    divided = _divided(given)
+    folder = divided[0] if divided else Path(given)
+    return path.relative_to(folder) if folder in path.parents else PurePath(path.name)
 
 
 @dataclass(frozen=True)
@@ -135,7 +164,8 @@ def open_pairs(
         if target is not None or pair_by is not None:
             raise ValueError("Images side by side must come from one path; leave out the target and --pair-by.")
         halves = halved(side_by_side)
-        named = {name: (path, path) for name, path in _by_name(list_images(source), stem).items()}
+        images = _by_name(list_images(source), _placed(source, stem))
+        named = {name: (path, path) for name, path in images.items()}
     elif target is None and pair_by is None:
         raise ValueError("A source must have a target, unless both are side by side in one image (--side-by-side).")
     else:
@@ -201,7 +231,7 @@ def named_pairs(
     target: Path | str,
     pair_by: tuple[str, str] | None = None,
     *,
-    tree: bool = False,
+    tree: bool | None = None,
     leave_out: Sequence[Path] = (),
     out: Path | None = None,
     alone: dict[str, str] | None = None,
@@ -209,20 +239,29 @@ def named_pairs(
     """The pairs of `pair_paths` by their names.
 
     With `tree` those in subfolders, too, named ``subfolder/name``; subfolders that only one side has are left out, as
-    are those in `leave_out`; `out` as in `list_images`. In `alone`, if given, a file without a partner gets a sentence
-    by its name, and the others are paired.
+    are those in `leave_out`; `out` as in `list_images`. Without, subfolders are read where the folder itself holds no image, and a pattern with
+    stars in its folders names pairs by what all its stars stand for. A file that both patterns of `pair_by` match is of
+    the side whose pattern says more. Names that look alike are the same, however they are encoded. In `alone`, if
+    given, a file without a partner gets a sentence by its name, and the others are paired.
     """
     closed = (*leave_out, Path(source), Path(target))
     sources, targets = (list_images(path, tree=tree, leave_out=closed, out=out) for path in (source, target))
     if pair_by is None and len(sources) == len(targets) == 1:
-        return {stem(sources[0]): (sources[0], targets[0])}
-    readers = (stem, stem) if pair_by is None else (_pattern(pair_by[0]), _pattern(pair_by[1]))
-    a, b = (
-        _by_name(files, _placed(given, reader))
-        for files, given, reader in zip((sources, targets), (source, target), readers, strict=True)
-    )
-    shared = {PurePath(name).parent for name in a} & {PurePath(name).parent for name in b}
-    a, b = ({name: path for name, path in side.items() if PurePath(name).parent in shared} for side in (a, b))
+        return {_same_form(stem(sources[0])): (sources[0], targets[0])}
+    if pair_by is None:
+        names = [named_as(path) if _has_folder_stars(path) else _placed(path, stem) for path in (source, target)]
+    else:
+        readers = [_pattern(pattern) for pattern in pair_by]
+        names = [_placed(path, reader) for path, reader in zip((source, target), readers, strict=True)]
+        both = {path for path in {*sources} & {*targets} if all(reader(path) is not None for reader in readers)}
+        if len(pair_by[0]) < len(pair_by[1]):
+            sources = [path for path in sources if path not in both]
+        elif len(pair_by[0]) > len(pair_by[1]):
+            targets = [path for path in targets if path not in both]
+    a, b = _by_name(sources, names[0]), _by_name(targets, names[1])
+    if tree:
+        shared = {PurePath(name).parent for name in a} & {PurePath(name).parent for name in b}
+        a, b = ({name: path for name, path in side.items() if PurePath(name).parent in shared} for side in (a, b))
     if not a.keys() & b.keys():
         how = "the same file names without extension" if pair_by is None else f"names like {' and '.join(pair_by)}"
         raise ValueError(
@@ -249,7 +288,7 @@ def open_joined(path: Path, more: Sequence[Path], axes: str | None = None, half:
     return join_stacks(parts)
 
 
-def further_paths(more: Sequence[str], names: Sequence[str], *, tree: bool = False) -> dict[str, list[Path]]:
+def further_paths(more: Sequence[str], names: Sequence[str], *, tree: bool | None = None) -> dict[str, list[Path]]:
     """For each of these names its file in each of the files, folders or patterns `more`.
 
     The name of a file is its own, without extension; in a pattern with one star, what that stands for. A single file
@@ -282,18 +321,48 @@ def further_paths(more: Sequence[str], names: Sequence[str], *, tree: bool = Fal
 def named_as(path: Path | str) -> Callable[[Path], str]:
     """A function that names the images that `path` means: what its star stands for, else as the files are called.
 
-    Below a folder, the subfolder is part of the name: ``subfolder/name``.
+    Below a folder, the subfolder is part of the name: ``subfolder/name``. Where a pattern has stars in its folders, the
+    name is what all its stars stand for, a ``/`` between.
     """
+    if _has_folder_stars(path) and (divided := _divided(path)):
+        folder, pattern = divided
+        shape = _shape(pattern)
+
+        def between(file: Path) -> str:
+            match = shape.fullmatch(file.relative_to(folder).as_posix())
+            return _stemmed("/".join(part for part in match.groups() if part)) if match else stem(file)
+
+        return between
     pattern = Path(path).name
     if pattern.count("*") != 1 or any(sign in pattern for sign in "?["):
-        return lambda file: place_below(path, file).with_name(stem(file)).as_posix()
+        return lambda file: _same_form(place_below(path, file).with_name(stem(file)).as_posix())
     before, after = pattern.split("*")
+    return lambda file: _stemmed(file.name[len(before) : len(file.name) - len(after)])
 
-    def name_of(file: Path) -> str:
-        name = file.name[len(before) : len(file.name) - len(after)]
-        return stem(Path(name)) if name.lower().endswith(SUFFIXES) else name
 
-    return name_of
+def _has_folder_stars(path: Path | str) -> bool:
+    divided = _divided(path)
+    return divided is not None and "/" in divided[1]
+
+
+def _shape(pattern: str) -> re.Pattern[str]:
+    """A glob pattern as an expression with a group for each wildcard."""
+    signs = {"**/": "(?:(.+)/)?", "*": "([^/]*)", "?": "([^/])"}
+    parts = re.split(r"(\*\*/|\*|\?|\[[^]]+\])", pattern)
+    shown = (f"({part.replace('[!', '[^', 1)})" if part[:1] == "[" and part[-1:] == "]" else None for part in parts)
+    return re.compile(
+        "".join(signs.get(part) or one or re.escape(part) for part, one in zip(parts, shown, strict=True))
+    )
+
+
+def _stemmed(name: str) -> str:
+    """The name without an extension of images, if it has one."""
+    return _same_form(stem(Path(name)) if name.lower().endswith(SUFFIXES) else name)
+
+
+def _same_form(name: str) -> str:
+    """The name in one encoding: file systems keep an accented letter as one character or as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _placed(given: Path | str, name_of: Callable[[Path], str | None]) -> Callable[[Path], str | None]:
@@ -301,7 +370,7 @@ def _placed(given: Path | str, name_of: Callable[[Path], str | None]) -> Callabl
 
     def placed(file: Path) -> str | None:
         name = name_of(file)
-        return None if name is None else (place_below(given, file).parent / name).as_posix()
+        return None if name is None else _same_form((place_below(given, file).parent / name).as_posix())
 
     return placed
 
@@ -310,6 +379,12 @@ def _read_through(stack: Stack) -> None:
     """Raise if a frame cannot be decoded."""
     for frame in range(stack.plan.n_frames):
         stack.plan.take(stack.array, frame)
+
+
+def by_names(path: Path | str) -> dict[str, Path]:
+    """The images that `path` means, by what each is called and, if it is a pattern, by what its star stands for."""
+    files = list_images(path)
+    return _by_name(files, _placed(path, stem)) | _by_name(files, named_as(path))
 
 
 def _by_name(files: list[Path], name_of: Callable[[Path], str | None]) -> dict[str, Path]:

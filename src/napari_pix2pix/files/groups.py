@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def read_groups(groups: str, names: Sequence[str]) -> list[str]:
     ValueError
         If the table or the expression cannot be read, or leaves a name without a group.
     """
+    groups = unicodedata.normalize("NFC", groups) if not Path(groups).is_file() else groups
     if Path(groups).suffix.lower() == ".csv":
         table = _table(Path(groups))
         missing = [name for name in names if name not in table]
@@ -60,7 +62,7 @@ def _table(path: Path) -> dict[str, str]:
             table: dict[str, str] = {}
             for row in rows:
                 name, group = (row["name"] or "").strip(), (row["group"] or "").strip()
-                name = stem(Path(name)) if name.lower().endswith(SUFFIXES) else name
+                name = unicodedata.normalize("NFC", stem(Path(name)) if name.lower().endswith(SUFFIXES) else name)
                 if group and table.setdefault(name, group) != group:
                     raise ValueError(f"{name} is in two groups, {table[name]} and {group}")
     except (ValueError, csv.Error) as error:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_pix2pix.core.encodings.masks import as_mask
 from napari_pix2pix.core.settings.config import PairSettings, validated
-from napari_pix2pix.files.folders import PairedFiles, list_images, open_pairs
+from napari_pix2pix.files.folders import PairedFiles, by_names, list_images, open_pairs
 from napari_pix2pix.files.groups import read_groups
-from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256, stem
+from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.data.pairs import PairedFrames
@@ -237,7 +237,7 @@ def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:
     found = list_images(path)
     if len(found) == len(names) == 1:
         return (open_stack(found[0]),)
-    by_name = {stem(file): file for file in found}
+    by_name = by_names(path)
     missing = [name for name in names if name not in by_name]
     if missing:
         raise ValueError(f"Each pair must have a mask of its name in {path}; {missing[0]} has none. Add it.")

@@ -84,6 +84,8 @@ def sha256(path: Path) -> str:
         files = sorted(p for p in path.rglob("*") if p.is_file())
         lines = "".join(f"{sha256(p)} {p.relative_to(path).as_posix()}\n" for p in files)
         return hashlib.sha256(lines.encode()).hexdigest()
+    if path.exists() and not path.is_file():
+        raise FileNotFoundError(f"An image must be a file; {path} is a pipe or a device. Leave it out.")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -108,6 +110,8 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
         If it is no image, is damaged, or the axes do not fit.
     """
     path = Path(path)
+    if path.is_symlink() and not path.exists():
+        raise FileNotFoundError(f"A link must lead to an image; {path} leads to {path.readlink()}. Mend or remove it.")
     if not path.is_file() and not is_zarr(path):
         why = f"there is none at {path}"
         if path.is_symlink() and not path.exists():

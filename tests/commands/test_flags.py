@@ -1,0 +1,41 @@
+"""Flags that take several values take them as their help shows."""
+
+import re
+
+import pytest
+
+from napari_pix2pix.commands.app import app, main
+from napari_pix2pix.commands.flags import spread
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers", "names"),
+    [
+        ("check a b --source-channels 0 1", ["0", "1"], ["0", "1"]),
+        ("check a b --source-channels DAPI MAP2 --z frame", ["DAPI"], ["DAPI", "MAP2"]),
+        ("check --source-channels 0 1 a b", ["0", "1"], ["0", "1", "a", "b"]),
+        ("check a b --annotated-frames 0 2 4", ["0", "2", "4"], ["0", "2", "4"]),
+        ("check a b --source-more c d", ["c"], ["c", "d"]),
+        ("check --source-channels=1 --source-channels=0 a b", [], []),
+    ],
+)
+def test_several_values_stand_behind_one_flag(words, numbers, names) -> None:
+    """Numbers always, names where the command could do nothing else with them; a path stays a path."""
+    for found, taken in ((spread(words.split()), numbers), (spread(words.split(), names=True), names)):
+        flags = [i for i, word in enumerate(found) if word.startswith("--") and "=" not in word and word != "--z"]
+        assert [found[i + 1] for i in flags] == taken
+
+
+@pytest.mark.parametrize("command", ["train", "check", "evaluate", "predict", "score", "fit-trust"])
+def test_help_names_no_flag_that_means_nothing(command, capsys) -> None:
+    """No flag says that a list be empty."""
+    app([command, "--help"])
+    assert not re.search(r"--[a-z.-]*empty-(?!frames)", capsys.readouterr().out)
+
+
+def test_names_behind_one_flag_reach_the_command(tmp_path, capsys) -> None:
+    """The command is called with both, and its own error is told."""
+    assert main(["check", str(tmp_path / "a"), str(tmp_path / "b"), "--source-channels", "DAPI", "MAP2"]) == 2
+    assert "There must be images at" in capsys.readouterr().err
+    assert main(["check", str(tmp_path / "a"), str(tmp_path / "b"), "c"]) == 2
+    assert "Unused Tokens" in capsys.readouterr().err
