@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from napari_pix2pix.commands.events import DONE, FAILED, Events
 from napari_pix2pix.commands.flags import ConfigFlags, Pairs
 from napari_pix2pix.commands.remarks import told
-from napari_pix2pix.core.settings.config import PairSettings, make_config
+from napari_pix2pix.core.settings.config import Config, PairSettings, make_config
 
 
 def check(
@@ -30,12 +30,20 @@ def check(
     from napari_pix2pix.files.pairing import open_stacks
     from napari_pix2pix.report.card import table
 
-    stacks = open_stacks(source, target, pairs or PairSettings())
+    stacks = open_stacks(source, target, pairs or PairSettings()).without_bad()
     files = stacks.files
-    report = core.check(stacks.frames(), config=chosen)
-    for event in told(stacks):
-        report["warnings"].append(event["text"])
-        report["remarks"].append({"text": event["text"], "short": "", "level": "warning", "remedies": []})
+    report = core.check(stacks.frames(hashed=False), config=chosen)
+    texts = [event["text"] for event in told(stacks)]
+    usual, fitting = Config().patch_size, report["suggested"]["patch_size"]
+    if chosen is None and report["usable"] and min(report["smallest"]) < usual:
+        size = " x ".join(map(str, report["smallest"]))
+        texts.append(
+            f"The smallest image is {size} px, and train takes patches of {usual} px unless it is told: give it "
+            f"--patch-size {fitting}."
+        )
+    for text in texts:
+        report["warnings"].append(text)
+        report["remarks"].append({"text": text, "short": "", "level": "warning", "remedies": []})
     sizes = [(a.pixel_size_um, b.pixel_size_um) for a, b in zip(files.sources, files.targets, strict=True)]
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]

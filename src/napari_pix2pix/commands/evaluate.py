@@ -64,7 +64,7 @@ def evaluate(
 
     from napari_pix2pix import core
     from napari_pix2pix.core.engine.atomic import is_full
-    from napari_pix2pix.core.evaluation.evaluate import require_suited
+    from napari_pix2pix.core.evaluation.evaluate import require_judged
     from napari_pix2pix.files.evaluations import write_evaluation
     from napari_pix2pix.files.pairing import open_stacks, taken_names
     from napari_pix2pix.report.card import figures_text
@@ -83,7 +83,7 @@ def evaluate(
     # One bad pair among several does not stop the others.
     stacks = open_stacks(source, target, said if said.annotated_frames else said.model_copy(update={"skip_bad": True}))
     if not said.annotated_frames:  # which are counted over all pairs
-        stacks = stacks.sifted(lambda pair: None if loaded is None else require_suited(loaded, pair))
+        stacks = stacks.sifted(lambda pair: None if loaded is None else require_judged(loaded, pair))
     yield from told(stacks, "warning" if said.skip_bad else "failure")
     require_apart(stacks.paths, written)
     frames = stacks.frames()

@@ -42,6 +42,7 @@ def fit_trust(
         raise ValueError(f"trust_steps must be at least 1; got {trust_steps}. Leave it out for the model's.")
 
     from napari_pix2pix import core
+    from napari_pix2pix.core.evaluation.evaluate import require_judged
     from napari_pix2pix.files.outputs import require_apart, require_writable
     from napari_pix2pix.files.pairing import open_stacks
 
@@ -51,6 +52,8 @@ def fit_trust(
     if "z" not in said.model_fields_set:
         said = said.model_copy(update={"z": loaded.source_view.pairs_z})
     stacks = open_stacks(source, target, said).without_bad()
+    if said.skip_bad and not said.annotated_frames:
+        stacks = stacks.sifted(lambda pair: require_judged(loaded, pair))
     require_apart(stacks.paths, [out])
     yield from told(stacks)
     taught = loaded

@@ -239,10 +239,10 @@ def named_pairs(
     """The pairs of `pair_paths` by their names.
 
     With `tree` those in subfolders, too, named ``subfolder/name``; subfolders that only one side has are left out, as
-    are those in `leave_out`; `out` as in `list_images`. Without, subfolders are read where the folder itself holds no image, and a pattern with
-    stars in its folders names pairs by what all its stars stand for. A file that both patterns of `pair_by` match is of
-    the side whose pattern says more. Names that look alike are the same, however they are encoded. In `alone`, if
-    given, a file without a partner gets a sentence by its name, and the others are paired.
+    are those in `leave_out`; `out` as in `list_images`. Without, subfolders are read where the folder itself holds no
+    image, and a pattern with stars in its folders names pairs by what all its stars stand for. A file that both
+    patterns of `pair_by` match is of the side whose pattern says more. Names that look alike are the same, however they
+    are encoded. In `alone`, if given, a file without a partner gets a sentence by its name, and the others are paired.
     """
     closed = (*leave_out, Path(source), Path(target))
     sources, targets = (list_images(path, tree=tree, leave_out=closed, out=out) for path in (source, target))

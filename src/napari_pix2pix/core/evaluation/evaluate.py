@@ -231,6 +231,13 @@ def _channels(model: TrainedModel, pairs: PairedFrames, i: int) -> Sequence[int]
     return pairs.source_plans[i].channels or model.source_view.numbers(pairs.source_names[i])
 
 
+def require_judged(model: TrainedModel, pairs: PairedFrames) -> None:
+    """Raise a ValueError if one of several pairs is none of the model's: it has other channels, or no labels."""
+    require_suited(model, pairs)
+    if model.target_encoding.is_labels:
+        require_kind(model, in_one_coding(pairs, model.target_encoding)[0])
+
+
 def require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
     """Raise a ValueError if targets are labels where the model predicts intensities, or the other way round."""
     encoding, regions = model.target_encoding, pairs.regions()
