@@ -1,6 +1,8 @@
 """An image that is cut short is refused wherever it is cut; what follows a whole one does not matter."""
 
+import os
 import struct
+import sys
 
 import imagecodecs
 import numpy as np
@@ -50,6 +52,34 @@ def test_a_jpeg_with_all_that_jpegs_have_is_whole() -> None:
         require_whole(changed)
         np.testing.assert_array_equal(imagecodecs.jpeg8_decode(changed), imagecodecs.jpeg8_decode(whole))
     require_whole(whole[:-2] + b"\xff\xd0\xff\x00\xff\xd9")
+
+
+def test_a_jpeg_that_promises_more_than_it_can_hold_is_refused(tmp_path) -> None:
+    """Its header alone would take gigabytes, filled with grey."""
+    data = bytearray(ENCODED["grey.jpg"])
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 65500, 65500)
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(ValueError, match="it is cut short"):
+        open_stack(tmp_path / "a.jpg")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "zarr"])
+def test_what_is_no_file_is_told_at_once(tmp_path, kind: str) -> None:
+    """A pipe is not waited for, and a link without an end is told as such."""
+    path = tmp_path / ("a.zarr" if kind == "zarr" else "a.tif")
+    if kind == "zarr":
+        path.mkdir()
+    if kind in ("pipe", "zarr"):
+        os.mkfifo(path / "zarr.json" if kind == "zarr" else path)
+    elif kind == "link":
+        path.symlink_to(tmp_path / "gone.tif")
+    else:
+        path.mkdir()
+    told = {"pipe": "a.tif is neither", "link": r"is a link to .*gone\.tif, which is not there", "folder": "is neither"}
+    with pytest.raises((ValueError, FileNotFoundError), match=told.get(kind, "its metadata are no file")):
+        open_stack(path)
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "webp", "png", "jpegxr", "zlib", "lzw", "zstd"])

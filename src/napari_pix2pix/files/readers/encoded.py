@@ -13,6 +13,8 @@ STANDALONE = {0x01, *range(0xD0, 0xD9)}
 """Markers of JPEG without a length."""
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers of JPEG before what it says of its size."""
+HUFFMAN, MOST_PER_BYTE = {0xC0, 0xC1, 0xC2}, 2048
+"""Of these a block of 8 x 8 px takes a bit at least, so that a byte holds at most 512 px, and some room."""
 JPEG_LS = 0xF7
 CODED_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """The first marker behind compressed pixels."""
@@ -41,6 +43,9 @@ def require_whole(data: bytes) -> None:
         for segment in _segments(data):
             if segment.marker == JPEG_LS:
                 return
+            size = _numbers(segment.content, (1, 2), (3, 2)) if segment.marker in HUFFMAN else None
+            if size and size[0] * size[1] > MOST_PER_BYTE * len(data):
+                raise CutShort
     elif data.startswith(JPEG_XR):
         tags = _tags(data, "little")
         for start, count in ((0xBCC0, 0xBCC1), (0xBCC2, 0xBCC3)):  # pixels, opacity

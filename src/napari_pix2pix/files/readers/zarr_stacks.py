@@ -22,6 +22,8 @@ from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_sh
 
 ORDER = "TCZYX"
 """The order that OME-Zarr prescribes."""
+MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+"""Files that hold metadata."""
 COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
@@ -36,6 +38,8 @@ def open_zarr(path: Path) -> Stack:
     ValueError
         If it is no OME-Zarr image; other exceptions are those of zarr.
     """
+    if any((path / mark).exists() and not (path / mark).is_file() for mark in MARKS):
+        raise ValueError("its metadata are no file")  # to open a pipe would wait for ever
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
         names = getattr(node.metadata, "dimension_names", None) or ()  # only zarr 3 has them
