@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.files.readers.encoded import require_whole
+from napari_pix2pix.files.readers.encoded import require_whole, size_of
 from napari_pix2pix.files.stacks import open_stack
 
 RNG = np.random.default_rng(0)
@@ -116,6 +116,16 @@ def test_a_strip_that_unpacks_to_more_is_refused(tmp_path, compression: str) -> 
     path.write_bytes(bytes(data) + large)
     with pytest.raises(ValueError, match=r"must hold 4096 bytes by the header; it holds more"):
         open_stack(path)
+
+
+@pytest.mark.parametrize("size", [(40, 64), (2048, 1024), (50, 60), (123, 457)])
+@pytest.mark.parametrize("codec", ["jpeg8", "png", "jpeg2k", "jpegxr", "webp", "jpegxl", "lerc", "avif", "jpegls"])
+def test_the_size_of_an_image_is_known_before_it_is_decoded(codec: str, size) -> None:
+    """As its decoder finds it."""
+    pixels = np.zeros((*size, 3) if codec == "webp" else size, np.uint8)
+    for how in ({"lossless": True}, {"lossless": False}) if codec == "webp" else ({},):
+        encoded = bytes(getattr(imagecodecs, f"{codec}_encode")(pixels, **how))
+        assert size_of(encoded) == size == getattr(imagecodecs, f"{codec}_decode")(encoded).shape[:2]
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "png", "jpeg2000", "jpegxr"])

@@ -1,4 +1,4 @@
-"""What a JPEG, PNG, WebP, JPEG 2000 or JPEG XR says of itself before it is decoded: size, wholeness, which way is up.
+"""What a JPEG, PNG, WebP or their like says of itself before it is decoded: size, wholeness, which way is up.
 
 Decoders fill what a cut file lacks with grey, and take as much memory as its header asks for.
 """
@@ -67,7 +67,47 @@ def size_of(data: bytes) -> tuple[int, int] | None:
         size = _numbers(data, (at + 12, 4), (at + 8, 4))
         origin = _numbers(data, (at + 20, 4), (at + 16, 4))
         return (size[0] - origin[0], size[1] - origin[1]) if size and origin else None
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return _webp_size(data)
+    if data.startswith(b"Lerc2 "):
+        at = 10 if int.from_bytes(data[6:10], "little") < 3 else 14  # a checksum comes first
+        return int.from_bytes(data[at : at + 4], "little"), int.from_bytes(data[at + 4 : at + 8], "little")
+    if (at := data[:4096].find(b"ispe")) >= 0:  # AVIF, HEIF
+        return _numbers(data, (at + 12, 4), (at + 8, 4))
+    if data.startswith(b"\xff\x0a") or b"jxlc" in data[:4096]:
+        return _jpeg_xl_size(data[2:] if data.startswith(b"\xff\x0a") else data[data.index(b"jxlc") + 6 :])
     return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(data[27:30], "little") + 1, int.from_bytes(data[24:27], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(data[28:30], "little") & 0x3FFF, int.from_bytes(data[26:28], "little") & 0x3FFF
+    return None
+
+
+def _jpeg_xl_size(stream: bytes) -> tuple[int, int]:
+    """By the bits behind the signature of a JPEG XL's codestream (ISO/IEC 18181-1, SizeHeader)."""
+    bits = int.from_bytes(stream[:16], "little")
+
+    def take(n: int) -> int:
+        nonlocal bits
+        value, bits = bits & ((1 << n) - 1), bits >> n
+        return value
+
+    small = take(1)
+
+    def length() -> int:
+        return 8 * (take(5) + 1) if small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    rows = length()
+    across, down = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[take(3)]
+    return rows, rows * across // down if across else length()
 
 
 def orientation_of(data: bytes) -> int:
