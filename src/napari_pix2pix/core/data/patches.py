@@ -201,12 +201,15 @@ class PairedPatches:
             return self._spots[i]
 
     def _find_spots(self, region: Region) -> NDArray[np.int32]:
-        _, target, *known = self.values(region.frame, region.window)
-        if self.target_encoding.kind == "intensity":
+        if self.target_encoding.is_labels:  # the first class is the background
+            background = self.target_encoding.classes[0] if self.target_encoding.classes else 0
+            foreground = self._target(region.frame, region.window)[0] != background
+        else:
+            target = self.values(region.frame, region.window)[1]
             foreground = (target > self._thresholds.reshape(-1, *(1,) * len(region.window))).any(axis=0)
-        else:  # the first of two channels is the foreground, the first of the classes is the background
-            foreground = target[0] > 0 if self.target_encoding.kind == "instances" else target[0] < 0
-        spots = np.flatnonzero(foreground & (known[0][0] > 0) if known else foreground)
+        if not self.pairs.known_everywhere:
+            foreground &= self.pairs.known(region.frame, region.window)
+        spots = np.flatnonzero(foreground)
         spots = spots[:: max(1, ceil(len(spots) / MOST_SPOTS))]
         places: list[NDArray[np.int32]] = [
             (along + side.start).astype(np.int32)
