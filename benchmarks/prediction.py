@@ -40,7 +40,8 @@ import torch
 
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
-from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.running.prediction import channels_last, predict_tiles
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import make_config
@@ -53,7 +54,7 @@ def untrained(preset: str) -> TrainedModel:
     """A model from one channel to one, uint16 both."""
     config = make_config(preset)
     encoding = fit_encoding([np.array([[[0, 2**16 - 1]]], np.uint16)], "intensity", limit=1.0)
-    generator, _ = networks(config, 1, 1)
+    generator = method_of(config).networks(config, Shapes(1, 1))["generator"]
     return TrainedModel(config, {"generator": generator.eval()}, encoding, encoding, SourceView(), "")
 
 

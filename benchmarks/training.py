@@ -26,7 +26,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, dropout, l1_lo
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
-from napari_pix2pix.core.methods.pix2pix import networks, set_up
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.learner import Learner
+from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.core.training.prepare import FABRIC_PRECISION
 
@@ -93,7 +95,9 @@ def ours(device: torch.device, batch_size: int) -> Step:
     precision = resolve_precision(config.precision, device)
     fabric = Fabric(accelerator=device.type, devices=1, precision=FABRIC_PRECISION[precision])
     fabric.launch()
-    return set_up(config, fabric, *networks(config, 3, 3)).step
+    method = method_of(config)
+    learner = Learner.of(config, fabric, method.networks(config, Shapes(3, 3)))
+    return lambda source, target: method.step(learner, {"source": source, "target": target})
 
 
 def timed(step: Step, source: Tensor, target: Tensor) -> tuple[float, float]:

@@ -47,7 +47,8 @@ from scipy import ndimage
 from napari_pix2pix import core
 from napari_pix2pix.core.data.split import Split, split_pairs
 from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, spearman
-from napari_pix2pix.core.methods.pix2pix import reach
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.method import reach
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.running.patch_scores import field_means, score_grid, valid_scores
 from napari_pix2pix.core.teaching.damage import Area, blurred, change, erased, moved
@@ -108,7 +109,7 @@ def taught(model: Any, pairs: Pairs, axes: str, steps: int, blind: bool = False)
     """The model with a judge of the match, and the seconds it took; `blind`: one that does not see the source."""
     frames, started = frames_of(pairs, axes), time.monotonic()
     made = split_pairs(
-        frames, model.config, reach(model.config, 2)
+        frames, model.config, reach(method_of(model.config), model.config, 2)
     )  # as the training's, so none that calibrate made it
     split = Split((*made.train, *made.validation), (), made.calibration)
     *_, last = core.fit_trust(model, frames, split=split, steps=steps, conditional=not blind)

@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
-from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config, make_config
 from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS, Calibration
@@ -40,6 +41,12 @@ def small_config(**changes) -> Config:
         "trust_steps": 0,
     }
     return make_config(changes=small | changes)
+
+
+def networks(config: Config, source: int, target: int, spatial_dims: int = 2) -> tuple:
+    """New ones for so many channels: generator and discriminator, or None."""
+    made = method_of(config).networks(config, Shapes(source, target, spatial_dims))
+    return made["generator"], made.get("discriminator")
 
 
 def untrained(source: NDArray, target: NDArray, kind="intensity", z="frame", **changes) -> TrainedModel:

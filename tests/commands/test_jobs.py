@@ -105,7 +105,7 @@ def test_other_models_or_settings_need_overwrite(inputs, other) -> None:
     copying = Copying(inputs)
     copying.run()
     before = contents(inputs.parent / "out")
-    with pytest.raises(FileExistsError, match=r"must not exist yet; .*out/1/x.tif does. .*--overwrite"):
+    with pytest.raises(FileExistsError, match=r"must not exist yet; .*out/1/x.tif does. .*`overwrite`"):
         copying.run(MADE_WITH | other)
     assert (copying.done, contents(inputs.parent / "out")) == ([], before)
     assert copying.run(MADE_WITH | other, overwrite=True)[0] == PLACES

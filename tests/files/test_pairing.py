@@ -61,7 +61,7 @@ def test_channels_by_name_or_number(pairs, wanted, found) -> None:
         ({"source_channels": ("GFP",)}, "must be a number from 0 to 1 or a name of DAPI, MAP2; got 'GFP'"),
         ({"target_channels": ("1",)}, "must be a number from 0 to 0; got '1'"),
         ({"groups": "^(t[0-9])_"}, "Every image must have a group"),
-        ({"valid": "{}/b", "annotated_frames": (0,)}, "give --valid or --annotated-frames, not both"),
+        ({"valid": "{}/b", "annotated_frames": (0,)}, "give `valid` or `annotated_frames`, not both"),
         ({"valid": "{}/m/s0_0.tif"}, "must have a mask of its name in .*; s0_1 has none"),
     ],
 )

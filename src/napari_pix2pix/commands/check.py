@@ -39,7 +39,7 @@ def check(
         size = " x ".join(map(str, report["smallest"]))
         texts.append(
             f"The smallest image is {size} px, and train takes patches of {usual} px unless it is told: give it "
-            f"--patch-size {fitting}."
+            f"`patch_size` {fitting}."
         )
     for text in texts:
         report["warnings"].append(text)

@@ -55,7 +55,7 @@ def on_workers(
     except ImportError as error:
         raise ValueError(
             "Workers must have dask.distributed, which is not installed. "
-            "Give: pip install 'napari-pix2pix[cluster]'; or leave --scheduler and --local-workers out."
+            "Give: pip install 'napari-pix2pix[cluster]'; or leave `scheduler` and `local_workers` out."
         ) from error
     with _connected(workers) as client:
         if not client.scheduler_info()["workers"]:
@@ -94,7 +94,7 @@ def _connected(workers: str | int) -> Iterator[Any]:
                 client = Client(workers, timeout=CONNECT_S, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise ConnectionError(
-                    f"A dask scheduler must answer at {workers}; none does. Start it, or check --scheduler."
+                    f"A dask scheduler must answer at {workers}; none does. Start it, or check `scheduler`."
                 ) from error
         else:
             if workers < 1:

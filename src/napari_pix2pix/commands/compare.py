@@ -18,9 +18,9 @@ def compare(
 ) -> Events:
     """What differs between evaluations of the same files, image by image, with intervals."""
     if out is not None and out.exists() and not overwrite:
-        raise FileExistsError(f"An output must not exist yet; {out} does. Choose another --out or --overwrite.")
+        raise FileExistsError(f"An output must not exist yet; {out} does. Choose another `out` or `overwrite`.")
     if out is not None and out.is_dir():
-        raise FileExistsError(f"A comparison must go to a file; {out} is a folder. Choose another --out.")
+        raise FileExistsError(f"A comparison must go to a file; {out} is a folder. Choose another `out`.")
 
     from napari_pix2pix import core
     from napari_pix2pix.core.engine.atomic import written_beside

@@ -50,10 +50,10 @@ def evaluate(
         # evaluate --prediction PATH TARGET: the one positional argument is the target.
         given = [path for path in (model, source, target) if path is not None]
         if len(given) != 1:
-            raise ValueError(f"With --prediction there must be one more path, the TARGET; got {len(given)}.")
+            raise ValueError(f"With `prediction` there must be one more path, the TARGET; got {len(given)}.")
         source, target = prediction, given[0]
     elif model is None or source is None:
-        raise ValueError("An evaluation must have MODEL SOURCE TARGET, or --prediction PATH TARGET.")
+        raise ValueError("An evaluation must have MODEL SOURCE TARGET, or `prediction` PATH TARGET.")
     from napari_pix2pix.files.evaluations import MARKS, require_free
     from napari_pix2pix.files.outputs import all_or_none, require_apart, require_writable
 

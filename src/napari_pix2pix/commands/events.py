@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.core.engine.foreign_text import shown
+from napari_pix2pix.core.settings.naming import as_flag, named
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.teaching.fit_trust import TrustReport
@@ -150,6 +151,15 @@ def exit_code(event: Event) -> int:
     return int(event.get("code", FAILED if event.get("failed") or event["event"] == "stopped" else DONE))
 
 
+def with_flags(said: Any) -> Any:
+    """An event, or a part of one, whose sentences call settings by the flags of the command line."""
+    if isinstance(said, str):
+        return named(said, as_flag)
+    if isinstance(said, dict):
+        return {name: with_flags(part) for name, part in said.items()}
+    return [with_flags(part) for part in said] if isinstance(said, list) else said
+
+
 def _paced(events: Iterator[Event]) -> Iterator[Event]:
     """The events, with progress thinned to a few a second; the last of all always comes."""
     last = 0.0
@@ -170,7 +180,7 @@ def draw_json(events: Iterator[Event], write: Callable[[Event], None] | None = N
         if write is not None:
             write(event)
         else:
-            print(json.dumps(event), flush=True)
+            print(json.dumps(with_flags(event)), flush=True)
     return code
 
 
@@ -201,7 +211,7 @@ def draw_text(events: Iterator[Event]) -> int:
     bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=notes)
     marks = {"warning": "warning: ", "error": "error: ", "failure": "failed: "}
     try:
-        for event in _paced(events):
+        for event in map(with_flags, _paced(events)):
             code = max(code, exit_code(event))
             if event["event"] == "progress":
                 named = {**event.get("losses", {}), **event.get("metrics", {})}

@@ -35,9 +35,9 @@ def fit_trust(
     chose it only teaches.
     """
     if out.suffix != ".safetensors":
-        raise ValueError(f"A model must go to a .safetensors file; got {out}. Choose another --out.")
+        raise ValueError(f"A model must go to a .safetensors file; got {out}. Choose another `out`.")
     if out.exists() and not overwrite:
-        raise FileExistsError(f"An output must not exist yet; {out} does. Choose another --out or --overwrite.")
+        raise FileExistsError(f"An output must not exist yet; {out} does. Choose another `out` or `overwrite`.")
     if trust_steps is not None and trust_steps < 1:
         raise ValueError(f"trust_steps must be at least 1; got {trust_steps}. Leave it out for the model's.")
 

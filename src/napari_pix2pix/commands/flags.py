@@ -1,19 +1,33 @@
 """The flags that several commands take, and what they mean."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from pydantic import create_model
+from pydantic.fields import FieldInfo
 
-from napari_pix2pix.core.settings.config import Config, PairSettings
+from napari_pix2pix.core.settings.config import METHODS, PairSettings, Settings
 
 
-class ConfigFlags(Config):
-    """The settings given as flags; checked against each other only once the preset is known."""
+def _of_all_methods() -> dict[str, Any]:
+    """The settings of all methods, by name: type and description; where methods differ in a type, of either."""
+    found: dict[str, FieldInfo] = {}
+    for settings in METHODS.values():
+        for name, setting in settings.model_fields.items():
+            known = found.setdefault(name, copy(setting))
+            known.annotation = known.annotation | setting.annotation  # type: ignore[assignment, operator]
+    found["method"].annotation = Literal[tuple(METHODS)]  # type: ignore[assignment]
+    return {name: (setting.annotation, setting) for name, setting in found.items()}
 
-    def model_post_init(self, _: Any) -> None:
-        """Nothing yet."""
+
+_Flags: Any = create_model("_Flags", __base__=Settings, **_of_all_methods())
+
+
+class ConfigFlags(_Flags):
+    """The settings given as flags; checked, and against each other, only once method and preset are known."""
 
 
 MOST_WORKERS = 512
@@ -71,7 +85,7 @@ def load(path: Path, device: str) -> Any:
 def chosen_workers(scheduler: str | None, local_workers: int | None) -> str | int | None:
     """Who does the files: a scheduler's address, a number of processes here, or this process."""
     if scheduler is not None and local_workers is not None:
-        raise ValueError("Workers must be those of --scheduler or --local-workers; got both. Leave one out.")
+        raise ValueError("Workers must be those of `scheduler` or `local_workers`; got both. Leave one out.")
     if local_workers is not None and not 1 <= local_workers <= MOST_WORKERS:
         raise ValueError(
             f"local_workers must be 1 to {MOST_WORKERS}, no more than there are cores; got {local_workers}."

@@ -147,7 +147,7 @@ def do_each(
         existing = next((path for path in job.results if path.exists()), None)
         if existing and not (records and records.knows(job)):
             raise FileExistsError(
-                f"An output must not exist yet; {existing} does. Choose another --out or --overwrite."
+                f"An output must not exist yet; {existing} does. Choose another `out` or `overwrite`."
             )
     for path in (path for job in mine for path in job.results):
         require_replaceable(path)

@@ -102,7 +102,7 @@ def predict(
     from napari_pix2pix.files.trusted import trust_limit as limit_of
 
     if keep_frames and not out.name.lower().endswith(ZARR):
-        raise ValueError(f"With --keep-frames the output must be an OME-Zarr; got {out}. End --out in .zarr.")
+        raise ValueError(f"With `keep_frames` the output must be an OME-Zarr; got {out}. End `out` in .zarr.")
 
     how = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
     thresholds = {"seed_threshold": seed_threshold, "min_size": min_size, "trust_limit": trust_limit}
@@ -134,7 +134,7 @@ def predict(
         settings |= {"trust": True, "trust_limit": limit_of(loaded, trust_limit)}
         yield from told_of_calibration(loaded)
     elif trust_limit is not None:
-        raise ValueError("A trust limit must limit something; give --trust, too, or leave --trust-limit out.")
+        raise ValueError("A trust limit must limit something; give `trust`, too, or leave `trust_limit` out.")
     work, workers = (
         ModelWork("predictions", model, device, loaded.hash(), settings),
         chosen_workers(scheduler, local_workers),

@@ -30,7 +30,7 @@ def told(stacks: "PairedStacks", left_out: str = "warning") -> Events:
     for name, names in zip(stacks.files.names[1:], others, strict=True):
         if names != first and len(names) == len(first):
             called = f"{', '.join(names)} in {name} but {', '.join(first)} in {stacks.files.names[0]}"
-            text = f"The channels of the sources are called {called}; they are taken by number. Give --source-channels."
+            text = f"The channels of the sources are called {called}; they are taken by number. Give `source_channels`."
             yield {"event": "warning", "text": text}
             break
     for name, stack in zip(stacks.files.names, stacks.files.targets, strict=True):
@@ -52,7 +52,7 @@ def told_of_halves(model: "TrainedModel", side: str | None) -> Events:
     """A warning where the model was trained on halves of images and whole ones are given."""
     trained = model.provenance.get("pairs", {}).get("train", {}).get("settings", {}).get("side_by_side")
     if trained and side is None:
-        text = f"Whole images are taken, but the model was trained on halves; --side-by-side {trained} halves them."
+        text = f"Whole images are taken, but the model was trained on halves; `side_by_side` {trained} halves them."
         yield {"event": "warning", "text": text}
 
 

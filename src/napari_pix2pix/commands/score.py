@@ -75,7 +75,7 @@ def score(
 
     if image is None and (side_by_side is None) == (pair_by is None):
         raise ValueError(
-            "A source must have an IMAGE to score, unless it holds both (--side-by-side) or names tell (--pair-by)."
+            "A source must have an IMAGE to score, unless it holds both (`side_by_side`) or names tell (`pair_by`)."
         )
     halves = (side_by_side, None) if image else halved(side_by_side)
     pairs = named_pairs(source, image or source, pair_by, tree=True, leave_out=[out], out=out)

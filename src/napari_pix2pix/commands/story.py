@@ -42,7 +42,7 @@ def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
     if strange := [name for name in found if name not in known or ".lock" not in found]:
         raise FileExistsError(
             f"The demo must go to a new folder or replace an earlier demo; {out} holds {strange[0]}. "
-            "Choose another --out."
+            "Choose another `out`."
         )
 
     out.mkdir(parents=True, exist_ok=True)

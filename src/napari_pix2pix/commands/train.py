@@ -64,8 +64,8 @@ def train(
         others = (source, target, out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
         if any(others) or any(map(any, judges.values())):
             raise ValueError(
-                f"A resumed run must keep its pairs and settings; give --resume {resume}, and perhaps --device. For "
-                f"more steps, or other settings, train its model in a new run: SOURCE TARGET --from {resume} --out NEW."
+                f"A resumed run must keep its pairs and settings; give `resume` {resume}, and perhaps `device`. For "
+                f"more steps, or other settings, train its model in a new run: SOURCE TARGET `from` {resume} `out` NEW."
             )
         plan = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
         chosen, out, read = None, resume, plan["provenance"]["pairs"]
@@ -74,7 +74,7 @@ def train(
             initial = load(Path(origin["path"]), "cpu") if Path(origin["path"]).exists() else None
     else:
         if source is None or out is None:
-            raise ValueError("A training must have a source, a target and --out RUN. See train --help.")
+            raise ValueError("A training must have a source, a target and `out` RUN. See train --help.")
         said = pairs or PairSettings()
         table = said.groups if Path(said.groups or "").suffix.lower() == ".csv" else None
         given: list[Path | str | None] = [source, target, config, from_model, said.valid, table]
@@ -87,7 +87,7 @@ def train(
         chosen = make_config(preset or "microscopy", config, changes, kept)
         RunFolder(out).require_free(overwrite)
         if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
-            raise ValueError(f"Pairs must have both sides: give --{wrong[0]}-source and --{wrong[0]}-target.")
+            raise ValueError(f"Pairs must have both sides: give `{wrong[0]}_source` and `{wrong[0]}_target`.")
         sides = {kind: Sides(paths[0], *paths[1:]) if paths[0] else None for kind, paths in judges.items()}
         trained = open_stacks(source, target, said).without_bad()
         stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs)

@@ -1,3 +1,4 @@
+from .data.frames import DomainFrames, Images, UnpairedFrames
 from .data.pairs import PairedFrames
 from .evaluation.check import check
 from .evaluation.evaluate import evaluate, evaluate_prediction
@@ -10,10 +11,13 @@ from .training.loop import Report, train
 
 __all__ = [
     "Config",
+    "DomainFrames",
+    "Images",
     "PairedFrames",
     "PatchScores",
     "Report",
     "TrainedModel",
+    "UnpairedFrames",
     "check",
     "compare",
     "evaluate",

@@ -18,16 +18,16 @@ MARKED = 2**20
 def require_free(out: Path, overwrite: bool) -> None:
     """Raise a FileExistsError if an evaluation in `out` would replace something; an earlier one may be overwritten."""
     if out.is_file():
-        raise FileExistsError(f"An evaluation must go to a folder; {out} is a file. Choose another --out.")
+        raise FileExistsError(f"An evaluation must go to a folder; {out} is a file. Choose another `out`.")
     for name, mark in MARKS.items():
         path = out / name
         if not path.exists():
             continue
         if not overwrite:
-            raise FileExistsError(f"An output must not exist yet; {path} does. Choose another --out or --overwrite.")
+            raise FileExistsError(f"An output must not exist yet; {path} does. Choose another `out` or `overwrite`.")
         if not path.is_file() or not _begins_with(path, mark):
             raise FileExistsError(
-                f"Only what this program wrote may be overwritten; {path} is something else. Choose another --out, or "
+                f"Only what this program wrote may be overwritten; {path} is something else. Choose another `out`, or "
                 "move it away."
             )
 

@@ -162,12 +162,12 @@ def open_pairs(
     skipped: dict[str, str] = {}
     if side_by_side is not None:
         if target is not None or pair_by is not None:
-            raise ValueError("Images side by side must come from one path; leave out the target and --pair-by.")
+            raise ValueError("Images side by side must come from one path; leave out the target and `pair_by`.")
         halves = halved(side_by_side)
         images = _by_name(list_images(source), _placed(source, stem))
         named = {name: (path, path) for name, path in images.items()}
     elif target is None and pair_by is None:
-        raise ValueError("A source must have a target, unless both are side by side in one image (--side-by-side).")
+        raise ValueError("A source must have a target, unless both are side by side in one image (`side_by_side`).")
     else:
         named = named_pairs(source, source if target is None else target, pair_by, alone=skipped if skip_bad else None)
     pairs = {}
@@ -186,7 +186,7 @@ def open_pairs(
             if len(named) + len(skipped) == 1:
                 raise
             if not skip_bad:
-                raise ValueError(f"{error} Or use the other pairs: --skip-bad.") from error
+                raise ValueError(f"{error} Or use the other pairs: `skip_bad`.") from error
             skipped[name] = f"{name} is left out: {error}"
     if not pairs:
         raise ValueError(
@@ -266,7 +266,7 @@ def named_pairs(
         how = "the same file names without extension" if pair_by is None else f"names like {' and '.join(pair_by)}"
         raise ValueError(
             f"Sources and targets must have {how}; no name is in both {source} and {target}. "
-            "Rename the files, or say how they are named with --pair-by."
+            "Rename the files, or say how they are named with `pair_by`."
         )
     if single := sorted(a.keys() ^ b.keys()):
         sides = {name: "target" if name in a else "source" for name in single}

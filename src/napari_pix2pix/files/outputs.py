@@ -95,7 +95,7 @@ def plan_outputs(
             if (length := len(os.fsencode(path.name))) > LONGEST:
                 raise ValueError(
                     f"A file's name must have at most {LONGEST} bytes; that of a result of {files[0]} would have "
-                    f"{length}. Rename the input, or choose another --out."
+                    f"{length}. Rename the input, or choose another `out`."
                 )
             if (other := seen.setdefault(path, files[0])) != files[0]:
                 raise ValueError(
@@ -140,13 +140,13 @@ def require_apart(inputs: Iterable[Path | str | None], outputs: Iterable[Path], 
         same = identity(path)
         out = next((written[place] for place in here if place in written), files.get(same) if same else None)
         if out is not None:
-            raise ValueError(f"An output must not replace an input; {out} would. Choose another --out.")
+            raise ValueError(f"An output must not replace an input; {out} would. Choose another `out`.")
         out = next((written[folder] for place in here for folder in place.parents if folder in written), None)
         if out is not None:
-            raise ValueError(f"An output must not hold an input; {out} holds {path}. Choose another --out.")
+            raise ValueError(f"An output must not hold an input; {out} holds {path}. Choose another `out`.")
         out = next((written[place] for place in written if here & {*place.parents}), None) if is_zarr(path) else None
         if out is not None:
-            raise ValueError(f"An output must not lie within an input; {out} lies within {path}. Choose another --out.")
+            raise ValueError(f"An output must not lie within an input; {out} lies within {path}. Choose another `out`.")
 
 
 def require_replaceable(path: Path) -> None:
@@ -161,12 +161,12 @@ def require_replaceable(path: Path) -> None:
     if not content.is_file() or OURS not in content.read_bytes():
         raise FileExistsError(
             f"Only what this program wrote may be overwritten; {path} is a folder of something else. Choose another "
-            "--out, or move it away."
+            "`out`, or move it away."
         )
     if strange:
         raise FileExistsError(
             f"Only what this program wrote may be overwritten; {path / strange[0]} is something else. Choose another "
-            "--out, or move it away."
+            "`out`, or move it away."
         )
 
 
@@ -215,4 +215,4 @@ def require_writable(folder: Path, made: bool = True) -> None:
         ) from error
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise PermissionError(f"The output's folder must be writable; {folder} is not. Choose another --out.")
+        raise PermissionError(f"The output's folder must be writable; {folder} is not. Choose another `out`.")

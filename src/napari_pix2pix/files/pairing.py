@@ -168,7 +168,7 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
         If they do not pair up, a file cannot be read, or the settings contradict each other.
     """
     if settings.valid and settings.annotated_frames:
-        raise ValueError("What is known must be said once: give --valid or --annotated-frames, not both.")
+        raise ValueError("What is known must be said once: give `valid` or `annotated_frames`, not both.")
     files = open_pairs(
         source,
         target,

@@ -132,7 +132,7 @@ class Records:
         if existing and not overwrite and ("row" in record or not self.knows(job)):
             raise FileExistsError(
                 f"An output must not exist yet; {existing} does, made of another input or with other settings. "
-                "Choose another --out or --overwrite."
+                "Choose another `out` or `overwrite`."
             )
         if record and "row" not in record:
             for path in job.results:
@@ -183,12 +183,12 @@ class Records:
             if not path.is_file() or not (_is_table(path) or (written and overwrite)):
                 raise FileExistsError(
                     f"The table of results must not replace another; {path} was not made by this program. "
-                    "Move it away, or choose another --out."
+                    "Move it away, or choose another `out`."
                 )
             if not records and not overwrite:
                 raise FileExistsError(
                     f"An output must not exist yet; {path} does, without records of what it tells. Choose another "
-                    "--out or --overwrite."
+                    "`out` or `overwrite`."
                 )
 
     @property

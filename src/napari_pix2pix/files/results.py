@@ -91,8 +91,8 @@ def predict_file(
     """
     if trust and rescale:
         raise ValueError(
-            "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so --trust and "
-            "--rescale cannot be had together. Resample the source, or leave one of them out."
+            "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so `trust` and "
+            "`rescale` cannot be had together. Resample the source, or leave one of them out."
         )
     stack = open_joined(source, more, axes, half)
     scale = _scale(model, stack) if rescale else None
@@ -233,7 +233,7 @@ def _told_of_tiles(
     if len(tiles.tiles) > 1:
         seams = "exact" if tiles.exact else "blended, not exact"
         if tiles.exact and precision != "float32":
-            seams += f" but for the rounding of {precision}; --precision float32 leaves none"
+            seams += f" but for the rounding of {precision}; `precision` float32 leaves none"
         text = (
             f"{len(tiles.tiles)} tiles of {max(tiles.tile_size[-2:])} px for each frame, overlap "
             f"{min(tiles.overlap[-2:])} px: {seams}."
@@ -244,7 +244,7 @@ def _told_of_tiles(
         whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
         text = (
             f"Tiles of {max(tiles.tile_size[-2:])} px and their overlap of {min(tiles.overlap[-2:])} px read "
-            f"{tiles.cost:.1f} pixels for each they keep; --tile-size {side}{whole} reads {larger.cost:.1f}, and needs "
+            f"{tiles.cost:.1f} pixels for each they keep; `tile_size` {side}{whole} reads {larger.cost:.1f}, and needs "
             "more memory."
         )
         yield {"event": "note", "text": text}
@@ -404,7 +404,7 @@ def _scale(model: TrainedModel, source: Stack) -> tuple[float, ...] | None:
         if unknown := [axis for axis in axes if axis not in size]:
             raise ValueError(
                 "To be rescaled, a source must have a known pixel size, and so must the model's training; along "
-                f"{' and '.join(unknown)} the {whose} is not known. Write it into the file, or leave --rescale out."
+                f"{' and '.join(unknown)} the {whose} is not known. Write it into the file, or leave `rescale` out."
             )
     scale = tuple(ours[axis] / theirs[axis] for axis in axes)
     return scale if any(abs(factor - 1) > ALIKE for factor in scale) else None
@@ -419,7 +419,7 @@ def _warn_of_pixel_size(model: TrainedModel, source: Stack) -> None:
         )
         warnings.warn(
             f"The pixel size of a source is {ours} µm, that of the training was {theirs} µm; expect a poor result. "
-            "Predict with --rescale, or correct the file if it says it wrongly.",
+            "Predict with `rescale`, or correct the file if it says it wrongly.",
             stacklevel=2,
         )
 

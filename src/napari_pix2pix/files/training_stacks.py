@@ -58,10 +58,10 @@ class TrainingStacks:
             if sides is None:
                 continue
             if (sides.target is None) != bool(said.side_by_side):
-                raise ValueError(f"Pairs must have both sides: give --{kind}-source and --{kind}-target.")
+                raise ValueError(f"Pairs must have both sides: give `{kind}_source` and `{kind}_target`.")
             if said.valid and not Path(said.valid).is_dir():
                 raise ValueError(
-                    f"Where {kind} pairs are given, --valid must be a folder of masks for all pairs, by name; got the "
+                    f"Where {kind} pairs are given, `valid` must be a folder of masks for all pairs, by name; got the "
                     f"file {said.valid}."
                 )
             more = {"source_more": sides.source_more, "target_more": sides.target_more, "annotated_frames": ()}
@@ -70,7 +70,7 @@ class TrainingStacks:
         if with_old:
             pairs = initial.provenance.get("pairs") if initial else None
             if not pairs or not pairs.get("train"):
-                raise ValueError("Old pairs must be those of a model trained from files; give one with --from.")
+                raise ValueError("Old pairs must be those of a model trained from files; give one with `from`.")
             old = reopen(pairs["train"])
         stacks = cls(train, judges.get("validation"), judges.get("test"), old)
         stacks._require_apart(initial)

@@ -47,7 +47,7 @@ def trust_limit(model: TrainedModel, given: float | None = None) -> float:
     if model.match is None:
         raise ValueError(
             "To say how far to trust a prediction, a model must have been taught to expect errors; this one was not. "
-            "Teach it with fit-trust, or leave --trust out."
+            "Teach it with fit-trust, or leave `trust` out."
         )
     return TIMES_USUAL * model.match.usual_error if given is None else given
 
@@ -63,7 +63,7 @@ def require_known(rows: NDArray[Any], frame: int) -> None:
     if unknown(rows).any():
         raise ValueError(
             f"To say how far to trust a prediction, its source must be finite; frame {frame} holds NaN or Inf. Replace "
-            "these pixels, or leave --trust out."
+            "these pixels, or leave `trust` out."
         )
 
 

@@ -44,19 +44,17 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         sources += f" (of {view.of_channels}: {', '.join(map(str, view.channels))})"
     targets = f"{_channels(target.n_channels, pairs.get('target_channels') or ())}, {target.dtype_decoded}"
     classes = f" {list(target.classes)}" if target.classes else ""
-    field = model.discriminator.fields[-1].size if model.discriminator else None
+    described = model.describe()
     sizes = pairs.get("pixel_size_um", {})
     groups = len(set(pairs.get("groups") or ()))
     lines = {
         "from": sources + (f", {PLANES[view.z]}" if view.z in PLANES else ""),
         "to": f"{targets}: {KINDS[target.kind]}{classes}",
         "normalization": f"source {_range(model.source_encoding)}; target {_range(target)}",
-        "networks": f"{config.generator.architecture}, grid {config.generator.grid} px, "
-        f"{config.generator.base_channels} channels, reach {model.generator.reach[-1]} px; "
-        + (f"PatchGAN, field {field} px" if field else "no discriminator, no patch scores"),
+        "networks": described.networks,
         "trained": f"{told.get('step', 0)} of {config.steps} steps, {config.batch_size} patches of "
-        f"{config.patch_size} px each, learning rate {config.learning_rate:g}, L1 {config.l1_weight:g}, "
-        f"GAN {config.gan_weight:g}, seed {config.seed}",
+        f"{config.patch_size} px each, learning rate {config.learning_rate:g}, {described.losses}, "
+        f"seed {config.seed}",
         "time and device": _machine(told, elapsed_s),
         "pairs": f"{len(pairs['sources'])} of {_place(pairs['sources'])}" if pairs.get("sources") else "not from files",
         "source hashes": _hashes(pairs.get("sources", ())),
@@ -84,12 +82,12 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
 
 def refusals(model: "TrainedModel") -> list[str]:
     """What the model will not do, or take, a phrase each."""
-    view, source, norm = model.source_view, model.source_encoding, model.config.generator.norm
+    view, source = model.source_view, model.source_encoding
     named = f" ({', '.join(view.names)})" if view.names else ""
     found = [f"sources without its {_channels(source.n_channels, ())}{named}"]
     found += ["sources without planes (Z)"] if view.z != "frame" else []
     found += [f"sources with other labels than {list(source.classes)}"] if source.classes else []
-    if model.config.norm_statistics == "image" or norm == "instance":
+    if not model.tileable:
         found.append("images too large for one piece, which its norm needs")
     if model.discriminator is None and model.match is None:
         found.append("to score, having no discriminator")

@@ -1,41 +1,14 @@
 """A paragraph on a model for the methods of a paper: facts from its config and provenance, nothing else."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import NormalizationConfig
 
 REFERENCES = {
-    "Isola et al., 2017": "Isola P, Zhu J-Y, Zhou T, Efros AA. Image-to-Image Translation with Conditional Adversarial "
-    "Networks. Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition (CVPR), 2017, 1125-1134. "
-    "arXiv:1611.07004.",
-    "Ronneberger et al., 2015": "Ronneberger O, Fischer P, Brox T. U-Net: Convolutional Networks for Biomedical Image "
-    "Segmentation. MICCAI 2015, LNCS 9351, 234-241. arXiv:1505.04597.",
-    "Johnson et al., 2016": "Johnson J, Alahi A, Fei-Fei L. Perceptual Losses for Real-Time Style Transfer and "
-    "Super-Resolution. ECCV 2016, LNCS 9906, 694-711. arXiv:1603.08155.",
     "Kingma and Ba, 2015": "Kingma DP, Ba J. Adam: A Method for Stochastic Optimization. ICLR 2015. arXiv:1412.6980.",
-    "Ioffe, 2017": "Ioffe S. Batch Renormalization: Towards Reducing Minibatch Dependence in Batch-Normalized Models. "
-    "NeurIPS 2017. arXiv:1702.03275.",
-    "Ulyanov et al., 2016": "Ulyanov D, Vedaldi A, Lempitsky V. Instance Normalization: The Missing Ingredient for "
-    "Fast Stylization. 2016. arXiv:1607.08022.",
-    "Mao et al., 2017": "Mao X, Li Q, Xie H, Lau RYK, Wang Z, Smolley SP. Least Squares Generative Adversarial "
-    "Networks. ICCV 2017, 2794-2802. arXiv:1611.04076.",
-    "Gulrajani et al., 2017": "Gulrajani I, Ahmed F, Arjovsky M, Dumoulin V, Courville A. Improved Training of "
-    "Wasserstein GANs. NeurIPS 2017. arXiv:1704.00028.",
     "Efron and Tibshirani, 1993": "Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993.",
-}
-NORMS = {
-    "batch": "batch normalization",
-    "batch-renorm": "batch renormalization (Ioffe, 2017)",
-    "instance": "instance normalization (Ulyanov et al., 2016)",
-    "none": "no normalization layers",
-}
-OBJECTIVES = {
-    "cross-entropy": "the cross-entropy of the discriminator with the non-saturating loss for the generator",
-    "minimax": "the cross-entropy of the discriminator in its minimax form",
-    "least-squares": "least squares (Mao et al., 2017)",
-    "hinge": "the hinge loss",
-    "wgan-gp": "the Wasserstein distance with gradient penalty (Gulrajani et al., 2017)",
 }
 SCHEDULES = {
     "constant": "a constant learning rate of {0:g}",
@@ -58,39 +31,16 @@ DIVIDED = {
 
 def methods(model: TrainedModel, report: dict[str, Any] | None = None) -> tuple[str, list[str]]:
     """The paragraph, and the references that it cites; what `evaluate` reported, if given, ends it."""
-    text = " ".join([*_network(model), *_training(model), *_pairs(model), *(_figures(report) if report else [])])
-    return text, [full for short, full in REFERENCES.items() if short in text]
-
-
-def _network(model: TrainedModel) -> list[str]:
-    config, versions = model.config, model.provenance.get("versions", {})
+    described, versions = model.describe(), model.provenance.get("versions", {})
     made_with = f"napari-pix2pix {versions['napari-pix2pix']}" if "napari-pix2pix" in versions else "napari-pix2pix"
     made_with += f" (PyTorch {versions['torch']})" if "torch" in versions else ""
-    generator, dims = config.generator, "three" if model.source_view.z == "volume" else "two"
-    if generator.architecture == "unet":
-        kind = f"a U-Net (Ronneberger et al., 2015) with {generator.levels} downsamplings"
-        kind += "" if generator.skips else " and no skip connections"
-    else:
-        kind = f"a residual network of {generator.architecture.removeprefix('resnet-')} blocks (Johnson et al., 2016)"
-    weights = sum(weight.numel() for weight in model.generator.parameters())
-    sentences = [
-        "Images were translated with "
-        + ("a conditional adversarial network" if model.discriminator else "the generator")
-        + f" of pix2pix (Isola et al., 2017) as implemented in {made_with}. The generator was {kind} in {dims} "
-        f"dimensions ({generator.base_channels} channels in the first level, {weights / 1e6:.3g} million weights, "
-        f"{NORMS[generator.norm]}, dropout {generator.dropout:g})."
-    ]
-    if model.discriminator:
-        field = model.discriminator.fields[-1].size
-        seen = "of the image given its source" if config.discriminator.conditional else "of the image alone"
-        sentences.append(
-            f"The discriminator was a PatchGAN that judges fields of {field} × {field} px {seen} "
-            f"({config.discriminator.base_channels} channels in the first layer, {NORMS[config.discriminator.norm]})."
-        )
-    return sentences
+    network = (sentence.format(made_with) for sentence in described.architecture)
+    told = [*network, *_training(model, described.objective), *_pairs(model), *(_figures(report) if report else [])]
+    text = " ".join(told)
+    return text, [full for short, full in {**described.references, **REFERENCES}.items() if short in text]
 
 
-def _training(model: TrainedModel) -> list[str]:
+def _training(model: TrainedModel, objective: Sequence[str]) -> list[str]:
     config, told = model.config, model.provenance
     target = KINDS[model.target_encoding.kind].format(
         target=_scaled(config.target_normalization), classes=len(model.target_encoding.classes)
@@ -100,10 +50,6 @@ def _training(model: TrainedModel) -> list[str]:
         if config.source_kind == "classes"
         else f"Source grey values were {_scaled(config.source_normalization)} to [-1, 1]."
     )
-    loss = f"{config.l1_weight:g} times the L1 distance"
-    loss += f" plus {config.l2_weight:g} times the mean squared error" if config.l2_weight else ""
-    if model.discriminator:
-        loss += f" plus {config.gan_weight:g} times the adversarial loss, {OBJECTIVES[config.objective]}"
     step, size = told.get("step", config.steps), f"{config.patch_size} × {config.patch_size}"
     size = f"{config.patch_depth} × {size}" if model.source_view.z == "volume" else size
     changes = [
@@ -115,8 +61,8 @@ def _training(model: TrainedModel) -> list[str]:
     sentences = [
         source,
         target,
-        f"The generator minimised {loss}.",
-        ("Both networks were" if model.discriminator else "It was")
+        *objective,
+        ({1: "It was", 2: "Both networks were"}.get(len(model.networks), "All networks were"))
         + f" trained for {config.steps} steps on batches of {config.batch_size} random patches of {size} px with Adam "
         f"(Kingma and Ba, 2015; β1 = {config.beta1:g}, β2 = {config.beta2:g}) and "
         f"{SCHEDULES[config.schedule].format(config.learning_rate)}, seed {config.seed}"
@@ -125,14 +71,8 @@ def _training(model: TrainedModel) -> list[str]:
     ]
     if changes:
         sentences.append(f"Patches were augmented by {_listed(changes)}.")
-    if config.shift_tolerance:
-        sentences.append(
-            f"Target patches were moved by up to {config.shift_tolerance} px to where they fitted the prediction best."
-        )
     if config.foreground_share:
         sentences.append(f"{config.foreground_share:.0%} of the patches were centred on foreground of the target.")
-    if config.class_weights == "rare":
-        sentences.append("Each class was weighted by one over its share of the training pixels, up to ten times.")
     if config.clip_gradients:
         sentences.append(f"Gradients were clipped to a norm of {config.clip_gradients:g}.")
     if config.ema_decay:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.settings.config import Config, validated
 
 KINDS = {"intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
 
@@ -59,8 +60,8 @@ def read_card(path: Path) -> Card:
             Encoding.model_validate(said["target_encoding"]),
             SourceView.model_validate(said["source_view"]),
         )
-        config, provenance = said["config"], said.get("provenance", {})
-        step = provenance.get("step", config["steps"])
+        config, provenance = validated(Config, said["config"]), said.get("provenance", {})
+        step = provenance.get("step", config.steps)
         figures = provenance.get("figures", {}).get("validation", {})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"A model must be a file written by Train; {path} is not.") from error
@@ -68,6 +69,6 @@ def read_card(path: Path) -> Card:
     if figures:
         name, value = next(iter(figures.items()))
         parts.append(f"{name} {value:.3g} on validation pairs")
-    if not config["gan_weight"]:
+    if not config.scores:
         parts.append("gives no patch scores")
     return Card(encoding, view, str(said.get("channel_axis", "")), " · ".join(parts), "trust" in said)

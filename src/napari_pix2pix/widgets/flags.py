@@ -1,25 +1,25 @@
 """Settings as flags of the command line, and other words for people."""
 
 import html
-import re
-from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from napari_pix2pix.core.settings.config import Config
+from napari_pix2pix.core.settings.config import METHODS
+from napari_pix2pix.core.settings.naming import as_flag, named
 
-FLAG = re.compile(r"(?<![\w/\\-])--([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)?)")
 IN_DOCKS = {
-    "target-kind": "Target is",
+    "target_kind": "Target is",
     "out": "Folder",
     "trust": "Expected error beside it",
-    "allow-seen": "Also what made the model",
+    "allow_seen": "Also what made the model",
     "from": "Model",
     "valid": "Known",
     "z": "planes (Z)",
-    "with-old-pairs": "Mix in the old pairs",
+    "with_old_pairs": "Mix in the old pairs",
 }
-"""What docks call flags by another name."""
+"""What docks call settings by another name."""
+SETTINGS = {name for settings in METHODS.values() for name in settings.model_fields}
+"""The settings of trainings, which docks call as they are called."""
 
 
 def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> list[str]:
@@ -39,22 +39,18 @@ def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> lis
 
 
 def in_a_dock(text: str) -> str:
-    """A sentence of the command line with the names that controls have: ``--l1-weight 10`` is ``“L1 weight” 10``.
+    """A sentence with the names that controls have: `` `l1_weight` 10 `` is ``“L1 weight” 10``.
 
-    Flags that no dock has stay.
+    What no dock has is called by its flag.
     """
-    named = {flag: label(flag.replace("-", "_")) for flag in _settings(Config)} | IN_DOCKS
-    return FLAG.sub(lambda flag: f"“{named[flag[1]]}”" if flag[1] in named else flag[0], text)
+    return named(text, _in_docks)
 
 
-def _settings(model: type[BaseModel]) -> Iterator[str]:
-    """The flags of all settings."""
-    for name, field in model.model_fields.items():
-        flag, kind = name.replace("_", "-"), field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from (f"{flag}.{inner}" for inner in _settings(kind))
-        else:
-            yield flag
+def _in_docks(name: str) -> str:
+    shown = IN_DOCKS.get(name)
+    if shown is None and name.partition(".")[0] in SETTINGS:
+        shown = label(name)
+    return as_flag(name) if shown is None else f"“{shown}”"
 
 
 def label(name: str) -> str:

@@ -8,8 +8,6 @@ from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.widgets.places import settings_file
 
-LOOKS_LIKE = ("generator", "discriminator", "batch_size", "patch_size", "patch_depth", "precision", "gan_weight")
-"""The settings on which the time of a step depends most."""
 UNITS = {"steps": "steps", "trust steps": "trust_steps"}
 """What is timed, and which setting says how often it is done."""
 MOST_KEPT = 200
@@ -49,7 +47,7 @@ def about(seconds: float | None) -> str:
 
 
 def _key(config: Config, device: str, unit: str) -> str:
-    told = config.model_dump(mode="json", include=set(LOOKS_LIKE))
+    told = config.model_dump(mode="json", include=set(config.as_slow))
     return json.dumps([device, unit, told], sort_keys=True)
 
 

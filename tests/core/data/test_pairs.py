@@ -41,7 +41,7 @@ def test_pairs_that_cannot_be_trained_on_are_named() -> None:
         PairedFrames(np.ones_like(source), target).require_finite(varying=True)
     with pytest.raises(ValueError, match="every target is constant"):
         PairedFrames(source, np.ones_like(target)).require_finite(varying=True)
-    with pytest.raises(ValueError, match=r"a patch, 128 x 128 px; cell is 96 x 128. Choose --patch-size 96\."):
+    with pytest.raises(ValueError, match=r"a patch, 128 x 128 px; cell is 96 x 128. Choose `patch_size` 96\."):
         PairedFrames(source, target, names=["cell"]).require_patches(128, 32)
 
 
@@ -88,7 +88,7 @@ def test_planes_of_the_source_become_channels() -> None:
     assert len(pairs) == 5
     np.testing.assert_array_equal(pairs.source(2), volume[1:4])
     np.testing.assert_array_equal(pairs.target(2), volume[2:3])
-    with pytest.raises(ValueError, match=r"where only one has planes, take them as channels \(--z channels\)"):
+    with pytest.raises(ValueError, match=r"where only one has planes, take them as channels \(`z` channels\)"):
         PairedFrames(volume, flat, ("ZYX", "CYX"))
 
 

@@ -52,7 +52,7 @@ def test_source_and_target_patches_show_the_same_window(jitter: float) -> None:
     seen = []
     for step in range(8):
         batch = patches.batch(step)
-        source, target = batch.source, batch.target
+        source, target = batch["source"], batch["target"]
         assert source.shape == (2, 1, 32, 32)
         torch.testing.assert_close(source, target)
         seen.append(source)
@@ -66,15 +66,15 @@ def test_a_patch_depends_on_seed_and_step_alone() -> None:
     one, other = patches_of(pairs), patches_of(pairs)
     for step in range(5):
         other.batch(step)
-    assert torch.equal(one.batch(5).source, other.batch(5).source)
-    assert not torch.equal(one.batch(5).source, patches_of(pairs, seed=1).batch(5).source)
+    assert torch.equal(one.batch(5)["source"], other.batch(5)["source"])
+    assert not torch.equal(one.batch(5)["source"], patches_of(pairs, seed=1).batch(5)["source"])
 
 
 def test_every_pixel_can_be_drawn() -> None:
     """Patches reach every corner of an image that is just larger than a patch."""
     image = np.arange(34 * 33, dtype=np.uint16).reshape(34, 33)
     patches = patches_of(PairedFrames(image, image, "YX"), flip=False, rotate=False)
-    seen = {float(value) for step in range(60) for value in patches.batch(step).source.unique()}
+    seen = {float(value) for step in range(60) for value in patches.batch(step)["source"].unique()}
     assert len(seen) == image.size
 
 
@@ -87,10 +87,10 @@ def test_patches_show_where_the_target_is_known() -> None:
     patches = patches_of(pairs, rotate=False, flip=False)
     for step in range(10):
         batch = patches.batch(step)
-        assert (batch.known.mean(dim=(1, 2, 3)) >= 0.5).all()
-        known = batch.known.expand_as(batch.source) > 0
-        source = patches.source_encoding.decode(batch.source.numpy())
-        target = patches.target_encoding.decode(batch.target.numpy())
+        assert (batch["known"].mean(dim=(1, 2, 3)) >= 0.5).all()
+        known = batch["known"].expand_as(batch["source"]) > 0
+        source = patches.source_encoding.decode(batch["source"].numpy())
+        target = patches.target_encoding.decode(batch["target"].numpy())
         np.testing.assert_array_equal(source[known], target[known])
     np.testing.assert_array_equal(pairs.known(0), valid > 0)
     assert pairs.target(0)[0, 0, 0] == image[:, 40:80].min()  # what is not known looks like the least that is
@@ -103,7 +103,7 @@ def test_every_pixel_comes_from_the_regions() -> None:
     allowed = {int(value) for region in regions for value in image[region.window].flat}
     for share in (0.0, 1.0):
         patches = patches_of(PairedFrames(image, image, "YX"), regions=regions, foreground_share=share)
-        batches = [patches.batch(step, stream).source.numpy() for step in range(40) for stream in (0, STATISTICS)]
+        batches = [patches.batch(step, stream)["source"].numpy() for step in range(40) for stream in (0, STATISTICS)]
         seen = {int(value) for batch in batches for value in patches.source_encoding.decode(batch).flat}
         assert seen <= allowed
         assert share or seen == allowed
@@ -116,10 +116,10 @@ def test_turns_and_mirrors_act_alike_on_all_three() -> None:
     patches, ways = patches_of(pairs), set()
     for step in range(40):
         batch = patches.batch(step)
-        source = patches.source_encoding.decode(batch.source.numpy()).astype(int)
-        np.testing.assert_array_equal(batch.known.numpy() > 0, source % 3 > 0)
+        source = patches.source_encoding.decode(batch["source"].numpy()).astype(int)
+        np.testing.assert_array_equal(batch["known"].numpy() > 0, source % 3 > 0)
         known = source % 3 > 0
-        target = patches.target_encoding.decode(batch.target.numpy()).astype(int)
+        target = patches.target_encoding.decode(batch["target"].numpy()).astype(int)
         np.testing.assert_array_equal(target[known], (image.size - 1 - source)[known])
         ways |= {(int(p[0, 0, 1] - p[0, 0, 0]), int(p[0, 1, 0] - p[0, 0, 0])) for p in source}
     assert len(ways) == 8
@@ -134,13 +134,13 @@ def test_the_papers_jitter_magnifies_both_alike() -> None:
     patches = patches_of(pairs, "classes", flip=False, rotate=False, **config)
     for step in range(3):
         batch = patches.batch(step)
-        rows, columns = patches.source_encoding.normalization.invert(batch.source[0].numpy())
+        rows, columns = patches.source_encoding.normalization.invert(batch["source"][0].numpy())
         steps = np.diff(columns[:, 2:-2], axis=1)
         np.testing.assert_allclose(steps, 229 / 256, atol=1e-3)
         np.testing.assert_allclose(np.diff(rows[2:-2], axis=0), 229 / 256, atol=1e-3)
         place = (3 * columns + rows) % 97
         inside, outside = abs(place - 20) < 16, abs(place - 68.5) < 24  # a pixel away from the line, labels are sure
-        label = batch.target[0].argmax(dim=0).numpy()
+        label = batch["target"][0].argmax(dim=0).numpy()
         assert inside.any() and outside.any()
         assert label[inside].all() and not label[outside].any()
 
@@ -162,7 +162,7 @@ def test_of_large_frames_only_windows_are_read(monkeypatch: pytest.MonkeyPatch) 
             large.batch(0)  # thresholds
             source.n_read = target.n_read = 0
             batch = large.batch(1)
-            assert source.n_read == target.n_read == batch.source.numel() * (1 + bool(share))
+            assert source.n_read == target.n_read == batch["source"].numel() * (1 + bool(share))
 
 
 def test_of_many_frames_no_more_are_encoded_than_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_of_many_frames_no_more_are_encoded_than_can_be_kept(monkeypatch: pytest
     monkeypatch.setattr(patches_module, "CACHE_BYTES", 3 * 2 * 4 * 100 * 100)
     patches = patches_of(PairedFrames(stack, np.array(stack.array), "TYX"))
     stack.n_read = 0
-    n_patches = sum(len(patches.batch(step).source) for step in range(60))
+    n_patches = sum(len(patches.batch(step)["source"]) for step in range(60))
     assert stack.n_read <= 3 * 100 * 100 + n_patches * 32 * 32
 
 
@@ -194,8 +194,8 @@ def test_windows_are_encoded_as_whole_frames_are(kind: Kind, own: bool, monkeypa
             [PairedPatches(pairs, pairs.regions(), small_config(), *encodings).batch(step) for step in (0, 1)]
         )
     for kept, read in zip(*batches, strict=True):
-        assert torch.equal(kept.source, read.source)
-        assert torch.equal(kept.target, read.target)
+        assert torch.equal(kept["source"], read["source"])
+        assert torch.equal(kept["target"], read["target"])
 
 
 def sparse(kind: Kind) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
@@ -222,7 +222,7 @@ def test_foreground_share(kind: Kind, large: bool, monkeypatch: pytest.MonkeyPat
         patches = patches_of(pairs, kind, foreground_share=wanted, rotate=False, flip=False)
         if large:
             monkeypatch.setattr(patches_module, "CACHE_BYTES", 10_000)
-        return float(np.mean([(patch > 0).any() for step in range(100) for patch in patches.batch(step).source]))
+        return float(np.mean([(patch > 0).any() for step in range(100) for patch in patches.batch(step)["source"]]))
 
     plain, half, always = share(0.0), share(0.5), share(1.0)
     assert plain < 0.12
@@ -240,7 +240,7 @@ def test_foreground_is_in_the_middle_and_known() -> None:
     valid[50, 60] = valid[3, 97] = 1  # what is not known reads as the least that is: an object, here
     pairs = PairedFrames(source, target, "YX", valid=valid)
     patches = patches_of(pairs, "instances", foreground_share=1.0, flip=False, rotate=False)
-    batches = [patches.source_encoding.decode(patches.batch(step).source.numpy()) for step in range(20)]
+    batches = [patches.source_encoding.decode(patches.batch(step)["source"].numpy()) for step in range(20)]
     corners = {int(corner) for batch in batches for corner in batch[:, 0, 0, 0]}
     assert corners == {int(source[50 - 16, 60 - 16]), int(source[0, 100 - 32])}
 
@@ -253,8 +253,8 @@ def test_intensity_jitter_is_a_gain_and_an_offset_of_each_source_channel() -> No
     lines = []
     for step in range(10):
         before, after = plain.batch(step), jittered.batch(step)
-        assert torch.equal(before.target, after.target)
-        for old, new in zip(before.source.flatten(0, 1), after.source.flatten(0, 1), strict=True):
+        assert torch.equal(before["target"], after["target"])
+        for old, new in zip(before["source"].flatten(0, 1), after["source"].flatten(0, 1), strict=True):
             gain, offset = np.polyfit(old.numpy().ravel(), new.numpy().ravel(), 1)
             np.testing.assert_allclose(new, gain * old + offset, atol=1e-5)
             lines.append((gain, offset))
@@ -263,12 +263,12 @@ def test_intensity_jitter_is_a_gain_and_an_offset_of_each_source_channel() -> No
     assert -0.2 <= offsets.min() < -0.15 and 0.15 < offsets.max() <= 0.2
     assert len(np.unique(gains.round(6))) == len(gains)
     again = patches_of(pairs, intensity_jitter=0.2)
-    assert torch.equal(again.batch(9).source, jittered.batch(9).source)
+    assert torch.equal(again.batch(9)["source"], jittered.batch(9)["source"])
 
     labels = (stack[:, 0] > 2000).astype(np.uint8)
     pairs = PairedFrames(labels, stack, ("TYX", "TCYX"))
     plain, jittered = (patches_of(pairs, source_kind="classes", intensity_jitter=share) for share in (0, 0.2))
-    assert torch.equal(plain.batch(0).source, jittered.batch(0).source)
+    assert torch.equal(plain.batch(0)["source"], jittered.batch(0)["source"])
 
 
 def test_new_and_old_patches_take_turns() -> None:
@@ -279,18 +279,18 @@ def test_new_and_old_patches_take_turns() -> None:
     for count in (1, 3, 4):
         config = small_config(batch_size=count)
         mixed = MixedPatches(*(PairedPatches(pairs, pairs.regions(), config, *encodings) for pairs in (new, old)))
-        found = torch.cat([mixed.batch(step).source[:, 0, 0, 0] for step in range(4)])
+        found = torch.cat([mixed.batch(step)["source"][:, 0, 0, 0] for step in range(4)])
         assert len(found) == 4 * count
         assert (found > 0).sum() == (found < 0).sum()
     parts = (PairedPatches(pairs, pairs.regions(), config, *encodings) for pairs in (new, masked))
     batch = MixedPatches(*parts).batch(0)
-    assert [bool(part.all()) for part in batch.known] == [True, True, False, False]
+    assert [bool(part.all()) for part in batch["known"]] == [True, True, False, False]
 
 
 def test_old_volumes_of_another_depth_are_refused() -> None:
     """A batch has one depth; the sentence names the one that fits both."""
     volumes = [PairedFrames(*RANDOM.random((2, depth, 40, 40)), "ZYX", z="volume") for depth in (8, 4)]
-    with pytest.raises(ValueError, match=r"got 8 and 4 planes\. Choose --patch-depth 4"):
+    with pytest.raises(ValueError, match=r"got 8 and 4 planes\. Choose `patch_depth` 4"):
         MixedPatches(*(patches_of(pairs) for pairs in volumes))
 
 
@@ -303,4 +303,4 @@ def test_what_a_class_image_holds_where_nothing_is_known_is_no_class(monkeypatch
     encodings = fit_encoding([RANDOM.random((1, 9, 9))], "intensity"), fit_encoding([known[None]], "classes")
     monkeypatch.setattr(patches_module, "CACHE_BYTES", 100)
     patches = PairedPatches(pairs, pairs.regions(), small_config(), *encodings)
-    assert all(torch.isfinite(patches.batch(step).target).all() for step in range(5))
+    assert all(torch.isfinite(patches.batch(step)["target"]).all() for step in range(5))

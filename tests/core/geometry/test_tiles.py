@@ -208,7 +208,7 @@ def test_memory_for_no_tile_at_all_is_told() -> None:
     frame = np.zeros((1, 40, 40), np.float32)
     for norm, sentence in (
         ("batch", "must suffice for a tile of"),
-        ("instance", "Predict with --norm-statistics trai"),
+        ("instance", "Predict with `norm_statistics` trai"),
     ):
         network = generator(2, norm=norm)
         limit_memory(network, 100, MemoryError())

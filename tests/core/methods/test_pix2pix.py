@@ -7,17 +7,27 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from napari_pix2pix.core.methods.pix2pix import Pix2Pix, networks, set_up
+from napari_pix2pix.core.methods import METHODS
+from napari_pix2pix.core.methods.learner import Learner
+from napari_pix2pix.core.methods.method import Shapes
+from napari_pix2pix.core.methods.pix2pix import ROWS, UNDECIDED
 from napari_pix2pix.core.training.prepare import FABRIC_PRECISION
 from small import small_config
 
+PIX2PIX = METHODS["pix2pix"]
 
-def method(**changes) -> Pix2Pix:
+
+def learner(**changes) -> Learner:
     torch.manual_seed(0)
     config = small_config(**{"precision": "float32"} | changes)
     fabric = Fabric(accelerator="cpu", devices=1, precision=FABRIC_PRECISION[config.precision])
     fabric.launch()
-    return set_up(config, fabric, *networks(config, 1, 1))
+    return Learner.of(config, fabric, PIX2PIX.networks(config, Shapes(1, 1)))
+
+
+def step(ours: Learner, source: torch.Tensor, target: torch.Tensor, known: torch.Tensor | None = None) -> dict:
+    batch = {"source": source, "target": target} | ({} if known is None else {"known": known})
+    return PIX2PIX.step(ours, batch)
 
 
 def weights(network: nn.Module) -> list[torch.Tensor]:
@@ -30,15 +40,15 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_step_is_the_papers_written_out() -> None:
     """Discriminator first, on the generator's image of before; then the generator against the new discriminator."""
-    ours, theirs = method(generator={"levels": 3, "base_channels": 8, "dropout": 0}), method()
+    ours, theirs = learner(generator={"levels": 3, "base_channels": 8, "dropout": 0}), learner()
     source, target = pair()
-    generator, judge = (network.module for network in (theirs.generator, theirs.discriminator))
-    generator.load_state_dict(ours.generator.module.state_dict())
+    generator, judge = (network.module for network in (theirs["generator"], theirs["discriminator"]))
+    generator.load_state_dict(ours["generator"].module.state_dict())
     for module in generator.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     adams = [torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (generator, judge)]
-    losses = ours.step(source, target)
+    losses = step(ours, source, target)
 
     # The paper, section 3: equation 1 halved, then -log D and 100 L1.
     bce = nn.functional.binary_cross_entropy_with_logits
@@ -55,7 +65,7 @@ def test_a_step_is_the_papers_written_out() -> None:
     expected = {"discriminator": d_loss, "generator": g_loss, "l1": l1}
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value.detach())
-    for mine, other in ((ours.generator, generator), (ours.discriminator, judge)):
+    for mine, other in ((ours["generator"], generator), (ours["discriminator"], judge)):
         for a, b in zip(mine.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=2e-6)
 
@@ -64,12 +74,12 @@ def test_a_step_is_the_papers_written_out() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_objective_teaches_both_networks(objective: str, precision: str) -> None:
     """A step with each objective, squared error and clipping changes both networks, and stays finite."""
-    ours = method(objective=objective, l2_weight=10, clip_gradients=1.0, precision=precision)
-    before = weights(ours.generator), weights(ours.discriminator)
-    losses = ours.step(*pair())
+    ours = learner(objective=objective, l2_weight=10, clip_gradients=1.0, precision=precision)
+    before = weights(ours["generator"]), weights(ours["discriminator"])
+    losses = step(ours, *pair())
     assert {"discriminator", "generator", "l1", "l2"} == losses.keys()
     assert all(torch.isfinite(loss) for loss in losses.values())
-    for network, old in zip((ours.generator, ours.discriminator), before, strict=True):
+    for network, old in zip((ours["generator"], ours["discriminator"]), before, strict=True):
         assert any(not torch.equal(a, b) for a, b in zip(weights(network), old, strict=True))
 
 
@@ -78,15 +88,15 @@ def test_the_gradient_penalty_enters_the_discriminators_update() -> None:
     source, target = pair()
     ended, rate = {}, 0.01
     for weight in (0.0, 10.0):
-        ours = method(
+        ours = learner(
             objective="wgan-gp", gradient_penalty=weight, generator={"levels": 3, "base_channels": 8, "dropout": 0}
         )
-        ours.discriminator_optimizer = torch.optim.SGD(ours.discriminator.parameters(), lr=rate)
-        fake = ours.generator(source).detach()
-        judge = copy.deepcopy(ours.discriminator.module)
+        ours.optimizers["discriminator"] = torch.optim.SGD(ours["discriminator"].parameters(), lr=rate)
+        fake = ours["generator"](source).detach()
+        judge = copy.deepcopy(ours["discriminator"].module)
         torch.manual_seed(7)
-        ours.step(source, target)
-        ended[weight] = weights(ours.discriminator)
+        step(ours, source, target)
+        ended[weight] = weights(ours["discriminator"])
 
     # Gulrajani et al. 2017, equation 3, on the discriminator of before: one point on the line for each pair.
     torch.manual_seed(7)
@@ -107,10 +117,10 @@ def test_the_gradient_penalty_enters_the_discriminators_update() -> None:
 )
 def test_schedules(schedule: str, factors: tuple[float, ...]) -> None:
     """At the start, a quarter, a half and three quarters of the steps."""
-    ours = method(schedule=schedule, steps=100)
-    for step, factor in zip((0, 25, 50, 75), factors, strict=True):
-        ours.set_learning_rate(step)
-        for optimizer in (ours.generator_optimizer, ours.discriminator_optimizer):
+    ours = learner(schedule=schedule, steps=100)
+    for done, factor in zip((0, 25, 50, 75), factors, strict=True):
+        ours.set_learning_rate(done)
+        for optimizer in ours.optimizers.values():
             assert optimizer.param_groups[0]["lr"] == pytest.approx(2e-4 * factor, rel=1e-5)
 
 
@@ -121,22 +131,38 @@ def test_what_is_not_known_teaches_neither_network() -> None:
     known[..., 8:24] = 1
     ended = []
     for elsewhere in (-1.0, 1.0):
-        ours = method()
-        ours.step(source, torch.where(known > 0, target, torch.tensor(elsewhere)), known)
-        ended.append(weights(ours.generator) + weights(ours.discriminator))
+        ours = learner()
+        step(ours, source, torch.where(known > 0, target, torch.tensor(elsewhere)), known)
+        ended.append(weights(ours["generator"]) + weights(ours["discriminator"]))
     assert all(torch.equal(a, b) for a, b in zip(*ended, strict=True))
 
 
 def test_with_shift_tolerance_both_networks_see_registered_pairs() -> None:
     """If the target is the generator's image, moved, the loss is 0 and real pairs are fake pairs, border and all."""
-    ours = method(shift_tolerance=3, generator={"levels": 3, "base_channels": 8, "dropout": 0})
+    ours = learner(shift_tolerance=3, generator={"levels": 3, "base_channels": 8, "dropout": 0})
     source, _ = pair()
     with torch.no_grad():
-        target = ours.generator(source).roll((1, -2), (-2, -1))
+        target = ours["generator"](source).roll((1, -2), (-2, -1))
     shown = []
-    ours.discriminator.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[1].detach().clone()))
-    assert ours.step(source, target)["l1"] == 0
+    ours["discriminator"].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[1].detach().clone()))
+    assert step(ours, source, target)["l1"] == 0
     real, fake, again = shown
     assert torch.equal(real, fake) and torch.equal(fake, again)
     assert not fake[..., -1:, :].any() and not fake[..., :2].any() and fake[..., :-1, 2:].all()
-    assert method().step(source, target)["l1"] > 0
+    assert step(learner(), source, target)["l1"] > 0
+
+
+@pytest.mark.parametrize("objective", ["cross-entropy", "minimax", "least-squares", "hinge"])
+def test_a_discriminator_that_always_knows_is_told(objective) -> None:
+    """Only if its loss has been near zero for long, compared with that of one that cannot tell."""
+    strong, fair = ([{"discriminator": share * UNDECIDED[objective]}] * ROWS for share in (0.01, 0.2))
+    assert "tells every fake from its target" in PIX2PIX.sign(small_config(objective=objective), strong)
+    assert PIX2PIX.sign(small_config(objective=objective), fair) is None
+    assert PIX2PIX.sign(small_config(objective=objective), strong[1:]) is None
+    assert PIX2PIX.sign(small_config(objective=objective), strong[1:] + fair[:1] * 10) is None
+
+
+def test_a_loss_without_bounds_and_no_discriminator_say_nothing() -> None:
+    """The loss of wgan-gp has no scale; L1 alone has no discriminator."""
+    assert PIX2PIX.sign(small_config(objective="wgan-gp"), [{"discriminator": 0.0}] * ROWS) is None
+    assert PIX2PIX.sign(small_config(objective="cross-entropy"), [{"l1": 0.1}] * ROWS) is None

@@ -5,13 +5,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.settings.config import DiscriminatorConfig, GeneratorConfig
-from small import small_config
+from small import networks, small_config
 
 
 def millions(network: torch.nn.Module) -> float:
@@ -229,7 +228,7 @@ def test_reach_along_z_is_the_support_of_the_gradient(config: dict, grid: int, r
 @pytest.mark.parametrize("settings", [{"generator": {"levels": 3, "z_levels": 1}}, {"discriminator": {"z_layers": 1}}])
 def test_planes_cannot_be_halved_where_there_are_none(settings: dict) -> None:
     """In two dimensions, strides along Z are a mistake, and told."""
-    with pytest.raises(ValueError, match=r"must be 0 where frames are no volumes; got .* Choose --z volume"):
+    with pytest.raises(ValueError, match=r"must be 0 where frames are no volumes; got .* Choose `z` volume"):
         networks(small_config(**settings), 1, 1)
 
 

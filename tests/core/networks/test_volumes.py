@@ -12,13 +12,12 @@ from napari_pix2pix import core
 from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.geometry.axes import AxesPlan
-from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.networks.layers import convolution, up_convolution
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.running.patch_scores import score_frame, score_grid, valid_scores
 from napari_pix2pix.core.running.prediction import plan_prediction, predict_tiles
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
-from small import blobs, small_config
+from small import blobs, networks, small_config
 
 CPU = torch.device("cpu")
 
@@ -175,7 +174,7 @@ def test_patches_have_as_many_planes_as_fit(patch_depth: int, z_levels: int, exp
     pairs = core.PairedFrames(volume, volume, "ZYX", z="volume")
     encoding = fit_encoding([volume[None]], "intensity")
     patches = PairedPatches(pairs, pairs.regions(), config, encoding, encoding)
-    assert patches.batch(0).source.shape == (2, 1, expected, 32, 32)
+    assert patches.batch(0)["source"].shape == (2, 1, expected, 32, 32)
     thin = core.PairedFrames(volume[:3], volume[:3], "ZYX", z="volume")
     if z_levels == 2:
         with pytest.raises(ValueError, match=r"must have at least 4 planes .* the thinnest has 3"):

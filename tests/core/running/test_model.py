@@ -11,9 +11,8 @@ from safetensors.torch import save_file
 from napari_pix2pix import core
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
-from napari_pix2pix.core.methods.pix2pix import networks
 from napari_pix2pix.core.running.trained_model import TrainedModel
-from small import blobs, small_config
+from small import blobs, networks, small_config
 
 
 def new_model(source: np.ndarray, target: np.ndarray, kind="auto", channel_axis="", **changes) -> TrainedModel:
@@ -163,7 +162,7 @@ def test_norms_that_look_at_the_image_refuse_tiles() -> None:
     model = new_model(SOURCE[None], SOURCE[None], "intensity", norm_statistics="image")
     np.testing.assert_array_equal(model.predict(SOURCE, "YX"), model.predict(SOURCE, "YX"))
     said = "must run in one piece, since tiles would show seams; got tile_size 32. Leave it out, or"
-    with pytest.raises(ValueError, match=f"{said} predict with --norm-statistics training"):
+    with pytest.raises(ValueError, match=f"{said} predict with `norm_statistics` training"):
         model.predict(SOURCE, "YX", tile_size=32)
     frozen = model.with_norm_statistics("training")
     tiled, whole = (frozen.predict(SOURCE, "YX", tile_size=size).astype(int) for size in (32, None))

@@ -183,21 +183,21 @@ def test_the_models_weights_may_be_an_average(tmp_path) -> None:
             PAIRS, small_config(**QUIET, precision="float32", **changes), out=tmp_path / name, device="cpu"
         ):
             pass
-    name = "generator.up.0.1.weight"
+    name = "networks.generator.up.0.1.weight"
     first, second, third = (weights(tmp_path / f"raw{steps}")[name] for steps in (1, 2, 3))
     found = weights(tmp_path / "average")
     expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
     torch.testing.assert_close(found[name], expected)
-    assert torch.equal(found[name.replace("generator", "trained")], third)
+    assert torch.equal(found[name.replace("networks", "trained")], third)
     assert not torch.equal(found[name], third)
 
 
 def test_weights_that_are_not_finite_are_never_kept(tmp_path, monkeypatch) -> None:
     """However finite the losses and figures still look."""
 
-    def poisoned(method, source, target, known=None):
-        losses = step(method, source, target, known)
-        next(iter(method.generator.parameters())).data.fill_(float("nan"))
+    def poisoned(method, learner, batch):
+        losses = step(method, learner, batch)
+        next(iter(learner["generator"].parameters())).data.fill_(float("nan"))
         return losses
 
     step = Pix2Pix.step
@@ -470,8 +470,8 @@ def test_frames_too_large_to_keep_are_encoded_by_window(monkeypatch) -> None:
     monkeypatch.setattr("napari_pix2pix.core.data.patches.CACHE_BYTES", 1000)
     for step, batch in enumerate(expected):
         found = PairedPatches(pairs, pairs.regions(), small_config(), *encodings).batch(step)
-        assert torch.equal(found.source, batch.source)
-        assert torch.equal(found.target, batch.target)
+        assert torch.equal(found["source"], batch["source"])
+        assert torch.equal(found["target"], batch["target"])
 
 
 def test_classes_are_weighed_by_what_trains(tmp_path) -> None:

@@ -67,6 +67,8 @@ class PairedFrames:
         If sources and targets do not pair up; the pair is named.
     """
 
+    kind: Literal["pairs"] = "pairs"
+
     def __init__(
         self,
         source: Any,
@@ -91,8 +93,8 @@ class PairedFrames:
         self.names = list(names or (f"pair {i}" for i in range(len(self.sources))))
         self.groups = list(groups or self.names)
         source_axes, target_axes = axes if isinstance(axes, tuple) else (axes, axes)
-        self.source_plans = _plans(self.sources, source_axes, channels[0])
-        self.target_plans = _plans(self.targets, target_axes, channels[1])
+        self.source_plans = plans_of(self.sources, source_axes, channels[0])
+        self.target_plans = plans_of(self.targets, target_axes, channels[1])
         if z == "channels":
             self.source_plans = [
                 replace(plan, z="neighbours" if "Z" in partner.axes else "all")
@@ -108,7 +110,7 @@ class PairedFrames:
                 raise ValueError(
                     f"Source and target of {name} must show the same pixels; got {_size(a)} and {_size(b)}. "
                     "Crop or resample one of them, give the axes if they were read wrongly, or, where only one has "
-                    "planes, take them as channels (--z channels)."
+                    "planes, take them as channels (`z` channels)."
                 )
             for side, plan, first in (("source", a, self.source_plans[0]), ("target", b, self.target_plans[0])):
                 if plan.n_channels != first.n_channels:
@@ -147,6 +149,16 @@ class PairedFrames:
                 )
             plans.append(plan)
         return None, list(zip(masks, plans, strict=True))
+
+    @property
+    def stacks(self) -> list[Any]:
+        """One for each pair."""
+        return self.sources
+
+    @property
+    def plans(self) -> list[AxesPlan]:
+        """How frames are taken from them."""
+        return self.source_plans
 
     def __len__(self) -> int:
         return len(self.places)
@@ -265,7 +277,7 @@ class PairedFrames:
                 fitting = 0 if settled else min(y, x) // grid * grid
                 raise ValueError(
                     f"Images must be at least as large as a patch, {size} x {size} px; {self.name(region.frame)} is "
-                    f"{y} x {x}. " + (f"Choose --patch-size {fitting}." if fitting else "Leave it out.")
+                    f"{y} x {x}. " + (f"Choose `patch_size` {fitting}." if fitting else "Leave it out.")
                 )
 
     def require_finite(self, *, varying: bool = False) -> None:
@@ -317,12 +329,13 @@ def settle_empty_frames(
         raise ValueError(
             f"Frames without any label must be said to be empty or not labelled; {len(empty) / len(frames):.0%} of the "
             f"frames ({len(empty)} of {len(frames)}) have none, the first is {pairs.name(empty[0])}. Choose "
-            "--empty-frames empty or unlabelled."
+            "`empty_frames` empty or unlabelled."
         )
     return pairs.without(set(empty))
 
 
-def _plans(stacks: Sequence[Any], axes: StackAxes, channels: Channels) -> list[AxesPlan]:
+def plans_of(stacks: Sequence[Any], axes: StackAxes, channels: Channels) -> list[AxesPlan]:
+    """How frames are taken from each of these stacks; grey ones among colour ones are repeated in each colour."""
     each = [axes] * len(stacks) if axes is None or isinstance(axes, str) else list(axes)
     numbers = list(channels or ())
     chosen = numbers if numbers and not isinstance(numbers[0], int | np.integer) else [numbers] * len(stacks)

@@ -23,25 +23,20 @@ CACHE_BYTES = 2**30
 """Of encoded frames that are kept."""
 MOST_READERS = 4096
 """Frames of which it is kept how they are normalized, where each is so by its own statistics."""
-TRAINING, STATISTICS, THRESHOLDS = 0, 1, 2
-"""Streams of random numbers: patches to learn from, to recompute norm statistics from, to tell foreground by."""
+TRAINING, STATISTICS, THRESHOLDS, HELD_OUT = 0, 1, 2, 4
+"""Streams of random numbers: patches to learn from, to recompute norm statistics from, to tell foreground by, to judge
+by where there is no truth; 3 is that of `core.teaching`."""
 
 
-@dataclass(frozen=True)
-class Patches:
-    """The patches of one step in network values: source and target float32 (N, C, [Z,] Y, X), and what is known.
+class Batch(dict[str, torch.Tensor]):
+    """The patches of one step by name, float32 (N, C, [Z,] Y, X) in network values.
 
-    `known` is float32 (N, 1, [Z,] Y, X), 1 = known; None where it is known everywhere.
+    Of pairs ``source``, ``target`` and, unless it is everywhere, ``known`` (N, 1, [Z,] Y, X), 1 = known.
     """
 
-    source: torch.Tensor
-    target: torch.Tensor
-    known: torch.Tensor | None = None
-
-    def to(self, device: torch.device) -> "Patches":
+    def to(self, device: torch.device) -> "Batch":
         """The same on `device`."""
-        known = None if self.known is None else self.known.to(device, non_blocking=True)
-        return Patches(self.source.to(device, non_blocking=True), self.target.to(device, non_blocking=True), known)
+        return Batch({name: patches.to(device, non_blocking=True) for name, patches in self.items()})
 
 
 TRIES = 8
@@ -52,6 +47,28 @@ THRESHOLD_WINDOWS = 64
 MOST_SPOTS = 65536
 """Of a region with more foreground pixels, so many, evenly spaced, are known."""
 SPOTS_BYTES = 2**26
+
+
+def augmented(
+    patch: list[NDArray[np.float32]], config: Config, jitter: float, random: np.random.Generator
+) -> list[NDArray[np.float32]]:
+    """What shows one window (C, [Z,] Y, X), turned and mirrored at random alike, as `config` says.
+
+    With a `jitter`, the first has another contrast, about the middle of the range, and another brightness per channel.
+    """
+    turns = int(random.integers(4)) if config.rotate else 0
+    mirrored = config.flip and random.random() < 0.5
+    patch = [np.rot90(values, turns, axes=(-2, -1)) for values in patch]
+    if jitter:
+        each = (len(patch[0]), *(1,) * (patch[0].ndim - 1))
+        gain, offset = (random.uniform(mid - jitter, mid + jitter, each).astype(np.float32) for mid in (1, 0))
+        patch[0] = gain * patch[0] + offset
+    return [np.ascontiguousarray(np.flip(values, -1) if mirrored else values) for values in patch]
+
+
+def magnified(patches: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Patches (N, C, [Z,] Y, X) with this shape ([Z,] Y, X)."""
+    return interpolate(patches, shape, mode="bilinear" if len(shape) == 2 else "trilinear")
 
 
 @dataclass
@@ -133,16 +150,15 @@ class PairedPatches:
             return np.full_like(labels, self.target_encoding.classes[0])  # whatever the file holds, it is no class
         return labels
 
-    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Patches:
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """The patches of this step, of the shape `shape`; only those with these `numbers`, if given."""
         numbers = range(self.config.batch_size) if numbers is None else numbers
         patches = [self._patch(step, k, stream) for k in numbers]
         sides = [torch.from_numpy(np.stack(side)) for side in zip(*patches, strict=True)]
         if self._drawn != self.shape:
-            mode = "bilinear" if len(self.shape) == 2 else "trilinear"
-            sides = [interpolate(side, self.shape, mode=mode) for side in sides]
+            sides = [magnified(side, self.shape) for side in sides]
             sides[2:] = [(known == 1).float() for known in sides[2:]]
-        return Patches(*sides)
+        return Batch(zip(("source", "target", "known"), sides, strict=False))
 
     def _patch(self, step: int, k: int, stream: int) -> list[NDArray[np.float32]]:
         random = np.random.default_rng([self.config.seed, stream, step, k])
@@ -152,18 +168,8 @@ class PairedPatches:
         seen = [self.values(self.regions[region].frame, window) for region, window in drawn]
         shares = [1.0] if len(drawn) == 1 else [float(values[2].mean()) for values in seen]
         chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
-        turns = int(random.integers(4)) if self.config.rotate else 0
-        mirrored = self.config.flip and random.random() < 0.5
-        patch = [np.rot90(values, turns, axes=(-2, -1)) for values in seen[chosen]]
-        if self.config.intensity_jitter and not self.source_encoding.is_labels:
-            patch[0] = self._jittered(patch[0], random)
-        return [np.ascontiguousarray(np.flip(values, -1) if mirrored else values) for values in patch]
-
-    def _jittered(self, source: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-        """`source` with another contrast, about the middle of the range, and another brightness for each channel."""
-        share, each = self.config.intensity_jitter, (len(source), *(1,) * (source.ndim - 1))
-        gain, offset = (random.uniform(middle - share, middle + share, each).astype(np.float32) for middle in (1, 0))
-        return gain * source + offset
+        share = 0.0 if self.source_encoding.is_labels else self.config.intensity_jitter
+        return augmented(list(seen[chosen]), self.config, share, random)
 
     # Where patches lie
 
@@ -238,7 +244,7 @@ class MixedPatches:
             depths = self.new.shape[0], self.old.shape[0]
             raise ValueError(
                 f"New and old volumes must give patches of the same depth; got {depths[0]} and {depths[1]} planes. "
-                f"Choose --patch-depth {min(depths)}."
+                f"Choose `patch_depth` {min(depths)}."
             )
 
     @property
@@ -246,15 +252,14 @@ class MixedPatches:
         """The new pairs."""
         return self.new.pairs
 
-    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Patches:
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """The patches of this step: those with odd numbers, counted over all steps, are old."""
         count = self.new.config.batch_size
         numbers = range(count) if numbers is None else numbers
         even = (step * count + numbers.start) % 2
         sides = (self.new, numbers[even::2]), (self.old, numbers[1 - even :: 2])
         parts = [patches.batch(step, stream, some) for patches, some in sides if some]
-        source, target = (torch.cat([getattr(part, side) for part in parts]) for side in ("source", "target"))
-        if all(part.known is None for part in parts):
-            return Patches(source, target)
-        known = [torch.ones_like(part.target[:, :1]) if part.known is None else part.known for part in parts]
-        return Patches(source, target, torch.cat(known))
+        mixed = Batch({side: torch.cat([part[side] for part in parts]) for side in ("source", "target")})
+        if any("known" in part for part in parts):
+            mixed["known"] = torch.cat([part.get("known", torch.ones_like(part["target"][:, :1])) for part in parts])
+        return mixed

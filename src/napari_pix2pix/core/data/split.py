@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
 from napari_pix2pix.core.settings.config import Config
 
@@ -26,7 +27,7 @@ class Split:
     calibration: tuple[Region, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    def rows(self, pairs: PairedFrames) -> Iterator[dict[str, Any]]:
+    def rows(self, pairs: PairedFrames | Frames) -> Iterator[dict[str, Any]]:
         """One row per region, for `split.csv`."""
         for kind in KINDS:
             for region in getattr(self, kind):
@@ -171,7 +172,7 @@ def _shows(pairs: PairedFrames, region: Region, row: dict[str, Any]) -> bool:
     return bool(pairs.known(region.frame)[..., y, x].any())
 
 
-def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
+def split_pairs(pairs: PairedFrames | Frames, config: Config, reach: int) -> Split:
     """Divide `pairs` into train, validation and calibration, the same for the same seed.
 
     Several groups: whole groups, drawn at random. One group of several frames: contiguous blocks of frames with one
@@ -192,11 +193,11 @@ def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
             kind: tuple(r for r in regions if pairs.groups[pairs.places[r.frame][0]] in names)
             for kind, names in members.items()
         }
-    elif len(pairs.sources) > 1:
+    elif len(pairs.stacks) > 1:
         found = {"train": regions}  # a group never shares its pairs
     elif len(pairs) > 1:
         # Along T or Z, whichever is longer; all frames at one place of it stay together.
-        plan = pairs.source_plans[0]
+        plan = pairs.plans[0]
         n_z = len(pairs) // plan.length("T")
         along_t = plan.length("T") >= n_z
         blocks = _blocks(plan.length("T") if along_t else n_z, shares, gap=1, least=1)
@@ -214,7 +215,7 @@ def split_pairs(pairs: PairedFrames, config: Config, reach: int) -> Split:
     if not found["train"]:
         raise ValueError(
             "Something of the targets that train must be known; all that is known fell to validation. Set aside less "
-            "(--validation-share, --calibration-share), or give validation pairs of their own."
+            "(`validation_share`, `calibration_share`), or give validation pairs of their own."
         )
     missing = [kind for kind in shares if not found.get(kind)]
     remarks = tuple(_REMARKS[kind] for kind in missing)

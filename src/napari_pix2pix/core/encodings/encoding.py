@@ -305,13 +305,13 @@ def labels_in_disguise(targets: Sequence[NDArray[Any]]) -> str | None:
                 None
                 if kind == "intensity"
                 else f"The targets look like {kind} with {value} for what is not labelled, and are taken as grey "
-                f"values: give --ignore-label {value} if that is not known, or store 0 there if it is background."
+                f"values: give `ignore_label` {value} if that is not known, or store 0 there if it is background."
             )
         kind = guess_kind(image.astype(np.int64) for image in targets)
         return (
             None
             if kind == "intensity"
-            else f"The targets look like {kind} stored as {first.dtype}: labels? Then give --target-kind {kind}."
+            else f"The targets look like {kind} stored as {first.dtype}: labels? Then give `target_kind` {kind}."
         )
     if len(first) == 3 and first.dtype == np.uint8:
         colours = [np.tensordot([2**16, 2**8, 1], image.astype(np.int64), 1)[None] for image in targets]
@@ -361,7 +361,7 @@ def fit_encoding(
     if any(image.min() < 0 for image in images):
         raise ValueError(
             f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them, or, if one of the "
-            "target means that it is not known, give that as --ignore-label."
+            "target means that it is not known, give that as `ignore_label`."
         )
     if kind == "instances":
         found = Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))

@@ -35,5 +35,5 @@ def mixed_codings(codes: set[int] | None) -> str | None:
     listed = " and ".join(f"0 and {code}" for code in sorted(codes)[:3])
     return (
         f"Masks hold {listed} in different images, which are {len(codes) + 1} classes: one thing stored in two ways? "
-        "Then give --foreground, which takes every value but 0 as 1, or store one value for it."
+        "Then give `foreground`, which takes every value but 0 as 1, or store one value for it."
     )

@@ -113,7 +113,7 @@ class ObjectRows:
             self._warned = True
             warnings.warn(
                 f"Objects should have at most {self._largest} rows in an image of this size; one has "
-                f"{rows.stop - rows.start} or more and may be cut. Lower --seed-threshold, or predict a part of it.",
+                f"{rows.stop - rows.start} or more and may be cut. Lower `seed_threshold`, or predict a part of it.",
                 stacklevel=2,
             )
         return True

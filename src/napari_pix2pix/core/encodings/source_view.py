@@ -65,7 +65,7 @@ class SourceView(BaseModel):
         ):
             warnings.warn(
                 f"The model was trained on channels called {', '.join(self.names)}; they are taken by number from this "
-                f"source, where they are called {', '.join(taken)}. Choose them (--source-channels) if that is wrong.",
+                f"source, where they are called {', '.join(taken)}. Choose them (`source_channels`) if that is wrong.",
                 stacklevel=3,
             )
         return ()

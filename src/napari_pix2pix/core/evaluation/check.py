@@ -20,7 +20,8 @@ from napari_pix2pix.core.evaluation.disguises import (
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark, Remedy
 from napari_pix2pix.core.evaluation.sides import Side
 from napari_pix2pix.core.evaluation.suiting import FIELDS, hints, point, shift_remarks, suggest, too_small
-from napari_pix2pix.core.methods.pix2pix import reach
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.method import reach
 from napari_pix2pix.core.settings.config import Config
 
 __all__ = ["FIELDS", "check", "suggest"]
@@ -117,7 +118,7 @@ def check(
             if config and config.source_kind == "classes":
                 fit_encoding(Windows(pairs.source, regions), "classes")
             if config:
-                gap = reach(config, len(trained.source_plans[0].spatial))
+                gap = reach(method_of(config), config, len(trained.source_plans[0].spatial))
                 remarks += [Remark(text, level="hint") for text in split_pairs(trained, config, gap).remarks]
         except ValueError as error:
             remarks.append(Remark(str(error), level="unusable"))
@@ -193,7 +194,7 @@ def _facts(report: Figures) -> dict[str, str]:
         "shift": f"{point(shift['pixels'])} px (Y, X)" if shift["pixels"] else "not measurable",
         "shift measurable in": measurable,
         "correlation length": " and ".join(lengths) or "not measurable",
-        "suggested field": f"{suggested['field']} px (--discriminator.n-layers {suggested['n_layers']})",
-        "suggested patch": f"{suggested['patch_size']} px (--patch-size {suggested['patch_size']})",
+        "suggested field": f"{suggested['field']} px (`discriminator.n_layers` {suggested['n_layers']})",
+        "suggested patch": f"{suggested['patch_size']} px (`patch_size` {suggested['patch_size']})",
         "patches": f"{report['n_patches']} of {report['patch_size']} px side by side",
     }

@@ -51,7 +51,7 @@ def comparable(pairs: PairedFrames, kind: Kind) -> tuple[PairedFrames, str | Non
             if own == 1 < others:
                 return pairs, (
                     f"The {side} hold one label for all objects of an image: masks? Then number their objects "
-                    "(connected components), or judge both as masks: --target-kind classes --foreground."
+                    "(connected components), or judge both as masks: `target_kind` classes `foreground`."
                 )
         return pairs, None
     codes = foregrounds(Windows(pairs.source, pairs.regions()))
@@ -71,7 +71,7 @@ def require_labels(values: NDArray[Any], name: str) -> None:
     if values.size and (lowest := values.min()) < 0:
         raise ValueError(
             f"Labels must be 0 or more; the target of {name} holds {lowest:g}. If that means that it is not known, "
-            f"give --ignore-label {lowest:g}; else relabel it."
+            f"give `ignore_label` {lowest:g}; else relabel it."
         )
 
 

@@ -18,7 +18,7 @@ an edge that is no peak; the widest peak, in bins; the least share of pixels wit
 (labels against photos) and on masks of DSB2018 stored as JPEG (against its images)."""
 SWAPPED = (
     "The sources look like labels and the targets like grey values: swapped? Give the images first and the labels "
-    "second, or --source-kind classes if images are to be made of labels."
+    "second, or `source_kind` classes if images are to be made of labels."
 )
 
 
@@ -84,7 +84,7 @@ def disguised(side: str, images: Sequence[NDArray[Any]], n_colours: int) -> list
     if n_colours <= FEW_COLOURS and side == "source":
         seen = f"sources hold {n_colours} grey values only: labels?"
         remedies = (Remedy("Labels", {"source_kind": "classes"}),)
-        return [Remark(f"The {seen} Then give --source-kind classes.", seen, remedies=remedies)]
+        return [Remark(f"The {seen} Then give `source_kind` classes.", seen, remedies=remedies)]
     if side == "target" and (sentence := labels_in_disguise(images)):
         if first.dtype.kind == "i" and any((image < 0).any() for image in images):
             return [Remark(sentence, "targets look like labels, and what is not labelled like one: is it known?")]

@@ -181,7 +181,7 @@ def evaluate(
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             raise ValueError(
                 f"Pairs that judge a model must not have made it; {pairs.name(frame)}{more} {MADE[kind]} {name}. "
-                "Choose other pairs, or evaluate them with --allow-seen, which marks every figure."
+                "Choose other pairs, or evaluate them with `allow_seen`, which marks every figure."
             )
         seen |= found if judged is model else {frame: "train" for frame in found if frame not in seen}
 
@@ -249,7 +249,7 @@ def require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
         if model.config.target_kind == "auto" and not seen_frames(pairs, model.provenance):
             raise ValueError(
                 f"Targets for this model must be grey values; these look like labels ({kind}). Give the images that it "
-                "learned to predict, or train with --target-kind intensity if these are grey values."
+                "learned to predict, or train with `target_kind` intensity if these are grey values."
             )
         # Its training was told, or found, that such targets are grey values.
         warnings.warn(f"The targets look like labels ({kind}), but the model predicts grey values.", stacklevel=3)
@@ -262,7 +262,7 @@ def require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
     for region in regions:
         values = pairs.target(region.frame)[0][pairs.known(region.frame)]
         if encoding.kind == "classes" and (strange := np.setdiff1d(values, encoding.classes)).size:
-            more = f" If {strange[0]} means that it is not known, give --ignore-label {strange[0]}."
+            more = f" If {strange[0]} means that it is not known, give `ignore_label` {strange[0]}."
             raise ValueError(
                 f"Targets for this model must hold its classes {list(encoding.classes)} only; "
                 f"{pairs.name(region.frame)} holds {strange[:5].tolist()}. Relabel it.{more if strange[0] < 0 else ''}"
@@ -322,7 +322,7 @@ class _Report:
         if (objects is not None or stain is not None) and kind != "intensity":
             raise ValueError(
                 f"Objects and stains must be measured in grey values; the targets are {kind}, which are counted "
-                "anyway. Leave out --objects and --stain."
+                "anyway. Leave out `objects` and `stain`."
             )
         if kind == "classes":
             self.counts = self._count_classes(classes)

@@ -104,7 +104,7 @@ class Side:
         if kind == "instances" and self.codes and self.in_parts:
             text = (
                 f"Each {self.side} holds one label for all its objects: a mask? Then number its objects (connected "
-                "components), or give --target-kind classes."
+                "components), or give `target_kind` classes."
             )
             masks = Remedy("Take as classes", {"target_kind": "classes"})
             return [Remark(text, f"each {self.side} is one object in parts: a mask?", remedies=(masks,))]

@@ -54,7 +54,7 @@ def shift_remarks(shift: Figures, config: Config | None) -> list[Remark]:
     apart = {name: max(abs(a - b) for a, b in zip(known[name], usual, strict=True)) for name in known}
     odd = [name for name in known if apart[name] > 2 * HARMLESS_SHIFT]
     largest = ceil(max(map(abs, [*usual, *(n for name in odd for n in known[name])])))
-    if config and config.shift_tolerance >= largest:
+    if getattr(config, "shift_tolerance", 0) >= largest:
         return []
     tolerance = {"shift_tolerance": largest}
     tolerable = largest <= MOST_TOLERATED and suits(config, tolerance)
@@ -80,7 +80,7 @@ def hints(suggested: dict[str, int], config: Config) -> list[Remark]:
     """The field and the patch that suit these pairs, where the settings have others."""
     n_layers, patch_size = suggested["n_layers"], suggested["patch_size"]
     changes = {"patch_size": patch_size, "discriminator": {"n_layers": n_layers}}
-    if (config.patch_size, config.discriminator.n_layers) == (patch_size, n_layers) or not suits(config, changes):
+    if (config.patch_size, config.judge.n_layers) == (patch_size, n_layers) or not suits(config, changes):
         return []
     short = f"patches of {patch_size} px and a field of {suggested['field']} px would suit these images"
     return [Remark(f"{short[0].upper()}{short[1:]}.", short, "hint", (Remedy("Use these", changes),))]

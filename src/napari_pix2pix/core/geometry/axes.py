@@ -74,7 +74,7 @@ class AxesPlan:
         if self.z != "frame" and "Z" not in axes:
             what = "volumes" if self.z == "volume" else "planes to take as channels"
             raise ValueError(
-                f"A stack of {what} must have the axis Z; got {axes}. Give the axes (--source-axes, --target-axes), "
+                f"A stack of {what} must have the axis Z; got {axes}. Give the axes (`source_axes`, `target_axes`), "
                 "with Z for the planes."
             )
         beyond = [channel for channel in self.channels if not 0 <= channel < self.length("C") * self.length("S")]

@@ -1,1 +1,14 @@
-"""How networks are trained: one method a file, one training step a screen."""
+"""The methods, by name; `core.settings.config` has their settings. Only this room names one."""
+
+from typing import Any
+
+from napari_pix2pix.core.methods.method import Method
+from napari_pix2pix.core.methods.pix2pix import Pix2Pix
+from napari_pix2pix.core.settings.config import Config
+
+METHODS: dict[str, Method[Any]] = {"pix2pix": Pix2Pix()}
+
+
+def method_of(config: Config) -> Method[Any]:
+    """The method of these settings."""
+    return METHODS[config.method]

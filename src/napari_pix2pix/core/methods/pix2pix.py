@@ -1,17 +1,22 @@
 """Pix2pix: a conditional GAN and an L1 loss on aligned pairs (Isola et al., CVPR 2017)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from math import cos, pi
+from math import log
 from typing import Any
 
+import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_pix2pix.core.engine.tensor_files import under
+from napari_pix2pix.core.methods.describing import (
+    OBJECTIVES,
+    REFERENCES,
+    discriminator_in_words,
+    generator_in_words,
+    networks_in_a_line,
+)
+from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.methods.losses import (
     discriminator_loss,
     generator_loss,
@@ -20,48 +25,71 @@ from napari_pix2pix.core.methods.losses import (
     l2_loss,
     register,
 )
-from napari_pix2pix.core.networks.generator import Generator
+from napari_pix2pix.core.methods.method import Batch, Description, Method, Networks, Shapes
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
-from napari_pix2pix.core.settings.config import Config
+from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
+
+ISOLA = {
+    "Isola et al., 2017": "Isola P, Zhu J-Y, Zhou T, Efros AA. Image-to-Image Translation with Conditional Adversarial "
+    "Networks. Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition (CVPR), 2017, 1125-1134. "
+    "arXiv:1611.07004."
+}
+UNDECIDED = {"cross-entropy": 2 * log(2), "minimax": 2 * log(2), "least-squares": 0.25, "hinge": 2.0}
+"""The discriminator's loss while it cannot tell fakes from targets; that of wgan-gp has no bounds."""
+STRONG = 0.03
+"""A discriminator whose loss is below this share of that has nothing left to teach."""
+ROWS = 50
+"""Of the history: how long it must be so."""
 
 
-@dataclass
-class Pix2Pix:
-    """The networks and their optimizers, as Fabric set them up; the discriminator is None where only L1 trains."""
+class Pix2Pix(Method[Pix2PixConfig]):
+    """A generator and, unless only L1 trains, a discriminator."""
 
-    config: Config
-    fabric: Fabric
-    generator: nn.Module
-    generator_optimizer: Optimizer
-    discriminator: nn.Module | None
-    discriminator_optimizer: Optimizer | None
-    class_weights: Tensor | None = None
+    def networks(self, config: Pix2PixConfig, shapes: Shapes) -> dict[str, nn.Module]:
+        """``generator`` and, unless `gan_weight` is 0, ``discriminator``."""
+        if shapes.spatial_dims == 2 and config.z_grid > 1:
+            raise ValueError(
+                "generator.z_levels and discriminator.z_layers must be 0 where frames are no volumes; got "
+                f"{config.generator.z_levels} and {config.discriminator.z_layers}. Choose `z` volume or leave them out."
+            )
+        sides = shapes.source, shapes.target
+        kind = UNet if config.generator.architecture == "unet" else ResNet
+        found: dict[str, nn.Module] = {"generator": kind(*sides, config.generator, shapes.spatial_dims)}
+        if config.gan_weight:
+            found["discriminator"] = PatchGAN(*sides, config.discriminator, shapes.spatial_dims)
+        return found
 
-    def step(self, source: Tensor, target: Tensor, known: Tensor | None = None) -> dict[str, Tensor]:
-        """One update of each network on a batch of pairs (N, C, [Z,] Y, X) in [-1, 1]; the losses, still on the device.
+    def step(self, learner: Learner[Pix2PixConfig], batch: Batch) -> dict[str, Tensor]:
+        """One update of each network on a batch of pairs in [-1, 1].
 
-        Where `known` (N, 1, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0 there.
+        Where ``known`` (N, 1, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0 there.
         With a `shift_tolerance`, each target is first moved to where it fits the fake best, for both networks.
         """
-        config, losses, fake = self.config, {}, self.generator(source)
+        config, losses = learner.config, {}
+        source, target, known = batch["source"], batch["target"], batch.get("known")
+        generator, discriminator = learner["generator"], learner.networks.get("discriminator")
+        fake = generator(source)
         if config.shift_tolerance:
             target, known = register(fake, target, known, config.shift_tolerance)
-        weight = pixel_weights(target, self.class_weights, known)
+        weight = pixel_weights(target, learner.class_weights, known)
         if known is not None:
             fake, target = fake * known, target * known
 
         # Discriminator: real pairs up, fake pairs down.
-        if self.discriminator is not None and self.discriminator_optimizer is not None:
-            self.discriminator.requires_grad_(True)
-            real_scores = self.discriminator(source, target)
-            fake_scores = self.discriminator(source, fake.detach())
-            losses["discriminator"] = discriminator_loss(real_scores, fake_scores, config.objective)
-            judged = losses["discriminator"]
+        if discriminator is not None:
+            discriminator.requires_grad_(True)
+            real_scores = discriminator(source, target)
+            fake_scores = discriminator(source, fake.detach())
+            losses["discriminator"] = judged = discriminator_loss(real_scores, fake_scores, config.objective)
             if config.objective == "wgan-gp":
-                judged = judged + config.gradient_penalty * self._gradient_penalty(source, target, fake.detach())
-            self._update(self.discriminator, self.discriminator_optimizer, config.discriminator_weight * judged)
+                share = torch.rand(len(target), *(1,) * (target.ndim - 1), device=target.device)
+                # Fabric's wrapper allows no second backward pass; so in float32
+                scores = partial(discriminator.module, source)
+                penalty = gradient_penalty(scores, target, fake.detach(), share)
+                judged = judged + config.gradient_penalty * penalty
+            learner.update("discriminator", config.discriminator_weight * judged)
 
         # Generator: near the target, and real to the discriminator.
         losses["l1"] = l1_loss(fake, target, weight)
@@ -69,65 +97,61 @@ class Pix2Pix:
         if config.l2_weight:
             losses["l2"] = l2_loss(fake, target, weight)
             total = total + config.l2_weight * losses["l2"]
-        if self.discriminator is not None:
-            self.discriminator.requires_grad_(False)
-            losses["generator"] = generator_loss(self.discriminator(source, fake), config.objective)
+        if discriminator is not None:
+            discriminator.requires_grad_(False)
+            losses["generator"] = generator_loss(discriminator(source, fake), config.objective)
             total = total + config.gan_weight * losses["generator"]
-        self._update(self.generator, self.generator_optimizer, total)
+        learner.update("generator", total)
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _update(self, network: nn.Module, optimizer: Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        if self.config.clip_gradients:
-            self.fabric.clip_gradients(
-                network, optimizer, max_norm=self.config.clip_gradients, error_if_nonfinite=False
+    def advice(self, config: Pix2PixConfig) -> Sequence[str]:
+        """On norms."""
+        if config.objective == "wgan-gp" and config.discriminator.norm in ("batch", "batch-renorm"):
+            return (
+                "wgan-gp penalizes the gradient of each pair, which batch norm in the discriminator mixes with the "
+                "others'; better choose `discriminator.norm` instance or none.",
             )
-        optimizer.step()
+        return ()
 
-    def _gradient_penalty(self, source: Tensor, target: Tensor, fake: Tensor) -> Tensor:
-        share = torch.rand(len(target), *(1,) * (target.ndim - 1), device=target.device)
-        assert self.discriminator is not None
-        unwrapped: Any = self.discriminator.module  # Fabric's wrapper allows no second backward pass; so in float32
-        return gradient_penalty(partial(unwrapped, source), target, fake, share)
+    def sign(self, config: Pix2PixConfig, history: Sequence[dict[str, Any]]) -> str | None:
+        """Whether the discriminator has long told every fake from its target."""
+        recent = [row["discriminator"] for row in history[-ROWS:] if "discriminator" in row]
+        if len(recent) < ROWS or config.objective not in UNDECIDED:
+            return None
+        if np.mean(recent) > STRONG * UNDECIDED[config.objective]:
+            return None
+        return (
+            "The discriminator tells every fake from its target, and the generator learns little from it any more. If "
+            "the predictions look wrong: choose a smaller discriminator (`discriminator.n_layers` 1 or 2), or train "
+            "with `gan_weight` 0. Its patch scores will say little."
+        )
 
-    def set_learning_rate(self, step: int) -> None:
-        """Set the rate of the step that follows `step` steps, by the schedule."""
-        config, done = self.config, step / self.config.steps
-        factor = {
-            "constant": 1.0,
-            "linear-decay": min(1.0, 2 * (1 - done)),  # the authors' PyTorch code: half the epochs constant
-            "cosine": (1 + cos(pi * done)) / 2,
-        }[config.schedule]
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups if optimizer is not None else ():
-                group["lr"] = config.learning_rate * factor
-
-    # What a resumed training needs beside the networks' weights
-
-    @property
-    def optimizers(self) -> dict[str, Optimizer]:
-        """The optimizers there are, by a letter."""
-        found = {"g": self.generator_optimizer, "d": self.discriminator_optimizer}
-        return {name: optimizer for name, optimizer in found.items() if optimizer is not None}
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The optimizers' moments, and the loss scale."""
-        tensors: dict[str, Tensor] = {}
-        for letter, optimizer in self.optimizers.items():
-            for i, moments in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{letter}.{i}.{name}": moment for name, moment in moments.items()}
-        return tensors, self.fabric.strategy.precision.state_dict()
-
-    def restore(self, tensors: dict[str, Tensor], scaler: dict[str, Any]) -> None:
-        """Go on from such a state."""
-        for letter, optimizer in self.optimizers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in under(f"optimizer.{letter}.", tensors).items():
-                index, key = name.split(".")
-                moments.setdefault(int(index), {})[key] = value
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-        self.fabric.strategy.precision.load_state_dict(scaler)
+    def describe(self, config: Pix2PixConfig, networks: Networks, spatial_dims: int) -> Description:
+        """With what is peculiar to it: L1 beside the adversarial loss."""
+        made, judged = generator_in_words(config, networks["generator"], spatial_dims), networks.get("discriminator")
+        losses = f"{config.l1_weight:g} times the L1 distance"
+        losses += f" plus {config.l2_weight:g} times the mean squared error" if config.l2_weight else ""
+        if judged is not None:
+            losses += f" plus {config.gan_weight:g} times the adversarial loss, {OBJECTIVES[config.objective]}"
+        objective = [f"The generator minimised {losses}."]
+        if config.shift_tolerance:
+            objective.append(
+                f"Target patches were moved by up to {config.shift_tolerance} px to where they fitted the prediction "
+                "best."
+            )
+        if config.class_weights == "rare":
+            objective.append("Each class was weighted by one over its share of the training pixels, up to ten times.")
+        kind = "the generator" if judged is None else "a conditional adversarial network"
+        return Description(
+            networks=networks_in_a_line(config, networks["generator"], judged),
+            losses=f"L1 {config.l1_weight:g}, GAN {config.gan_weight:g}",
+            architecture=[
+                f"Images were translated with {kind} of pix2pix (Isola et al., 2017) as implemented in {{}}. {made}",
+                *(() if judged is None else (discriminator_in_words(config, judged),)),
+            ],
+            objective=objective,
+            references=REFERENCES | ISOLA,
+        )
 
 
 def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | None) -> Tensor | None:
@@ -136,60 +160,3 @@ def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | 
         return known
     weights = ((target > 0) * class_weights.reshape(-1, *(1,) * (target.ndim - 2))).sum(dim=1, keepdim=True)
     return weights if known is None else weights * known
-
-
-def networks(
-    config: Config, source_channels: int, image_channels: int, spatial_dims: int = 2
-) -> tuple[Generator, PatchGAN | None]:
-    """New networks for these channels; no discriminator where `gan_weight` is 0.
-
-    Raises
-    ------
-    ValueError
-        If the networks are to halve planes, and there are none.
-    """
-    if spatial_dims == 2 and config.z_grid > 1:
-        raise ValueError(
-            "generator.z_levels and discriminator.z_layers must be 0 where frames are no volumes; got "
-            f"{config.generator.z_levels} and {config.discriminator.z_layers}. Choose --z volume or leave them out."
-        )
-    kind = UNet if config.generator.architecture == "unet" else ResNet
-    generator = kind(source_channels, image_channels, config.generator, spatial_dims)
-    if config.gan_weight == 0:
-        return generator, None
-    return generator, PatchGAN(source_channels, image_channels, config.discriminator, spatial_dims)
-
-
-def reach(config: Config, spatial_dims: int = 2) -> int:
-    """How far a pixel of the source influences the generator's image along its longest way, in pixels."""
-    with torch.device("meta"):
-        return max(networks(config, 1, 1, spatial_dims)[0].reach)
-
-
-class Average(AveragedModel):
-    """A copy whose weights follow those of a generator, each step keeping `decay` of what they were."""
-
-    module: Generator
-
-    def __init__(self, generator: Generator, decay: float) -> None:
-        super().__init__(generator, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
-
-
-def set_up(
-    config: Config,
-    fabric: Fabric,
-    generator: Generator,
-    discriminator: PatchGAN | None,
-    class_weights: tuple[float, ...] = (),
-) -> Pix2Pix:
-    """The method, ready to step: Adam as in the paper for each network."""
-
-    def adam(network: nn.Module) -> Adam:
-        return Adam(network.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
-
-    weights = torch.tensor(class_weights, device=fabric.device) if class_weights else None
-    wrapped, optimizer = fabric.setup(generator, adam(generator))
-    if discriminator is None:
-        return Pix2Pix(config, fabric, wrapped, optimizer, None, None, weights)
-    judge, judge_optimizer = fabric.setup(discriminator, adam(discriminator))
-    return Pix2Pix(config, fabric, wrapped, optimizer, judge, judge_optimizer, weights)

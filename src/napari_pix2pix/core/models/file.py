@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from napari_pix2pix.core.engine.tensor_files import digest, tensors_of, under, write_tensors
 from napari_pix2pix.core.engine.tensor_headers import Header, read_header
-from napari_pix2pix.core.methods.pix2pix import networks
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.models.content import Content, content_of
 from napari_pix2pix.core.models.migrations import present_names
 from napari_pix2pix.core.trust.judge import JudgeNetwork, MatchJudge, match_network
@@ -105,12 +106,10 @@ def load_parts(path: Path) -> Parts:
 def _networks_of(content: Content) -> tuple[dict[str, nn.Module], JudgeNetwork | None]:
     """New networks, and the judge of the match where there is one."""
     config, source, target = content.config, content.source_encoding, content.target_encoding
-    generator, discriminator = networks(config, source.n_maps, target.n_maps, content.spatial_dims)
-    made: dict[str, nn.Module] = {"generator": generator}
-    made |= {"discriminator": discriminator} if discriminator is not None else {}
+    made = method_of(config).networks(config, Shapes.of(source, target, content.spatial_dims))
     judge = None
     if content.trust is not None:
-        judge = match_network(config.discriminator, source, target, content.spatial_dims, content.trust.conditional)
+        judge = match_network(config.judge, source, target, content.spatial_dims, content.trust.conditional)
     return made, judge
 
 

@@ -186,3 +186,8 @@ def image_statistics(network: nn.Module) -> Iterator[None]:
         network.eval()
         for buffer, before in running:
             buffer.copy_(before)
+
+
+def has_instance_norm(network: Any) -> bool:
+    """Whether a norm of the network takes statistics of the image it sees, which tiles cannot have."""
+    return any(isinstance(part, INSTANCE_NORMS) for part in network.modules())

@@ -14,6 +14,7 @@ from napari_pix2pix.core.encodings.rescaling import resampled, rescaled_shape
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.networks.dropout import has_dropout
+from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.running.bands import Band, joined, map_bands, unknown
 from napari_pix2pix.core.running.prediction import (
     plan_prediction,
@@ -41,11 +42,11 @@ def tile_plan(
     """
     if not model.tileable:
         if tile_size is not None:
-            instance = model.config.generator.norm == "instance"
+            instance = has_instance_norm(model.generator)
             raise ValueError(
                 "A model whose norm looks at the image must run in one piece, since tiles would show seams; "
                 f"got tile_size {tile_size}. Leave it out, or "
-                + ("train with batch norm." if instance else "predict with --norm-statistics training.")
+                + ("train with batch norm." if instance else "predict with `norm_statistics` training.")
             )
         return plan_prediction(model.generator, frame_shape, None, overlap)
     return plan_prediction(model.generator, frame_shape, side_of_tiles(frame_shape, tile_size), overlap)

@@ -100,7 +100,7 @@ class Findings:
         if self.batch == Findings.batch and self.tile == Findings.tile:
             warnings.warn(
                 f"Memory on {device} does not suffice for {len(tiles)} x {_size(tiles[0])} at once; smaller batches, "
-                "then smaller tiles are taken. A smaller --tile-size saves the attempt.",
+                "then smaller tiles are taken. A smaller `tile_size` saves the attempt.",
                 stacklevel=2,
             )
         pixels = len(tiles) * math.prod(tiles[0].shape)
@@ -180,7 +180,7 @@ def _halves(generator: Generator, plan: TilePlan, tile: Tile, device: torch.devi
     if looks_at_image(generator):
         raise MemoryError(
             f"A model whose norm looks at the image must run in one piece; memory on {device} does not suffice for "
-            f"{_size(tile)}. Predict with --norm-statistics training, or train with batch norm if the norm is instance."
+            f"{_size(tile)}. Predict with `norm_statistics` training, or train with batch norm if the norm is instance."
         )
     halves = plan.halves(tile)
     if not halves:
@@ -198,7 +198,7 @@ def _tell_seam(plan: TilePlan, *neighbours: tuple[Tile, NDArray[np.float32]]) ->
         line = (*tile.keep[:axis], slice(border - 1, border + 1), *tile.keep[axis + 1 :])
         ours, theirs = (maps[(slice(None), *one.inside(line))] for one, maps in neighbours)
         told += f"; where the first two meet they differ by up to {np.abs(ours - theirs).max() / 2:.1%} of the range"
-    warnings.warn(f"{told}. Leave --overlap out where seams matter.", stacklevel=3)
+    warnings.warn(f"{told}. Leave `overlap` out where seams matter.", stacklevel=3)
 
 
 def _size(tile: Tile) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.encodings.encoding import may_be_labels
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.running.bands import unknown
 from napari_pix2pix.core.running.patch_scores import (
     PatchScores,
@@ -50,7 +51,7 @@ def score_frames(
     """
     network, judge = judge_of(model, kind)
     source_plan, image_plan = scorable(model, network, source, image, axes, channels)
-    if judge is None and model.config.discriminator.norm == "instance":
+    if judge is None and has_instance_norm(network):
         if tile_size is not None:
             raise ValueError(
                 "A discriminator whose norm looks at the image must score it in one piece, since tiles would "

@@ -39,10 +39,10 @@ def source_plan(model: "TrainedModel", stack: Any, axes: str | None = None, chan
         plan = replace(plan, channels=(0, 0, 0))
         warnings.warn("The source is grey where the model expects colours; its grey is each colour's.", stacklevel=3)
     if plan.n_channels != expected:
-        few = ", add those in further files (--source-more)," if plan.n_channels < expected else ""
+        few = ", add those in further files (`source_more`)," if plan.n_channels < expected else ""
         raise ValueError(
             f"A source for this model must have {counted(expected)}; got {plan.n_channels} "
-            f"({plan.axes}, {plan.shape}). Choose channels (--source-channels){few} or give the axes."
+            f"({plan.axes}, {plan.shape}). Choose channels (`source_channels`){few} or give the axes."
         )
     return plan
 

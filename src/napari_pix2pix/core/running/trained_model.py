@@ -15,8 +15,11 @@ from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.method import Description, Shapes
 from napari_pix2pix.core.models.file import load_parts, model_hash, save_model
 from napari_pix2pix.core.networks.generator import Generator
+from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.running import predict, score, sources
 from napari_pix2pix.core.running.bands import Band, joined, unknown
@@ -64,12 +67,23 @@ class TrainedModel:
     @property
     def generator(self) -> Generator:
         """What makes the predictions."""
-        return cast(Generator, self.networks["generator"])
+        first = next(iter(method_of(self.config).directions(self.config, self.shapes).values()))
+        return cast(Generator, self.networks[first.network])
 
     @property
     def discriminator(self) -> PatchGAN | None:
-        """What gives plain scores; None where only L1 trained."""
-        return cast(PatchGAN | None, self.networks.get("discriminator"))
+        """What gives plain scores; None where the training had none."""
+        critics = method_of(self.config).critics(self.config)
+        return cast(PatchGAN | None, self.networks.get(critics.get("target", "")))
+
+    @property
+    def shapes(self) -> Shapes:
+        """What its networks know of images."""
+        return Shapes.of(self.source_encoding, self.target_encoding, 3 if self.source_view.z == "volume" else 2)
+
+    def describe(self) -> Description:
+        """Its networks and what they learned by, for people."""
+        return method_of(self.config).describe(self.config, self.networks, self.shapes.spatial_dims)
 
     @property
     def device(self) -> torch.device:
@@ -186,7 +200,7 @@ class TrainedModel:
     @property
     def tileable(self) -> bool:
         """Whether tiles give what the whole frame gives: the norm does not look at the image."""
-        return self.config.norm_statistics == "training" and self.config.generator.norm != "instance"
+        return self.config.norm_statistics == "training" and not has_instance_norm(self.generator)
 
     def tile_plan(
         self, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None

@@ -21,7 +21,8 @@ from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
 from napari_pix2pix.core.evaluation.evaluate import require_suited
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.geometry.tiles import round_up
-from napari_pix2pix.core.methods.pix2pix import reach
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.method import reach
 from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.prediction import channels_last
@@ -143,7 +144,7 @@ def fit_trust(
     """
     if steps is not None and trust_steps is not None:
         raise ValueError(f"trust_steps must be given once; got {trust_steps}, and steps {steps}. Leave steps out.")
-    steps = trust_steps or steps or model.config.trust_steps or Config().trust_steps
+    steps = trust_steps or steps or model.config.trust_steps or Config.model_fields["trust_steps"].default
     if split is None:
         pairs = _suited(model, pairs, empty_frames or model.config.empty_frames)
         split = divided(model, pairs)
@@ -204,7 +205,7 @@ def _suited(model: TrainedModel, pairs: PairedFrames, empty_frames: EmptyFrames)
     if found != expected:
         raise ValueError(
             f"Sources to teach with must have the channels of the model, {expected}; got {found}. Choose them with "
-            "--source-channels."
+            "`source_channels`."
         )
     pairs.require_finite()
     return settle_empty_frames(pairs, empty_frames, model.target_encoding.kind)
@@ -238,7 +239,7 @@ def divided(model: TrainedModel, pairs: PairedFrames) -> Split:
 
 
 def _reach(model: TrainedModel) -> int:
-    return reach(model.config, 3 if model.source_view.z == "volume" else 2)
+    return reach(method_of(model.config), model.config, 3 if model.source_view.z == "volume" else 2)
 
 
 @dataclass
@@ -266,24 +267,23 @@ class _Teacher:
         if not regions:
             raise ValueError("Pairs must be left to teach with; all of them calibrate. Give more pairs.")
         config, encoding = model.config, model.target_encoding
-        pairs.require_patches(config.patch_size, config.generator.grid, settled=True)
+        pairs.require_patches(config.patch_size, config.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
         pixels = math.prod(patches.shape)
         count = min(int(np.clip(PIXELS // pixels, *WINDOWS)), max(FEWEST_WINDOWS, VALUES // (pixels * encoding.n_maps)))
         drawn = patches.batch(0, TEACHING, range(count))
-        sources = drawn.source.numpy()
+        sources = drawn["source"].numpy()
         maps = np.stack([model.generate(source) for source in sources])
-        targets, predictions = (
-            np.stack([encoding.encode(encoding.decode(one)) for one in some]) for some in (drawn.target.numpy(), maps)
-        )
-        known = np.ones_like(maps[:, 0]) if drawn.known is None else drawn.known[:, 0].numpy()
-        side = min(config.patch_size, round_up(SIDE, config.generator.grid))
+        sides = drawn["target"].numpy(), maps
+        targets, predictions = (np.stack([encoding.encode(encoding.decode(one)) for one in some]) for some in sides)
+        known = drawn["known"][:, 0].numpy() if "known" in drawn else np.ones_like(maps[:, 0])
+        side = min(config.patch_size, round_up(SIDE, config.grid))
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(np.random.SeedSequence([config.seed, TEACHING]).generate_state(1, np.uint64)[0]))
             encodings = model.source_encoding, encoding
-            network = match_network(config.discriminator, *encodings, drawn.source.ndim - 2, conditional)
+            network = match_network(config.judge, *encodings, sources.ndim - 2, conditional)
         errors = [
             field_means(pixel_errors(prediction, target, encoding), network.fields)[
                 field_means(seen, network.fields) > 0.999

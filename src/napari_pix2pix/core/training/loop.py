@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_pix2pix.core.data.pairs import PairedFrames
-from napari_pix2pix.core.data.patches import STATISTICS, TRAINING, MixedPatches, Patches
-from napari_pix2pix.core.data.split import Split, met, middle, windows_of
+from napari_pix2pix.core.data.patches import HELD_OUT, STATISTICS, TRAINING, Batch, MixedPatches
+from napari_pix2pix.core.data.split import Split, met, windows_of
 from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
 from napari_pix2pix.core.engine.processes import mean, number, share
 from napari_pix2pix.core.engine.tensor_files import under, write_tensors
 from napari_pix2pix.core.evaluation.evaluate import HEADLINES, judge
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
-from napari_pix2pix.core.evaluation.signs import COLLAPSED, discriminator_too_strong
+from napari_pix2pix.core.evaluation.signs import COLLAPSED
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.patch_scores import PatchScores
@@ -39,7 +39,7 @@ PREVIEW_EVERY = 50
 CHECKPOINT_EVERY_S = 10.0
 SAVING_SHARE = 0.05
 """Of the time of a training, at most, is spent on its checkpoints."""
-STATISTICS_PATCHES = 64
+STATISTICS_PATCHES = JUDGED_PATCHES = 64
 SAME_ERROR = 1e-3
 """A change of the error on validation pairs, as a share of it, that is none: so much is bfloat16 allowed to make."""
 
@@ -169,17 +169,17 @@ def train(
         elif loop.writes:
             run.clear()
             run.write_plan(loop.plan())
-            rows = list(loop.split.rows(pairs))
+            rows = list(loop.material.rows)
             if validation is not None:
-                rows += Split((), loop.judged_regions).rows(validation)
+                rows += Split((), loop.material.judged_regions).rows(validation)
             run.write_rows("split.csv", rows, list(rows[0]))
             loop.save()
-        loop.method.fabric.barrier()
+        loop.learner.fabric.barrier()
     except BaseException:
         if lock is not None:
             lock.release()
         raise
-    for remark in (*loop.split.remarks, *small_patches(loop.model)):
+    for remark in (*loop.material.remarks, *small_patches(loop.model)):
         warnings.warn(remark, stacklevel=2)
     return loop.reports(lock)
 
@@ -217,14 +217,13 @@ class _Loop(Prepared):
         try:
             torch.set_num_threads(self.threads)
             saved, pause_s = started, CHECKPOINT_EVERY_S
-            for patches in self._batches():
+            for batch in self._batches():
                 # One step.
                 torch.manual_seed(seed_of(config.seed, self.step))  # dropout
-                self.method.generator.train()
-                self.method.set_learning_rate(self.step)
-                self._add(self.method.step(patches.source, patches.target, patches.known))
-                if self.average is not None:
-                    self.average.update_parameters(self.method.generator)
+                self.learner.train()
+                self.learner.set_learning_rate(self.step)
+                self._add(self.method.step(self.learner, batch))
+                self.learner.follow()
                 self.step += 1
 
                 # What to tell, and to keep.
@@ -245,9 +244,14 @@ class _Loop(Prepared):
                 if self.step == self.last:
                     break
             model = self._finished()
-            if config.trust_steps and model.match is None and "trust" not in model.provenance:
-                for taught in self._teach(model):
-                    yield Report(self.step, self.last, losses, teaching=taught, remaining_s=taught.remaining_s)
+            if (
+                config.trust_steps
+                and config.data == "pairs"
+                and model.match is None
+                and "trust" not in model.provenance
+            ):
+                for report in self._teach(model):
+                    yield Report(self.step, self.last, losses, teaching=report, remaining_s=report.remaining_s)
                 model = self._loaded()
             yield Report(self.step, self.last, losses, model=model)
         except GeneratorExit:
@@ -265,10 +269,12 @@ class _Loop(Prepared):
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.last
 
-    def _batches(self) -> Iterator[Patches]:
+    def _batches(self) -> Iterator[Batch]:
         """The batch of each step that is left, prepared while the device works on the one before."""
         ours = share(self.config.batch_size)
-        for _, batch in read_ahead(lambda step: self.patches.batch(step, TRAINING, ours), range(self.step, self.last)):
+        for _, batch in read_ahead(
+            lambda step: self.material.patches.batch(step, TRAINING, ours), range(self.step, self.last)
+        ):
             yield batch.to(self.model.device)
 
     def _add(self, losses: dict[str, Tensor]) -> None:
@@ -283,13 +289,14 @@ class _Loop(Prepared):
         means = {name: float(total) / steps for name, total in self.sums.items()}
         self.sums = {}
         self.history.append({"step": self.step, **means})
-        self._warn_once(discriminator_too_strong(self.history, self.config.objective))
+        self._warn_once(self.method.sign(self.config, self.history))
         return means
 
     def _require_finite(self) -> None:
         """Stop before anything that is not finite is kept; the run folder holds a model, if need be the last saved."""
         values = {name: float(total) for name, total in self.sums.items()}
-        values["weights"] = float(sum(weight.detach().float().sum() for weight in self.method.generator.parameters()))
+        weights = (weight for name in self._makers for weight in self.learner[name].parameters())
+        values["weights"] = float(sum(weight.detach().float().sum() for weight in weights))
         broken = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
         if not broken:
             return
@@ -300,7 +307,7 @@ class _Loop(Prepared):
             self._keep({})
         raise RuntimeError(
             f"Losses must stay finite; at step {step}: {broken}. {self.run.model} is the model from before. Lower "
-            "--learning-rate or set --clip-gradients 1."
+            "`learning_rate` or set `clip_gradients` 1."
         )
 
     def _warn_once(self, sentence: str | None) -> None:
@@ -309,20 +316,18 @@ class _Loop(Prepared):
             warnings.warn(sentence, stacklevel=4)
 
     def _validate(self) -> dict[str, float]:
-        """Figures on the validation pairs; the best model is saved. Without such pairs, the present one is."""
+        """Figures on the validation pairs, or on what was held out; the best model is saved.
+
+        Without either, the present one is.
+        """
         self._settle()
-        if not self.judged_regions:
+        figures, decides = self._judged()
+        if not figures:
             self._keep({})
             return {}
-        judged = judge(self.model, self.judged, self.judging)
-        figures, decides = judged.figures, HEADLINES[self.model.target_encoding.kind]
-        chosen = figures[decides]
-        self._warn_once(COLLAPSED if judged.constant else None)
-        if (
-            self.best is None
-            or not math.isfinite(self.best)
-            or (chosen > self.best if higher_is_better(decides) else chosen < self.best)
-        ):
+        chosen, best = figures[decides], self.best
+        higher = decides != self.method.headline and higher_is_better(decides)
+        if best is None or not math.isfinite(best) or (chosen > best if higher else chosen < best):
             self.best, self.worse = chosen, 0
             self._keep({"validation": figures})
         else:
@@ -330,33 +335,58 @@ class _Loop(Prepared):
         self.history[-1] |= {f"validation_{name}": value for name, value in figures.items()}
         return figures
 
+    def _judged(self) -> tuple[dict[str, float], str]:
+        """Figures of the present model, and the name of that which chooses the best; none without anything to judge."""
+        if self.material.judged is not None and self.material.judged_regions:
+            judged = judge(self.model, self.material.judged, self.material.judging)
+            self._warn_once(COLLAPSED if judged.constant else None)
+            return judged.figures, HEADLINES[self.model.target_encoding.kind]
+        if self.material.held_out is None or not self.method.headline:
+            return {}, ""
+        batch = self.material.held_out.batch(0, HELD_OUT, range(JUDGED_PATCHES)).to(self.model.device)
+        with torch.inference_mode():
+            return self.method.judge(self.config, self.model.networks, batch), self.method.headline
+
     def _settle(self) -> None:
-        """Ready the generator for prediction, with the statistics of its present weights.
+        """Ready what makes images for prediction, with the statistics of its present weights.
 
         Also where each image's own are used: a frame too large for one piece is predicted with those of the training.
         """
-        self.model.generator.eval()
-        count = math.ceil(STATISTICS_PATCHES / self.config.batch_size)
-        batches = (self.patches.batch(i, STATISTICS).source.to(self.model.device) for i in range(count))
-        recompute_statistics(self.model.generator, batches)
+        count, device = math.ceil(STATISTICS_PATCHES / self.config.batch_size), self.model.device
+        directions = self.method.directions(self.config, self.shapes).values()
+        for name in self._makers:
+            self.model.networks[name].eval()
+            asked = [direction for direction in directions if direction.network == name]
+            batches = (self.material.patches.batch(i, STATISTICS).to(device) for i in range(count))
+            inputs = (direction.inputs(batch) for batch in batches for direction in asked)
+            recompute_statistics(self.model.networks[name], inputs)
+
+    @property
+    def _makers(self) -> tuple[str, ...]:
+        return self.method.makers(self.config, self.shapes)
 
     def _finished(self) -> TrainedModel:
         """The best model, with its figures on the test pairs, and what it predicts in."""
         model = self._loaded()
         if not self.writes:
             return model
-        if self.judged_regions and resolve_precision("auto", model.device) == "bfloat16":
+        if self.material.judged_regions and resolve_precision("auto", model.device) == "bfloat16":
             change = self._change_of_error(model, "bfloat16")
             predicts_in = "bfloat16" if change < SAME_ERROR else "float32"
             model.provenance |= {"predicts_in": predicts_in, "bfloat16_changes_error_by": change}
             model.save(self.run.model)
-        if self.test is not None:
-            model.provenance["figures"]["test"] = judge(model, self.test, self.test.regions()).figures
+        if self.material.test is not None:
+            model.provenance["figures"]["test"] = judge(model, self.material.test, self.material.test.regions()).figures
             model.save(self.run.model)
         return model
 
+    def _is_to_judge(self, model: TrainedModel) -> bool:
+        """Whether the model is to learn to judge, and has not; that takes pairs."""
+        known = model.match is not None or "trust" in model.provenance
+        return bool(self.config.trust_steps) and self.config.data == "pairs" and not known
+
     def _loaded(self) -> TrainedModel:
-        self.method.fabric.barrier()  # the first process has written it
+        self.learner.fabric.barrier()  # the first process has written it
         return load_model(self.run.model, str(self.model.device))
 
     def _teach(self, model: TrainedModel) -> Iterator[TrustReport]:
@@ -381,9 +411,11 @@ class _Loop(Prepared):
 
         The new pairs are few, and mostly what it was wrong about; calibration pairs among them do not calibrate.
         """
-        if not isinstance(self.patches, MixedPatches):
-            return self.patches.pairs, self.split
-        old, new = self.patches.old, self.split.rows(self.patches.pairs)
+        patches, pairs, split = self.material.patches, self.material.pairs, self.material.split
+        assert pairs is not None and split is not None
+        if not isinstance(patches, MixedPatches):
+            return pairs, split
+        old, new = patches.old, split.rows(pairs)
         taken = [row for row in new if row["kind"] != "calibration"]
         split = Split(old.regions, (), windows_of(old.pairs, self.model.provenance["old_regions"], "calibration"))
         rows = [row for row in split.rows(old.pairs) if row["kind"] == "calibration"]
@@ -393,8 +425,12 @@ class _Loop(Prepared):
 
     def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
         """By which share the error on the validation pairs changes when the model predicts in `precision`."""
-        decides = HEADLINES[model.target_encoding.kind]
-        judged = judge(model, self.judged, self.judging, precision).figures, model.provenance["figures"]
+        decides, pairs = HEADLINES[model.target_encoding.kind], self.material.judged
+        assert pairs is not None
+        judged = (
+            judge(model, pairs, self.material.judging, precision).figures,
+            model.provenance["figures"],
+        )
         found, exact = (
             1 - figures[decides] if higher_is_better(decides) else figures[decides]
             for figures in (judged[0], judged[1]["validation"])
@@ -408,27 +444,26 @@ class _Loop(Prepared):
 
     def _preview(self) -> Preview:
         """The middle of the first validation window, or of the first one that trains."""
-        pairs, region = (
-            (self.judged, self.judged_regions[0]) if self.judged_regions else (self.patches.pairs, self.split.train[0])
-        )
-        window = tuple(middle(side, 2 * self.config.patch_size) for side in region.window)
-        source = pairs.source(region.frame, window)
-        self.model.generator.eval()
+        source, target = self.material.look(2 * self.config.patch_size)
+        for name in self._makers:
+            self.model.networks[name].eval()
         labels, prediction = self.model.target_encoding.is_labels, self.model.predict_frame(source)
-        return Preview(source, prediction, pairs.target(region.frame, window), labels, self._scored(source, prediction))
+        return Preview(source, prediction, target, labels, self._scored(source, prediction))
 
     def _scored(self, source: NDArray[Any], prediction: NDArray[Any]) -> PatchScores | None:
         """What the discriminator says of this prediction now; it goes on training as it was."""
-        discriminator = self.model.discriminator
-        if discriminator is None or self.config.gan_weight == 0:
+        critics = [self.model.networks[name] for name in self.method.critics(self.config).values()]
+        if not critics:
             return None
-        discriminator.eval()
+        for critic in critics:
+            critic.eval()
         try:
             return self.model.score_frame(source, prediction, "plain")
         except ValueError:  # the window is smaller than one field
             return None
         finally:
-            discriminator.train()
+            for critic in critics:
+                critic.train()
 
     # What is on disk
 
@@ -442,9 +477,7 @@ class _Loop(Prepared):
         sums = {f"sums.{name}": total for name, total in self.sums.items()}
         state = {name: getattr(self, name) for name in ("step", "last", "best", "worse", "history")}
         state["model"] = self.model.content()
-        tensors, state["scaler"] = self.method.state()
-        if self.average is not None:
-            tensors |= {f"trained.{name}": tensor for name, tensor in self.method.generator.state_dict().items()}
+        tensors, state["scaler"] = self.learner.state()
         write_tensors(self.run.path / "checkpoint.safetensors", {**self.model.tensors(), **tensors, **sums}, state)
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -455,7 +488,4 @@ class _Loop(Prepared):
         self.sums = {name: value.to(self.model.device) for name, value in under("sums.", tensors).items()}
         for name, network in self.model.networks.items():
             network.load_state_dict(under(f"networks.{name}.", tensors))
-        if self.average is not None:
-            self.method.generator.load_state_dict(under("trained.", tensors))
-            self.average.n_averaged.fill_(self.step)
-        self.method.restore(tensors, state.get("scaler", {}))
+        self.learner.restore(tensors, state.get("scaler", {}), self.step)

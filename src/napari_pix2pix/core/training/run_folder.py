@@ -36,16 +36,16 @@ class RunFolder:
     def require_free(self, overwrite: bool) -> None:
         """Raise a FileExistsError if something is there, unless it may be overwritten."""
         if self.path.is_file():
-            raise FileExistsError(f"A run must go to a folder; {self.path} is a file. Choose another --out.")
+            raise FileExistsError(f"A run must go to a folder; {self.path} is a file. Choose another `out`.")
         if overwrite and (found := self.written()) and not self._is_run():
             raise FileExistsError(
-                f"Only a run may be overwritten; {found[0]} is of none. Choose another --out, or move it away."
+                f"Only a run may be overwritten; {found[0]} is of none. Choose another `out`, or move it away."
             )
         allowed = {".lock", "data"}  # the docks write layers without a file to `data` first
         if not overwrite and self.path.is_dir() and any(p.name not in allowed for p in self.path.iterdir()):
             raise FileExistsError(
-                f"A run must go to a new or empty folder; {self.path} holds files. Choose another --out, or --resume, "
-                "or --overwrite."
+                f"A run must go to a new or empty folder; {self.path} holds files. Choose another `out`, or `resume`, "
+                "or `overwrite`."
             )
 
     def lock(self) -> FileLock:
@@ -55,7 +55,7 @@ class RunFolder:
             (self.path / ".lock").touch()
         except OSError as error:
             raise PermissionError(
-                f"A run's folder must be writable; {self.path} is not ({error.strerror}). Choose another --out."
+                f"A run's folder must be writable; {self.path} is not ({error.strerror}). Choose another `out`."
             ) from error
         lock = FileLock(self.path / ".lock", timeout=0)
         try:

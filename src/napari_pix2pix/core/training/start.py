@@ -1,6 +1,7 @@
 """Where a training starts: anew, from another model, or where an earlier run stopped."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel
 from torch import nn
 
+from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames, Windows
 from napari_pix2pix.core.data.split import Split
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, guess_kind, labels_in_disguise, rare_weights
@@ -17,16 +19,6 @@ from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config, validated
 from napari_pix2pix.core.training.run_folder import RunFolder
 
-AS_TRAINED = (
-    "generator",
-    "discriminator",
-    "source_kind",
-    "target_kind",
-    "source_normalization",
-    "target_normalization",
-    "class_weights",
-)
-"""Settings that a training which starts from a model cannot change."""
 LOOKED_AT = 16
 """Frames whose grey values are looked at, to warn of what is odd."""
 
@@ -69,11 +61,11 @@ class Start:
             If the settings want other networks, or other encodings, than the model's.
         """
         config = config or model.config
-        kept = {name: getattr(config, name) for name in AS_TRAINED}
+        kept = {name: getattr(config, name) for name in model.config.as_trained if hasattr(config, name)}
         if config.target_kind in ("auto", model.target_encoding.kind):
             kept["target_kind"] = model.config.target_kind
-        if model.discriminator is None:
-            del kept["discriminator"]
+        if not model.config.scores:
+            kept.pop("discriminator", None)  # a new one
         for name, ours in kept.items():
             theirs = getattr(model.config, name)
             if ours != theirs:
@@ -138,6 +130,21 @@ class Start:
             target = target.model_copy(update={"weights": rare_weights(trained, target.classes)})
         return source, target
 
+    def encode_sides(
+        self, sides: Mapping[str, Frames], splits: Mapping[str, Split], *, by_itself: bool
+    ) -> tuple[Encoding, Encoding]:
+        """Encodings of source and target where these are no pairs: of each by itself, or the same of all sides."""
+        if self.encodings is not None:
+            return self.encodings
+        config = self.config
+        trained = [Windows(frames.read, splits[name].train) for name, frames in sides.items()]
+        settings = (config.source_kind, config.source_normalization), (config.target_kind, config.target_normalization)
+        if by_itself:
+            source, target = (fit_encoding(some, *own) for some, own in zip(trained, settings, strict=True))
+            return source, target
+        one = fit_encoding([image for some in trained for image in some], *settings[1])
+        return one, one
+
     def _require_fitting(self, pairs: PairedFrames) -> None:
         if self.model is None:
             return
@@ -148,13 +155,13 @@ class Start:
             raise ValueError(
                 f"Pairs must have the channels and planes of the model to start from, {source.n_channels} source and "
                 f"{target.n_channels} target channels, z {view.z}; got {channels[0]}, {channels[1]} and {plan.z}. "
-                "Choose channels and --z as it was trained, or train anew."
+                "Choose channels and `z` as it was trained, or train anew."
             )
         if view.names and any(names and names != view.names for names in pairs.source_names):
             names = next(names for names in pairs.source_names if names and names != view.names)
             raise ValueError(
                 f"Sources must have the channels of the model to start from, {', '.join(view.names)}, in this order; "
-                f"got {', '.join(names)}. Name them with --source-channels."
+                f"got {', '.join(names)}. Name them with `source_channels`."
             )
         self._look_at_ranges(pairs, source, target)
         for side, encoding, read in (("source", source, pairs.source), ("target", target, pairs.target)):
@@ -189,10 +196,8 @@ class Start:
                         stacklevel=2,
                     )
 
-    def load(self, generator: nn.Module, discriminator: nn.Module | None) -> None:
-        """Give the networks the weights of the model, if there is one; a new discriminator stays as it is."""
-        if self.model is None:
-            return
-        generator.load_state_dict(self.model.generator.state_dict())
-        if discriminator is not None and self.model.discriminator is not None:
-            discriminator.load_state_dict(self.model.discriminator.state_dict())
+    def load(self, networks: dict[str, nn.Module]) -> None:
+        """Give the networks the weights of the model, if there is one; one that it lacks stays as it is."""
+        known = {} if self.model is None else self.model.networks
+        for name in networks.keys() & known.keys():
+            networks[name].load_state_dict(known[name].state_dict())

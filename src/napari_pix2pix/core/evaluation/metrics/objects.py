@@ -44,7 +44,7 @@ def brown(image: NDArray[Any]) -> NDArray[np.float64]:
     if image.ndim != 3 or len(image) != 3 or not proper:
         raise ValueError(
             "Brown stain must be looked for in RGB images of unsigned integers or of values from 0 to 1; got "
-            f"{len(image)} channels, {image.dtype}. Leave out --stain."
+            f"{len(image)} channels, {image.dtype}. Leave out `stain`."
         )
     density: NDArray[np.float64] = rgb2hed(np.moveaxis(image, 0, -1))[..., 2][None]
     return density

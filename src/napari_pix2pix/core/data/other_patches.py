@@ -1,0 +1,106 @@
+"""Random patches of what is no pairs: of each side by itself, of domains with their labels, of images alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from threading import RLock
+
+import numpy as np
+import torch
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.data.frames import DomainFrames, Frames
+from napari_pix2pix.core.data.pairs import Region
+from napari_pix2pix.core.data.patches import CACHE_BYTES, TRAINING, Batch, augmented, magnified
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.geometry.axes import WHOLE, Window
+from napari_pix2pix.core.settings.config import Config
+
+
+@dataclass
+class SidePatches:
+    """Random patches of the regions of one side, in network values; every pixel is as likely as any other."""
+
+    frames: Frames
+    regions: Sequence[Region]
+    config: Config
+    encoding: Encoding
+    _cache: "LRUCache[int, NDArray[np.float32]]" = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._cache, self._lock = LRUCache(CACHE_BYTES, getsizeof=lambda frame: frame.nbytes), RLock()
+        fewest = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
+        depth = min(self.config.patch_depth, fewest) // self.config.z_grid * self.config.z_grid
+        planes = (depth,) * (len(self.regions[0].shape) - 2)
+        self.shape = (*planes, self.config.patch_size, self.config.patch_size)
+        self._drawn = (*planes, *(round(self.config.patch_size / self.config.jitter),) * 2)
+        areas = np.array([prod(region.shape) for region in self.regions], float)
+        self._chances = areas / areas.sum()
+
+    def values(self, frame: int, window: Window) -> NDArray[np.float32]:
+        """A window of the encoded frame; whole frames are kept while they fit, of larger ones only windows are read."""
+        if 4 * self.encoding.n_maps * prod(self.frames.frame_shape(frame)) > CACHE_BYTES:
+            return self.encoding.encode(self.frames.read(frame, window))
+        with self._lock:
+            if frame not in self._cache:
+                self._cache[frame] = self.encoding.encode(self.frames.read(frame, WHOLE))
+            return self._cache[frame][(slice(None), *window)]
+
+    def draw(self, random: np.random.Generator) -> NDArray[np.float32]:
+        """A patch (C, [Z,] Y, X)."""
+        region = self.regions[int(random.choice(len(self.regions), p=self._chances))]
+        sides = zip(region.window, self._drawn, strict=True)
+        starts = [int(random.integers(side.start, side.stop - length + 1)) for side, length in sides]
+        window = tuple(slice(a, a + length) for a, length in zip(starts, self._drawn, strict=True))
+        share = 0.0 if self.encoding.is_labels else self.config.intensity_jitter
+        return augmented([self.values(region.frame, window)], self.config, share, random)[0]
+
+    def batch(self, patches: Sequence[NDArray[np.float32]]) -> torch.Tensor:
+        """These patches in one tensor (N, C, *shape)."""
+        found = torch.from_numpy(np.stack(patches))
+        return found if self._drawn == self.shape else magnified(found, self.shape)
+
+
+@dataclass(frozen=True)
+class UnpairedPatches:
+    """Patches of sides that are not paired: patch k of a side in step s depends on (seed, s, k, side) alone."""
+
+    sides: Mapping[str, SidePatches]
+    config: Config
+
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
+        """The patches of this step by side; only those with these `numbers`, if given."""
+        numbers = range(self.config.batch_size) if numbers is None else numbers
+        return Batch(
+            (name, side.batch([side.draw(_random(self.config, stream, step, k, i)) for k in numbers]))
+            for i, (name, side) in enumerate(self.sides.items())
+        )
+
+
+@dataclass(frozen=True)
+class DomainPatches:
+    """Patches of images of any domain, each as likely, by (seed, step, number) alone; with their labels."""
+
+    sides: Mapping[str, SidePatches]
+    config: Config
+    frames: DomainFrames
+
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
+        """``image``, ``labels`` (N, n) and ``known`` (N, n), see `DomainFrames.vector`."""
+        numbers, domains = range(self.config.batch_size) if numbers is None else numbers, list(self.sides)
+        patches, labels, known = [], [], []
+        for k in numbers:
+            random = _random(self.config, stream, step, k)
+            domain = domains[int(random.integers(len(domains)))]
+            patches.append(self.sides[domain].draw(random))
+            vector, said = self.frames.vector(domain)
+            labels.append(vector)
+            known.append(said)
+        first = next(iter(self.sides.values()))
+        told = (torch.from_numpy(np.stack(rows)) for rows in (labels, known))
+        return Batch(zip(("image", "labels", "known"), (first.batch(patches), *told), strict=True))
+
+
+def _random(config: Config, *place: int) -> np.random.Generator:
+    return np.random.default_rng([config.seed, *place])

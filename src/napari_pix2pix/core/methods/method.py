@@ -1,0 +1,152 @@
+"""What a method is: all that the loop, the model file, the docks and the report must know of one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.methods.learner import Learner
+from napari_pix2pix.core.settings.config import Config
+
+C = TypeVar("C", bound=Config)
+Networks = Mapping[str, nn.Module]
+Batch = Mapping[str, Tensor]
+"""The patches of a step, by name (N, C, [Z,] Y, X) in network values: as the method's kind of data gives them."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What networks must know of the data.
+
+    Parameters
+    ----------
+    source, target
+        Channels of either side as networks see them.
+    spatial_dims
+        2, or 3 for volumes.
+    class_weights
+        What an error on a pixel of each class of the target weighs; empty: all the same.
+    domains
+        Names of the domains, or classes, that images are of.
+    """
+
+    source: int
+    target: int
+    spatial_dims: int = 2
+    class_weights: tuple[float, ...] = ()
+    domains: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, source: Encoding, target: Encoding, spatial_dims: int) -> "Shapes":
+        """Of images so encoded."""
+        return cls(source.n_maps, target.n_maps, spatial_dims, target.weights)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One thing that a model can predict.
+
+    Parameters
+    ----------
+    network
+        That predicts it.
+    source, target
+        The sides, by their names in a batch.
+    planes
+        Constant planes that the network sees after the source's channels, as a domain's one-hot vector.
+    """
+
+    network: str
+    source: str = "source"
+    target: str = "target"
+    planes: tuple[float, ...] = ()
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """What the network sees of a batch, (N, C, [Z,] Y, X)."""
+        source = batch[self.source]
+        if not self.planes:
+            return source
+        each = torch.tensor(self.planes, device=source.device).reshape(1, -1, *(1,) * (source.ndim - 2))
+        return torch.cat([source, each.expand(len(source), -1, *source.shape[2:])], dim=1)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What card, report and methods paragraph say of a model.
+
+    Parameters
+    ----------
+    networks, losses
+        For the card: a line on the networks, and the weights of the losses in a few words.
+    architecture, objective
+        For the methods paragraph: sentences on the networks, the first with ``{}`` for the package that trained them,
+        and on what they minimised.
+    references
+        That these cite, in full by what they are cited as.
+    """
+
+    networks: str
+    losses: str
+    architecture: Sequence[str]
+    objective: Sequence[str]
+    references: Mapping[str, str] = field(default_factory=dict)
+
+
+class Method(Generic[C]):
+    """Networks that learn from some kind of data; a method that has none of its own keeps what is here."""
+
+    headline: ClassVar[str] = ""
+    """Which figure of `judge` chooses the best model where no pairs do, the lower the better; empty: none does."""
+
+    def networks(self, config: C, shapes: Shapes) -> dict[str, nn.Module]:
+        """New networks by name; so they are called in the model's file.
+
+        Raises
+        ------
+        ValueError
+            If the settings do not suit the data.
+        """
+        raise NotImplementedError
+
+    def step(self, learner: Learner[C], batch: Batch) -> dict[str, Tensor]:
+        """One update of each network by `learner.update`; the losses by name, still on the device."""
+        raise NotImplementedError
+
+    def describe(self, config: C, networks: Networks, spatial_dims: int) -> Description:
+        """For people."""
+        raise NotImplementedError
+
+    def directions(self, config: C, shapes: Shapes) -> dict[str, Direction]:
+        """What the model can predict, by name; the first unless asked for another."""
+        return {"target": Direction("generator")}
+
+    def critics(self, config: C) -> dict[str, str]:
+        """Which network scores images of which side, by the side's name."""
+        return {"target": "discriminator"} if config.scores else {}
+
+    def makers(self, config: C, shapes: Shapes) -> tuple[str, ...]:
+        """The networks that make images: these are averaged, and get the norm statistics of their last weights."""
+        return tuple(dict.fromkeys(direction.network for direction in self.directions(config, shapes).values()))
+
+    def advice(self, config: C) -> Sequence[str]:
+        """What the user should know of these settings before the first step, a sentence each."""
+        return ()
+
+    def judge(self, config: C, networks: Networks, batch: Batch) -> dict[str, float]:
+        """Figures of the networks, ready for use, on patches that were held out; none of them needs a truth."""
+        return {}
+
+    def sign(self, config: C, history: Sequence[dict[str, Any]]) -> str | None:
+        """What the losses so far say that the user should know, if anything."""
+        return None
+
+
+def reach(method: Method[Any], config: Config, spatial_dims: int = 2) -> int:
+    """How far a pixel of the source influences an image along its longest way, in pixels."""
+    shapes = Shapes(1, 1, spatial_dims)
+    with torch.device("meta"):
+        networks: dict[str, Any] = method.networks(config, shapes)
+    return max(int(length) for name in method.makers(config, shapes) for length in networks[name].reach)

@@ -1,0 +1,118 @@
+"""The settings of pix2pix, and of what else has a generator from image to image and a discriminator."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from napari_pix2pix.core.settings.training import Config, Data, DiscriminatorConfig, GeneratorConfig, Objective
+
+
+class Translation(Config):
+    """A training of generators from image to image, and of PatchGANs."""
+
+    as_trained: ClassVar[tuple[str, ...]] = (*Config.as_trained, "generator", "discriminator")
+    as_slow: ClassVar[tuple[str, ...]] = (*Config.as_slow, "generator", "discriminator")
+
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+
+    @property
+    def grid(self) -> int:
+        """The generator's total stride along Y and X, in pixels."""
+        return self.generator.grid
+
+    @property
+    def z_grid(self) -> int:
+        """The larger of both networks' total strides along Z."""
+        return 1 << max(self.generator.z_levels, self.discriminator.z_layers)
+
+    @property
+    def judge(self) -> DiscriminatorConfig:
+        """As the training's own discriminator."""
+        return self.discriminator
+
+    def model_post_init(self, context: Any) -> None:
+        """Check what concerns two settings."""
+        if self.discriminator.n_layers and self.patch_size < 3 * 2**self.discriminator.n_layers:
+            raise ValueError(
+                f"patch_size must be at least {3 * 2**self.discriminator.n_layers} for a discriminator with "
+                f"{self.discriminator.n_layers} strided layers; got {self.patch_size}. Choose larger patches."
+            )
+        if self.patch_size % self.grid:
+            below = self.patch_size // self.grid * self.grid
+            near = " and ".join(str(n) for n in (below, below + self.grid) if n)
+            named = f"with {self.generator.levels} levels" if self.generator.architecture == "unet" else "of this kind"
+            raise ValueError(
+                f"patch_size must be a multiple of {self.grid} for a generator {named}; "
+                f"got {self.patch_size}. The nearest: {near}."
+            )
+        super().model_post_init(context)
+
+
+class Pix2PixConfig(Translation):
+    """A training of pix2pix. The defaults are the preset `microscopy`.
+
+    References
+    ----------
+    Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017.
+    """
+
+    data: ClassVar[Data] = "pairs"
+    as_slow: ClassVar[tuple[str, ...]] = (*Translation.as_slow, "gan_weight")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "microscopy": {},
+        "paper": {
+            "generator": {"levels": 8, "base_channels": 64},
+            "batch_size": 1,
+            "patch_size": 256,
+            "steps": 80_000,  # 200 epochs of the 400 facades
+            "jitter": 286 / 256,
+            "rotate": False,
+            "norm_statistics": "image",
+            "trust_steps": 0,  # the paper has none
+        },
+        "fast": {
+            "generator": {"levels": 4, "base_channels": 32},
+            "discriminator": {"base_channels": 32},
+            "batch_size": 4,
+            "patch_size": 128,
+            "foreground_share": 0.5,
+            "l2_weight": 100.0,
+            "schedule": "linear-decay",
+            "steps": 6_400,
+            "validate_every": 800,
+        },
+    }
+
+    method: Literal["pix2pix"] = "pix2pix"
+    """How networks learn from images: pix2pix from aligned pairs."""
+    l1_weight: Annotated[float, Field(ge=0)] = 100.0
+    """Weight of the L1 loss (the paper's lambda)."""
+    gan_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the adversarial loss; 0 trains with L1 only, which often wins on labels."""
+    objective: Objective = "cross-entropy"
+    """What the adversarial loss is; cross-entropy is the paper's, with the non-saturating loss for the generator."""
+    gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
+    """Weight of the gradient penalty of wgan-gp."""
+    l2_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the mean squared error."""
+    shift_tolerance: Annotated[int, Field(ge=0, le=16)] = 0
+    """For pairs that are not quite registered: each patch of the target is moved, by at most so many pixels along Y and
+    X, to where it fits the generator's image best. At most an eighth of the patch."""
+    discriminator_weight: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of the discriminator's loss; the paper halves it."""
+
+    @property
+    def scores(self) -> bool:
+        """Not where only L1 trains."""
+        return self.gan_weight > 0
+
+    def model_post_init(self, context: Any) -> None:
+        """Check what concerns two settings."""
+        super().model_post_init(context)
+        if self.patch_size < 8 * self.shift_tolerance:
+            raise ValueError(
+                f"patch_size must be at least 8 times the shift_tolerance, {8 * self.shift_tolerance}; got "
+                f"{self.patch_size}. Choose larger patches or a smaller tolerance."
+            )

@@ -1,0 +1,238 @@
+"""What a training learns from and who judges it: data checked, divided, encoded, ready to draw patches from."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
+from napari_pix2pix.core.data.other_patches import DomainPatches, SidePatches, UnpairedPatches
+from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_frames
+from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, PairedPatches
+from napari_pix2pix.core.data.split import Split, evenly, middle, split_pairs, windows_of, without_seen
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.source_view import SourceView
+from napari_pix2pix.core.methods.method import Method, reach
+from napari_pix2pix.core.settings.config import Config
+from napari_pix2pix.core.training.start import Start
+
+Sided = UnpairedFrames | DomainFrames | Images
+MOST_JUDGED = 2**24
+"""Pixels of validation pairs that choose the best model; they take seconds on a processor."""
+
+
+class Patches(Protocol):
+    """What gives the patches of a step, from (seed, step, number) alone."""
+
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
+        """The patches of this step; only those with these `numbers`, if given."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Who learns from what, and who judges it.
+
+    Parameters
+    ----------
+    patches
+        What the networks learn from.
+    encodings
+        Of source and target.
+    view, channel_axis
+        How frames are taken from sources, and the axis of the target's channels, as in `TrainedModel`.
+    spatial_dims
+        2, or 3 for volumes.
+    rows
+        Who trains, validates and calibrates, as of `Split.rows`.
+    remarks
+        On that, a sentence each.
+    look
+        Gives source and target (C, [Z,] Y, X) to preview, so large at most along Y and X; without pairs the two do not
+        show the same.
+    judged, judged_regions, judging
+        The pairs among which the validation pairs are, and where; what of them chooses the best model: all, or as much
+        as is judged in reasonable time. None, and nowhere, without.
+    test
+        Pairs that judge the finished model.
+    pairs, split
+        That train, and how they are divided; None without pairs.
+    held_out
+        What judges where there are no pairs, if the method can.
+    """
+
+    patches: Patches
+    encodings: tuple[Encoding, Encoding]
+    view: SourceView
+    channel_axis: str
+    spatial_dims: int
+    rows: list[dict[str, Any]]
+    remarks: tuple[str, ...]
+    look: Callable[[int], tuple[NDArray[Any], NDArray[Any]]]
+    judged: PairedFrames | None = None
+    judged_regions: tuple[Region, ...] = ()
+    judging: tuple[Region, ...] = ()
+    test: PairedFrames | None = None
+    pairs: PairedFrames | None = None
+    split: Split | None = None
+    held_out: Patches | None = None
+
+
+def of_pairs(
+    pairs: PairedFrames,
+    judges: tuple[PairedFrames | None, PairedFrames | None],
+    old_pairs: PairedFrames | None,
+    start: Start,
+    method: Method[Any],
+) -> Material:
+    """Pairs, and old ones mixed in if there are any."""
+    config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
+    validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config) for judge_pairs in judges)
+    pairs.require_patches(config.patch_size, config.grid)
+    pairs.require_finite(varying=True)
+    pairs = settle_empty_frames(pairs, config.empty_frames, config.target_kind)
+
+    # Who trains, who judges.
+    shares = config if validation is None else config.model_copy(update={"validation_share": 0.0})
+    split = without_seen(split_pairs(pairs, shares, reach(method, config, spatial_dims)), pairs, start.seen)
+    judged, judged_regions = (validation, validation.regions()) if validation else (pairs, split.validation)
+    judging = evenly(judged, judged_regions, MOST_JUDGED)
+    if judging != judged_regions:
+        all_of, some = (sum(math.prod(r.shape) for r in regions) / 1e6 for regions in (judged_regions, judging))
+        warnings.warn(
+            f"Validation pairs hold {all_of:,.0f} megapixels; {some:.0f} of them, evenly spread, choose the best "
+            "model.",
+            stacklevel=4,
+        )
+
+    encodings = start.encode(pairs, split)
+    new = PairedPatches(pairs, split.train, config, *encodings)
+    patches: PairedPatches | MixedPatches = new
+    if old_pairs is not None:
+        if not (old := windows_of(old_pairs, start.old_regions, "train")):
+            raise ValueError("Old pairs must be those that trained the model to start from; none of them did.")
+        _require_same_channels(pairs, old_pairs, "Old pairs")
+        old_pairs.require_patches(config.patch_size, config.grid)
+        patches = MixedPatches(new, PairedPatches(old_pairs, old, config, *encodings))
+
+    shown, region = (judged, judged_regions[0]) if judged_regions else (pairs, split.train[0])
+
+    def look(side: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        window = tuple(middle(along, side) for along in region.window)
+        return shown.source(region.frame, window), shown.target(region.frame, window)
+
+    return Material(
+        patches,
+        encodings,
+        SourceView.of(pairs.source_plans[0], pairs.source_names),
+        max(plan.channel_axis for plan in pairs.target_plans),  # "S" where any target is RGB
+        spatial_dims,
+        list(split.rows(pairs)),
+        split.remarks,
+        look,
+        judged,
+        judged_regions,
+        judging,
+        test,
+        pairs,
+        split,
+    )
+
+
+@dataclass(frozen=True)
+class JointPatches:
+    """Patches of pairs for a method that makes both: ``image`` and ``target``."""
+
+    pairs: Patches
+
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
+        """The patches of this step; only those with these `numbers`, if given."""
+        drawn = self.pairs.batch(step, stream, numbers).items()
+        return Batch({"image" if name == "source" else name: side for name, side in drawn})
+
+
+def of_sides(
+    data: Sided, judges: tuple[PairedFrames | None, PairedFrames | None], start: Start, method: Method[Any]
+) -> Material:
+    """Sides that are no pairs: each is divided and encoded by itself, but domains and images alone by one encoding."""
+    config, first = start.config, next(iter(data.sides.values()))
+    if isinstance(data, Images) and data.pairs is not None:
+        made = of_pairs(data.pairs, (None, None), None, start, method)
+        return replace(made, patches=JointPatches(made.patches), judged=None, judged_regions=(), judging=())
+    for frames in data.sides.values():
+        frames.require_patches(config.patch_size, config.grid)
+        frames.require_finite()
+    held = {} if method.headline else {"validation_share": 0.0}
+    shares = config.model_copy(update={"calibration_share": 0.0, **held})
+    gap, spatial_dims = reach(method, config, len(first.plans[0].spatial)), len(first.plans[0].spatial)
+    splits = {name: split_pairs(frames, shares, gap) for name, frames in data.sides.items()}
+    encodings = start.encode_sides(data.sides, splits, by_itself=isinstance(data, UnpairedFrames))
+    each = dict(
+        zip(data.sides, encodings if isinstance(data, UnpairedFrames) else encodings[1:] * len(splits), strict=True)
+    )
+
+    def drawn(kind: str) -> Patches | None:
+        regions = {name: getattr(split, kind) for name, split in splits.items()}
+        if not all(regions.values()):
+            return None
+        sides = {name: SidePatches(frames, regions[name], config, each[name]) for name, frames in data.sides.items()}
+        return DomainPatches(sides, config, data) if isinstance(data, DomainFrames) else UnpairedPatches(sides, config)
+
+    def look(side: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        ends = next(iter(data.sides)), next(reversed(data.sides))
+        regions = [(splits[name].validation or splits[name].train)[0] for name in ends]
+        windows = [tuple(middle(along, side) for along in region.window) for region in regions]
+        found = [
+            data.sides[name].read(region.frame, window)
+            for name, region, window in zip(ends, regions, windows, strict=True)
+        ]
+        return found[0], found[1]
+
+    patches = drawn("train")
+    assert patches is not None
+    validation, test = judges
+    judged_regions = validation.regions() if validation else ()
+    judging = evenly(validation, judged_regions, MOST_JUDGED) if validation else ()
+    rows = [{"side": name, **row} for name, split in splits.items() for row in split.rows(data.sides[name])]
+    return Material(
+        patches,
+        encodings,
+        SourceView.of(first.plans[0]),
+        max(plan.channel_axis for plan in list(data.sides.values())[-1].plans),
+        spatial_dims,
+        rows,
+        tuple(dict.fromkeys(remark for split in splits.values() for remark in split.remarks)),
+        look,
+        validation,
+        judged_regions,
+        judging,
+        test,
+        held_out=drawn("validation"),
+    )
+
+
+def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config) -> PairedFrames:
+    """Pairs that choose or judge, checked as those that train are."""
+    _require_same_channels(pairs, judges, "Validation and test pairs")
+    judges.require_finite()
+    return settle_empty_frames(judges, config.empty_frames, config.target_kind, like=pairs)
+
+
+def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str) -> None:
+    for side in ("source_plans", "target_plans"):
+        ours, theirs = (getattr(some, side)[0] for some in (pairs, others))
+        if (ours.n_channels, ours.spatial, ours.z) != (theirs.n_channels, theirs.spatial, theirs.z):
+            raise ValueError(
+                f"{what} must have the channels of the others; got {theirs.n_channels} "
+                f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Choose others; channels in further "
+                "files are added with `validation_source_more` and the like."
+            )
+    named = {names for names in (*pairs.source_names, *others.source_names) if names}
+    if len(named) > 1 and len(set(pairs.source_names)) == 1:
+        listed = " and ".join(", ".join(names) for names in sorted(named))
+        raise ValueError(
+            f"{what} must have the source channels of the others in their order; got {listed}. Name them with "
+            "`source_channels`."
+        )
