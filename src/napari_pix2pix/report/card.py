@@ -63,7 +63,8 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         "pixel size, µm": ", ".join(f"{axis} {sizes[axis]:.4g}" for axis in "ZYX" if axis in sizes) or "not known",
     }
     if trust := told.get("trust"):
-        lines["match"] = f"judged after {trust['steps']} steps, calibrated on {trust['groups']} groups"
+        taught = f"judged after {trust.get('steps', 0)} steps, calibrated on {trust.get('groups', 0)} groups"
+        lines["match"] = f"not judged: {trust['not_taught']}" if trust.get("not_taught") else taught
     lines["tiles"], lines["predicts in"] = _tiles(model), told.get("predicts_in", "float32")
     if "bfloat16_changes_error_by" in told:
         lines["predicts in"] += f" (bfloat16 changes the validation error by {told['bfloat16_changes_error_by']:.2%})"

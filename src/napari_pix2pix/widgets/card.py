@@ -1,17 +1,15 @@
 """What a model file says of itself, read without its weights."""
 
-import json
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.geometry.axes import AxesPlan
-from napari_pix2pix.core.settings.config import Config, validated
+from napari_pix2pix.core.models.content import load_content
 
 KINDS = {"intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
 
@@ -54,21 +52,15 @@ def read_card(path: Path) -> Card:
         If it is no model of ours.
     """
     try:
-        with safe_open(path, "numpy") as file:
-            said: dict[str, Any] = json.loads((file.metadata() or {})["napari_pix2pix"])
-        encoding, view = (
-            Encoding.model_validate(said["target_encoding"]),
-            SourceView.model_validate(said["source_view"]),
-        )
-        config, provenance = validated(Config, said["config"]), said.get("provenance", {})
-        step = provenance.get("step", config.steps)
-        figures = provenance.get("figures", {}).get("validation", {})
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        _, content = load_content(path)
+    except OSError as error:
         raise ValueError(f"A model must be a file written by Train; {path} is not.") from error
+    config, told, encoding = content.config, content.provenance, content.target_encoding
+    step = told.step if "step" in told.model_fields_set else config.steps
     parts = [f"predicts {KINDS[encoding.kind]}", f"trained for {step} steps"]
-    if figures:
+    if figures := told.figures.get("validation"):
         name, value = next(iter(figures.items()))
         parts.append(f"{name} {value:.3g} on validation pairs")
     if not config.scores:
         parts.append("gives no patch scores")
-    return Card(encoding, view, str(said.get("channel_axis", "")), " · ".join(parts), "trust" in said)
+    return Card(encoding, content.source_view, content.channel_axis, " · ".join(parts), content.trust is not None)

@@ -1,11 +1,9 @@
 """Runs that were stopped before their end, to be continued."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
-
+from napari_pix2pix.core.engine.tensor_headers import read_header
 from napari_pix2pix.core.settings.config import Config, read_json_object, validated
 
 
@@ -47,7 +45,7 @@ def unfinished_run(path: Path) -> UnfinishedRun | None:
         model = _said(path / "model.safetensors") if step >= steps else {}
         taught = "trust" in model or "trust" in model.get("provenance", {})
         done = step >= steps and (taught or not told["config"].get("trust_steps", 0))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except (OSError, AttributeError, KeyError, TypeError, ValueError):
         return None
     return UnfinishedRun(path, step, steps) if from_files and not done else None
 
@@ -71,10 +69,9 @@ def model_config(path: Path) -> Config:
     """
     try:
         return validated(Config, _said(path)["config"])
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError) as error:
         raise ValueError(f"A model must be a file written by Train; {path} is not.") from error
 
 
 def _said(path: Path) -> dict[str, Any]:
-    with safe_open(path, "numpy") as file:
-        return json.loads((file.metadata() or {})["napari_pix2pix"])
+    return read_header(path).content

@@ -1,11 +1,13 @@
 """What a model file holds beside tensors: the one door through which it comes in, and what it is believed to be."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
+from napari_pix2pix.core.engine.tensor_headers import Header, read_header
 from napari_pix2pix.core.settings.config import Config, validated
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -72,12 +74,12 @@ class TrustFacts(Told):
 class Provenance(Told):
     """Where a model came from. All may be missing."""
 
-    pairs: AllPairFacts | None = None
+    pairs: AllPairFacts = AllPairFacts()
     split: dict[str, Count] = {}
     regions: list[RegionFacts] = []
     seen: list[RegionFacts] = []
     old_regions: list[RegionFacts] = []
-    figures: dict[str, dict[str, float | None]] = {}
+    figures: dict[str, dict[str, float]] = {}
     step: Count = 0
     seed: int = 0
     device: str = ""
@@ -85,15 +87,13 @@ class Provenance(Told):
     processes: Count = 1
     precision: str = ""
     predicts_in: Literal["float32", "bfloat16", "float16"] = "float32"
-    bfloat16_changes_error_by: float | None = None
+    bfloat16_changes_error_by: float = 0.0
     versions: dict[str, str] = {}
     trust: TrustFacts | None = None
 
 
-class JudgeFacts(BaseModel):
+class JudgeFacts(Told):
     """What `MatchJudge.content` tells."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     conditional: bool = True
     calibrated: bool
@@ -133,3 +133,20 @@ def content_of(raw: dict[str, Any]) -> Content:
         If something is missing or of the wrong type: where, what must be, what was found.
     """
     return validated(Content, raw)
+
+
+def load_content(path: Path) -> tuple[Header, Content]:
+    """What the model in the file `path` says, without its tensors.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no model, is damaged, or is newer than this package.
+    """
+    header = read_header(path)
+    try:
+        return header, content_of(header.content)
+    except ValueError as error:
+        raise ValueError(f"A model must say what it is made of; {path} does not: {error}") from error

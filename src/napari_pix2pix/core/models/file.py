@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_pix2pix.core.engine.tensor_files import digest, tensors_of, under, write_tensors
-from napari_pix2pix.core.engine.tensor_headers import Header, read_header
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import Shapes
-from napari_pix2pix.core.models.content import Content, content_of
+from napari_pix2pix.core.models.content import Content, content_of, load_content
 from napari_pix2pix.core.models.migrations import present_names
 from napari_pix2pix.core.trust.judge import JudgeNetwork, MatchJudge, match_network
 
@@ -55,23 +54,6 @@ def save_model(path: Path, tensors: dict[str, Tensor], content: dict[str, Any]) 
     """
     content_of(content)
     write_tensors(path, tensors, content)
-
-
-def load_content(path: Path) -> tuple[Header, Content]:
-    """What the model in the file `path` says, without its tensors.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no model, is damaged, or is newer than this package.
-    """
-    header = read_header(path)
-    try:
-        return header, content_of(header.content)
-    except ValueError as error:
-        raise ValueError(f"A model must say what it is made of; {path} does not: {error}") from error
 
 
 def load_parts(path: Path) -> Parts:

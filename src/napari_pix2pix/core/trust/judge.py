@@ -15,7 +15,7 @@ from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
 from napari_pix2pix.core.trust.calibration import Calibration
-from napari_pix2pix.core.trust.novelty import Novelty
+from napari_pix2pix.core.trust.novelty import SIGMAS, Novelty
 
 WIDEST = 32
 """Base channels of what judges the match; more were not better in as much time."""
@@ -45,6 +45,7 @@ class JudgeNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.conditional, self.sees_maps, self.sees_logarithm = conditional, target.is_labels, not source.is_labels
+        self.source_maps = source.n_maps
 
         def network(maps: int, widest: int) -> PatchGAN:
             changes = {"base_channels": min(widest, like.base_channels), "norm": "none", "conditional": conditional}
@@ -144,19 +145,40 @@ class MatchJudge:
         ValueError
             If something is missing.
         """
-        try:
-            calibration = None
-            if content["calibrated"]:
-                real, counts = (tensors[f"calibration.{name}"].numpy() for name in ("real", "counts"))
-                scale, factor = tensors["calibration.factors"].tolist()
-                groups = tuple(np.split(real, counts.cumsum()[:-1]))
-                calibration = Calibration(groups, scale, factor, content["within_one"])
-            ranks, errors = tensors["curve"].numpy()
-            spread, blocks, limit = (tensors[f"novelty.{name}"].numpy() for name in ("scale", "blocks", "limit"))
-            novelty = Novelty(network.fields[-1].size, spread, blocks, float(limit))
-            return cls(network.eval(), ranks, errors, novelty, calibration)
-        except KeyError as error:
-            raise ValueError(f"A model that judges the match must hold {error.args[0]}; this one does not.") from error
+        calibration = None
+        if content["calibrated"]:
+            real, counts, factors = (
+                _numbers(tensors, f"calibration.{name}", shape)
+                for name, shape in (("real", (None,)), ("counts", (None,)), ("factors", (2,)))
+            )
+            if counts.dtype.kind != "i" or counts.min() < 0 or counts.sum() != real.size:
+                raise ValueError("A model that judges the match must hold calibration.counts that add up; it does not.")
+            groups = tuple(np.split(real, counts.cumsum()[:-1]))
+            calibration = Calibration(groups, float(factors[0]), float(factors[1]), content["within_one"])
+        features = network.source_maps * (1 + len(SIGMAS))
+        ranks, errors = _numbers(tensors, "curve", (2, None))
+        spread = _numbers(tensors, "novelty.scale", (2, features))
+        blocks = _numbers(tensors, "novelty.blocks", (None, features))
+        limit = float(_numbers(tensors, "novelty.limit", ()))
+        novelty = Novelty(network.fields[-1].size, spread, blocks, limit)
+        return cls(network.eval(), ranks, errors, novelty, calibration)
+
+
+def _numbers(tensors: dict[str, Tensor], name: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """Those under this name, if they are of this shape, one at least, and known."""
+    found = tensors.get(name)
+    fits = found is not None and len(found.shape) == len(shape) and found.numel() > 0
+    if found is None or not fits or any(n not in (None, m) for n, m in zip(shape, found.shape, strict=True)):
+        raise ValueError(
+            f"A model that judges the match must hold {name}, of the shape that it is written in; this one does not. "
+            "Take another copy of it, or give it to fit-trust again."
+        )
+    if found.isnan().any():
+        raise ValueError(
+            f"A model that judges the match must hold numbers; its {name} holds NaN. Give it to fit-trust again."
+        )
+    numbers: NDArray[Any] = found.numpy()
+    return numbers
 
 
 def match_network(
