@@ -30,6 +30,10 @@ def train(
         bool,
         Parameter(negative="", help="With --from: every second patch is of what taught that model."),
     ] = False,
+    data_root: Annotated[
+        Path | None,
+        Parameter(help="With --resume or --with-old-pairs: where the pairs are now; they are told by their hashes."),
+    ] = None,
     preset: Annotated[
         str | None, Parameter(help=f"Settings to start from: {', '.join(PRESETS)}. Default: microscopy.")
     ] = None,
@@ -51,6 +55,7 @@ def train(
 ) -> Events:
     """Train a model on pairs of images."""
     from napari_pix2pix.core.training.run_folder import RunFolder
+    from napari_pix2pix.files.moved import Moved
     from napari_pix2pix.files.outputs import require_apart
     from napari_pix2pix.files.pairing import open_stacks
     from napari_pix2pix.files.training_stacks import Sides, TrainingStacks
@@ -60,8 +65,11 @@ def train(
         "test": (test_source, test_target, test_source_more, test_target_more),
     }
     initial = load(from_model, "cpu") if from_model else None
+    if data_root is not None and resume is None and not with_old_pairs:
+        raise ValueError("A data root must be of pairs of an earlier training; give --resume or --with-old-pairs, too.")
+    roots = (data_root,) if data_root else ()
     if resume is not None:
-        others = (source, target, out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
+        others = (out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
         if any(others) or any(map(any, judges.values())):
             raise ValueError(
                 f"A resumed run must keep its pairs and settings; give `resume` {resume}, and perhaps `device`. For "
@@ -69,7 +77,8 @@ def train(
             )
         plan = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
         chosen, out, read = None, resume, plan["provenance"]["pairs"]
-        stacks = TrainingStacks.again(read)
+        given_anew = tuple(path for path in (source, target) if path)
+        stacks = TrainingStacks.again(read, Moved((*given_anew, *roots), resume, only=bool(given_anew)))
         if origin := read.get("initial"):
             initial = load(Path(origin["path"]), "cpu") if Path(origin["path"]).exists() else None
     else:
@@ -90,7 +99,7 @@ def train(
             raise ValueError(f"Pairs must have both sides: give `{wrong[0]}_source` and `{wrong[0]}_target`.")
         sides = {kind: Sides(paths[0], *paths[1:]) if paths[0] else None for kind, paths in judges.items()}
         trained = open_stacks(source, target, said).without_bad()
-        stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs)
+        stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs, Moved(roots))
         origin = {"path": str(from_model.resolve()), "sha256": initial.hash()} if initial and from_model else None
         for some in filter(None, (stacks.train, stacks.validation, stacks.test)):
             yield from told(some)

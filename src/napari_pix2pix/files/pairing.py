@@ -1,7 +1,7 @@
 """How the pairs in files are meant: channels, planes, what is known, what belongs together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +10,7 @@ from napari_pix2pix.core.encodings.masks import as_mask
 from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import PairedFiles, by_names, list_images, open_pairs
 from napari_pix2pix.files.groups import read_groups
+from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class PairedStacks:
     settings: PairSettings
     masks: tuple[Stack, ...] = ()
     groups: tuple[str, ...] = ()
+    hashed: "list[list[dict[str, Any]]] | None" = field(default=None, repr=False, compare=False)
+    """Path, axes and hash of each source, target and mask, where they have been read already."""
 
     def frames(self, *, hashed: bool = True) -> "PairedFrames":
         """The same pairs for the core, with the hashes of their files, for which these are read.
@@ -138,7 +141,11 @@ class PairedStacks:
     @cached_property
     def _identities(self) -> list[list[dict[str, Any]]]:
         """Path, axes and hash of each source, target and mask."""
-        return [[_identity(stack) for stack in side] for side in (self.files.sources, self.files.targets, self.masks)]
+        if self.hashed is not None:
+            return self.hashed
+        known: dict[Path, str] = {}  # of images side by side, one file is both
+        sides = self.files.sources, self.files.targets, self.masks
+        return [[_identity(stack, known) for stack in side] for side in sides]
 
     @property
     def source_names(self) -> list[tuple[str, ...]]:
@@ -184,8 +191,8 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
     return PairedStacks(files, settings, masks, groups)
 
 
-def reopen(provenance: dict[str, Any]) -> PairedStacks:
-    """The pairs that `PairedStacks.provenance` describes.
+def reopen(provenance: dict[str, Any], moved: Moved | None = None) -> PairedStacks:
+    """The pairs that `PairedStacks.provenance` describes, where they were or `moved` to.
 
     Raises
     ------
@@ -194,12 +201,19 @@ def reopen(provenance: dict[str, Any]) -> PairedStacks:
     ValueError
         If one is no longer what it was.
     """
-    sides = []
+    sides, found, look = [], [], moved or Moved()
     for side in ("sources", "targets", "masks"):
-        sides.append(tuple(join_stacks([*map(_unchanged, (said, *said.get("more", ())))]) for said in provenance[side]))
+        stacks = []
+        for said in provenance[side]:
+            parts = [(_found(part, look), part) for part in (said, *said.get("more", ()))]
+            found += parts
+            stacks.append(join_stacks([stack for stack, _ in parts]))
+        sides.append(tuple(stacks))
     settings = validated(PairSettings, provenance["settings"])
     files = PairedFiles(tuple(provenance["names"]), sides[0], sides[1])
-    return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]))
+    known = {stack.path.resolve(): said["sha256"] for stack, said in found}
+    hashed = [[_identity(stack, known) for stack in side] for side in sides]
+    return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]), hashed)
 
 
 def channel_numbers(stack: Stack, wanted: tuple[str, ...]) -> list[int]:
@@ -244,12 +258,15 @@ def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:
     return tuple(open_stack(by_name[name]) for name in names)
 
 
-def _identity(stack: Stack) -> dict[str, Any]:
-    """Where to find the stack again; `more` are the further files of its channels."""
+def _identity(stack: Stack, known: dict[Path, str]) -> dict[str, Any]:
+    """Where to find the stack again; `more` are the further files of its channels. Hashes join those `known`."""
     if stack.parts:
-        first, *more = map(_identity, stack.parts)
+        first, *more = (_identity(part, known) for part in stack.parts)
         return first | {"more": more}
-    said = {"path": str(stack.path.resolve()), "axes": stack.axes, "sha256": sha256(stack.path)}
+    path = stack.path.resolve()
+    if path not in known:
+        known[path] = sha256(path)
+    said = {"path": str(path), "axes": stack.axes, "sha256": known[path]}
     return said | ({"half": stack.half} if stack.half else {})
 
 
@@ -258,8 +275,6 @@ def _hashes(identity: dict[str, Any]) -> str:
     return " ".join(said["sha256"] for said in (identity, *identity.get("more", ())))
 
 
-def _unchanged(identity: dict[str, Any]) -> Stack:
-    stack = open_stack(identity["path"], identity["axes"], identity.get("half"))
-    if sha256(stack.path) != identity["sha256"]:
-        raise ValueError(f"The pairs of an earlier training must be unchanged; {stack.path} has changed. Restore it.")
-    return stack
+def _found(identity: dict[str, Any], moved: Moved) -> Stack:
+    path = moved.place_of(Path(identity["path"]), identity["sha256"])
+    return open_stack(path, identity["axes"], identity.get("half"))

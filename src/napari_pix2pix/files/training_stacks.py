@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import PairedStacks, open_stacks, reopen
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class TrainingStacks:
         test: Sides | None,
         initial: "TrainedModel | None",
         with_old: bool,
+        moved: Moved | None = None,
     ) -> "TrainingStacks":
         """The pairs in these places; validation and test pairs are read as those that train are.
 
@@ -71,7 +73,7 @@ class TrainingStacks:
             pairs = initial.provenance.get("pairs") if initial else None
             if not pairs or not pairs.get("train"):
                 raise ValueError("Old pairs must be those of a model trained from files; give one with `from`.")
-            old = reopen(pairs["train"])
+            old = reopen(pairs["train"], moved)
         stacks = cls(train, judges.get("validation"), judges.get("test"), old)
         stacks._require_apart(initial)
         return stacks
@@ -111,8 +113,8 @@ class TrainingStacks:
         return {name: part.provenance() if part else None for name, part in stacks.items()}
 
     @classmethod
-    def again(cls, provenance: dict[str, Any]) -> "TrainingStacks":
-        """The pairs that `provenance` describes.
+    def again(cls, provenance: dict[str, Any], moved: Moved | None = None) -> "TrainingStacks":
+        """The pairs that `provenance` describes, where they were or `moved` to.
 
         Raises
         ------
@@ -124,7 +126,7 @@ class TrainingStacks:
         if not provenance.get("train"):
             raise ValueError("A run to resume here must have read its pairs from files; resume this one from Python.")
         said = {part.name: provenance.get(part.name) for part in fields(cls)}
-        return cls(**{name: reopen(part) for name, part in said.items() if part})
+        return cls(**{name: reopen(part, moved) for name, part in said.items() if part})
 
 
 def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> dict[str, Any]:

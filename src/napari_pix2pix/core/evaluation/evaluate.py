@@ -254,7 +254,7 @@ def require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
         # Its training was told, or found, that such targets are grey values.
         warnings.warn(f"The targets look like labels ({kind}), but the model predicts grey values.", stacklevel=3)
         return
-    if not may_be_labels(some):
+    if not may_be_labels(some) and not all(np.isin(image, encoding.classes).all() for image in some):
         raise ValueError(
             f"Targets for this model must be labels ({encoding.kind}); these look like grey values ("
             f"{_named(pairs)}). Give label images."
