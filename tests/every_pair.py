@@ -48,6 +48,8 @@ class Kind:
         Of T and Z, which axes the target has, too.
     z, take
         The same for `PairedFrames`: how planes are taken, and which channels.
+    dtype
+        Of grey values; floats from 0 to 1.
     """
 
     axes: str
@@ -59,6 +61,7 @@ class Kind:
     frames: str = ""
     z: str = "frame"
     take: tuple[int, ...] = ()
+    dtype: str = "uint16"
 
 
 SOURCES = {
@@ -85,6 +88,18 @@ TARGETS = {
     "classes": Kind("YX", labels="classes", settings=("--target-kind", "classes")),
     "instances": Kind("YX", labels="instances", settings=("--target-kind", "instances")),
 }
+RARE_SOURCES = {
+    "floats": Kind("YX", dtype="float32"),
+    "channels over time": Kind("TCYX", 2, names=("BF", "DAPI"), frames="T"),
+    "RGB planes as channels": Kind("ZYXS", 3, pairs=("--z", "channels"), z="channels"),
+    "planes of channels as neighbours over time": Kind(
+        "TZCYX", 2, names=("BF", "DAPI"), pairs=("--z", "channels"), z="channels", frames="TZ"
+    ),
+    "volumes of channels over time": Kind("TZCYX", 2, pairs=("--z", "volume"), z="volume", frames="TZ"),
+}
+RARE_TARGETS = {
+    "floats": Kind("YX", dtype="float32"),
+}
 SMALL = (
     *("--generator.levels", "2", "--generator.base-channels", "4", "--patch-size", "32", "--batch-size", "2"),
     *("--discriminator.n-layers", "1", "--discriminator.base-channels", "4", "--steps", "2", "--validate-every", "2"),
@@ -108,7 +123,8 @@ def stack(kind: Kind, seed: int, frames: str = "", axes: str = "") -> NDArray[An
         flat = (bright > 0.3).reshape(-1, *bright.shape[-3 if "Z" in lead else -2 :])
         return np.stack([ndimage.label(part)[0] for part in flat]).reshape(bright.shape).astype(np.uint16)
     if not kind.channels:
-        return (200 + 3000 * bright + random.normal(0, 50, bright.shape)).astype(np.uint16)
+        grey = bright + random.normal(0, 0.02, bright.shape)
+        return (grey if kind.dtype == "float32" else 200 + 3000 * np.clip(grey, 0, 1)).astype(kind.dtype)
     powers = [bright ** (1 + channel / 2) + random.normal(0, 0.01, bright.shape) for channel in range(kind.channels)]
     if kind.axes.endswith("S"):
         return (255 * np.clip(np.stack(powers, -1), 0, 1)).astype(np.uint8)
@@ -139,7 +155,7 @@ class Pair:
     @property
     def kinds(self) -> tuple[Kind, Kind]:
         """Of both sides."""
-        return SOURCES[self.source], TARGETS[self.target]
+        return (SOURCES | RARE_SOURCES)[self.source], (TARGETS | RARE_TARGETS)[self.target]
 
     @property
     def axes(self) -> tuple[str, str]:
@@ -203,13 +219,14 @@ def unreported() -> Iterator[None]:
 def pairwise(factors: Sequence[Sequence[Any]], allowed: Any = lambda row: True) -> list[tuple[Any, ...]]:
     """Rows, one value of each factor, so that any two values of two factors meet in one that is allowed, if they can.
 
-    Greedy and always the same: each row is the one that lets most new values meet.
+    Greedy and always the same: each row is the one that lets most new values meet; of several the first that has all
+    but its last value in common with one before, which may share what these take.
     """
     rows = [row for row in product(*factors) if allowed(row)]
     met = {row: {(i, j, row[i], row[j]) for i, j in combinations(range(len(row)), 2)} for row in rows}
-    left, chosen = set().union(*met.values()), []
+    left, chosen = set().union(*met.values()), {}
     while left:
-        best = max(rows, key=lambda row: len(met[row] & left))
+        best = max(rows, key=lambda row: (len(met[row] & left), row[:-1] in chosen.values()))
         left -= met[best]
-        chosen.append(best)
-    return chosen
+        chosen[best] = best[:-1]
+    return list(chosen)

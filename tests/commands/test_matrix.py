@@ -14,7 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from every_pair import HEIGHT, PIXEL_UM, PLANE_UM, SOURCES, TARGETS, WIDTH, Pair, command, pairwise, unreported
+from every_pair import (
+    HEIGHT,
+    PIXEL_UM,
+    PLANE_UM,
+    RARE_SOURCES,
+    RARE_TARGETS,
+    SOURCES,
+    TARGETS,
+    WIDTH,
+    Pair,
+    command,
+    pairwise,
+    unreported,
+)
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import run_command
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
@@ -226,7 +239,7 @@ def evaluate_prediction(trained: Trained, out: Path) -> None:
     sources, targets = trained.sides("test")
     command("predict", trained.run, sources, "--out", out / "predicted")
     kind = trained.model.target_encoding.kind
-    flags = ["--target-kind", kind, *(("--z", "volume") if trained.pair.source == "volume" else ())]
+    flags = ["--target-kind", kind, *(("--z", "volume") if trained.pair.kinds[0].z == "volume" else ())]
     command("evaluate", "--prediction", out / "predicted", targets, "--out", out / "e", *flags)
     said = json.loads((out / "e" / "metrics.json").read_text())
     found = core.evaluate(trained.model, trained.frames("test", TEST), None)
@@ -236,7 +249,7 @@ def evaluate_prediction(trained: Trained, out: Path) -> None:
 
 def fit_trust(trained: Trained, out: Path) -> None:
     """The model predicts as before, and knows what Python has taught it, bit for bit."""
-    flags = [*trained.pair.kinds[0].pairs, "--steps", 1]
+    flags = [*trained.pair.kinds[0].pairs, "--trust-steps", 1]
     assert trained.run
     command("fit-trust", trained.run, *trained.sides("train"), "--out", out / "m.safetensors", *flags)
     taught, before = core.load_model(out / "m.safetensors", "cpu"), trained.model
@@ -301,7 +314,11 @@ def possible(row: tuple[str, str, bool, str]) -> bool:
 
 FACTORS = list(SOURCES), list(TARGETS), [False, True], list(ACTIONS)
 CHOSEN = sorted(pairwise(FACTORS, possible), key=lambda row: row[:3])
-OTHERS = sorted(set(filter(possible, product(*FACTORS))) - set(CHOSEN), key=lambda row: row[:3])
+RARE = [
+    *pairwise((list(RARE_SOURCES), list(TARGETS), [False, True], list(ACTIONS)), possible),
+    *pairwise((list(SOURCES), list(RARE_TARGETS), [False, True], list(ACTIONS)), possible),
+]
+OTHERS = sorted({*filter(possible, product(*FACTORS)), *RARE} - set(CHOSEN), key=lambda row: row[:3])
 ROWS = [*CHOSEN, *(pytest.param(*row, marks=pytest.mark.slow) for row in OTHERS)]
 
 

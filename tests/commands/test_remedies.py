@@ -38,6 +38,8 @@ def prepare(folder: Path) -> None:
         ("mask", np.ones_like(source, np.uint8), "YX"),
     ):
         write(folder / f"{name}.tif", values, axes, ("BF", "DAPI") if name == "two" else ())
+    write(folder / "other.tif", np.stack([source, target]), "CYX", ("GFP", "DAPI"))
+    write(folder / "float labels.tif", stack(TARGETS["instances"], 0).astype(np.float32), "YX")
     write(folder / "coarse.tif", source, "YX", pixel_um=4 * PIXEL_UM)
     tifffile.imwrite(folder / "no size.tif", source)
     for seed in range(4):
@@ -61,6 +63,7 @@ def prepare(folder: Path) -> None:
         "train", folder / "source", folder / "target", "--out", folder / "image", *TRAIN, "--norm-statistics", "image"
     )
     command("train", folder / "two.tif", folder / "t.tif", "--out", folder / "channels", *TRAIN)
+    command("train", folder / "both.tif", "--side-by-side", "left", "--out", folder / "halves", *TRAIN)
     command("predict", folder / "run", folder / "source", "--out", folder / "predicted")
     command("score", folder / "run", folder / "s.tif", folder / "t.tif", "--out", folder / "scored.tif")
     command(
@@ -263,3 +266,68 @@ def test_what_the_sentence_says_works(work, tmp_path, monkeypatch, refused, says
     assert says in sentence
     with unreported():
         command(*words(repaired, tmp_path))
+
+
+WARNED = [
+    (
+        "predict run coarse.tif --out OUT/p.tif",
+        "Predict with --rescale",
+        "predict run coarse.tif --out OUT/q.tif --rescale",
+    ),
+    (
+        "predict run s.tif --out OUT/p.tif --tile-size 16 --overlap 4",
+        "Leave --overlap out",
+        "predict run s.tif --out OUT/q.tif --tile-size 16",
+    ),
+    (
+        "predict channels other.tif --out OUT/p.tif",
+        "Choose them (--source-channels)",
+        "predict channels other.tif --out OUT/q.tif --source-channels GFP --source-channels DAPI",
+    ),
+    (
+        "predict halves both.tif --out OUT/p.tif",
+        "--side-by-side left halves them",
+        "predict halves both.tif --out OUT/q.tif --side-by-side left",
+    ),
+    (
+        "train PAIR SMALL --discriminator.n-layers 2",
+        "fewer --discriminator.n-layers",
+        "train PAIR SMALL --overwrite --discriminator.n-layers 1",
+    ),
+    (
+        "train PAIR SMALL --objective wgan-gp",
+        "choose --discriminator.norm instance or none",
+        "train PAIR SMALL --overwrite --objective wgan-gp --discriminator.norm none",
+    ),
+    (
+        "train s.tif float~labels.tif SMALL",
+        "give --target-kind instances",
+        "train s.tif float~labels.tif SMALL --overwrite --target-kind instances",
+    ),
+    ("train s.tif two.tif SMALL --patience 1", "--patience does nothing", "train s.tif two.tif SMALL --overwrite"),
+]
+"""A command that warns, what it says, and the command that does so."""
+
+
+@pytest.mark.parametrize(("warned", "says", "repaired"), WARNED, ids=[row[1] for row in WARNED])
+def test_what_a_warning_says_works(work, tmp_path, monkeypatch, warned, says, repaired) -> None:
+    """The command warns with these words, and no longer once it is changed as they say."""
+    monkeypatch.chdir(work)
+    with unreported():
+        told = [[event.get("text", "") for event in command(*words(line, tmp_path))] for line in (warned, repaired)]
+    assert [any(says in text for text in texts) for texts in told] == [True, False], told
+
+
+def test_a_model_that_is_not_calibrated_is_by_fit_trust(work, tmp_path, monkeypatch) -> None:
+    """Given pairs that it has not seen, as the warning says; then `predict --trust` warns no more."""
+    monkeypatch.chdir(work)
+    with unreported():
+        command(*words("train FOLDERS SMALL --trust-steps 1 --calibration-share 0", tmp_path))
+    says, told = "Give it to fit-trust with pairs that it has not seen", []
+    for model in ("OUT/run", "OUT/m.safetensors"):
+        events = command(*words(f"predict {model} s.tif --out OUT/p.tif --trust --overwrite", tmp_path))
+        told.append(any(says in event.get("text", "") for event in events))
+        if model == "OUT/run":
+            taught = "fit-trust OUT/run named --pair-by *_bf *_dapi --out OUT/m.safetensors --trust-steps 1"
+            command(*words(taught, tmp_path))
+    assert told == [True, False]
