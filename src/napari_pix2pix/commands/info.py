@@ -23,6 +23,10 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
     from napari_pix2pix.core.training.run_folder import RunFolder
     from napari_pix2pix.report.card import model_text, refusals
 
-    elapsed = RunFolder(model if model.is_dir() else model.parent).elapsed_s() or None
+    try:
+        elapsed = RunFolder(model if model.is_dir() else model.parent).elapsed_s() or None
+    except ValueError as error:  # another program's, perhaps
+        elapsed = None
+        yield {"event": "warning", "text": f"How long the training took is not known. {error}"}
     content = {**loaded.content(), "sha256": loaded.hash(), "refuses": refusals(loaded), "elapsed_s": elapsed}
     yield {"event": "result", **content, "text": model_text(loaded, elapsed)}

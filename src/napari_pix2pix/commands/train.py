@@ -75,12 +75,18 @@ def train(
                 f"A resumed run must keep its pairs and settings; give `resume` {resume}, and perhaps `device`. For "
                 f"more steps, or other settings, train its model in a new run: SOURCE TARGET `from` {resume} `out` NEW."
             )
-        plan = read_json_object(_existing(resume / "config.json", "A run to resume must hold config.json"))
-        chosen, out, read = None, resume, plan["provenance"]["pairs"]
+        chosen, out = None, resume
         given_anew = tuple(path for path in (source, target) if path)
-        stacks = TrainingStacks.again(read, Moved((*given_anew, *roots), resume, only=bool(given_anew)))
-        if origin := read.get("initial"):
-            initial = load(Path(origin["path"]), "cpu") if Path(origin["path"]).exists() else None
+        try:
+            read = RunFolder(resume).plan()["provenance"]["pairs"]
+            stacks = TrainingStacks.again(read, Moved((*given_anew, *roots), resume, only=bool(given_anew)))
+            if origin := read.get("initial"):
+                initial = load(Path(origin["path"]), "cpu") if Path(origin["path"]).exists() else None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"A run to resume must tell its pairs; {resume / 'config.json'} does not ({type(error).__name__} "
+                f"{error}). Restore it, or start anew with `overwrite`."
+            ) from error
     else:
         if source is None or out is None:
             raise ValueError("A training must have a source, a target and `out` RUN. See train --help.")
@@ -108,6 +114,7 @@ def train(
     require_apart(stacks.paths, [*owned, *run.written()], but=[] if resume else [out / "data"])
 
     from napari_pix2pix import core
+    from napari_pix2pix.core.engine.atomic import FULL_DISK, is_full
     from napari_pix2pix.core.engine.processes import number
 
     reports = core.train(
@@ -129,7 +136,12 @@ def train(
         deque(reports, maxlen=0)
         sys.exit(DONE)
     yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
-    yield from training_events(reports, out)
+    try:
+        yield from training_events(reports, out)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise OSError(f"{FULL_DISK} Go on with train --resume {out}.") from error
     result = _trained(out / "model.safetensors", initial, device)
     try:
         from napari_pix2pix.report.draw import draw_training
@@ -183,9 +195,3 @@ def _verdict(figure: str, before: float, after: float) -> str:
     from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 
     return "the same" if before == after else "better" if (after > before) == higher_is_better(figure) else "worse"
-
-
-def _existing(path: Path, must: str) -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(f"{must}; there is none at {path}. Check the path.")
-    return path

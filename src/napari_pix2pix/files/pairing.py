@@ -201,6 +201,8 @@ def reopen(provenance: dict[str, Any], moved: Moved | None = None) -> PairedStac
     ValueError
         If one is no longer what it was.
     """
+    if {len(provenance[side]) for side in ("sources", "targets", "names")} != {len(provenance["names"])}:
+        raise ValueError("An earlier training must tell as many names as sources and targets; it tells others.")
     sides, found, look = [], [], moved or Moved()
     for side in ("sources", "targets", "masks"):
         stacks = []

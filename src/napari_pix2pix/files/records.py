@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -87,6 +88,7 @@ class Records:
     def claimed(self, job: Job) -> Iterator[bool]:
         """Within the block the job is this process's alone; False where it is another's."""
         path = self._path(job, "claim")
+        _remove_void(path)
         asked_before = path in self._leases  # a lease must be watched for a while before it is void
         lease = self._leases.setdefault(path, SoftFileLease(path, lease_duration=LEASE_S))
         try:
@@ -236,6 +238,14 @@ def _load(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return {}
     return {name: value for name, value in record.items() if value is not None}
+
+
+def _remove_void(claim: Path) -> None:
+    """Remove a claim in which nobody is named, and was not for a while: of a process for which there was no room."""
+    with suppress(FileNotFoundError):
+        found = claim.stat()
+        if not found.st_size and found.st_mtime < time.time() - LEASE_S:
+            claim.unlink()
 
 
 def _is_record(path: Path) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari_pix2pix.core.engine.foreign_text import shown
+
 if TYPE_CHECKING:
     from napari_pix2pix.core.encodings.encoding import Encoding
     from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -268,7 +270,7 @@ def table(lines: Iterable[tuple[str, str]]) -> str:
     """A line for each label and its text."""
     rows = list(lines)
     width = max([19, *(len(label) for label, _ in rows)])
-    return "\n".join(f"{label:>{width}}  {text}" for label, text in rows)
+    return "\n".join(f"{shown(label, kept=''):>{width}}  {shown(text, kept='')}" for label, text in rows)
 
 
 def _figures(figures: dict[str, dict[str, Any]], wanted: Sequence[str] = ()) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,14 @@ def _how_many(report: dict[str, Any], model: TrainedModel | None) -> int:
 
 
 def _card(model: TrainedModel | None, run: Path) -> Sequence[tuple[str, str]]:
-    return () if model is None else list(model_lines(model, RunFolder(run).elapsed_s() or None).items())
+    if model is None:
+        return ()
+    try:
+        elapsed = RunFolder(run).elapsed_s() or None
+    except ValueError as error:  # another program's, perhaps
+        elapsed = None
+        warnings.warn(f"How long the training took is not known. {error}", stacklevel=2)
+    return list(model_lines(model, elapsed).items())
 
 
 def _history(path: Path) -> list[dict[str, float]]:

@@ -60,10 +60,10 @@ class Curves(QWidget):
         try:
             with history.open(newline="", encoding="utf8") as file:
                 rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-        except (OSError, ValueError):  # it has none yet
+            steps = [int(row.pop("step")) for row in rows]
+        except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error):  # it has none yet, or no such one
             return
-        for row in rows:
-            step = int(row.pop("step"))
+        for step, row in zip(steps, rows, strict=True):
             figures = {name: value for name, value in row.items() if name.startswith(VALIDATION)}
             for name, value in row.items():
                 which = "validation" if name in figures else "losses"

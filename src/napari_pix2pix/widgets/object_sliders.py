@@ -58,6 +58,7 @@ class ObjectSliders(QWidget):
         self._maps: Maps | None = None
         self._round, self._busy, self._filling = 0, False, False
         self.title = QLabel()
+        self.title.setTextFormat(Qt.TextFormat.PlainText)  # it names a layer
         self.title.setWordWrap(True)
         self.seed = QLabeledSlider(Qt.Orientation.Horizontal)  # in percent: superqt's slider of floats takes no keys
         self.seed.setRange(0, 100)

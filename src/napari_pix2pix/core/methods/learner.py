@@ -126,9 +126,12 @@ class Learner(Generic[C]):
         self.memory = {name: tensor.to(self.fabric.device) for name, tensor in under("memory.", tensors).items()}
         for name, optimizer in self.optimizers.items():
             moments: dict[int, dict[str, Tensor]] = {}
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             saved = under(f"optimizer.{name}.", tensors) or under(f"optimizer.{name[0]}.", tensors)
             for place, value in saved.items():
                 index, key = place.split(".")
+                if value.ndim and value.shape != parameters[int(index)].shape:
+                    raise ValueError(f"optimizer.{name}.{place} is of shape {tuple(value.shape)}")
                 moments.setdefault(int(index), {})[key] = value
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         for name, average in self.averages.items():

@@ -165,7 +165,8 @@ def train(
     lock = run.lock() if loop.writes else None
     try:
         if resume:
-            loop.restore(*run.checkpoint())
+            loop.began_s = run.elapsed_s()
+            run.restore(loop.restore)
         elif loop.writes:
             run.clear()
             run.write_plan(loop.plan())
@@ -177,6 +178,8 @@ def train(
         loop.learner.fabric.barrier()
     except BaseException:
         if lock is not None:
+            if not resume:
+                run.clear()  # nothing is done yet: the same request can be made again
             lock.release()
         raise
     for remark in (*loop.material.remarks, *small_patches(loop.model)):
@@ -189,6 +192,7 @@ class _Loop(Prepared):
     """Everything a training holds between two steps."""
 
     run: RunFolder
+    began_s: float = 0.0  # after how much work by other processes this one goes on
     step: int = 0
     last: int = 0
     best: float | None = None
@@ -211,7 +215,7 @@ class _Loop(Prepared):
     def reports(self, lock: FileLock | None) -> Generator[Report, None, None]:
         """Step to the end and report each step; when closed before, save what a later run needs to go on."""
         config, first, started = self.config, self.step, time.monotonic()
-        began = started - self.run.elapsed_s()
+        began = started - self.began_s
         losses: dict[str, float] = {}
         threads_before = torch.get_num_threads()
         try:
