@@ -10,6 +10,7 @@ from napari_pix2pix.commands.events import Events, teaching_event
 from napari_pix2pix.commands.flags import Device, Overwrite, Pairs, load
 from napari_pix2pix.commands.remarks import told
 from napari_pix2pix.core.settings.config import EmptyFrames, PairSettings
+from napari_pix2pix.core.settings.training import MOST_STEPS
 
 
 def fit_trust(
@@ -38,8 +39,10 @@ def fit_trust(
         raise ValueError(f"A model must go to a .safetensors file; got {out}. Choose another `out`.")
     if out.exists() and not overwrite:
         raise FileExistsError(f"An output must not exist yet; {out} does. Choose another `out` or `overwrite`.")
-    if trust_steps is not None and trust_steps < 1:
-        raise ValueError(f"trust_steps must be at least 1; got {trust_steps}. Leave it out for the model's.")
+    if trust_steps is not None and not 1 <= trust_steps <= MOST_STEPS:
+        raise ValueError(
+            f"trust_steps must be from 1 to {MOST_STEPS}; got {trust_steps}. Leave it out for the model's."
+        )
 
     from napari_pix2pix import core
     from napari_pix2pix.core.evaluation.evaluate import require_judged

@@ -19,6 +19,9 @@ FULL_MEMORY = (
     "and try again; what was saved is kept."
 )
 
+LONGEST = 2000
+"""Characters of a sentence."""
+
 
 def sentence_of(error: Exception) -> str:
     """The error in one sentence, without a traceback."""
@@ -27,6 +30,10 @@ def sentence_of(error: Exception) -> str:
     if is_full(error):
         return FULL_DISK
     text = " ".join(str(error).split())
+    if _is_circle(error):
+        return f"A link must lead to a file or folder; one leads in a circle ({shown(text, kept='')[:200]}). Mend it."
+    if len(text) > LONGEST:  # a stranger's name or value
+        text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
     if is_out_of_memory(error):
         ours = isinstance(error, MemoryError) and text.endswith(".")
         return text if ours else FULL_MEMORY.format(text.partition(". ")[0] or type(error).__name__)
@@ -35,14 +42,20 @@ def sentence_of(error: Exception) -> str:
         if error.errno == errno.ENAMETOOLONG:
             longest = max((len(os.fsencode(part)) for part in Path(str(error.filename or "")).parts), default=0)
             return f"A name must have at most 255 bytes, a path 4095; {name[:60]}… has one of {longest}. Shorten it."
-        return f"{error.strerror}: {name}" if name else error.strerror
+        reason = f"{error.strerror[0].lower()}{error.strerror[1:]}"
+        return f"{name}: {reason}. Check the path." if name else f"The system says: {reason}."
     ours = isinstance(error, ValueError | OSError | CycloptsError) or _is_told(error)
     return text if ours else f"{type(error).__name__}: {text}"
 
 
 def is_wrong_path(error: Exception) -> bool:
     """Whether a path that was given cannot be one."""
-    return isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+    return (isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP)) or _is_circle(error)
+
+
+def _is_circle(error: Exception) -> bool:
+    """Whether links lead in a circle, as Python before 3.13 tells it."""
+    return isinstance(error, RuntimeError) and str(error).startswith("Symlink loop")
 
 
 def _is_told(error: Exception) -> bool:

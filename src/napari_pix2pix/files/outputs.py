@@ -123,7 +123,7 @@ def require_apart(inputs: Iterable[Path | str | None], outputs: Iterable[Path], 
     def places(path: Path) -> set[Path]:
         """Where it is, and where it leads if it is a link."""
         here = resolved(path.parent) / path.name if path.name not in ("", "..") else path.resolve()
-        return {here, here.resolve()} if here.is_symlink() else {here}
+        return {here, Path(os.path.realpath(here))} if here.is_symlink() else {here}  # links may lead in a circle
 
     def identity(path: Path) -> tuple[int, int] | None:
         """The same for hard links."""

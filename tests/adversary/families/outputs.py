@@ -166,7 +166,7 @@ def _train_signalled(number: int) -> Attempt:
 
     codes = frozenset({1, 128 + number})
     return Attempt(
-        f"{signal.Signals(number).name}-train", make, codes, writes=("r",), signal_when=(number, "r/previews/*2.png")
+        f"{signal.Signals(number).name}-train", make, codes, writes=("r",), signal_when=(number, "r/config.json")
     )
 
 

@@ -102,7 +102,7 @@ def _among(kind: Callable[[Path], None], name: str, command: str) -> Attempt:
     codes = frozenset({1} if command == "predict" else {1, 2})
     if kind is folder and name != "b.zarr":
         codes |= {0}  # a folder of images, though named as one, that holds none
-    says = () if kind is folder else (name,)
+    says = () if kind is folder else (name if command == "predict" else "b",)
     return Attempt(f"among-{command}-{kind.__name__}-{name}", make, codes, says=says, writes=("O",))
 
 

@@ -58,6 +58,8 @@ def score_frames(
                 f"change the scores; got tile_size {tile_size}. Leave it out."
             )
     else:
+        if tile_size is not None and tile_size < 1:
+            raise ValueError(f"tile_size must be at least 1; got {tile_size}. Leave it out.")
         tile_size = side_of_tiles(source_plan.frame_shape, tile_size)
     shape = source_plan.frame_shape
     for frame in range(source_plan.n_frames):

@@ -122,6 +122,8 @@ def _require_own(method: str, said: dict[str, Any]) -> None:
 
 def read_json_object(file: Path) -> dict[str, Any]:
     """The JSON object in `file`."""
+    if Path(file).exists() and not Path(file).is_file():
+        raise ValueError(f"{file} must be a JSON file; it is a folder, a pipe or a device. Give another.")
     try:
         content = parse_json(Path(file).read_text("utf8"))
     except ValueError as error:
