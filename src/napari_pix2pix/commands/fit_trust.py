@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from napari_pix2pix.commands.events import Events, teaching_event
 from napari_pix2pix.commands.flags import Device, Overwrite, Pairs, load
 from napari_pix2pix.commands.remarks import told
+from napari_pix2pix.core.engine.foreign_text import require_text
 from napari_pix2pix.core.settings.config import EmptyFrames, PairSettings
 from napari_pix2pix.core.settings.training import MOST_STEPS
 
@@ -37,6 +38,7 @@ def fit_trust(
     """
     if out.suffix != ".safetensors":
         raise ValueError(f"A model must go to a .safetensors file; got {out}. Choose another `out`.")
+    require_text(out)
     if out.exists() and not overwrite:
         raise FileExistsError(f"An output must not exist yet; {out} does. Choose another `out` or `overwrite`.")
     if trust_steps is not None and not 1 <= trust_steps <= MOST_STEPS:

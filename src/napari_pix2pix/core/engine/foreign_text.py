@@ -30,6 +30,16 @@ def shown(text: str, kept: str = "\n\t") -> str:
     return "".join(map(seen, text))
 
 
+def require_text(path: Path) -> None:
+    """Raise a ValueError if the path is no text in UTF-8, which the library that writes models asks for."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"The path of a model must be text in UTF-8; {shown(str(path), kept='')} is not. Choose another `out`."
+        ) from None
+
+
 def cell(value: Any) -> Any:
     """What to put into a table for this value: no text that a spreadsheet computes or a terminal obeys.
 

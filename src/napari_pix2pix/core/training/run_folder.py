@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from napari_pix2pix.core.engine.atomic import remove_leftovers, written_beside
-from napari_pix2pix.core.engine.foreign_text import write_table
+from napari_pix2pix.core.engine.foreign_text import require_text, write_table
 from napari_pix2pix.core.engine.memory import is_out_of_memory
 from napari_pix2pix.core.engine.tensor_files import tensors_of
 from napari_pix2pix.core.engine.tensor_headers import read_header
@@ -56,6 +56,7 @@ class RunFolder:
 
     def require_free(self, overwrite: bool) -> None:
         """Raise a FileExistsError if something is there, unless it may be overwritten."""
+        require_text(self.path)
         if self.path.is_file():
             raise FileExistsError(f"A run must go to a folder; {self.path} is a file. Choose another `out`.")
         if overwrite and (found := self.written()) and not self._is_run():
