@@ -152,7 +152,7 @@ class FilePairs(NamedTuple):
         """How much there is to read, as files."""
         found = [path for side in (self.source, self.target) for path in list_images(_path(side))]
         files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path])]
-        return sum(file.stat().st_size for file in files)
+        return sum(file.stat().st_size for file in files if file.exists())  # a broken link has none
 
     def words(self, folder: Path, stopped: Callable[[], bool] = lambda: False) -> list[Any]:
         """SOURCE TARGET and flags; nothing is written."""
