@@ -20,6 +20,7 @@ from napari_pix2pix.core.networks.norms import BatchRenorm
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.core.training.material import Material, Sided, of_pairs, of_sides
+from napari_pix2pix.core.training.memory import require_memory
 from napari_pix2pix.core.training.start import Start
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision on standard error
@@ -95,6 +96,7 @@ def prepare(
     torch.manual_seed(seed_of(config.seed, 0))
     shapes = Shapes.of(source_encoding, target_encoding, material.spatial_dims)
     networks = method.networks(config, shapes)
+    require_memory(config, networks.values(), material.spatial_dims, device)
     _require_common_norms(networks, devices * num_nodes)
     start.load(networks)
     told: dict[str, Any] = {"device": device.type, "threads": torch.get_num_threads()}
