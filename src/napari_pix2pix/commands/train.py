@@ -66,7 +66,7 @@ def train(
     }
     initial = load(from_model, "cpu") if from_model else None
     if data_root is not None and resume is None and not with_old_pairs:
-        raise ValueError("A data root must be of pairs of an earlier training; give --resume or --with-old-pairs, too.")
+        raise ValueError("A data root must be of pairs of an earlier training; give `resume` or `with_old_pairs`, too.")
     roots = (data_root,) if data_root else ()
     if resume is not None:
         others = (out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
@@ -141,7 +141,7 @@ def train(
     except OSError as error:
         if not is_full(error):
             raise
-        raise OSError(f"{FULL_DISK} Go on with train --resume {out}.") from error
+        raise OSError(f"{FULL_DISK} Go on with train `resume` {out}.") from error
     result = _trained(out / "model.safetensors", initial, device)
     try:
         from napari_pix2pix.report.draw import draw_training

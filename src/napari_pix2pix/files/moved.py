@@ -59,7 +59,7 @@ class Moved:
         looked = f" or below {' and '.join(map(str, self.roots))}" if self.roots else ""
         raise FileNotFoundError(
             f"The pairs of an earlier training must be there, unchanged; there is none at {path}{looked}. If they have "
-            "moved, say where to: --data-root FOLDER."
+            "moved, say where to: `data_root` FOLDER."
         )
 
     @cached_property

@@ -36,11 +36,11 @@ def test_pairs_that_cannot_be_trained_on_are_named() -> None:
     holed = source.astype(np.float32)
     holed[3, 4] = np.nan
     with pytest.raises(ValueError, match="the source of cell holds NaN or Inf"):
-        PairedFrames(holed, target, names=["cell"]).require_finite(varying=True)
+        Census.of(PairedFrames(holed, target, names=["cell"]))
     with pytest.raises(ValueError, match="every source is constant"):
-        PairedFrames(np.ones_like(source), target).require_finite(varying=True)
+        Census.of(PairedFrames(np.ones_like(source), target))
     with pytest.raises(ValueError, match="every target is constant"):
-        PairedFrames(source, np.ones_like(target)).require_finite(varying=True)
+        Census.of(PairedFrames(source, np.ones_like(target)))
     with pytest.raises(ValueError, match=r"a patch, 128 x 128 px; cell is 96 x 128. Choose `patch_size` 96\."):
         PairedFrames(source, target, names=["cell"]).require_patches(128, 32)
 

@@ -49,20 +49,20 @@ def test_two_codings_in_one_set_are_remarked_on_and_foreground_makes_them_one() 
     pairs = PairedFrames(sources, targets, "TYX")
     report = check(pairs)
     assert report["target"]["classes"] == [0, 1, 255]
-    assert "--foreground" in texts(report)
+    assert "`foreground`" in texts(report)
     report = check(pairs.recoded(target=as_mask))
     assert report["target"]["classes"] == [0, 1]
-    assert "--foreground" not in texts(report)
+    assert "`foreground`" not in texts(report)
 
 
 def test_labels_with_minus_one_are_labels() -> None:
     """They get a remark that names the remedy, and with it they are labels; grey values below zero get none."""
     signed = np.where(LABELS == 3, -1, LABELS.astype(np.int32))
-    assert "--ignore-label -1" in texts(check(SOURCE, signed, "YX"))
+    assert "`ignore_label` -1" in texts(check(SOURCE, signed, "YX"))
     report = check(PairedFrames(SOURCE, signed, "YX", ignore=-1))
     assert report["target"]["kind"] == "instances"
-    assert "--ignore-label" not in texts(report)
-    assert "--ignore-label" not in texts(check(SOURCE, SOURCE.astype(np.int32) - 1000, "YX"))
+    assert "`ignore_label`" not in texts(report)
+    assert "`ignore_label`" not in texts(check(SOURCE, SOURCE.astype(np.int32) - 1000, "YX"))
     told = evaluate_prediction(LABELS, signed, "YX")
     assert any("--ignore-label -1" in remark for remark in told["remarks"])
     with pytest.raises(ValueError, match=r"must be 0 or more; the target of pair 0 holds -1.*`ignore_label` -1"):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.pairs import Channels, PairedFrames, Region, StackAxes, plans_of
+from napari_pix2pix.core.data.pairs import Channels, PairedFrames, Region, StackAxes, pieces, plans_of
 from napari_pix2pix.core.geometry.axes import WHOLE, Window
 
 
@@ -100,14 +100,15 @@ class Frames:
 
     def require_finite(self) -> None:
         """Read everything once; raise a ValueError for NaN or Inf, or if nothing varies."""
-        varies = False
-        for frame in range(len(self)):
-            values = self.read(frame)
+        varies, first = False, dict[int, Any]()
+        for region in pieces(self.regions()):
+            values = self.read(region.frame, region.window)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise ValueError(
-                    f"Images must be finite; {self.name(frame)} holds NaN or Inf. Replace these pixels or leave it out."
+                    f"Images must be finite; {self.name(region.frame)} holds NaN or Inf. Replace these pixels or leave "
+                    "it out."
                 )
-            varies = varies or bool((values != values.flat[0]).any())
+            varies = varies or bool((values != first.setdefault(region.frame, values.flat[0])).any())
         if not varies:
             raise ValueError(
                 "At least one image must vary; every one is constant. Check that these are the right files."

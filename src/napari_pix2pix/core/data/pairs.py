@@ -1,7 +1,8 @@
 """Pairs of stacks as aligned frames."""
 
 import copy
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -27,6 +28,22 @@ class Region:
     def shape(self) -> tuple[int, ...]:
         """([Z,] Y, X) in pixels."""
         return tuple(side.stop - side.start for side in self.window)
+
+
+PIECE = 2**24
+"""Pixels of a window that is read at once where all of a frame is looked at, however large it is."""
+
+
+def pieces(regions: Iterable[Region]) -> tuple[Region, ...]:
+    """The regions, each in bands of whole rows of at most `PIECE` pixels; mostly each in one."""
+    found = []
+    for region in regions:
+        y = region.window[-2]
+        rows = max(1, PIECE * region.shape[-2] // math.prod(region.shape))
+        for start in range(y.start, y.stop, rows):
+            band = slice(start, min(start + rows, y.stop))
+            found.append(Region(region.frame, (*region.window[:-2], band, region.window[-1])))
+    return tuple(found)
 
 
 class PairedFrames:
@@ -280,23 +297,19 @@ class PairedFrames:
                     f"{y} x {x}. " + (f"Choose `patch_size` {fitting}." if fitting else "Leave it out.")
                 )
 
-    def require_finite(self, *, varying: bool = False) -> None:
-        """Read everything once; raise a ValueError for NaN or Inf, or, where sides must vary, if one never does."""
-        varies = {"source": False, "target": False}
-        for region in self.regions():
+    def require_finite(self) -> None:
+        """Read everything once; raise a ValueError for NaN or Inf."""
+        for region in pieces(self.regions()):
             for side, read in (("source", self.source), ("target", self.target)):
-                values = read(region.frame)
-                if values.dtype.kind == "f" and not np.isfinite(values).all():
-                    raise ValueError(
-                        f"Pairs must be finite; the {side} of {self.name(region.frame)} holds NaN or Inf. "
-                        "Replace these pixels or leave the pair out."
-                    )
-                varies[side] |= bool((values != values.flat[0]).any())
-        for side, found in varies.items():
-            if varying and not found:
-                raise ValueError(
-                    f"At least one {side} must vary; every {side} is constant. Check that these are the right files."
-                )
+                require_finite(read(region.frame, region.window), side, self.name(region.frame))
+
+
+def require_finite(values: NDArray[Any], side: str, name: str) -> None:
+    """Raise a ValueError that names the pair of these grey values or labels if they hold NaN or Inf."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(
+            f"Pairs must be finite; the {side} of {name} holds NaN or Inf. Replace these pixels or leave the pair out."
+        )
 
 
 def settle_empty_frames(
@@ -305,11 +318,12 @@ def settle_empty_frames(
     kind: Kind | Literal["auto"] = "auto",
     *,
     like: PairedFrames | None = None,
+    empty: Sequence[int] | None = None,
 ) -> PairedFrames:
     """The pairs, with frames of a label target that hold no label being empty or not known, as `meaning` says.
 
     Where all frames are so, or the target's `kind` is intensity, there is nothing to say. A kind that is not said is
-    guessed from these pairs, or from those that they are `like`.
+    guessed from these pairs, or from those that they are `like`; which frames are `empty` is looked for, unless said.
 
     Raises
     ------
@@ -319,11 +333,13 @@ def settle_empty_frames(
     if meaning == "empty" or pairs.target_plans[0].n_channels > 1:
         return pairs
     frames = [region.frame for region in pairs.regions()]
-    empty = [frame for frame in frames if not pairs.target(frame).any()]
+    if empty is None:
+        holding = {r.frame for r in pieces(pairs.regions()) if pairs.target(r.frame, r.window).any()}
+        empty = [frame for frame in frames if frame not in holding]
     if not empty or len(empty) == len(frames):
         return pairs
     guessed = like or pairs
-    if (guess_kind(Windows(guessed.target, guessed.regions())) if kind == "auto" else kind) == "intensity":
+    if (guess_kind(Windows(guessed.target, pieces(guessed.regions()))) if kind == "auto" else kind) == "intensity":
         return pairs
     if meaning == "ask":
         raise ValueError(

@@ -342,10 +342,13 @@ def fit_encoding(
         If labels have several channels, fractional or negative values, or classes are more than 16.
     """
     kind = guess_kind(images) if kind == "auto" else kind
-    n_channels = len(images[0])
+    first = images[0]
+    n_channels = len(first)
 
     def pixels() -> Iterator[NDArray[Any]]:
         for i, image in enumerate(images):
+            if kind != "intensity":
+                _require_labels(image, kind)
             yield image if known is None else image[:, known[i]]
 
     if kind == "intensity":
@@ -356,15 +359,8 @@ def fit_encoding(
             f"Images of {kind} must have one channel; got {n_channels}. Store the labels as one grey channel, "
             "or choose the kind intensity."
         )
-    if images[0].dtype.kind == "f" and any((image != np.rint(image)).any() for image in images):
-        raise ValueError(f"Images of {kind} must hold whole numbers; got fractions. Choose the kind intensity.")
-    if any(image.min() < 0 for image in images):
-        raise ValueError(
-            f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them, or, if one of the "
-            "target means that it is not known, give that as `ignore_label`."
-        )
     if kind == "instances":
-        found = Encoding(kind=kind, n_channels=1, dtype=str(images[0].dtype))
+        found = Encoding(kind=kind, n_channels=1, dtype=str(first.dtype))
         sizes = np.concatenate([np.unique(values[values > 0], return_counts=True)[1] for values in pixels()])
         if len(sizes) < 1 / SMALLEST:
             return found
@@ -382,6 +378,16 @@ def fit_encoding(
             )
     dtype = common_dtype(dtypes, min(counts), max(counts))
     return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)))
+
+
+def _require_labels(image: NDArray[Any], kind: Kind) -> None:
+    if image.dtype.kind == "f" and (image != np.rint(image)).any():
+        raise ValueError(f"Images of {kind} must hold whole numbers; got fractions. Choose the kind intensity.")
+    if image.min() < 0:
+        raise ValueError(
+            f"Images of {kind} must hold labels from 0 on; got negative ones. Relabel them, or, if one of the "
+            "target means that it is not known, give that as `ignore_label`."
+        )
 
 
 def rare_weights(images: Iterable[NDArray[Any]], classes: Sequence[int]) -> tuple[float, ...]:

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.data.census import Census
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.other_patches import DomainPatches, SidePatches, UnpairedPatches
 from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, PairedPatches
 from napari_pix2pix.core.data.split import Split, evenly, middle, split_pairs, windows_of, without_seen
-from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.encoding import Encoding, Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.methods.method import Method, reach
 from napari_pix2pix.core.settings.config import Config
@@ -89,10 +90,10 @@ def of_pairs(
 ) -> Material:
     """Pairs, and old ones mixed in if there are any."""
     config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
-    validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config) for judge_pairs in judges)
     pairs.require_patches(config.patch_size, config.grid)
-    pairs.require_finite(varying=True)
-    pairs = settle_empty_frames(pairs, config.empty_frames, config.target_kind)
+    found = Census.of(pairs, config.target_kind)
+    validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config, found.kind) for judge_pairs in judges)
+    pairs = settle_empty_frames(pairs, config.empty_frames, found.kind, empty=found.empty)
 
     # Who trains, who judges.
     shares = config if validation is None else config.model_copy(update={"validation_share": 0.0})
@@ -107,7 +108,7 @@ def of_pairs(
             stacklevel=4,
         )
 
-    encodings = start.encode(pairs, split)
+    encodings = start.encode(pairs, split, found.kind)
     new = PairedPatches(pairs, split.train, config, *encodings)
     patches: PairedPatches | MixedPatches = new
     if old_pairs is not None:
@@ -213,11 +214,11 @@ def of_sides(
     )
 
 
-def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config) -> PairedFrames:
+def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config, kind: Kind) -> PairedFrames:
     """Pairs that choose or judge, checked as those that train are."""
     _require_same_channels(pairs, judges, "Validation and test pairs")
     judges.require_finite()
-    return settle_empty_frames(judges, config.empty_frames, config.target_kind, like=pairs)
+    return settle_empty_frames(judges, config.empty_frames, kind)
 
 
 def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str) -> None:

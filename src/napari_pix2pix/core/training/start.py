@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from torch import nn
 
 from napari_pix2pix.core.data.frames import Frames
-from napari_pix2pix.core.data.pairs import PairedFrames, Windows
+from napari_pix2pix.core.data.pairs import PairedFrames, Windows, pieces
 from napari_pix2pix.core.data.split import Split
-from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, guess_kind, labels_in_disguise, rare_weights
+from napari_pix2pix.core.encodings.encoding import Encoding, Kind, fit_encoding, labels_in_disguise, rare_weights
 from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
 from napari_pix2pix.core.running.sources import OUTSIDE
 from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -97,8 +97,10 @@ class Start:
             machine={name: told[name] for name in ("device", "threads", "precision", "processes") if name in told},
         )
 
-    def encode(self, pairs: PairedFrames, split: Split) -> tuple[Encoding, Encoding]:
+    def encode(self, pairs: PairedFrames, split: Split, kind: Kind) -> tuple[Encoding, Encoding]:
         """Grey values and labels of source and target to network values and back; if need be, fitted on what trains.
+
+        Targets are of this kind. Frames are read in pieces.
 
         Raises
         ------
@@ -108,12 +110,11 @@ class Start:
         self._require_fitting(pairs)
         if self.encodings is not None:
             return self.encodings
-        config, sources, targets = self.config, *(Windows(read, split.train) for read in (pairs.source, pairs.target))
-        every_class = Windows(pairs.source, pairs.regions()) if config.source_kind == "classes" else sources
-        kind = guess_kind(targets) if config.target_kind == "auto" else config.target_kind
-        taught = pairs.regions() if kind == "classes" else split.train  # every class has a channel
+        config, trained, everything = self.config, pieces(split.train), pieces(pairs.regions())
+        every_class = Windows(pairs.source, everything if config.source_kind == "classes" else trained)
+        taught = everything if kind == "classes" else trained  # every class has a channel
         if kind == "intensity" and config.target_kind == "auto":
-            some = split.train[:: max(1, len(split.train) // LOOKED_AT)]
+            some = trained[:: max(1, len(trained) // LOOKED_AT)]
             if sentence := labels_in_disguise(Windows(pairs.target, some)):
                 warnings.warn(sentence, stacklevel=2)
         source = fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0)
@@ -126,8 +127,8 @@ class Start:
         ):
             warnings.warn(sentence, stacklevel=2)
         if kind == "classes" and config.class_weights == "rare":
-            trained = (pairs.target(r.frame, r.window)[:, pairs.known(r.frame, r.window)] for r in split.train)
-            target = target.model_copy(update={"weights": rare_weights(trained, target.classes)})
+            known_labels = (pairs.target(r.frame, r.window)[:, pairs.known(r.frame, r.window)] for r in trained)
+            target = target.model_copy(update={"weights": rare_weights(known_labels, target.classes)})
         return source, target
 
     def encode_sides(
@@ -137,7 +138,7 @@ class Start:
         if self.encodings is not None:
             return self.encodings
         config = self.config
-        trained = [Windows(frames.read, splits[name].train) for name, frames in sides.items()]
+        trained = [Windows(frames.read, pieces(splits[name].train)) for name, frames in sides.items()]
         settings = (config.source_kind, config.source_normalization), (config.target_kind, config.target_normalization)
         if by_itself:
             source, target = (fit_encoding(some, *own) for some, own in zip(trained, settings, strict=True))
