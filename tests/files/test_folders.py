@@ -202,7 +202,7 @@ def test_what_cannot_be_read_is_found(tmp_path) -> None:
     for path in (tmp_path / "a", tmp_path / "a" / "*.tif"):
         assert [file.name for file in list_images(path)] == ["gone.tif", "pipe.tif", "x.tif"]
     fill(tmp_path / "b", ["x.tif", "gone.tif", "pipe.tif"])
-    with pytest.raises(ValueError, match=r"gone\.tif.*--skip-bad"):
+    with pytest.raises(ValueError, match=r"gone\.tif.*`skip_bad`"):
         open_pairs(tmp_path / "a", tmp_path / "b")
     pairs = open_pairs(tmp_path / "a", tmp_path / "b", skip_bad=True)
     assert (pairs.names, sorted(pairs.skipped)) == (("x",), ["gone", "pipe"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_pix2pix.core.data.census import Census
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
 from small import blobs
 

@@ -64,7 +64,7 @@ def test_labels_with_minus_one_are_labels() -> None:
     assert "`ignore_label`" not in texts(report)
     assert "`ignore_label`" not in texts(check(SOURCE, SOURCE.astype(np.int32) - 1000, "YX"))
     told = evaluate_prediction(LABELS, signed, "YX")
-    assert any("--ignore-label -1" in remark for remark in told["remarks"])
+    assert any("`ignore_label` -1" in remark for remark in told["remarks"])
     with pytest.raises(ValueError, match=r"must be 0 or more; the target of pair 0 holds -1.*`ignore_label` -1"):
         evaluate_prediction(LABELS, signed, "YX", kind="instances")
 
