@@ -319,7 +319,8 @@ RARE = [
     *pairwise((list(SOURCES), list(RARE_TARGETS), [False, True], list(ACTIONS)), possible),
 ]
 OTHERS = sorted({*filter(possible, product(*FACTORS)), *RARE} - set(CHOSEN), key=lambda row: row[:3])
-ROWS = [*CHOSEN, *(pytest.param(*row, marks=pytest.mark.slow) for row in OTHERS)]
+FURTHER = [pytest.mark.slow, pytest.mark.campaign]
+ROWS = [*CHOSEN, *(pytest.param(*row, marks=FURTHER) for row in OTHERS)]
 
 
 @pytest.fixture(scope="module")
