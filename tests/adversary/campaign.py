@@ -6,6 +6,7 @@
 
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
@@ -32,9 +33,11 @@ def attempts(family: str, total: int) -> Iterator[tuple[str, Attempt]]:
 
 def played(family: str, total: int, stage: Stage, folder: Path, only: str = "") -> Iterator[tuple[str, Verdict]]:
     """The verdicts on the attempts of a family, or on the one with this name."""
-    for name, attempt in attempts(family, total):
-        if not only or name == only:
-            yield name, hold_to_the_law(attempt, stage, folder / name.replace(":", "-"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is made here is odd on purpose; the program runs in another process
+        for name, attempt in attempts(family, total):
+            if not only or name == only:
+                yield name, hold_to_the_law(attempt, stage, folder / name.replace(":", "-"))
 
 
 def main(words: list[str]) -> int:
