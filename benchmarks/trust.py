@@ -47,10 +47,11 @@ from scipy import ndimage
 from napari_pix2pix import core
 from napari_pix2pix.core.data.split import Split, split_pairs
 from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, spearman
+from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
 from napari_pix2pix.core.networks.dropout import has_dropout
-from napari_pix2pix.core.running.patch_scores import field_means, score_grid, valid_scores
+from napari_pix2pix.core.running.patch_scores import score_grid, valid_scores
 from napari_pix2pix.core.teaching.damage import Area, blurred, change, erased, moved
 from napari_pix2pix.core.trust.judge import as_scored, pixel_errors
 from napari_pix2pix.core.trust.novelty import STRANGE

@@ -12,6 +12,7 @@ from typing import Any
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.evaluation.evaluate import HEADLINES
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
+from napari_pix2pix.core.settings.naming import as_flag, named
 from napari_pix2pix.core.teaching.examples import ranked
 from napari_pix2pix.report import figures as figures
 from napari_pix2pix.report.content import TITLES, Content
@@ -140,7 +141,7 @@ def _summary(content: Content) -> Html:
     names = content.called(report)
     for channel, called in zip(report.get("objects", ()), names, strict=False):
         sentences.append((f"{called}: " if len(names) > 1 else "") + channel["sentence"])
-    sentences += [*report.get("remarks", ()), *content.remarks]
+    sentences += [named(remark, as_flag) for remark in (*report.get("remarks", ()), *content.remarks)]
     if content.skipped:
         sentences.append(f"{len(content.skipped)} pair{'s were' if len(content.skipped) > 1 else ' was'} left out:")
     return tag(

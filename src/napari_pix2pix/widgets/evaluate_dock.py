@@ -24,6 +24,7 @@ from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
 from napari_pix2pix.widgets.choices import FolderChoice
 from napari_pix2pix.widgets.dock import Request
+from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.layer_choice import first_target, its_source, last_prediction
 from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels
 from napari_pix2pix.widgets.model_dock import ModelDock
@@ -164,7 +165,8 @@ class EvaluateDock(ModelDock):
         if event["event"] == "result" and "report" in event:
             self.report, self._kind = Path(event["report"]), event["kind"]
             self._show_figures(event)
-            self.remark = " ".join([*([LEGEND] if self._kind != "intensity" else []), *event["remarks"], self._lies])
+            legend = [LEGEND] if self._kind != "intensity" else []
+            self.remark = " ".join([*legend, *map(in_a_dock, event["remarks"]), self._lies])
 
     def finish(self, well: bool) -> None:
         """The figures are there: show where they come from."""
