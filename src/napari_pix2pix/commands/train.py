@@ -22,6 +22,10 @@ def train(
     *,
     out: Annotated[Path | None, Parameter(help="The run folder; OUT/model.safetensors is the result.")] = None,
     resume: Annotated[Path | None, Parameter(help="Go on with this run, with its pairs and settings.")] = None,
+    finish: Annotated[
+        bool,
+        Parameter(negative="", help="With --resume: no more steps; judge the model, and teach it to judge."),
+    ] = False,
     from_model: Annotated[
         Path | None,
         Parameter(name="--from", help="A model to start from; flags change its settings."),
@@ -64,6 +68,8 @@ def train(
         "validation": (validation_source, validation_target, validation_source_more, validation_target_more),
         "test": (test_source, test_target, test_source_more, test_target_more),
     }
+    if finish and resume is None:
+        raise ValueError("A run to finish must be there already; give `resume` RUN, too.")
     initial = load(from_model, "cpu") if from_model else None
     if data_root is not None and resume is None and not with_old_pairs:
         raise ValueError("A data root must be of pairs of an earlier training; give `resume` or `with_old_pairs`, too.")
@@ -126,6 +132,7 @@ def train(
         initial=None if resume else initial,
         old_pairs=stacks.old.frames() if stacks.old else None,
         resume=resume is not None,
+        finish=finish,
         overwrite=overwrite,
         device=device,
         devices=devices,

@@ -29,6 +29,8 @@ class Card(NamedTuple):
         A line for people.
     expects_errors
         Whether it was taught how far its predictions can be trusted.
+    not_taught
+        Why it could not be, if that was tried.
     """
 
     encoding: Encoding
@@ -36,6 +38,7 @@ class Card(NamedTuple):
     channel_axis: str
     text: str
     expects_errors: bool = False
+    not_taught: str = ""
 
     def bytes_of(self, plan: AxesPlan) -> int:
         """Of the prediction for a source of this plan."""
@@ -63,4 +66,6 @@ def read_card(path: Path) -> Card:
         parts.append(f"{name} {value:.3g} on validation pairs")
     if not config.scores:
         parts.append("gives no patch scores")
-    return Card(encoding, content.source_view, content.channel_axis, " · ".join(parts), content.trust is not None)
+    not_taught = (told.trust.not_taught if told.trust else None) or ""
+    text, taught = " · ".join(parts), content.trust is not None
+    return Card(encoding, content.source_view, content.channel_axis, text, taught, not_taught)

@@ -19,6 +19,7 @@ from napari_pix2pix.widgets.layer_choice import made_here
 from napari_pix2pix.widgets.places import new_working_folder
 from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.stage import Stage
+from napari_pix2pix.widgets.teach_row import TeachRow
 
 OVERLAYS = ("expected error", "not to trust", "patch scores", "difference")
 """What lies over an image; two of them at once cannot be read."""
@@ -51,6 +52,11 @@ class ModelDock(Dock):
         """The last row of the form."""
         self.device = DeviceChoice(self.session)
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
+
+    def add_teaching(self) -> None:
+        """Below it what a model lacks that cannot judge its predictions."""
+        self.teach = TeachRow(self.session, self.token, self.model, self.device)
+        self.form.addRow(self.teach)
 
     def computing(self) -> list[str]:
         """Flags for what computes, and in which tiles."""

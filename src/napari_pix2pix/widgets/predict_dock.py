@@ -54,6 +54,7 @@ class PredictDock(ModelDock):
         self.folder = FolderChoice(predictions_folder())
         self.add_row("Folder", self.folder, "Where predictions of files go, and those of layers too large for memory")
         self.add_device()
+        self.add_teaching()
         self.trust = QCheckBox("Expected error beside it")
         self.form.addRow("", self.trust)
         self.objects = ObjectSliders(self.session, self.token, viewer)
@@ -85,7 +86,7 @@ class PredictDock(ModelDock):
         self.trust.setEnabled(known)
         self.trust.setToolTip(
             "How wrong each pixel is likely to be, as an overlay, and which not to trust; objects to keep or to check "
-            "(--trust)" + ("" if known else ". This model was not taught it: train with trust steps, or use fit-trust")
+            "(--trust)" + ("" if known else ". This model was not taught to judge")
         )
 
     def _trusting(self) -> list[str]:

@@ -50,6 +50,20 @@ def unfinished_run(path: Path) -> UnfinishedRun | None:
     return UnfinishedRun(path, step, steps) if from_files and not done else None
 
 
+def run_to_judge(model: Path) -> Path | None:
+    """The folder of the run that made this model, if that can still teach it to judge its predictions."""
+    run = model.parent
+    try:
+        state, told = _said(run / "checkpoint.safetensors"), _said(model)
+        taught = "trust" in told or "trust" in told["provenance"]
+        can = int(state["step"]) > 0 and bool(told["config"].get("trust_steps", 0))
+        same = told["provenance"]["pairs"] == state["model"]["provenance"]["pairs"]
+        from_files = bool(told["provenance"]["pairs"].get("train"))
+    except (OSError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return run if model.name == "model.safetensors" and can and same and from_files and not taught else None
+
+
 def unfinished_runs(folder: Path) -> list[UnfinishedRun]:
     """Those in this folder, the last first."""
     if not folder.is_dir():

@@ -44,6 +44,7 @@ class ScoresDock(ModelDock):
         self.judge = QComboBox()
         self.judge.addItems([BY_MATCH, BY_LOOKS])
         self.add_device()
+        self.add_teaching()
         self.panel = ScoresPanel(viewer, self.session, self.token)
         self.panel.add_detail("Judge", self.judge, "What to ask; a model that cannot judge the match asks the second")
         self.column.addWidget(self.panel)

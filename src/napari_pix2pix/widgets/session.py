@@ -32,9 +32,10 @@ class Job(QObject):
     heard = Signal(object)
     ended = Signal(bool)
 
-    def __init__(self, session: "Session", owner: object) -> None:
+    def __init__(self, session: "Session", owner: object, name: str = "") -> None:
         super().__init__(session)
-        self.owner, self.stopped = owner, False
+        self.owner, self.name = owner, name
+        self.stopped = self.paused = False
         self.number: int | None = None
         self._session = session
 
@@ -46,6 +47,7 @@ class Job(QObject):
 
     def pause(self, paused: bool) -> None:
         """Have it wait, or go on."""
+        self.paused = paused
         if self.number is not None:
             (self._session.child.pause if paused else self._session.child.resume)(self.number)
 
@@ -117,9 +119,12 @@ class Session(QObject):
 
     # Work
 
-    def start(self, owner: object, prepare: Prepare) -> Job:
-        """A command whose words `prepare` finds in a thread; it is told how to know whether the user has stopped it."""
-        job = Job(self, owner)
+    def start(self, owner: object, prepare: Prepare, name: str = "") -> Job:
+        """A command whose words `prepare` finds in a thread; it is told how to know whether the user has stopped it.
+
+        By `name` others are told what they wait for.
+        """
+        job = Job(self, owner, name)
         self._preparing.add(job)
 
         def ready(words: Any) -> None:

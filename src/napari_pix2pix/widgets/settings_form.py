@@ -105,12 +105,14 @@ def _field(described: FieldInfo) -> _Field:
         combo = QComboBox()
         combo.addItems([str(choice) for choice in get_args(kind)])
         return _Field(combo, combo.currentText, combo.setCurrentText, combo.currentTextChanged)
-    if kind is int:
-        low, high = _limits(described)
+    low, high = _limits(described)
+    if kind is int and high <= LARGEST:
         spin = QSpinBox()
         spin.setRange(low, high)
         return _Field(spin, spin.value, spin.setValue, spin.valueChanged)
     line = QLineEdit()
+    if kind is int:
+        return _Field(line, lambda: _whole(line.text()), lambda value: line.setText(str(value)), line.editingFinished)
     if kind is str:
         return _Field(line, line.text, line.setText, line.editingFinished)
     return _Field(line, lambda: _read(line.text()), lambda value: line.setText(_written(value)), line.editingFinished)
@@ -124,6 +126,10 @@ def _limits(described: FieldInfo) -> tuple[int, int]:
         high = getattr(limit, "le", high)
         high = getattr(limit, "lt", high + 1) - 1
     return low, high
+
+
+def _whole(text: str) -> Any:
+    return int(text) if text.strip().isdecimal() else text  # pydantic says it better
 
 
 def _written(value: Any) -> str:

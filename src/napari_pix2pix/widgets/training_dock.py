@@ -13,8 +13,9 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.choices import DeviceChoice
 from napari_pix2pix.widgets.curves import Curves, warm_up
-from napari_pix2pix.widgets.dock import Dock
+from napari_pix2pix.widgets.dock import Dock, Request
 from napari_pix2pix.widgets.flags import spoken, time_left
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.preview import PreviewLayer
@@ -35,6 +36,7 @@ class TrainingDock(Dock):
         Whose layers are offered, and to which the preview is added.
     """
 
+    device: DeviceChoice
     stop_explained = "End the training; the best model so far is kept, and the run can be continued later"
 
     def __init__(self, viewer: Any) -> None:
@@ -50,6 +52,14 @@ class TrainingDock(Dock):
         self.pause_button.setToolTip("Let the computer rest, and go on later")
         self.pause_button.toggled.connect(self._pause)
         self.buttons.insertWidget(1, self.pause_button, 1)
+        self.judge_button = QPushButton("Stop and judge")
+        self.judge_button.setToolTip(
+            "Make no more steps: keep the best model so far, teach it to judge its predictions, and write the report"
+        )
+        self.judge_button.clicked.connect(self.stop_and_judge)
+        self.judge_button.hide()
+        self.column.insertWidget(self.column.indexOf(self.bar), self.judge_button)
+        self._ends_early = False  # what runs is stopped, and what follows a last step is to follow
         self.curves = Curves()
         self.column.addWidget(self.curves)
         self.column.addStretch(1)
@@ -68,11 +78,11 @@ class TrainingDock(Dock):
             The preview lies below this layer; None: below all images there are.
         """
         self._run, self._timed, self.result = run, (config, device), {}
-        self._noted = 0.0
+        self._noted, self._ends_early = 0.0, False
         self.preview = PreviewLayer(self.viewer, f"{run.name} preview", beside)
         self.curves.read(run / "history.csv")
 
-    def begin(self, request: Any) -> None:
+    def begin(self, request: Request) -> None:
         """Have it done."""
         self.status.setTextFormat(Qt.TextFormat.PlainText)
         self.session.in_thread(self.token, warm_up, lambda _: self.curves.make(), lambda _: None)
@@ -86,6 +96,8 @@ class TrainingDock(Dock):
             self.session.in_thread(self.token, self.preview.read(event["path"]), self.preview.show, self.preview.miss)
         elif kind == "progress":
             self._note_time(event)
+            learns = event["unit"] == "steps" and event["done"] < event["total"] and self.stop_button.isEnabled()
+            self.judge_button.setVisible(learns and self._judges())
             if event["unit"] == "steps":
                 self.curves.add(event["done"], event.get("losses", {}), event.get("metrics", {}))
         elif kind == "result":
@@ -99,8 +111,27 @@ class TrainingDock(Dock):
             seen = "" if self.preview is None or self.preview.layer is None else "\n" + self.preview.legend
             self.status.setText(f"{what} {event['done']:,} of {event['total']:,}{left}{seen}")
 
+    def _judges(self) -> bool:
+        """Whether the model that is trained is to learn to judge its predictions."""
+        return self._timed is not None and bool(self._timed[0].trust_steps)
+
+    def stop_and_judge(self) -> None:
+        """Make no more steps, and do what follows the last one."""
+        self._ends_early = True
+        self.stop()
+
+    def _stop(self, within_s: float | None) -> None:
+        self.judge_button.hide()
+        super()._stop(within_s)
+
     def finish(self, well: bool) -> None:
         """Offer the model to the other docks: the finished one, or the best so far."""
+        self.judge_button.hide()
+        ends_early, self._ends_early = self._ends_early, False
+        if ends_early and self._run is not None and (self._run / "checkpoint.safetensors").is_file():
+            words = ["train", "--resume", self._run, "--finish", "--device", self.device.value()]
+            self.begin_again(Request(lambda _: words, self.layers))
+            return
         self.pause_button.setChecked(False)
         self.pause_button.setEnabled(False)
         self.session.look_at_devices()
@@ -120,6 +151,12 @@ class TrainingDock(Dock):
             self._run = None
         else:
             self.discard_run()
+
+    def begin_again(self, request: Request) -> None:
+        """Go on with the run that was stopped."""
+        self.pause_button.setChecked(False)
+        TrainingDock.begin(self, request)
+        self.status.setText("Prepares to judge …")
 
     def figures(self) -> list[str]:
         """Lines with the figures of what was trained."""

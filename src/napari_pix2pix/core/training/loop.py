@@ -103,6 +103,7 @@ def train(
     initial: TrainedModel | None = None,
     old_pairs: PairedFrames | None = None,
     resume: bool = False,
+    finish: bool = False,
     overwrite: bool = False,
     device: str = "auto",
     devices: int = 1,
@@ -132,6 +133,9 @@ def train(
         forget what it knew.
     resume
         Go on where the run in `out` stopped: bit for bit as if it had not, on the CPU with as many threads.
+    finish
+        With `resume`: make no more steps. The one that was made last is the last, and what follows the last step
+        follows: the model is judged, if it is the best it is kept, and the best learns to judge its predictions.
     overwrite
         Replace an earlier run in `out`.
     device
@@ -146,13 +150,15 @@ def train(
     Raises
     ------
     ValueError
-        If the pairs cannot be trained on, or the settings or `initial` do not fit them.
+        If the pairs cannot be trained on, or the settings or `initial` do not fit them; or there is nothing to finish.
     FileExistsError
         If `out` holds something and neither `resume` nor `overwrite` is set.
     FileNotFoundError
         If there is no run to resume.
     """
     run = RunFolder(Path(out))
+    if finish and not resume:
+        raise ValueError("A run to finish must be there already; give `resume`, too.")
     if resume:
         start = Start.again(run)
     else:
@@ -167,6 +173,11 @@ def train(
         if resume:
             loop.began_s = run.elapsed_s()
             run.restore(loop.restore)
+            if finish and not loop.step:
+                raise ValueError(
+                    f"A run to finish must have made a step; {run.path} has made none. Give `resume` alone."
+                )
+            loop.finishes = finish and loop.step < loop.last
         elif loop.writes:
             run.clear()
             run.write_plan(loop.plan())
@@ -197,6 +208,7 @@ class _Loop(Prepared):
     last: int = 0
     best: float | None = None
     worse: int = 0
+    finishes: bool = False  # with the step it is at, before its time
     warned: set[str] = field(default_factory=set)
     sums: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -220,6 +232,8 @@ class _Loop(Prepared):
         threads_before = torch.get_num_threads()
         try:
             torch.set_num_threads(self.threads)
+            if self.finishes:
+                yield self._end_here()
             saved, pause_s = started, CHECKPOINT_EVERY_S
             for batch in self._batches():
                 # One step.
@@ -248,12 +262,7 @@ class _Loop(Prepared):
                 if self.step == self.last:
                     break
             model = self._finished()
-            if (
-                config.trust_steps
-                and config.data == "pairs"
-                and model.match is None
-                and "trust" not in model.provenance
-            ):
+            if self._is_to_judge(model):
                 for report in self._teach(model):
                     yield Report(self.step, self.last, losses, teaching=report, remaining_s=report.remaining_s)
                 model = self._loaded()
@@ -269,6 +278,16 @@ class _Loop(Prepared):
             torch.set_num_threads(threads_before)
             if lock is not None:
                 lock.release()
+
+    def _end_here(self) -> Report:
+        """Take the present step for the last, and do what is due at that."""
+        self.last, losses, metrics = self.step, {}, {}
+        if not self.history or self.history[-1]["step"] < self.step:
+            losses = self._mean_losses()
+        if self.step % self.config.validate_every:
+            metrics = self._validate()
+        self.save()
+        return Report(self.step, self.last, losses, metrics, self._preview())
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.last
