@@ -15,7 +15,19 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="attempts are made in forked processes of bounded memory"
 )
 
-MENDED = "damaged", "pixels", "names", "special", "flags", "configs", "outputs", "requests", "among"
+MENDED = (
+    "damaged",
+    "pixels",
+    "names",
+    "special",
+    "flags",
+    "configs",
+    "models",
+    "records",
+    "outputs",
+    "requests",
+    "among",
+)
 """The families whose faults are mended; a campaign plays all."""
 SENTENCE = b"error: steps must be at least 1; got 0. Choose more.\n"
 TRUE = Outcome(2, b"", SENTENCE, 0.1, 0)
