@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_pix2pix.core.engine.atomic import remove_leftovers, written_beside
 from napari_pix2pix.core.engine.foreign_text import write_table
+from napari_pix2pix.core.settings.naming import as_flag, named
 from napari_pix2pix.files.outputs import LONGEST, Job
 from napari_pix2pix.files.stacks import sha256
 
@@ -150,7 +151,7 @@ class Records:
 
     def fail(self, job: Job, reason: str) -> None:
         """Say that it failed; an earlier result and its row stay."""
-        self._write(job, self._read(job) | {"failure": {"path": str(job.inputs[0]), "reason": reason}})
+        self._write(job, self._read(job) | {"failure": {"path": str(job.inputs[0]), "reason": named(reason, as_flag)}})
 
     # All of them
 
