@@ -15,20 +15,6 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="attempts are made in forked processes of bounded memory"
 )
 
-MENDED = (
-    "damaged",
-    "pixels",
-    "names",
-    "special",
-    "flags",
-    "configs",
-    "models",
-    "records",
-    "outputs",
-    "requests",
-    "among",
-)
-"""The families whose faults are mended; a campaign plays all."""
 SENTENCE = b"error: steps must be at least 1; got 0. Choose more.\n"
 TRUE = Outcome(2, b"", SENTENCE, 0.1, 0)
 
@@ -40,7 +26,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield warm
 
 
-@pytest.mark.parametrize("family", MENDED)
+@pytest.mark.parametrize("family", SHARES)
 def test_the_law_holds_for_hostile_inputs(stage: Stage, tmp_path: Path, family: str) -> None:
     """One sentence, the right exit code, nothing left, nothing lost, at most 10 s, at most 1 GiB more."""
     broken = [f"{name} {verdict}" for name, verdict in played(family, 500, stage, tmp_path) if verdict.broken]

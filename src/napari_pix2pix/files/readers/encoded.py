@@ -15,6 +15,8 @@ FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers of JPEG before what it says of its size."""
 HUFFMAN, MOST_PER_BYTE = {0xC0, 0xC1, 0xC2}, 2048
 """Of these a block of 8 x 8 px takes a bit at least, so that a byte holds at most 512 px, and some room."""
+MOST_PER_DEFLATED_BYTE = 8 * 1032
+"""Pixels of one bit: deflate packs 1,032 bytes into one at the most (zlib, technical details)."""
 JPEG_LS = 0xF7
 CODED_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """The first marker behind compressed pixels."""
@@ -37,7 +39,7 @@ class _Segment(NamedTuple):
 def require_whole(data: bytes) -> None:
     """Raise `CutShort` if the image ends early; what follows it does not matter.
 
-    Of what is not said here (PNG, WebP, JPEG 2000, JPEG-LS, AVIF, JPEG XL), the decoders tell.
+    Of what is not said here (the rest of PNG, WebP, JPEG 2000, JPEG-LS, AVIF, JPEG XL), the decoders tell.
     """
     if data.startswith(JPEG):
         for segment in _segments(data):
@@ -46,6 +48,10 @@ def require_whole(data: bytes) -> None:
             size = _numbers(segment.content, (1, 2), (3, 2)) if segment.marker in HUFFMAN else None
             if size and size[0] * size[1] > MOST_PER_BYTE * len(data):
                 raise CutShort
+    elif data.startswith(PNG):
+        size = size_of(data)
+        if size and size[0] * size[1] > MOST_PER_DEFLATED_BYTE * len(data):
+            raise CutShort
     elif data.startswith(JPEG_XR):
         tags = _tags(data, "little")
         for start, count in ((0xBCC0, 0xBCC1), (0xBCC2, 0xBCC3)):  # pixels, opacity
