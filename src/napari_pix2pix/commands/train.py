@@ -26,6 +26,10 @@ def train(
         bool,
         Parameter(negative="", help="With --resume: no more steps; judge the model, and teach it to judge."),
     ] = False,
+    minutes: Annotated[
+        float | None,
+        Parameter(help="Time to train and to learn to judge, instead of steps: how many fit is measured first."),
+    ] = None,
     from_model: Annotated[
         Path | None,
         Parameter(name="--from", help="A model to start from; flags change its settings."),
@@ -75,7 +79,7 @@ def train(
         raise ValueError("A data root must be of pairs of an earlier training; give `resume` or `with_old_pairs`, too.")
     roots = (data_root,) if data_root else ()
     if resume is not None:
-        others = (out, config, settings, pairs, initial, preset, with_old_pairs, overwrite)
+        others = (out, config, settings, pairs, initial, preset, with_old_pairs, overwrite, minutes is not None)
         if any(others) or any(map(any, judges.values())):
             raise ValueError(
                 f"A resumed run must keep its pairs and settings; give `resume` {resume}, and perhaps `device`. For "
@@ -104,6 +108,8 @@ def train(
             given += [first, second, *chain(*more)]
         require_apart(given, [out], but=[out / "data"])
         changes = settings.model_dump(exclude_unset=True) if settings else {}
+        if minutes is not None and "steps" in changes:
+            raise ValueError("A training must be given `steps` or `minutes`; got both. Leave one of them out.")
         kept = initial.config.model_dump(mode="json") if initial and preset is None else None
         chosen = make_config(preset or "microscopy", config, changes, kept)
         RunFolder(out).require_free(overwrite)
@@ -123,10 +129,13 @@ def train(
     from napari_pix2pix.core.engine.atomic import FULL_DISK, is_full
     from napari_pix2pix.core.engine.processes import number
 
+    if minutes is not None:
+        yield {"event": "note", "text": "Measures how many steps fit in the time …"}
     reports = core.train(
         stacks.train.frames(),
         chosen,
         out=out,
+        minutes=minutes,
         validation=stacks.validation.frames() if stacks.validation else None,
         test=stacks.test.frames() if stacks.test else None,
         initial=None if resume else initial,
@@ -142,7 +151,13 @@ def train(
     if number() > 0:  # the first process speaks for all
         deque(reports, maxlen=0)
         sys.exit(DONE)
-    yield {"event": "note", "text": understood(stacks.train, read_json_object(out / "config.json"))}
+    plan = read_json_object(out / "config.json")
+    yield {"event": "note", "text": understood(stacks.train, plan)}
+    if minutes is not None:
+        count, judging = plan["config"]["steps"], plan["config"].get("trust_steps", 0)
+        then = f", then {judging:,} steps of learning to judge" if judging else ""
+        text = f"In {minutes:g} minutes fit {count:,} steps{then}. To repeat it exactly, give these numbers."
+        yield {"event": "note", "text": text, "steps": count, "trust_steps": judging}
     try:
         yield from training_events(reports, out)
     except OSError as error:

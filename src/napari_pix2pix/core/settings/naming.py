@@ -11,6 +11,7 @@ NAMED = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)`")
 ASKED = frozenset(
     {
         *("allow_seen", "annotated_frames", "config", "device", "draws", "from", "keep_frames", "local_workers"),
+        *("finish", "minutes"),
         *("norm_statistics", "objects", "out", "overlap", "overwrite", "precision", "prediction", "rescale", "resume"),
         *("scheduler", "seed_threshold", "stain", "test_source", "test_target", "tile_size", "trust", "trust_limit"),
         *("validation_source", "validation_source_more", "validation_target"),

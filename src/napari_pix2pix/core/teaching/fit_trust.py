@@ -67,6 +67,8 @@ CALIBRATION_SHARE = 1 / 3
 """Of pairs that the model has not seen; the others teach."""
 CALIBRATED = 2**25
 """Pixels that calibrate at most."""
+MEASURED = 6
+"""Windows, and steps, by which it is measured how long a teaching takes."""
 FEWEST_FIELDS = 100
 """Known as a whole, of the windows that teach; of fewer nothing is learned."""
 
@@ -189,6 +191,38 @@ def _taught(
     )
 
 
+def teaching_takes(model: TrainedModel, pairs: PairedFrames, split: Split) -> tuple[float, float]:
+    """Seconds that such a teaching takes beside its steps, and for one of them, as measured on a few windows.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left to teach with.
+    """
+    began = time.monotonic()
+    teacher = _Teacher.prepare(model, pairs, split.train, True, MEASURED)
+    of_windows = (time.monotonic() - began) / len(teacher.sources)
+    pixels = math.prod(teacher.sources.shape[2:])
+    calibrates = min(CALIBRATED, sum(math.prod(region.shape) for region in split.calibration)) / pixels
+    optimizer = Adam(teacher.network.parameters(), lr=LEARNING_RATE, fused=True)
+    for step, batch in read_ahead(teacher.batch, range(1 + MEASURED)):
+        losses = teacher.losses(batch)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses["match"] + losses["error"])
+        optimizer.step()
+        float(losses["match"])
+        if step == 0:
+            began = time.monotonic()
+    each = (time.monotonic() - began) / MEASURED
+    return of_windows * (windows_for(teacher.sources.shape[2:], model.target_encoding.n_maps) + calibrates), each
+
+
+def windows_for(shape: Sequence[int], n_maps: int) -> int:
+    """How many windows of this shape ([Z,] Y, X) teach."""
+    pixels = math.prod(shape)
+    return min(int(np.clip(PIXELS // pixels, *WINDOWS)), max(FEWEST_WINDOWS, VALUES // (pixels * n_maps)))
+
+
 def _novelty(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], side: int) -> Novelty:
     """What is known of the sources of these regions."""
     looked_at = regions[:: -(-len(regions) // MOST_WINDOWS)]
@@ -261,17 +295,22 @@ class _Teacher:
 
     @classmethod
     def prepare(
-        cls, model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], conditional: bool
+        cls,
+        model: TrainedModel,
+        pairs: PairedFrames,
+        regions: Sequence[Region],
+        conditional: bool,
+        windows: int | None = None,
     ) -> "_Teacher":
-        """Draw windows of the regions and predict them."""
+        """Draw windows of the regions and predict them; as many as teach, or at most so many to measure with."""
         if not regions:
             raise ValueError("Pairs must be left to teach with; all of them calibrate. Give more pairs.")
         config, encoding = model.config, model.target_encoding
         pairs.require_patches(config.patch_size, config.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
-        pixels = math.prod(patches.shape)
-        count = min(int(np.clip(PIXELS // pixels, *WINDOWS)), max(FEWEST_WINDOWS, VALUES // (pixels * encoding.n_maps)))
+        count = windows_for(patches.shape, encoding.n_maps)
+        count = count if windows is None else min(windows, count)
         drawn = patches.batch(0, TEACHING, range(count))
         sources = drawn["source"].numpy()
         maps = np.stack([model.generate(source) for source in sources])
@@ -291,13 +330,13 @@ class _Teacher:
             for prediction, target, seen in zip(predictions, targets, known, strict=True)
         ]
         fields = sum(own.size for own in errors)
-        if fields < FEWEST_FIELDS:
+        if fields < FEWEST_FIELDS and windows is None:
             raise ValueError(
                 f"At least {FEWEST_FIELDS} fields of the pairs that teach must be known as a whole; got {fields}. Give "
                 "more of the targets."
             )
-        windows = sources, targets, maps, predictions, known, np.sort(np.concatenate(errors))
-        return cls(model, network.to(model.device), *windows, side)
+        drawn_of = sources, targets, maps, predictions, known, np.sort(np.concatenate(errors))
+        return cls(model, network.to(model.device), *drawn_of, side)
 
     def batch(self, step: int) -> list[Tensor]:
         """What `image` gives, of all images of this step."""

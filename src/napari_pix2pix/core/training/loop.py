@@ -31,11 +31,10 @@ from napari_pix2pix.core.teaching.fit_trust import TrustReport, fit_trust
 from napari_pix2pix.core.training.prepare import Prepared, prepare, seed_of, small_patches
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.core.training.start import Start
+from napari_pix2pix.core.training.time_given import PREVIEW_EVERY, require_minutes, settle
 
 HISTORY_EVERY = 10
 """Steps per row of `history.csv`; losses are read from the device no more often."""
-PREVIEW_EVERY = 50
-"""Steps per preview."""
 CHECKPOINT_EVERY_S = 10.0
 SAVING_SHARE = 0.05
 """Of the time of a training, at most, is spent on its checkpoints."""
@@ -98,6 +97,7 @@ def train(
     config: Config | None = None,
     *,
     out: Path | str,
+    minutes: float | None = None,
     validation: PairedFrames | None = None,
     test: PairedFrames | None = None,
     initial: TrainedModel | None = None,
@@ -122,6 +122,10 @@ def train(
         The settings; None: those of `initial`, or the preset `microscopy`. A resumed run keeps its own.
     out
         The run folder; `model.safetensors` in it is the result.
+    minutes
+        Time to train instead of steps: before the first one it is measured how many fit, of learning to judge at most
+        a third of the others' time. They are then the settings of the run: resumed, or repeated with so many steps, it
+        is the same bit for bit.
     validation
         Pairs that choose the best model.
     test
@@ -159,6 +163,10 @@ def train(
     run = RunFolder(Path(out))
     if finish and not resume:
         raise ValueError("A run to finish must be there already; give `resume`, too.")
+    if minutes is not None:
+        require_minutes(minutes)
+        if resume:
+            raise ValueError("A resumed run must keep its steps; leave `minutes` out.")
     if resume:
         start = Start.again(run)
     else:
@@ -178,7 +186,9 @@ def train(
                     f"A run to finish must have made a step; {run.path} has made none. Give `resume` alone."
                 )
             loop.finishes = finish and loop.step < loop.last
-        elif loop.writes:
+        elif minutes is not None:
+            loop.obey(settle(loop, minutes))
+        if not resume and loop.writes:
             run.clear()
             run.write_plan(loop.plan())
             rows = list(loop.material.rows)
@@ -235,14 +245,8 @@ class _Loop(Prepared):
             if self.finishes:
                 yield self._end_here()
             saved, pause_s = started, CHECKPOINT_EVERY_S
-            for batch in self._batches():
-                # One step.
-                torch.manual_seed(seed_of(config.seed, self.step))  # dropout
-                self.learner.train()
-                self.learner.set_learning_rate(self.step)
-                self._add(self.method.step(self.learner, batch))
-                self.learner.follow()
-                self.step += 1
+            for batch in self.batches():
+                self.make_step(batch)
 
                 # What to tell, and to keep.
                 if self._due(HISTORY_EVERY) or self._due(config.validate_every):
@@ -250,7 +254,7 @@ class _Loop(Prepared):
                 metrics = self._validate() if self._due(config.validate_every) else {}
                 if config.patience and self.worse == config.patience:
                     self.last = self.step
-                preview = self._preview() if self._due(PREVIEW_EVERY) or self.step == first + 1 else None
+                preview = self.look_now() if self._due(PREVIEW_EVERY) or self.step == first + 1 else None
                 now = time.monotonic()
                 if now - saved > pause_s or self.step == self.last:
                     self.save()
@@ -287,12 +291,26 @@ class _Loop(Prepared):
         if self.step % self.config.validate_every:
             metrics = self._validate()
         self.save()
-        return Report(self.step, self.last, losses, metrics, self._preview())
+        return Report(self.step, self.last, losses, metrics, self.look_now())
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.last
 
-    def _batches(self) -> Iterator[Batch]:
+    def make_step(self, batch: Batch) -> None:
+        """One step."""
+        torch.manual_seed(seed_of(self.config.seed, self.step))  # dropout
+        self.learner.train()
+        self.learner.set_learning_rate(self.step)
+        self._add(self.method.step(self.learner, batch))
+        self.learner.follow()
+        self.step += 1
+
+    def obey(self, config: Config) -> None:
+        """Train with these settings, of which none but the number of steps differ."""
+        self.config = self.learner.config = config
+        self.model, self.last = replace(self.model, config=config), config.steps
+
+    def batches(self) -> Iterator[Batch]:
         """The batch of each step that is left, prepared while the device works on the one before."""
         ours = share(self.config.batch_size)
         for _, batch in read_ahead(
@@ -314,6 +332,11 @@ class _Loop(Prepared):
         self.history.append({"step": self.step, **means})
         self._warn_once(self.method.sign(self.config, self.history))
         return means
+
+    def wait(self) -> None:
+        """Until the device has made the steps that it was asked for."""
+        for total in self.sums.values():
+            float(total)
 
     def _require_finite(self) -> None:
         """Stop before anything that is not finite is kept; the run folder holds a model, if need be the last saved."""
@@ -370,6 +393,11 @@ class _Loop(Prepared):
         with torch.inference_mode():
             return self.method.judge(self.config, self.model.networks, batch), self.method.headline
 
+    def judge_now(self) -> None:
+        """What a validation does, without keeping anything."""
+        self._settle()
+        self._judged()
+
     def _settle(self) -> None:
         """Ready what makes images for prediction, with the statistics of its present weights.
 
@@ -417,7 +445,7 @@ class _Loop(Prepared):
         if not self.writes:
             return
         try:
-            reports = fit_trust(model, *self._teaching())
+            reports = fit_trust(model, *self.teaching())
         except ValueError as error:  # the model is good without
             sentence = f"The model is saved, but was not taught to judge its predictions. {error}"
             warnings.warn(sentence, stacklevel=3)
@@ -429,7 +457,7 @@ class _Loop(Prepared):
             else:
                 yield report
 
-    def _teaching(self) -> tuple[PairedFrames, Split]:
+    def teaching(self) -> tuple[PairedFrames, Split]:
         """The pairs that teach and calibrate: a model that was improved is judged by what it knew before.
 
         The new pairs are few, and mostly what it was wrong about; calibration pairs among them do not calibrate.
@@ -465,7 +493,7 @@ class _Loop(Prepared):
         if self.writes:
             self.model.save(self.run.model)
 
-    def _preview(self) -> Preview:
+    def look_now(self) -> Preview:
         """The middle of the first validation window, or of the first one that trains."""
         source, target = self.material.look(2 * self.config.patch_size)
         for name in self._makers:
@@ -497,11 +525,15 @@ class _Loop(Prepared):
         self._require_finite()
         names = sorted({name for row in self.history for name in row} - {"step"})
         self.run.write_rows("history.csv", self.history, ["step", *names])
+        write_tensors(self.run.path / "checkpoint.safetensors", *self.state())
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What `restore` goes on from: tensors, and what is beside them."""
         sums = {f"sums.{name}": total for name, total in self.sums.items()}
         state = {name: getattr(self, name) for name in ("step", "last", "best", "worse", "history")}
         state["model"] = self.model.content()
         tensors, state["scaler"] = self.learner.state()
-        write_tensors(self.run.path / "checkpoint.safetensors", {**self.model.tensors(), **tensors, **sums}, state)
+        return {**self.model.tensors(), **tensors, **sums}, state
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Be where the checkpoint was."""
