@@ -14,7 +14,7 @@ def folders(tmp_path):
     for name in ("s", "t"):
         (tmp_path / name).mkdir()
     for i in range(4):
-        source, labels = blobs((64, 64), i)
+        source, labels = blobs((32, 32), i)
         tifffile.imwrite(tmp_path / "s" / f"p{i}.tif", source)
         tifffile.imwrite(tmp_path / "t" / f"p{i}.tif", labels)
     return tmp_path
@@ -22,21 +22,22 @@ def folders(tmp_path):
 
 def test_check_leaves_out_what_train_leaves_out(folders, capsys) -> None:
     """With --skip-bad the bad pair is named and the others are usable; the patch to give to train is said."""
-    tifffile.imwrite(folders / "t" / "p0.tif", blobs((50, 64))[1])
+    tifffile.imwrite(folders / "t" / "p0.tif", blobs((20, 32))[1])
     words = ["check", str(folders / "s"), str(folders / "t")]
     assert main(words) == 2
     capsys.readouterr()
     assert main([*words, "--skip-bad"]) == 0
     out = capsys.readouterr().out
     assert "p0 is left out: Source and target of p0 must show the same pixels" in out
-    assert "give it --patch-size 64" in out
+    assert "give it --patch-size 32" in out
 
 
-def test_evaluate_names_the_target_that_is_of_another_kind(folders, capsys) -> None:
+def test_evaluate_names_the_target_that_is_of_another_kind(folders, capsys, monkeypatch) -> None:
     """A grey-value target among labels is named, the others are judged, and the exit code says so."""
-    source, labels = blobs((64, 64))
+    monkeypatch.setattr("napari_pix2pix.report.draw.draw_evaluation", lambda path, *_: path.write_text("drawn"))
+    source, labels = blobs((32, 32))
     untrained(source[None], labels[None], "instances", gan_weight=0).save(folders / "m.safetensors")
-    noise = np.random.default_rng(0).integers(0, 4096, (64, 64)).astype(np.uint16)
+    noise = np.random.default_rng(0).integers(0, 4096, (32, 32)).astype(np.uint16)
     tifffile.imwrite(folders / "t" / "p1.tif", noise)
     words = ["evaluate", *(str(folders / name) for name in ("m.safetensors", "s", "t")), "--out", str(folders / "e")]
     assert main(words) == 1
@@ -45,14 +46,19 @@ def test_evaluate_names_the_target_that_is_of_another_kind(folders, capsys) -> N
     assert (folders / "e" / "metrics.json").exists()
 
 
-def test_fit_trust_leaves_out_what_does_not_suit_the_model(folders, capsys) -> None:
-    """With --skip-bad a source in colours is named by its own shape, and the others teach."""
-    source, labels = blobs((64, 64))
+def test_fit_trust_leaves_out_what_does_not_suit_the_model(folders, capsys, monkeypatch) -> None:
+    """A source in colours is named by its own shape; with --skip-bad the others teach."""
+    monkeypatch.setattr("napari_pix2pix.core.teaching.fit_trust.WINDOWS", (4, 4))
+    source, labels = blobs((32, 32))
     untrained(source[None], labels[None], "instances", gan_weight=0).save(folders / "m.safetensors")
     tifffile.imwrite(folders / "s" / "p1.tif", np.stack([source // 16] * 3, -1).astype(np.uint8), photometric="rgb")
     words = ["fit-trust", *(str(folders / name) for name in ("m.safetensors", "s", "t")), "--steps", "1", "--skip-bad"]
+    assert main([*words[:-1], "--out", str(folders / "new.safetensors")]) == 2
+    told = capsys.readouterr().err
+    assert "p1 does not suit: A source for this model must have 1 channel; got 3" in told
+    assert "use the other pairs: --skip-bad" in told
     assert main([*words, "--out", str(folders / "new.safetensors")]) == 0
     told = capsys.readouterr()
     assert (
-        "p1 is left out: A source for this model must have 1 channel; got 3 (YXS, (64, 64, 3))" in told.out + told.err
+        "p1 is left out: A source for this model must have 1 channel; got 3 (YXS, (32, 32, 3))" in told.out + told.err
     )

@@ -59,6 +59,8 @@ def fit_trust(
     stacks = open_stacks(source, target, said).without_bad()
     if said.skip_bad and not said.annotated_frames:
         stacks = stacks.sifted(lambda pair: require_judged(loaded, pair))
+    elif not said.annotated_frames:
+        stacks.require_each(lambda pair: require_judged(loaded, pair))
     require_apart(stacks.paths, [out])
     yield from told(stacks)
     taught = loaded

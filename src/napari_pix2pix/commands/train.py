@@ -164,7 +164,7 @@ def train(
         if not is_full(error):
             raise
         raise OSError(f"{FULL_DISK} Go on with train `resume` {out}.") from error
-    result = _trained(out / "model.safetensors", initial, device)
+    result = _trained(out / "model.safetensors", initial, device, Moved(roots))
     try:
         from napari_pix2pix.report.draw import draw_training
 
@@ -175,7 +175,7 @@ def train(
     yield result
 
 
-def _trained(path: Path, initial: Any, device: str) -> Event:
+def _trained(path: Path, initial: Any, device: str, moved: Any) -> Event:
     """What came of a training; beside figures of the model it started from, which are kept in the new one."""
     from napari_pix2pix.files.training_stacks import figures_of_old
 
@@ -184,7 +184,7 @@ def _trained(path: Path, initial: Any, device: str) -> Event:
     not_compared = ""
     if initial is not None and "compared" not in model.provenance:
         try:
-            model.provenance["compared"] = figures_of_old(initial.to(device), model)
+            model.provenance["compared"] = figures_of_old(initial.to(device), model, moved)
             model.save(path)
         except (ValueError, FileNotFoundError) as error:
             not_compared = f"Not compared with the model before: {error}"

@@ -124,6 +124,17 @@ class PairedStacks:
             raise ValueError(f"At least one pair must fit; none of {len(skipped)} does. {next(iter(skipped.values()))}")
         return self._only(kept, skipped)
 
+    def require_each(self, require: Callable[["PairedFrames"], None]) -> None:
+        """Raise a ValueError that names the first of several pairs that is none, or that `require` refuses."""
+        names = self.files.names
+        for i, name in enumerate(names):
+            try:
+                require(self._only([i]).frames(hashed=False))
+            except ValueError as error:
+                if len(names) == 1:
+                    raise
+                raise ValueError(f"{name} does not suit: {error} Or use the other pairs: `skip_bad`.") from error
+
     def without_bad(self) -> "PairedStacks":
         """With ``skip_bad`` only those pairs that are of one size and finite; not where frames are counted over all."""
         if not self.settings.skip_bad or self.settings.annotated_frames:

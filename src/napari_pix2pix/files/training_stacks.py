@@ -129,10 +129,11 @@ class TrainingStacks:
         return cls(**{name: reopen(part, moved) for name, part in said.items() if part})
 
 
-def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> dict[str, Any]:
+def figures_of_old(old: "TrainedModel", new: "TrainedModel", moved: Moved | None = None) -> dict[str, Any]:
     """On the pairs that judged `old`: their ``kind``, and the figures ``before`` (of `old`) and ``after`` (of `new`).
 
-    The kind is ``test`` where the old training had such pairs, else ``validation``; nothing where it had neither.
+    They are read where they were or `moved` to. The kind is ``test`` where the old training had such pairs, else
+    ``validation``; nothing where it had neither.
 
     Raises
     ------
@@ -141,6 +142,7 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> dict[str, Any]:
     """
     from napari_pix2pix.core.data.pairs import settle_empty_frames
     from napari_pix2pix.core.data.split import met, windows_of
+    from napari_pix2pix.core.evaluation.codings import in_one_coding
     from napari_pix2pix.core.evaluation.evaluate import judge
 
     said, rows = old.provenance.get("pairs") or {}, old.provenance.get("regions", [])
@@ -156,7 +158,8 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel") -> dict[str, Any]:
             continue
         if seen:
             raise ValueError(f"some of its {kind} pairs trained the new one.")
-        pairs = reopen(said[kind] or said["train"]).frames()
+        pairs = reopen(said[kind] or said["train"], moved).frames()
+        pairs, _ = in_one_coding(pairs, old.target_encoding)
         pairs = settle_empty_frames(pairs, old.config.empty_frames, old.target_encoding.kind)
         regions = pairs.regions() if said.get(kind) else windows_of(pairs, judging, kind)
         before, after = (judge(model, pairs, regions).figures for model in (old, new))

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
+from napari_pix2pix import core
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.encodings.masks import as_mask
 from napari_pix2pix.core.evaluation.check import check
 from napari_pix2pix.core.evaluation.codings import in_one_coding
 from napari_pix2pix.core.evaluation.evaluate import evaluate_prediction
-from small import blobs
+from napari_pix2pix.core.teaching.examples import examples
+from napari_pix2pix.core.teaching.fit_trust import fit_trust
+from small import blobs, untrained
 
 SOURCE, LABELS = blobs((64, 80))
 MASK = (LABELS > 0).astype(np.uint8)
@@ -37,10 +40,45 @@ def test_targets_are_taken_in_the_coding_of_a_model() -> None:
     pairs, remark = in_one_coding(PairedFrames(SOURCE, MASK * 255, "YX"), encoding)
     np.testing.assert_array_equal(pairs.target(0)[0], MASK)
     assert remark is not None
+    mixed = PairedFrames(np.stack([SOURCE] * 2), np.stack([MASK, MASK * 255]), "TYX")
+    assert set(np.unique(in_one_coding(mixed, encoding)[0].target(1))) == {0, 1}
     for other in (MASK, LABELS):
         pairs, remark = in_one_coding(PairedFrames(SOURCE, other, "YX"), encoding)
         np.testing.assert_array_equal(pairs.target(0)[0], other)
         assert remark is None
+
+
+SAME = "counted as the same foreground"
+
+
+def test_who_starts_from_a_model_takes_masks_in_its_coding(tmp_path) -> None:
+    """Masks of 0 and 1, judged by some of 0 and 7, go on training a model of 0 and 255, which keeps its own codes."""
+    small = {"patch_size": 16, "gan_weight": 0.0, "steps": 1, "validate_every": 1}
+    model = untrained(SOURCE[None], MASK[None] * 255, "classes", **small)
+    pairs, others = PairedFrames(SOURCE, MASK, "YX"), PairedFrames(SOURCE[:48], MASK[:48] * 7, "YX")
+    with pytest.warns(UserWarning, match=SAME):
+        *_, last = core.train(pairs, out=tmp_path / "run", initial=model, validation=others, device="cpu")
+    assert last.model.target_encoding.classes == (0, 255)
+    assert set(np.unique(last.model.predict(SOURCE, "YX"))) <= {0, 255}
+
+
+@pytest.mark.filterwarnings("ignore:Which of these pairs", "ignore:No pairs to calibrate")
+def test_who_judges_a_match_is_taught_by_masks_in_its_coding(monkeypatch) -> None:
+    """The same for fit_trust; a label that is no class of the model is refused by the name of its pair."""
+    model = untrained(SOURCE[None], MASK[None] * 255, "classes", patch_size=16)
+    monkeypatch.setattr("napari_pix2pix.core.teaching.fit_trust.WINDOWS", (4, 4))
+    sources = [SOURCE, SOURCE[::-1]]
+    with pytest.warns(UserWarning, match=SAME):
+        fit_trust(model, PairedFrames(sources, [MASK, MASK[::-1]], "YX"), trust_steps=1).close()
+    with pytest.raises(ValueError, match=r"classes \[0, 255\] only; pair 1 holds \[1, 2"):
+        fit_trust(model, PairedFrames(sources, [MASK * 255, LABELS[::-1]], "YX"), trust_steps=1)
+
+
+def test_pictures_show_masks_in_one_coding() -> None:
+    """What a report shows of an evaluation is what was judged."""
+    report = evaluate_prediction(MASK, MASK * 255, "YX")
+    (shown,) = examples(report, PairedFrames(MASK, MASK * 255, "YX"))
+    np.testing.assert_array_equal(shown.prediction, shown.target)
 
 
 def test_two_codings_in_one_set_are_remarked_on_and_foreground_makes_them_one() -> None:

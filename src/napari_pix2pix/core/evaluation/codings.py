@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Windows
+from napari_pix2pix.core.data.pairs import PairedFrames, Windows, pieces
 from napari_pix2pix.core.encodings.encoding import Encoding, Kind, labels_in_disguise
 from napari_pix2pix.core.encodings.masks import as_mask, foregrounds, mixed_codings
 
@@ -16,15 +16,18 @@ LOOKED_AT = 16
 
 
 def in_one_coding(pairs: PairedFrames, encoding: Encoding) -> tuple[PairedFrames, str | None]:
-    """The pairs, targets that are masks storing their foreground as the model does, and a remark where that is new."""
+    """The pairs, targets that are masks storing their foreground as the model does, and a remark where that is new.
+
+    Masks that store it in several ways, one of them white, are masks, too; other labels stay what they are.
+    """
     ours = set(encoding.classes) - {0}
     if encoding.kind != "classes" or len(encoding.classes) != 2 or len(ours) != 1:
         return pairs, None
     theirs = foregrounds(_known_targets(pairs))
-    if not theirs or len(theirs) > 1 or theirs == ours or min(theirs) < 0:
+    if not theirs or theirs == ours or min(theirs) < 0 or (len(theirs) > 1 and not mixed_codings(theirs)):
         return pairs, None
-    (code,), (stored,) = ours, theirs
-    remark = SAME.format("targets", stored, "model's predictions", code)
+    (code,) = ours
+    remark = SAME.format("targets", " or ".join(map(str, sorted(theirs))), "model's predictions", code)
     return pairs.recoded(target=partial(as_mask, foreground=code)), remark
 
 
@@ -39,7 +42,7 @@ def comparable(pairs: PairedFrames, kind: Kind) -> tuple[PairedFrames, str | Non
     some = pairs.regions()[:: max(1, len(pairs.regions()) // LOOKED_AT)]
     if kind == "intensity":
         return pairs, labels_in_disguise(Windows(pairs.target, some))
-    for values, region in zip(_known_targets(pairs), pairs.regions(), strict=True):
+    for values, region in zip(_known_targets(pairs), pieces(pairs.regions()), strict=True):
         require_labels(values, pairs.name(region.frame))
     if kind == "instances":
         pairs = pairs.recoded(source=_without_negative)
@@ -76,7 +79,8 @@ def require_labels(values: NDArray[Any], name: str) -> None:
 
 
 def _known_targets(pairs: PairedFrames) -> Any:
-    return (pairs.target(region.frame)[0][pairs.known(region.frame)] for region in pairs.regions())
+    parts = ((region.frame, region.window) for region in pieces(pairs.regions()))
+    return (pairs.target(*part)[0][pairs.known(*part)] for part in parts)
 
 
 def _without_negative(labels: NDArray[Any]) -> NDArray[Any]:

@@ -216,15 +216,23 @@ def _predictions(model: TrainedModel, pairs: PairedFrames) -> Iterator[tuple[int
 
 
 def require_suited(model: TrainedModel, pairs: PairedFrames) -> None:
-    """Raise a ValueError if the sources or targets of these pairs have other channels than the model's."""
+    """Raise a ValueError if the sources or targets of these pairs have other channels than the model's.
+
+    It names the pair where there are several.
+    """
     expected = model.target_encoding.n_channels
     for i, (stack, target) in enumerate(zip(pairs.sources, pairs.target_plans, strict=True)):
-        model.prediction_plan(stack, pairs.source_plans[i].axes, _channels(model, pairs, i))
-        if target.n_channels != expected:
-            raise ValueError(
-                f"A target for this model must have {counted(expected)}; got {target.n_channels} ({target.axes}, "
-                f"{target.shape})."
-            )
+        try:
+            model.prediction_plan(stack, pairs.source_plans[i].axes, _channels(model, pairs, i))
+            if target.n_channels != expected:
+                raise ValueError(
+                    f"A target for this model must have {counted(expected)}; got {target.n_channels} ({target.axes}, "
+                    f"{target.shape})."
+                )
+        except ValueError as error:
+            if len(pairs.names) == 1:
+                raise
+            raise ValueError(f"{pairs.names[i]} does not suit the model: {error}") from error
 
 
 def _channels(model: TrainedModel, pairs: PairedFrames, i: int) -> Sequence[int]:

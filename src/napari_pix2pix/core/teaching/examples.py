@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.evaluation.codings import comparable, in_one_coding
 from napari_pix2pix.core.evaluation.evaluate import HEADLINES
 from napari_pix2pix.core.running.patch_scores import PatchScores
 from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -93,6 +94,8 @@ def examples(
         How many.
     """
     _, rows = ranked(report)
+    if report["kind"] != "intensity":
+        pairs, _ = in_one_coding(pairs, model.target_encoding) if model else comparable(pairs, report["kind"])
     by_name = {pairs.name(region.frame): region for region in pairs.regions()}
     for index, place in choose(len(rows), most).items():
         region = by_name[rows[index]["name"]]

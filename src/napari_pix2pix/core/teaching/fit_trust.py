@@ -18,7 +18,8 @@ from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_fr
 from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.data.split import Split, evenly, middle, seen_frames, split_pairs, unlike, windows_of
 from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
-from napari_pix2pix.core.evaluation.evaluate import require_suited
+from napari_pix2pix.core.evaluation.codings import in_one_coding
+from napari_pix2pix.core.evaluation.evaluate import require_kind, require_suited
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.geometry.tiles import round_up
 from napari_pix2pix.core.methods import method_of
@@ -242,6 +243,11 @@ def _suited(model: TrainedModel, pairs: PairedFrames, empty_frames: EmptyFrames)
             "`source_channels`."
         )
     pairs.require_finite()
+    pairs, remark = in_one_coding(pairs, model.target_encoding)
+    if remark:
+        warnings.warn(remark, stacklevel=3)
+    if model.target_encoding.is_labels:
+        require_kind(model, pairs)
     return settle_empty_frames(pairs, empty_frames, model.target_encoding.kind)
 
 

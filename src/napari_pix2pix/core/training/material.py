@@ -16,6 +16,7 @@ from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, Pair
 from napari_pix2pix.core.data.split import Split, evenly, middle, split_pairs, windows_of, without_seen
 from napari_pix2pix.core.encodings.encoding import Encoding, Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
+from napari_pix2pix.core.evaluation.codings import in_one_coding
 from napari_pix2pix.core.methods.method import Method, reach
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.core.training.start import Start
@@ -91,6 +92,10 @@ def of_pairs(
     """Pairs, and old ones mixed in if there are any."""
     config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
     pairs.require_patches(config.patch_size, config.grid)
+    if start.encodings is not None:
+        pairs, remark = in_one_coding(pairs, start.encodings[1])
+        if remark:
+            warnings.warn(remark, stacklevel=4)
     found = Census.of(pairs, config.target_kind)
     validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config, found.kind) for judge_pairs in judges)
     pairs = settle_empty_frames(pairs, config.empty_frames, found.kind, empty=found.empty)
@@ -98,6 +103,10 @@ def of_pairs(
     # Who trains, who judges.
     shares = config if validation is None else config.model_copy(update={"validation_share": 0.0})
     split = without_seen(split_pairs(pairs, shares, reach(method, config, spatial_dims)), pairs, start.seen)
+    encodings = start.encode(pairs, split, found.kind)
+    old_pairs, validation, test = (
+        others and in_one_coding(others, encodings[1])[0] for others in (old_pairs, validation, test)
+    )
     judged, judged_regions = (validation, validation.regions()) if validation else (pairs, split.validation)
     judging = evenly(judged, judged_regions, MOST_JUDGED)
     if judging != judged_regions:
@@ -108,7 +117,6 @@ def of_pairs(
             stacklevel=4,
         )
 
-    encodings = start.encode(pairs, split, found.kind)
     new = PairedPatches(pairs, split.train, config, *encodings)
     patches: PairedPatches | MixedPatches = new
     if old_pairs is not None:

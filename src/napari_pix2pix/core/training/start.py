@@ -166,12 +166,12 @@ class Start:
             )
         self._look_at_ranges(pairs, source, target)
         for side, encoding, read in (("source", source, pairs.source), ("target", target, pairs.target)):
-            if encoding.kind == "classes":
-                seen = {int(value) for image in Windows(read, pairs.regions()) for value in np.unique(image)}
-                if unknown := sorted(seen - set(encoding.classes)):
+            for region in pieces(pairs.regions()) if encoding.kind == "classes" else ():
+                seen = np.unique(read(region.frame, region.window))
+                if (unknown := np.setdiff1d(seen, encoding.classes)).size:
                     raise ValueError(
-                        f"A {side} must hold the labels of the model to start from, {list(encoding.classes)}; got "
-                        f"{unknown[:5]} too. Relabel it, or train anew."
+                        f"A {side} must hold the labels of the model to start from, {list(encoding.classes)}; that of "
+                        f"{pairs.name(region.frame)} holds {unknown[:5].tolist()}, too. Relabel it, or train anew."
                     )
 
     def _look_at_ranges(self, pairs: PairedFrames, source: Encoding, target: Encoding) -> None:
