@@ -22,10 +22,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_pix2pix.widgets.activity import Activity
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
 from napari_pix2pix.widgets.session import STOP_S, Job, Prepare, shared_session
+from napari_pix2pix.widgets.waiting import Waiting
 
 SHOWN_EVERY_MS = 500
 """How often it is shown how far a command is: without a GPU, each drawing of a window takes time from what computes."""
@@ -95,6 +97,7 @@ class Dock(QWidget):
     """
 
     verb, explained, stop_explained = "Run", "", "End what runs; nothing is added"
+    starting = "Starts …"
     stop_within_s: float | None = None
     """How long the button Stop waits before it kills the child; None: as long as it takes."""
 
@@ -109,6 +112,7 @@ class Dock(QWidget):
         self._rest = QTimer(self)  # until that is shown
         self._rest.setSingleShot(True)
         self._rest.timeout.connect(self._show_heard)
+        self._activity: Activity | None = None
         self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
@@ -148,8 +152,10 @@ class Dock(QWidget):
         self.column = QVBoxLayout(scroll.widget())
         self.column.addLayout(self.form)
         self.column.addLayout(self.buttons)
+        self.waiting = Waiting()
         self.column.addWidget(self.bar)
         self.column.addWidget(self.status)
+        self.column.addWidget(self.waiting)
         self.column.addWidget(self.warnings)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -218,18 +224,21 @@ class Dock(QWidget):
 
     def begin(self, request: Request) -> None:
         """Have a command done."""
-        waits, self._trouble, self._began = self.session.busy, "", None
+        first, self._trouble, self._began = self.session.first, "", None
         self.layers = request.layers
         self.warnings.clear()
         self.warnings.hide()
-        self.job = job = self.session.start(self.token, request.prepare)
+        self.job = job = self.session.start(self.token, request.prepare, self.verb)
+        self._activity = activity = Activity(self.verb)
+        job.ended.connect(lambda *_: activity.close())
         job.heard.connect(self._hear)
         job.ended.connect(self._end)
         self.run_button.setEnabled(False)
         self.stop_button.setEnabled(True)
         self.bar.setRange(0, 0)
         self.bar.show()
-        self.status.setText("Waits until what runs has ended …" if waits else "Prepares …")
+        self.status.setText("" if first else "Prepares …")
+        self.waiting.wait_for(first)
 
     def stop(self) -> None:
         """End in order what runs."""
@@ -243,6 +252,10 @@ class Dock(QWidget):
 
     def hear(self, event: Event) -> None:
         """An event of the command that the dock itself cares for."""
+
+    def share(self, event: Event) -> float:
+        """How much of the whole is done, from 0 to 1."""
+        return float(event["done"] / event["total"])
 
     def show_progress(self, event: Event) -> None:
         """Say how far it is, unless it is being stopped."""
@@ -260,7 +273,8 @@ class Dock(QWidget):
     def _hear(self, event: Event) -> None:
         kind = event["event"]
         if kind == "started":
-            self.status.setText("Starts …")
+            self.waiting.wait_for(None)
+            self.status.setText(self.starting)
         elif kind == "progress":
             self._began = self._began or (time.monotonic(), event["done"] / event["total"])
             self._heard = event
@@ -280,8 +294,11 @@ class Dock(QWidget):
         """Show how far it is, then rest."""
         event, self._heard = self._heard, None
         if event is not None and self.job is not None:
+            share = self.share(event)
             self.bar.setRange(0, 1000)
-            self.bar.setValue(round(1000 * event["done"] / event["total"]))
+            self.bar.setValue(round(1000 * share))
+            if self._activity is not None:
+                self._activity.show(share)
             if self.stop_button.isEnabled():
                 self.show_progress(event)
             self._rest.start(SHOWN_EVERY_MS)
@@ -302,6 +319,7 @@ class Dock(QWidget):
     def _show_idle(self) -> None:
         self.run_button.setEnabled(True)
         self.stop_button.setEnabled(False)
+        self.waiting.wait_for(None)
         self.bar.hide()
 
     # What goes away

@@ -21,7 +21,7 @@ from napari_pix2pix.widgets.pairs import LayerPair, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.placing import MADE_HERE, placement
 from napari_pix2pix.widgets.runs import model_config
-from napari_pix2pix.widgets.step_times import about, expected_s
+from napari_pix2pix.widgets.step_times import expected_phases, in_phases
 from napari_pix2pix.widgets.training_dock import TrainingDock
 
 SHARE, FEWEST = 10, 100
@@ -224,7 +224,7 @@ class ImproveDock(TrainingDock):
             config = model_config(self.model.value()).model_copy(update={"steps": self.steps.value()})
         except ValueError:  # there is none yet
             return
-        self.time.setText(about(expected_s(config, self.device.resolved())))
+        self.time.setText(in_phases(*expected_phases(config, self.device.resolved())))
 
     def _follow_model(self, *_: Any) -> None:
         try:

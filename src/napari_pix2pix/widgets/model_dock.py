@@ -79,6 +79,7 @@ class ModelDock(Dock):
             return
         if load is not None and (well or (self._part is not None and self._part.exists())):
             self.run_button.setEnabled(False)
+            self.status.setText("Loads the result …")
             self.session.in_thread(self.token, partial(_load_and_clean, load, folder), self._add, self._not_loaded)
         else:
             self.session.in_thread(self.token, partial(shutil.rmtree, folder, True), _nothing, _nothing)

@@ -25,21 +25,32 @@ class Recipe(NamedTuple):
         Its settings.
     device
         What computes.
+    minutes
+        The time it is given instead of the steps in `config`.
     """
 
     run: Path
     preset: str
     config: Config
     device: str
+    minutes: float | None = None
+
+    @property
+    def settings(self) -> Config:
+        """The settings that are asked for."""
+        if self.minutes is None:
+            return self.config
+        return self.config.model_copy(update={"steps": make_config(self.preset).steps})
 
     @property
     def flags(self) -> list[str]:
         """The settings."""
-        return ["--preset", self.preset, *changed_flags(make_config(self.preset), self.config)]
+        return ["--preset", self.preset, *changed_flags(make_config(self.preset), self.settings)]
 
     def command(self, pairs: Sequence[Any]) -> list[Any]:
         """The words of the command line; `pairs`: SOURCE TARGET and flags that say how they are read."""
-        return ["train", *pairs, "--out", self.run, *self.flags, "--device", self.device]
+        time = [] if self.minutes is None else [f"--minutes={self.minutes:g}"]
+        return ["train", *pairs, "--out", self.run, *self.flags, *time, "--device", self.device]
 
     def script(self, pairs: Sequence[Any]) -> str:
         """The same in Python."""
@@ -48,7 +59,8 @@ class Recipe(NamedTuple):
             f"{flag.removeprefix('--').replace('-', '_')}={value!r}"
             for flag, value in zip(said[::2], said[1::2], strict=True)
         )
-        changes = changed(make_config(self.preset), self.config)
+        changes = changed(make_config(self.preset), self.settings)
+        time = "" if self.minutes is None else f", minutes={self.minutes:g}"
         return f"""\
 from napari_pix2pix import core
 from napari_pix2pix.core.settings.config import PairSettings
@@ -58,7 +70,8 @@ from napari_pix2pix.files.training_stacks import TrainingStacks
 stacks = TrainingStacks(open_stacks({source!r}, {target!r}, PairSettings({settings})))
 config = core.make_config({self.preset!r}, changes={changes!r})
 told = {{**stacks.provenance(), "initial": None}}
-for report in core.train(stacks.train.frames(), config, out={str(self.run)!r}, device={self.device!r}, provenance=told):
+run = {str(self.run)!r}
+for report in core.train(stacks.train.frames(), config, out=run{time}, device={self.device!r}, provenance=told):
     print(report.step, report.losses, report.metrics)
 """
 

@@ -27,10 +27,13 @@ class Job(QObject):
         What it says while it works.
     ended(bool)
         It is over, and whether well.
+    pausing(bool)
+        It was asked to wait, or to go on.
     """
 
     heard = Signal(object)
     ended = Signal(bool)
+    pausing = Signal(bool)
 
     def __init__(self, session: "Session", owner: object, name: str = "") -> None:
         super().__init__(session)
@@ -50,6 +53,7 @@ class Job(QObject):
         self.paused = paused
         if self.number is not None:
             (self._session.child.pause if paused else self._session.child.resume)(self.number)
+        self.pausing.emit(paused)
 
     def _take(self, event: Event) -> None:
         if event["event"] == "done":
@@ -146,9 +150,9 @@ class Session(QObject):
         return job
 
     @property
-    def busy(self) -> bool:
-        """Whether a command of a dock runs, waits or is prepared."""
-        return any(job.owner is not self for job in [*self._jobs.values(), *self._preparing])
+    def first(self) -> Job | None:
+        """The command of a dock that runs, or is the next to."""
+        return next((job for job in [*self._jobs.values(), *self._preparing] if job.owner is not self), None)
 
     def in_thread(
         self, owner: object, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[Exception], None]

@@ -26,24 +26,42 @@ def remember_step_time(config: Config, device: str, unit: str, seconds: float) -
 
 def expected_s(config: Config, device: str) -> float | None:
     """How long such a training takes on this device; None where none like it has run here."""
-    times, total = _times(), 0.0
-    for unit, name in UNITS.items():
-        if count := getattr(config, name):
-            seconds = times.get(_key(config, device, unit))
-            if seconds is None and unit == "steps":
-                return None
-            total += count * (seconds or 0.0)
-    return total
+    learns, judges = expected_phases(config, device)
+    return None if learns is None else learns + (judges or 0.0)
+
+
+def expected_phases(config: Config, device: str) -> tuple[float | None, float | None]:
+    """How long such a training takes on this device, and then its learning to judge; None where that is not known."""
+    times = _times()
+    found = {unit: times.get(_key(config, device, unit)) for unit in UNITS}
+    counts = {unit: getattr(config, name) for unit, name in UNITS.items()}
+    learns, judges = (
+        0.0 if not counts[unit] else None if found[unit] is None else counts[unit] * found[unit] for unit in UNITS
+    )
+    return learns, judges
+
+
+def in_phases(learns: float | None, judges: float | None) -> str:
+    """``learns 4 min, then learns to judge 3 min``; what is not known is said or left out."""
+    if learns is None:
+        return about(None)
+    said = f"learns {rounded(learns)}"
+    return said if judges == 0 else f"{said}, then learns to judge{f' {rounded(judges)}' if judges else ''}"
 
 
 def about(seconds: float | None) -> str:
     """``about 4 min``; what is not known is said."""
     if seconds is None:
         return "time not known yet"
+    return f"about {rounded(seconds)}"
+
+
+def rounded(seconds: float) -> str:
+    """``4 min``."""
     if seconds < 90:
-        return f"about {max(round(seconds / 10) * 10, 10)} s"
+        return f"{max(round(seconds / 10) * 10, 10)} s"
     minutes = round(seconds / 60)
-    return f"about {minutes} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _key(config: Config, device: str, unit: str) -> str:

@@ -28,7 +28,7 @@ from napari_pix2pix.core.settings.config import PRESETS, Config, PairSettings, m
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
-from napari_pix2pix.widgets.dock import Request
+from napari_pix2pix.widgets.dock import Dock, Request
 from napari_pix2pix.widgets.flags import as_plain, in_a_dock
 from napari_pix2pix.widgets.pair_check import MOST_BYTES, PairCheck
 from napari_pix2pix.widgets.pair_rows import PairRows
@@ -38,14 +38,18 @@ from napari_pix2pix.widgets.recipe import Recipe, shell_line
 from napari_pix2pix.widgets.runs import UnfinishedRun, unfinished_run, unfinished_runs
 from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.settings_form import SettingsForm
-from napari_pix2pix.widgets.step_times import about, expected_s
-from napari_pix2pix.widgets.training_dock import TrainingDock
+from napari_pix2pix.widgets.step_times import expected_phases, in_phases
+from napari_pix2pix.widgets.training_dock import JUDGING, TrainingDock
 
 PRESET_TIPS = {
     "fast": "fast: a small network, minutes on a processor; to see whether it works at all",
     "microscopy": "microscopy: the full size; a GPU does it in an hour",
     "paper": "paper: as Isola et al. trained it; for comparison",
 }
+TIMES = {"a first look (3 min)": 3.0, "an hour": 60.0, "overnight (10 h)": 600.0, "steps": None}
+TIME_OF = {"fast": 0, "microscopy": 1}
+"""By preset what is offered first of these; else steps."""
+STEPS = len(TIMES) - 1
 IN_SIGHT = ("steps", "patch_size", "target_kind")
 ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "shift_tolerance")
 """Settings that another preset does not change."""
@@ -87,14 +91,23 @@ class TrainDock(TrainingDock):
         self.preset = QComboBox()
         self.preset.addItems(["fast", *(name for name in PRESETS if name != "fast")])
         self.add_row("Preset", self.preset, "Settings to start from.\n" + "\n".join(PRESET_TIPS.values()))
+        self.how_long = QComboBox()
+        for shown, minutes in TIMES.items():
+            self.how_long.addItem(shown, minutes)
         self.steps = QSpinBox()
         self.steps.setRange(1, 10_000_000)
         self.steps.setGroupSeparatorShown(True)
+        self.steps.setToolTip("Updates of the network")
+        self._fills = False  # the form, so that steps are nobody's choice
         self.time = QLabel()
         self.time.setWordWrap(True)
+        self.add_row(
+            "How long",
+            _row(self.how_long, self.steps),
+            "Time: how many steps fit is measured first; or steps. Stop at any time: the best model so far is kept",
+        )
         self.time.setToolTip("How long this takes on this device, as measured here; known after the first steps of one")
-        row = _row(self.steps, self.time)
-        self.add_row("Steps", row, "Updates of the network. Stop at any time: the best model so far is kept")
+        self.form.addRow("", self.time)
         self.patch_size = QSpinBox()
         self.patch_size.setRange(8, 4096)
         self.patch_size.setSuffix(" px")
@@ -111,10 +124,14 @@ class TrainDock(TrainingDock):
         self.pairs.changed.connect(self._follow_target)
         self.preset.currentTextChanged.connect(self._change_preset)
         self.session.devices_known.connect(self._show_time)
+        self.how_long.currentIndexChanged.connect(self._show_steps)
+        self.steps.valueChanged.connect(self._count_steps)
         self._take_preset(self.preset.currentText())
+        self._show_steps()
         for changed in (
             *(self.pairs.changed, self.settings.changed, self.patch_size.valueChanged, self.steps.valueChanged),
-            *(self.target_kind.currentIndexChanged, self.device.currentIndexChanged, self.planes.currentIndexChanged),
+            *(self.how_long.currentIndexChanged, self.target_kind.currentIndexChanged),
+            *(self.device.currentIndexChanged, self.planes.currentIndexChanged),
         ):
             changed.connect(self._changed)
         self._follow_target()
@@ -182,22 +199,46 @@ class TrainDock(TrainingDock):
         return make_config(self.preset.currentText(), changes=whole)
 
     def set_value(self, config: Config) -> None:
-        """Show these settings."""
+        """Show these settings; their steps are asked for, no time."""
+        self._fill(config)
+        self.how_long.setCurrentIndex(STEPS)
+
+    def minutes(self) -> float | None:
+        """The time that the training is given; None: its steps count."""
+        found: float | None = self.how_long.currentData()
+        return found
+
+    def _fill(self, config: Config) -> None:
+        self._fills = True
         self.settings.set_value(config)
         self.steps.setValue(config.steps)
         self.patch_size.setValue(config.patch_size)
         self.target_kind.setCurrentIndex(self.target_kind.findData(config.target_kind))
+        self._fills = False
+
+    def _count_steps(self, *_: Any) -> None:
+        """Who changes the steps wants steps."""
+        if not self._fills:
+            self.how_long.setCurrentIndex(STEPS)
+
+    def _show_steps(self, *_: Any) -> None:
+        self.steps.setVisible(self.minutes() is None)
 
     def _change_preset(self, name: str) -> None:
         """The settings of another preset; what was said about the pairs stays."""
         try:
             said = self.value().model_dump(include=set(ABOUT_PAIRS))
-            self.set_value(make_config(name, changes=said))
+            config = make_config(name, changes=said)
         except ValueError:  # what is in the form now, or both together, cannot be
-            self._take_preset(name)
+            config = make_config(name)
+        self._take(name, config)
 
     def _take_preset(self, name: str) -> None:
-        self.set_value(make_config(name))
+        self._take(name, make_config(name))
+
+    def _take(self, name: str, config: Config) -> None:
+        self._fill(config)
+        self.how_long.setCurrentIndex(TIME_OF.get(name, STEPS))
 
     def _load(self) -> None:
         if path := QFileDialog.getOpenFileName(self, "Settings", str(self.folder.value()), "Settings (*.json)")[0]:
@@ -246,7 +287,12 @@ class TrainDock(TrainingDock):
 
     def _show_time(self) -> None:
         try:
-            self.time.setText(about(expected_s(self.value(), self.device.resolved())))
+            config, minutes = self.value(), self.minutes()
+            found = expected_phases(config, self.device.resolved())
+            if minutes is not None:
+                judges = 60 * minutes * JUDGING if config.trust_steps else 0.0
+                found = 60 * minutes - judges, judges
+            self.time.setText(in_phases(*found))
         except ValueError:  # said when it is used
             self.time.setText("")
 
@@ -261,7 +307,7 @@ class TrainDock(TrainingDock):
             if remedy["swap"]:
                 self.pairs.swap()
             before, changes = self.value(), remedy["changes"]
-            self.set_value(make_config(kept=before.model_dump(), changes=changes))
+            self._fill(make_config(kept=before.model_dump(), changes=changes))
             since = dict(self._remedied[1])
             for name in changes.keys() & set(ABOUT_PAIRS):
                 first, _ = since.get(name, (getattr(before, name), None))
@@ -277,7 +323,7 @@ class TrainDock(TrainingDock):
         if since and not of & targets:
             self._remedied, now = (set(), {}), self.value()
             told = {name: was for name, (was, said) in since.items() if getattr(now, name) == said}
-            self.set_value(now.model_copy(update=told))
+            self._fill(now.model_copy(update=told))
 
     # The command
 
@@ -291,7 +337,7 @@ class TrainDock(TrainingDock):
             return recipe.command(words)
 
         beside = pairs.layers[0] if pairs.layers else None
-        self.watch(recipe.run, recipe.config, self.device.resolved(), beside)
+        self.watch(recipe.run, recipe.config, self.device.resolved(), beside, recipe.minutes)
         return Request(prepare, pairs.layers)
 
     def begin(self, request: Request) -> None:
@@ -308,6 +354,7 @@ class TrainDock(TrainingDock):
             return ["check", *words[1 : words.index("--out")], *flags]
 
         self._then, self._unusable = Request(lambda _: words, request.layers), ""
+        self.starting = "Looks at the pairs …"
         super().begin(Request(check, request.layers))
 
     def stop(self) -> None:
@@ -325,6 +372,7 @@ class TrainDock(TrainingDock):
     def finish(self, well: bool) -> None:
         """Train what was found usable; then offer the model."""
         then, self._then = self._then, None
+        self.starting = Dock.starting
         if then is not None and well:
             super().begin(then)
         elif then is not None and self._unusable:
@@ -343,7 +391,7 @@ class TrainDock(TrainingDock):
 
     def _recipe(self, run: Path | None = None, config: Config | None = None) -> Recipe:
         folder = free_run(self.folder.value(), self.name.text()) if run is None else run
-        return Recipe(folder, self.preset.currentText(), config or self.value(), self.device.value())
+        return Recipe(folder, self.preset.currentText(), config or self.value(), self.device.value(), self.minutes())
 
     # Runs that were stopped
 

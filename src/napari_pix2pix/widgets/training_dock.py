@@ -16,13 +16,15 @@ from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.choices import DeviceChoice
 from napari_pix2pix.widgets.curves import Curves, warm_up
 from napari_pix2pix.widgets.dock import Dock, Request
-from napari_pix2pix.widgets.flags import spoken, time_left
+from napari_pix2pix.widgets.flags import in_a_dock, spoken, time_left
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.preview import PreviewLayer
-from napari_pix2pix.widgets.step_times import UNITS, remember_step_time
+from napari_pix2pix.widgets.step_times import UNITS, expected_phases, remember_step_time, rounded
 
 LINK = "#3b8bd0"
 """Seen on dark and on light."""
+JUDGING = 0.25
+"""Of the time of a training that is given time, at most, learns to judge; so much is assumed where it is not known."""
 WARM, NOTED_EVERY_S = 10, 5.0
 """The time of a step is remembered after so many steps, and so often."""
 
@@ -46,6 +48,7 @@ class TrainingDock(Dock):
         self._run: Path | None = None
         self._timed: tuple[Config, str] | None = None
         self._noted = 0.0  # when the time of a step was
+        self._minutes: float | None = None
         self.pause_button = QPushButton("Pause")
         self.pause_button.setCheckable(True)
         self.pause_button.setEnabled(False)
@@ -65,7 +68,7 @@ class TrainingDock(Dock):
         self.column.addStretch(1)
         self.status.setOpenExternalLinks(True)
 
-    def watch(self, run: Path, config: Config, device: str, beside: Layer | None) -> None:
+    def watch(self, run: Path, config: Config, device: str, beside: Layer | None, minutes: float | None = None) -> None:
         """A training into this folder is about to begin.
 
         Parameters
@@ -76,7 +79,10 @@ class TrainingDock(Dock):
             What is trained, on what: its steps are timed.
         beside
             The preview lies below this layer; None: below all images there are.
+        minutes
+            That it is given, if it is given time.
         """
+        self._minutes = minutes
         self._run, self._timed, self.result = run, (config, device), {}
         self._noted, self._ends_early = 0.0, False
         self.preview = PreviewLayer(self.viewer, f"{run.name} preview", beside)
@@ -87,6 +93,8 @@ class TrainingDock(Dock):
         self.status.setTextFormat(Qt.TextFormat.PlainText)
         self.session.in_thread(self.token, warm_up, lambda _: self.curves.make(), lambda _: None)
         super().begin(request)
+        if self.job is not None:
+            self.job.pausing.connect(self.pause_button.setChecked)
         self.pause_button.setEnabled(True)
 
     def hear(self, event: Event) -> None:
@@ -100,16 +108,47 @@ class TrainingDock(Dock):
             self.judge_button.setVisible(learns and self._judges())
             if event["unit"] == "steps":
                 self.curves.add(event["done"], event.get("losses", {}), event.get("metrics", {}))
+        elif kind == "note":
+            if "trust_steps" in event and self._timed:
+                counts = {name: event[name] for name in ("steps", "trust_steps")}
+                self._timed = self._timed[0].model_copy(update=counts), self._timed[1]
+            if self.stop_button.isEnabled():
+                self.status.setText(in_a_dock(event["text"]))
         elif kind == "result":
             self.result = event
 
+    def phases(self) -> tuple[float | None, float | None]:
+        """Seconds that it learns, and that it learns to judge; None where that is not known."""
+        if self._timed is None:
+            return None, 0.0
+        if self._minutes is None:
+            return expected_phases(*self._timed)
+        judges = 60 * self._minutes * JUDGING if self._timed[0].trust_steps else 0.0
+        return 60 * self._minutes - judges, judges
+
+    def share(self, event: Event) -> float:
+        """Of both, learning and learning to judge."""
+        learns, judges = self.phases()
+        known = learns / (learns + judges) if learns and judges else 1 - JUDGING
+        first = 1.0 if judges == 0 else known
+        done = super().share(event)
+        return first * done if event["unit"] == "steps" else first + (1 - first) * done
+
     def show_progress(self, event: Event) -> None:
         """The step, and what there is to see; nothing new while it rests."""
-        if not self.pause_button.isChecked():
-            left = time_left(event.get("remaining_s"))
-            what = "Step" if event["unit"] == "steps" else "Learns to judge predictions: step"
-            seen = "" if self.preview is None or self.preview.layer is None else "\n" + self.preview.legend
-            self.status.setText(f"{what} {event['done']:,} of {event['total']:,}{left}{seen}")
+        if self.pause_button.isChecked():
+            return
+        judging, left = event["unit"] != "steps", time_left(event.get("remaining_s"))
+        what = "Learns to judge predictions: step" if judging else "Step"
+        seen = "" if self.preview is None or self.preview.layer is None else "\n" + self.preview.legend
+        if event["done"] < event["total"]:
+            _, judges = self.phases()
+            then = "" if judging or judges == 0 else ", then learns to judge"
+            then += f" {rounded(judges)}" if then and judges else ""
+            text = f"{what} {event['done']:,} of {event['total']:,}{left}{then}"
+        else:
+            text = "Prepares to judge …" if not judging and self._judges() else "Judges the model, draws the report …"
+        self.status.setText(f"{text}{seen}")
 
     def _judges(self) -> bool:
         """Whether the model that is trained is to learn to judge its predictions."""

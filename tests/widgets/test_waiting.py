@@ -1,0 +1,42 @@
+"""What waits names what it waits for, and leads out; what runs is seen in napari's activity dock, too."""
+
+import pytest
+from napari.utils import progress
+
+from napari_pix2pix.widgets.places import remember_model
+from napari_pix2pix.widgets.predict_dock import PredictDock
+from napari_pix2pix.widgets.train_dock import TrainDock
+from small import blobs, small_config
+from widgets.conftest import opened
+
+pytestmark = pytest.mark.gui
+
+
+def test_a_paused_training_blocks_nobody_for_ever(make_napari_viewer, until, small_model) -> None:
+    """Predict says that Train is paused; there it can be continued, or stopped, and then Predict's turn comes."""
+    viewer = make_napari_viewer()
+    source, labels = blobs()
+    viewer.add_image(source, name="tissue")
+    viewer.add_labels(labels, name="nuclei")
+    train, predict = opened(viewer, TrainDock), opened(viewer, PredictDock)
+    remember_model(small_model)
+    predict.model.refresh()
+    train.set_value(small_config(steps=1_000_000, validate_every=1_000_000))
+    train.run()
+    until(lambda: train.bar.value() >= 0 and train.status.text().startswith("Step"))
+    assert [bar.desc.partition(":")[0] for bar in progress._all_instances] == ["Train"]
+    train.pause_button.click()
+    predict.run()
+    waiting = predict.waiting
+    assert waiting.isVisibleTo(predict)
+    assert waiting.told.text() == "Waits for Train, which is paused. Continue or stop it."
+    waiting.continue_button.click()
+    assert not train.pause_button.isChecked()
+    assert waiting.told.text() == "Waits for Train, which runs."
+    assert not waiting.continue_button.isVisibleTo(predict)
+    waiting.stop_button.click()
+    until(lambda: train.job is None and predict.job is None and predict.run_button.isEnabled())
+    assert not waiting.isVisibleTo(predict)
+    assert predict.status.text().startswith("Added")
+    assert "Stopped." in train.status.text()
+    until(lambda: not progress._all_instances)
