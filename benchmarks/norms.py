@@ -32,7 +32,13 @@ from torch import nn
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.networks.norms import image_statistics, recompute_statistics
-from napari_pix2pix.core.running.prediction import Findings, plan_prediction, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.running.prediction import (
+    Findings,
+    Forward,
+    plan_prediction,
+    predict_by_image_statistics,
+    predict_tiles,
+)
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import PairSettings, make_config
 from napari_pix2pix.core.training.loop import train
@@ -66,7 +72,7 @@ def errors(model: TrainedModel, test: PairedFrames, mode: str) -> tuple[float, f
         source, target = test.source(i), test.target(i)
         if mode == "image":
             frame = model.source_encoding.encode(source)
-            maps = predict_by_image_statistics(model.generator, frame, model.device, seed=0)
+            maps = predict_by_image_statistics(Forward(model.generator, model.device), frame)
             prediction = model.decode(maps, source)
         else:
             prediction = model.predict_frame(source)
@@ -82,7 +88,7 @@ def mismatch(model: TrainedModel, source: np.ndarray, mode: str) -> float:
     def maps(tile_size: int | None) -> np.ndarray:
         plan = plan_prediction(model.generator, frame.shape[1:], tile_size)
         found = np.zeros((1, *frame.shape[1:]), np.float32)
-        for window, values in predict_tiles(model.generator, frame, plan, model.device, findings=Findings(batch=1)):
+        for window, values in predict_tiles(Forward(model.generator, model.device), frame, plan, Findings(batch=1)):
             found[(slice(None), *window)] += values
         return found
 

@@ -42,9 +42,10 @@ from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import Shapes
-from napari_pix2pix.core.running.prediction import channels_last, predict_tiles
+from napari_pix2pix.core.running.prediction import Forward, channels_last, predict_tiles
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import make_config
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.files.results import predict_file
 
 Row = dict[str, Any]
@@ -92,7 +93,7 @@ def memory(side: int, suffix: str, preset: str) -> Row:
         watching = threading.Thread(target=watch)
         watching.start()
         started = time.monotonic()
-        for _ in predict_file(model, source, Path(folder) / f"out{suffix}", precision="float32"):
+        for _ in predict_file(model, source, Path(folder) / f"out{suffix}", PredictSettings(precision="float32")):
             pass
         seconds = time.monotonic() - started
         done.set()
@@ -135,7 +136,7 @@ def speeds(side: int, roi: int) -> Iterator[Row]:
             generator(batch)
 
     def tiled() -> None:
-        for _ in predict_tiles(generator, frame, plan, model.device):
+        for _ in predict_tiles(Forward(generator, model.device), frame, plan):
             pass
 
     named = {"part": "speed", "side": side}
@@ -146,7 +147,9 @@ def speeds(side: int, roi: int) -> Iterator[Row]:
         tifffile.imwrite(source, pixels)
         for precision in ("float32", "bfloat16"):
             name = f"file -> file, {precision}"
-            yield timed(name, lambda p=precision: list(predict_file(model, source, out, precision=p)), **named)
+            yield timed(
+                name, lambda p=precision: list(predict_file(model, source, out, PredictSettings(precision=p))), **named
+            )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -495,3 +495,31 @@ def test_inputs_are_hashed_once(inputs, monkeypatch) -> None:
     Copying(inputs, before=lambda job: told.append((job.inputs, job.hashes))).run()
     assert len(hashed) == len(set(hashed)) == len(PLACES)
     assert all(hashes == tuple(f"of {path.name}" for path in paths) for paths, hashes in told)
+
+
+def test_a_folder_that_an_earlier_version_began_goes_on(tmp_path, capsys) -> None:
+    """What it recorded of model, settings and input is what is recorded now: nothing is done again."""
+    models = Path(__file__).parents[1] / "fixtures" / "models_v1"
+    model, source = str(models / "classes.safetensors"), str(models / "classes.source.tif")
+    known = {"model_sha256": "4e10fd6ddf8b908cfefbc3139fbcd991e55d838a2812e880c6b55716164637f6"}
+    plain = {"tile_size": None, "wanted": []}
+    recorded = {
+        "predict": known
+        | plain
+        | {"axes": "TYX", "half": None, "overlap": None, "seed_threshold": None, "min_size": None, "draws": None}
+        | {"keep_maps": False, "norm_statistics": None, "rescale": False, "precision": "auto"},
+        "score": known
+        | plain
+        | {"source_axes": "TYX", "image_axes": None, "halves": [None, None], "kind": "plain", "table": False},
+    }
+    words = {
+        "predict": [model, source, "--source-axes", "TYX"],
+        "score": [model, source, str(models / "classes.prediction.tif"), "--source-axes", "TYX", "--kind", "plain"],
+    }
+    for command, made_with in recorded.items():
+        again = [command, *words[command], "--out", str(tmp_path / command)]
+        assert main(again) == 0
+        [record] = (tmp_path / command / ".napari-pix2pix").glob("*.json")
+        assert json.loads(record.read_text("utf8"))["made_with"] == made_with
+        assert main(again) == 0
+        assert "1 done before" in capsys.readouterr().out

@@ -10,6 +10,7 @@ import tifffile
 import zarr
 
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.settings.running import PredictSettings, ScoreSettings
 from napari_pix2pix.files.placement import Placement, measure
 from napari_pix2pix.files.results import predict_file, score_file
 from napari_pix2pix.files.stacks import open_stack, write_stack
@@ -83,9 +84,11 @@ def test_results_lie_where_their_source_lies(tmp_path, suffix: str) -> None:
     sizes, placement = PLACED["translated"]
     given, out, scores = tmp_path / "source.zarr", tmp_path / f"out{suffix}", tmp_path / f"scores{suffix}"
     write_stack(given, AxesPlan("YX", (64, 64)), "uint16", [source], pixel_size_um=sizes, placement=placement)
-    for event in predict_file(model, given, out, trust=True):
+    for event in predict_file(model, given, out, PredictSettings(trust=True)):
         del event
-    placed = next(event for event in score_file(model, given, out, scores) if event["event"] == "placed")
+    placed = next(
+        event for event in score_file(model, given, out, scores, ScoreSettings()) if event["event"] == "placed"
+    )
     for beside in (f"out{suffix}", f"out.expected_error{suffix}", f"out.untrusted{suffix}"):
         read = open_stack(tmp_path / beside)
         assert (read.pixel_size_um, read.placement) == (sizes, placement)

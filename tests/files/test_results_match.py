@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
+from napari_pix2pix.core.settings.running import ScoreSettings
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.results import parts_of_scores, score_file
 from napari_pix2pix.files.stacks import open_stack
@@ -32,7 +33,9 @@ def test_every_file_holds_what_score_gives(model, tmp_path, axes, suffix) -> Non
     for name, stack in zip(("source", "image"), sides, strict=True):
         tifffile.imwrite(tmp_path / f"{name}.tif", stack, ome=True, metadata={"axes": axes})
     out = tmp_path / f"scores.{suffix}"
-    *_, last = score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", out, tile_size=32, table=True)
+    *_, last = score_file(
+        model, tmp_path / "source.tif", tmp_path / "image.tif", out, ScoreSettings(tile_size=32, table=True)
+    )
     whole = model.score(*sides, axes)
     parts = parts_of_scores(model, None, table=False)
     assert ["scores", *parts] == [*whole.parts] == ["scores", "valid", "expected_error", "rank", "error_bound"]
@@ -61,7 +64,11 @@ def test_each_pixel_has_what_the_fields_around_it_have(model, tmp_path, monkeypa
         how = {"axes": "TYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25}
         tifffile.imwrite(tmp_path / f"{name}.tif", stack, ome=True, metadata=how)
     out, whole = tmp_path / f"scores.{suffix}", model.score(SOURCE, IMAGE, "TYX")
-    events = list(score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", out, each_pixel=True, table=True))
+    events = list(
+        score_file(
+            model, tmp_path / "source.tif", tmp_path / "image.tif", out, ScoreSettings(per_pixel=True, table=True)
+        )
+    )
     placed = next(event for event in events if event["event"] == "placed")
     assert (placed["scale"], placed["translate"]) == ((1, 1), (0, 0))
     window = tuple(slice(0, n) for n in IMAGE.shape[1:])
@@ -91,7 +98,11 @@ def test_what_cannot_be_scored_leaves_no_file(model, tmp_path) -> None:
     for name, stack in (("source", holed), ("image", IMAGE)):
         tifffile.imwrite(tmp_path / f"{name}.tif", stack, ome=True, metadata={"axes": "TYX"})
     with pytest.raises(ValueError, match="frame 3 holds NaN or Inf"):
-        list(score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", tmp_path / "s.tif", table=True))
+        list(
+            score_file(
+                model, tmp_path / "source.tif", tmp_path / "image.tif", tmp_path / "s.tif", ScoreSettings(table=True)
+            )
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.tif", "source.tif"]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.trust import novelty
 from napari_pix2pix.files import results
 from napari_pix2pix.files.results import predict_file
@@ -32,7 +33,7 @@ def test_the_row_says_how_novel_the_source_is(tmp_path, axes, n_source, n_target
     model = with_judge(untrained(many[:n_seen] if "T" not in axes else many[:1], target, z=z))
     path, out = tmp_path / "source.tif", tmp_path / "out.tif"
     tifffile.imwrite(path, stack, ome=True, metadata={"axes": axes})
-    *_, last = predict_file(model, path, out)
+    *_, last = predict_file(model, path, out, PredictSettings())
     plan = model.source_plan(stack, axes)
     assert last["row"]["novel"] == np.mean([model.novel(stack, plan, frame) for frame in range(plan.n_frames)])
     np.testing.assert_array_equal(np.asarray(open_stack(out).array), model.predict(stack, axes))
@@ -47,7 +48,7 @@ def test_it_is_asked_once_a_frame(tmp_path, monkeypatch) -> None:
     novel, tree = model.novel, novelty.spatial.KDTree
     monkeypatch.setattr(model, "novel", lambda stack, plan, frame: asked.append(frame) or novel(stack, plan, frame))
     monkeypatch.setattr(novelty.spatial, "KDTree", lambda blocks: grown.append(len(blocks)) or tree(blocks))
-    list(predict_file(model, tmp_path / "source.tif", tmp_path / "out.tif", trust=True))
+    list(predict_file(model, tmp_path / "source.tif", tmp_path / "out.tif", PredictSettings(trust=True)))
     assert asked == [0, 1, 2]
     assert len(grown) == 1
 
@@ -58,7 +59,7 @@ def test_known_hashes_are_not_made_again(tmp_path, monkeypatch) -> None:
     path = tmp_path / "source.tif"
     tifffile.imwrite(path, IMAGES[2])
     known = {path: sha256(path)}
-    list(predict_file(model, path, tmp_path / "a.tif"))
+    list(predict_file(model, path, tmp_path / "a.tif", PredictSettings()))
     monkeypatch.setattr(results, "sha256", None)
-    list(predict_file(model, path, tmp_path / "b.tif", hashes=known))
+    list(predict_file(model, path, tmp_path / "b.tif", PredictSettings(), hashes=known))
     assert open_stack(tmp_path / "a.tif").description == open_stack(tmp_path / "b.tif").description

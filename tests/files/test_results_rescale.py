@@ -15,6 +15,7 @@ from napari_pix2pix.core.encodings.rescaling import resampled
 from napari_pix2pix.core.evaluation.evaluate import object_f1
 from napari_pix2pix.core.running.bands import Band
 from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.files.results import predict_file
 from napari_pix2pix.files.stacks import open_stack
 from small import SMALL_FLAGS, blobs
@@ -64,7 +65,7 @@ def test_the_result_lies_on_the_source(model, tmp_path, monkeypatch, size) -> No
     frames = ndimage.gaussian_filter(random.standard_normal((3, 83, 101)), (0, 9, 9))
     frames = (2000 + 20000 * frames).astype(np.uint16)
     source, out = write(tmp_path / "s.tif", frames, size, "TYX"), tmp_path / "out.tif"
-    list(predict_file(loaded, source, out, rescale=True))
+    list(predict_file(loaded, source, out, PredictSettings(rescale=True)))
     assert set(loaded.seen) == {(round(83 * size / PIXEL), round(101 * size / PIXEL))}
     written = open_stack(out)
     assert written.pixel_size_um == pytest.approx({"Y": size, "X": size})
@@ -87,7 +88,7 @@ def test_instances_are_decoded_on_the_source(model, tmp_path, monkeypatch) -> No
     monkeypatch.setattr(TrainedModel, "_bands", lambda *words: iter([band]))
     source = write(tmp_path / "s.tif", labels, PIXEL / 2)
     with pytest.warns(UserWarning, match="lies below the training range"):
-        list(predict_file(loaded, source, tmp_path / "out.tif", rescale=True))
+        list(predict_file(loaded, source, tmp_path / "out.tif", PredictSettings(rescale=True)))
 
     def overlap(found) -> float:
         return ((found > 0) & (labels > 0)).sum() / ((found > 0) | (labels > 0)).sum()
@@ -103,7 +104,7 @@ def test_unknown_pixels_stay_unknown(model, tmp_path) -> None:
     image[20:24, 30:37] = np.nan
     source = write(tmp_path / "s.tif", image, 0.3)
     with pytest.warns(UserWarning, match="28 pixels of the source are NaN or Inf"):
-        list(predict_file(core.load_model(model, "cpu"), source, tmp_path / "out.tif", rescale=True))
+        list(predict_file(core.load_model(model, "cpu"), source, tmp_path / "out.tif", PredictSettings(rescale=True)))
     assert (np.asarray(open_stack(tmp_path / "out.tif").array)[20:24, 30:37] == 0).all()
 
 
@@ -135,5 +136,5 @@ def test_rescaling_is_named_and_refused_where_sizes_are_not_known(model, tmp_pat
     loaded = core.load_model(model, "cpu")
     loaded.provenance["pairs"]["train"].pop("pixel_size_um")
     with pytest.raises(ValueError, match="along Y and X the training's is not known"):
-        list(predict_file(loaded, other, tmp_path / "no.tif", rescale=True))
+        list(predict_file(loaded, other, tmp_path / "no.tif", PredictSettings(rescale=True)))
     assert not (tmp_path / "no.tif").exists()

@@ -13,6 +13,7 @@ from napari_pix2pix import core
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding
 from napari_pix2pix.core.settings.config import NormalizationConfig
+from napari_pix2pix.core.settings.running import ScoreSettings
 from napari_pix2pix.files.readers.lazy import LazyArray
 from napari_pix2pix.files.results import score_file
 from napari_pix2pix.files.stacks import open_stack
@@ -111,7 +112,9 @@ def test_a_file_is_scored_as_an_array_and_read_in_windows(models, tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr(LazyArray, "__getitem__", spy)
         patch.setattr("napari_pix2pix.core.encodings.encoding.MARGIN", 16)
-        events = list(score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", out, tile_size=32))
+        events = list(
+            score_file(model, tmp_path / "source.tif", tmp_path / "image.tif", out, ScoreSettings(tile_size=32))
+        )
     assert max(sizes) < 130**2 < 230 * 310 / 4
     written = open_stack(out)
     source, image = (np.stack([frame[i] for frame in frames]) for i in (0, 1))
@@ -136,5 +139,9 @@ def test_what_cannot_be_scored_leaves_no_file(models, tmp_path) -> None:
     for array, told in ((source, "frame 1 holds NaN or Inf"), (small, "at least one field large, 16 x 16 px")):
         tifffile.imwrite(tmp_path / "s.tif", array)
         with pytest.raises(ValueError, match=told):
-            list(score_file(models["intensity"], tmp_path / "s.tif", tmp_path / "s.tif", tmp_path / "out.tif"))
+            list(
+                score_file(
+                    models["intensity"], tmp_path / "s.tif", tmp_path / "s.tif", tmp_path / "out.tif", ScoreSettings()
+                )
+            )
         assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]

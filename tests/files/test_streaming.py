@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running import bands
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.results import maps_path, predict_file
 from napari_pix2pix.files.stacks import open_stack, stack_writer, write_stack
@@ -108,7 +109,7 @@ def test_a_streamed_file_is_the_prediction_of_the_array(
     model = untrained(source, target, kind, z)
     write_stack(tmp_path / f"source{suffix}", plan, "uint16", (plan.take(stack, i) for i in range(plan.n_frames)))
     out, how = tmp_path / f"out{suffix}", {"tile_size": 32} | how
-    *_, row = predict_file(model, tmp_path / f"source{suffix}", out, keep_maps=True, **how)
+    *_, row = predict_file(model, tmp_path / f"source{suffix}", out, PredictSettings(keep_maps=True, **how))
     read, expected = open_stack(out), model.prediction_plan(stack, axes)
     prediction = model.predict(stack, axes, **how)
     for frame in range(read.plan.n_frames):
@@ -185,11 +186,11 @@ def test_a_prediction_that_is_left_or_fails_leaves_nothing(tmp_path, monkeypatch
         source = tmp_path / f"source{suffix}"
         write_stack(source, AxesPlan("TYX", stack.shape), "uint16", stack[:, None])
         before = sorted(tmp_path.iterdir())
-        working = predict_file(model, source, tmp_path / f"out{suffix}", tile_size=32)
+        working = predict_file(model, source, tmp_path / f"out{suffix}", PredictSettings(tile_size=32))
         assert [next(working)["event"] for _ in range(3)][-1] == "progress"
         working.close()
         assert sorted(tmp_path.iterdir()) == before
-        working = predict_file(model, source, tmp_path / f"out{suffix}", tile_size=32)
+        working = predict_file(model, source, tmp_path / f"out{suffix}", PredictSettings(tile_size=32))
         while next(working)["event"] != "progress":
             pass
         if suffix == ".tif":

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
+from napari_pix2pix.core.settings.running import ScoreSettings
 from napari_pix2pix.files.results import score_file
 from napari_pix2pix.widgets.layers import file_of, layer_axes
 from napari_pix2pix.widgets.score_maps import ScoreMaps
@@ -29,7 +30,9 @@ def scored(model, source, image, folder):
     files = [file_of(layer, folder / f"{name}.ome.tif") for layer, name in ((source, "source"), (image, "image"))]
     axes = files[0].axes, files[1].axes
     out = folder / "s.ome.tif"
-    events = list(score_file(model, files[0].path, files[1].path, out, *axes))
+    events = list(
+        score_file(model, files[0].path, files[1].path, out, ScoreSettings(source_axes=axes[0], image_axes=axes[1]))
+    )
     return ScoreMaps.read(image, out, next(event for event in events if event["event"] == "placed"))
 
 

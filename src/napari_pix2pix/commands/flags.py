@@ -34,14 +34,7 @@ MOST_WORKERS = 512
 """Processes on a machine."""
 Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
 Out = Annotated[Path, Parameter(help="Where the result goes.")]
-Axes = Annotated[str | None, Parameter(help="One letter of TZCYXS per axis, where the file does not say.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
-SourceChannels = Annotated[
-    tuple[str, ...], Parameter(help="Channels to take, by name or number; default: those of the training, by name.")
-]
-SideBySide = Annotated[
-    Literal["left", "right"] | None, Parameter(help="Each image holds source and target: which half is the source.")
-]
 SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]
 Shard = Annotated[
@@ -51,7 +44,8 @@ Scheduler = Annotated[
     str | None, Parameter(help="Address of a dask scheduler, like tcp://node7:8786, whose workers do the files.")
 ]
 LocalWorkers = Annotated[int | None, Parameter(help="Do the files in so many processes on this machine.")]
-TileSize = Annotated[int | None, Parameter(help="Side of what each tile keeps, px. Default: one piece up to 2048.")]
+UNNEGATED = Parameter(name="*", negative_bool=())
+"""Settings whose fields are flags; there is no --no-FLAG."""
 
 
 NUMBERED = ("--source-channels", "--target-channels", "--annotated-frames")

@@ -7,13 +7,14 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.commands.cluster import on_workers
 from napari_pix2pix.commands.events import REQUEST_ERRORS, Event, Events
 from napari_pix2pix.commands.sentences import sentence_of
 from napari_pix2pix.core.engine.atomic import is_full
 from napari_pix2pix.core.engine.foreign_text import shown
+from napari_pix2pix.core.settings.running import PredictSettings, ScoreSettings
 from napari_pix2pix.files.outputs import Job, all_or_none, is_one_file, require_replaceable, require_writable, shard_of
 from napari_pix2pix.files.records import Records
 
@@ -60,41 +61,39 @@ class ModelWork:
 
     Parameters
     ----------
-    results
-        Predictions or patch scores.
     model, device
         The model's path, and where it runs.
     model_sha256
         Its hash.
-    settings
-        Further arguments of `predict_file` or `score_file`; JSON.
+    how
+        It is run; tells whether it predicts or scores.
     """
 
-    results: Literal["predictions", "scores"]
     model: Path
     device: str
     model_sha256: str
-    settings: dict[str, Any]
+    how: PredictSettings | ScoreSettings
 
     @property
     def made_with(self) -> dict[str, Any]:
         """What tells one way of making the results from another."""
-        return {"model_sha256": self.model_sha256, **self.settings}
+        return {"model_sha256": self.model_sha256, **self.how.record}
 
     def __call__(self, job: Job) -> Iterable[Event]:
         """Make the job's results; its events."""
         from napari_pix2pix.files.results import predict_file, score_file
 
         model, out = load_once(self.model, self.device, self.model_sha256), job.results[0]
-        how = self.settings | {"model_sha256": self.model_sha256}
-        how |= {"hashes": dict(zip(job.inputs, job.hashes, strict=True))} if job.hashes else {}
-        with all_or_none(job.results, kept_if_stopped=self.settings.get("keep_frames", False)):
-            if self.results == "predictions":
-                source, *more = job.inputs
-                yield from predict_file(model, source, out, more=more, **how)
-            else:
-                image, source, *more = job.inputs
-                yield from score_file(model, source, image, out, more=more, **how)
+        known: dict[str, Any] = {"model_sha256": self.model_sha256}
+        known |= {"hashes": dict(zip(job.inputs, job.hashes, strict=True))} if job.hashes else {}
+        if isinstance(self.how, PredictSettings):
+            source, *more = job.inputs
+            with all_or_none(job.results, kept_if_stopped=self.how.keep_frames):
+                yield from predict_file(model, source, out, self.how, more=more, **known)
+        else:
+            image, source, *more = job.inputs
+            with all_or_none(job.results):
+                yield from score_file(model, source, image, out, self.how, more=more, **known)
 
 
 def do_each(

@@ -17,6 +17,7 @@ from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.evaluation.metrics.instances import object_f1
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.settings.running import PredictSettings, ScoreSettings
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.files.pictures import draw_story
 from napari_pix2pix.files.results import predict_file, score_file
@@ -75,9 +76,9 @@ def run_demo(out: Path, device: str = "auto") -> Iterator[Event]:
     model = core.load_model(out / "model.safetensors", device)
 
     # Predict and score the part that was held out.
-    yield from predict_file(model, out / "source.tif", out / "prediction.tif")
+    yield from predict_file(model, out / "source.tif", out / "prediction.tif", PredictSettings())
     yield {"event": "progress", "unit": "files", "done": 1, "total": 1}
-    yield from score_file(model, out / "source.tif", out / "prediction.tif", out / "patch_scores.tif")
+    yield from score_file(model, out / "source.tif", out / "prediction.tif", out / "patch_scores.tif", ScoreSettings())
 
     # Judge, beside what needs no network.
     prediction = open_stack(out / "prediction.tif").array[...]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,13 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.running.bands import Band
-from napari_pix2pix.core.running.patch_scores import PatchScores, ScoreKind
+from napari_pix2pix.core.running.patch_scores import PatchScores
+from napari_pix2pix.core.running.predict import predict_bands
 from napari_pix2pix.core.running.prediction import cheaper
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Precision
-from napari_pix2pix.files.folders import open_joined
+from napari_pix2pix.core.settings.running import PredictSettings, ScoreSettings
+from napari_pix2pix.files.folders import halved, open_joined
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
 from napari_pix2pix.files.stacks import (
@@ -49,23 +51,9 @@ def predict_file(
     model: TrainedModel,
     source: Path,
     out: Path,
-    axes: str | None = None,
+    how: PredictSettings,
     *,
     more: Sequence[Path] = (),
-    wanted: tuple[str, ...] = (),
-    half: str | None = None,
-    tile_size: int | None = None,
-    overlap: int | None = None,
-    seed_threshold: float | None = None,
-    min_size: int | None = None,
-    keep_maps: bool = False,
-    draws: int | None = None,
-    norm_statistics: Literal["training", "image"] | None = None,
-    rescale: bool = False,
-    precision: Precision = "auto",
-    keep_frames: bool = False,
-    trust: bool = False,
-    trust_limit: float | None = None,
     model_sha256: str | None = None,
     hashes: Mapping[Path, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -75,53 +63,49 @@ def predict_file(
 
     At the end comes a ``row`` with the range of the source's grey values and the share outside the training range.
 
-    The channels of the files `more` are appended to the source's; the `wanted` channels, by name or number, are taken,
-    or those of the training: by their names where the file has these, else by their numbers. `half` of the source, left
-    or right, where each image holds source and target.
+    The channels of the files `more` are appended to the source's; `how.source_channels`, by name or number, are taken,
+    or those of the training: by their names where the file has these, else by their numbers.
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     With `draws` the prediction is the mean over so many dropout draws, and their spread beside it.
-    `norm_statistics` are used instead of those that the model was trained to be used with; `precision` as in
-    `TrainedModel.precision_for`.
-    With `rescale` the network sees each frame at the training's pixel size where the source's differs by more than
-    10 %, and what it makes of it is resampled to the source's grid, then decoded.
+    With `rescale` what the network makes of a frame is resampled to the source's grid, then decoded.
     With `keep_frames`, if the generator is closed before its time, `out`, an OME-Zarr, holds the frames that are done.
     With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
     `model_sha256` is the model's hash, and `hashes` are those of input files, where they are known already.
     """
-    if trust and rescale:
+    if how.trust and how.rescale:
         raise ValueError(
             "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so `trust` and "
             "`rescale` cannot be had together. Resample the source, or leave one of them out."
         )
-    stack = open_joined(source, more, axes, half)
-    scale = _scale(model, stack) if rescale else None
-    if not rescale:
+    stack, draws = open_joined(source, more, how.source_axes, how.side_by_side), how.draws
+    scale = _scale(model, stack) if how.rescale else None
+    if not how.rescale:
         _warn_of_pixel_size(model, stack)
-    channels = _channels(model, stack, wanted)
+    channels = _channels(model, stack, how.source_channels)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
-    if trust:
-        limit = limit_of(model, trust_limit)
+    if how.trust:
+        limit = limit_of(model, how.trust_limit)
         require_trustable(model, plan.frame_shape)
-    used = model.with_norm_statistics(norm_statistics) if norm_statistics else model
+    used = model.with_norm_statistics(how.norm_statistics) if how.norm_statistics else model
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
-    tiles, precision = used.tile_plan(seen_shape, tile_size, overlap), used.precision_for(precision)
-    yield from _told_of_tiles(model, tiles, tile_size, overlap, precision)
+    tiles, precision = used.tile_plan(seen_shape, how.tile_size, how.overlap), used.precision_for(how.precision)
+    yield from _told_of_tiles(model, tiles, how, precision)
     encoding = model.target_encoding
-    how: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
-    how |= {"norm_statistics": norm_statistics} if norm_statistics is not None else {}
-    how |= {"rescaled_to_um": _trained_pixel_size(model)} if scale else {}
-    how |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
-    how |= {} if precision == "float32" else {"precision": precision}
-    changes = {"tile_size": tile_size, "overlap": overlap, "seed_threshold": seed_threshold, "min_size": min_size}
+    made: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
+    made |= {"norm_statistics": how.norm_statistics} if how.norm_statistics is not None else {}
+    made |= {"rescaled_to_um": _trained_pixel_size(model)} if scale else {}
+    made |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
+    made |= {} if precision == "float32" else {"precision": precision}
+    chosen = {"tile_size", "overlap", "seed_threshold", "min_size"}
     origin = _origin(
         model,
         (model_sha256, hashes),
         source=stack,
         encoding=encoding.model_dump(mode="json"),
         channels=list(channels),
-        settings={name: value for name, value in changes.items() if value is not None},
-        **how,
+        settings=how.model_dump(include=chosen, exclude_none=True),
+        **made,
     )
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
     names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
@@ -131,7 +115,6 @@ def predict_file(
         "placement": stack.placement,
         "description": json.dumps(origin, sort_keys=True),
     }
-    tiling: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "overlap": overlap, "scale": scale}
     with ExitStack() as files:
         put = files.enter_context(
             stack_writer(
@@ -140,12 +123,12 @@ def predict_file(
                 encoding.dtype_decoded,
                 channel_names=called,
                 labels=encoding.is_labels,
-                keep_frames=keep_frames,
+                keep_frames=how.keep_frames,
                 **said,
             )
         )
         put_maps = put_spread = None
-        if keep_maps:
+        if how.keep_maps:
             put_maps = files.enter_context(
                 stack_writer(maps_path(out), plan.like(encoding.n_maps, "C"), "float32", **said)
             )
@@ -157,11 +140,11 @@ def predict_file(
         seen, novel = _SourceRange(model), list[float]()
 
         def source_bands() -> Iterator[Band]:
-            for band in used.predict_bands(stack.array, stack.axes, draws=draws, precision=precision, **tiling):
+            for band in predict_bands(used, stack.array, stack.axes, how, channels=channels, scale=scale):
                 seen.add(band.source)
                 if band.last:
                     novel.append(band.novel)
-                if trust:
+                if how.trust:
                     require_known(band.source, band.frame)
                 if put_maps is not None:
                     put_maps(band.maps[: encoding.n_maps])
@@ -170,19 +153,20 @@ def predict_file(
                 yield band
 
         n_rows = plan.frame_shape[-2]
-        for frame, rows, values in model.decode_bands(source_bands(), seed_threshold=seed_threshold, min_size=min_size):
+        thresholds: dict[str, Any] = {"seed_threshold": how.seed_threshold, "min_size": how.min_size}
+        for frame, rows, values in model.decode_bands(source_bands(), **thresholds):
             put(values)
-            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1) * (1 - JUDGING * trust)
+            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
-    if keep_maps:
+    if how.keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
     if draws is not None:
         yield {"event": "spread", "path": str(beside("spread")(out))}
     row: dict[str, Any] = dict(seen.row())
     if model.match is not None and not scale:
         row["novel"] = float(np.mean(novel))
-    if trust:
-        for event in write_trust(model, stack, channels, out, plan, limit, tile_size):
+    if how.trust:
+        for event in write_trust(model, stack, channels, out, plan, limit, how.tile_size):
             if event["event"] == "row":
                 row |= event["row"]
                 continue
@@ -221,12 +205,12 @@ class _SourceRange:
 
 
 def _told_of_tiles(
-    model: TrainedModel, tiles: TilePlan, tile_size: int | None, overlap: int | None, precision: Precision
+    model: TrainedModel, tiles: TilePlan, how: PredictSettings, precision: Precision
 ) -> Iterator[dict[str, Any]]:
     """What was rounded, which tiles are taken, and what they cost where that is much, in a sentence each."""
     for name, asked, used in (
-        ("tile_size", tile_size, max(tiles.tile_size)),
-        ("overlap", overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
+        ("tile_size", how.tile_size, max(tiles.tile_size)),
+        ("overlap", how.overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
     ):
         if asked is not None and asked < used:
             yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
@@ -271,16 +255,9 @@ def score_file(
     source: Path,
     image: Path,
     out: Path,
-    source_axes: str | None = None,
-    image_axes: str | None = None,
-    tile_size: int | None = None,
+    how: ScoreSettings,
     *,
     more: Sequence[Path] = (),
-    wanted: tuple[str, ...] = (),
-    halves: tuple[str | None, str | None] = (None, None),
-    kind: ScoreKind | None = None,
-    table: bool = False,
-    each_pixel: bool = False,
     model_sha256: str | None = None,
     hashes: Mapping[Path, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -288,26 +265,26 @@ def score_file(
 
     Beside them, as `beside` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
     where the model was taught to judge the match, ``expected_error``, ``rank`` and ``error_bound``, as in
-    `PatchScores`; and a ``table`` of all scores (CSV), if asked for. With `each_pixel` all images are on the pixels of
-    `image`, as `per_pixel` gives them; a pixel is ``valid`` between fields that are.
+    `PatchScores`; and a ``table`` of all scores (CSV), if asked for. With `per_pixel` all images are on the pixels of
+    `image`; a pixel is ``valid`` between fields that are.
 
     At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any,
     and the mean expected error.
-    `more`, `wanted`, `model_sha256` and `hashes` as in `predict_file`; `halves` of source and image to take.
+    `more`, `model_sha256` and `hashes` as in `predict_file`.
     """
-    given = open_joined(source, more, source_axes, halves[0])
+    given = open_joined(source, more, how.source_axes, how.side_by_side)
     _warn_of_pixel_size(model, given)
-    judged = open_stack(image, image_axes, halves[1])
-    channels = _channels(model, given, wanted)
+    judged = open_stack(image, how.image_axes, halved(how.side_by_side)[1] if image == source else None)
+    channels = _channels(model, given, how.source_channels)
     axes = given.axes, judged.axes
-    plan = model.score_plan(given.array, judged.array, axes, channels, kind)
-    how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": kind}
-    frames = model.score_frames(given.array, judged.array, axes, **how)
+    plan = model.score_plan(given.array, judged.array, axes, channels, how.kind)
+    named: dict[str, Any] = {"channels": channels, "tile_size": how.tile_size, "kind": how.kind}
+    frames = model.score_frames(given.array, judged.array, axes, **named)
     first = next(frames)
     shape = model.source_plan(given.array, given.axes, channels).frame_shape
-    written = plan.like(1, "", shape) if each_pixel else plan
+    written = plan.like(1, "", shape) if how.per_pixel else plan
     field, n = first.receptive_field, len(shape)
-    scale, translate = ((1.0,) * n, (0.0,) * n) if each_pixel else (first.scale, first.translate)
+    scale, translate = ((1.0,) * n, (0.0,) * n) if how.per_pixel else (first.scale, first.translate)
     geometry: dict[str, Any] = {
         "kind": first.kind,
         "scale": scale,
@@ -331,13 +308,13 @@ def score_file(
         put = {}
         for part, values in first.parts.items():
             path = out if part == "scores" else beside(part)(out)
-            named = f"patch score ({first.kind})" if part == "scores" else part.replace("_", " ")
+            called = f"patch score ({first.kind})" if part == "scores" else part.replace("_", " ")
             dtype = np.uint8 if values.dtype == bool else values.dtype
-            put[part] = files.enter_context(stack_writer(path, written, dtype, channel_names=(named,), **said))
-        put_rows = files.enter_context(_table_writer(beside("table")(out), plan, first)) if table else None
+            put[part] = files.enter_context(stack_writer(path, written, dtype, channel_names=(called,), **said))
+        put_rows = files.enter_context(_table_writer(beside("table")(out), plan, first)) if how.table else None
         for frame, scored in enumerate(chain([first], frames)):
             for part, values in scored.parts.items():
-                for some in _each_pixel(values, scored, shape) if each_pixel else [values]:
+                for some in _each_pixel(values, scored, shape) if how.per_pixel else [values]:
                     put[part](some[None].astype(np.uint8) if values.dtype == bool else some[None])
             if put_rows:
                 put_rows(frame, scored)
@@ -377,8 +354,8 @@ def _table_writer(path: Path, plan: AxesPlan, first: PatchScores) -> Iterator[Ca
         yield put
 
 
-def _channels(model: TrainedModel, source: Stack, wanted: tuple[str, ...]) -> Sequence[int]:
-    return channel_numbers(source, wanted) or model.source_view.numbers(taken_names(source, ()))
+def _channels(model: TrainedModel, source: Stack, source_channels: tuple[str, ...]) -> Sequence[int]:
+    return channel_numbers(source, source_channels) or model.source_view.numbers(taken_names(source, ()))
 
 
 def _trained_pixel_size(model: TrainedModel) -> dict[str, float]:

@@ -13,7 +13,7 @@ from napari_pix2pix.core.networks.dropout import drawing
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.resnet import ResNet
 from napari_pix2pix.core.networks.unet import UNet
-from napari_pix2pix.core.running.prediction import Findings, cheaper, plan_prediction, predict_tiles
+from napari_pix2pix.core.running.prediction import Findings, Forward, cheaper, plan_prediction, predict_tiles
 from napari_pix2pix.core.settings.config import GeneratorConfig
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def predict(
 ) -> np.ndarray:
     plan = plan_prediction(network, frame.shape[1:], tile_size, overlap)
     result = np.zeros((4 if "draws" in drawn else 2, *frame.shape[1:]), np.float32)
-    for window, values in predict_tiles(network, frame, plan, CPU, **drawn):
+    for window, values in predict_tiles(Forward(network, CPU, **drawn), frame, plan):
         result[(slice(None), *window)] += values
     return result
 
@@ -170,7 +170,7 @@ def test_predictions_do_not_depend_on_the_batch(tile_size: int) -> None:
         asked = limit_memory(network, 2**30, RuntimeError())
         for drawn in ({}, {"draws": 2}):
             found[batch, len(drawn)] = list(
-                predict_tiles(network, frame, plan, CPU, findings=Findings(batch=batch), **drawn)
+                predict_tiles(Forward(network, CPU, **drawn), frame, plan, Findings(batch=batch))
             )
         assert max(shape[0] for shape in asked) > 1 or batch == 1
     for (_, drawn), tiles in found.items():
@@ -266,10 +266,10 @@ def test_blended_tiles_fade_into_each_other_and_say_how_far_they_are_apart() -> 
     with pytest.warns(
         UserWarning, match=f"Tiles overlap by 8 px, less than the 21 px .* up to {seam:.1%} of the range"
     ):
-        for window, values in predict_tiles(network, frame, plan, CPU, findings=findings):
+        for window, values in predict_tiles(Forward(network, CPU), frame, plan, findings):
             found[(slice(None), *window)] += values
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    list(predict_tiles(network, frame, plan, CPU, findings=findings))  # said once
+    list(predict_tiles(Forward(network, CPU), frame, plan, findings))  # said once
 
 
 def test_a_plan_cut_for_memory_stays_exact_with_little_overlap() -> None:

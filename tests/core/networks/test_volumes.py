@@ -15,7 +15,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.networks.layers import convolution, up_convolution
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.running.patch_scores import score_frame, score_grid, valid_scores
-from napari_pix2pix.core.running.prediction import plan_prediction, predict_tiles
+from napari_pix2pix.core.running.prediction import Forward, plan_prediction, predict_tiles
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
 from small import blobs, networks, small_config
 
@@ -66,7 +66,9 @@ def test_a_volume_in_tiles_is_the_volume_whole(config: dict, shape: tuple[int, .
     for drawn in ({}, {"draws": 2}):
         whole, tiled = (np.zeros((1 + len(drawn), *shape), np.float32) for _ in range(2))
         for result, side in ((whole, None), (tiled, tile_size)):
-            for window, values in predict_tiles(network, frame, plan_prediction(network, shape, side), CPU, **drawn):
+            for window, values in predict_tiles(
+                Forward(network, CPU, **drawn), frame, plan_prediction(network, shape, side)
+            ):
                 result[(slice(None), *window)] += values
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=2e-4)
         assert np.isfinite(whole).all()

@@ -68,12 +68,12 @@ def test_bands_are_the_rows_of_the_whole_frame(height, width, tile_size, overlap
 
 def _in_one_band(model: TrainedModel, source: np.ndarray, named: dict) -> Iterator:
     """The same tiles, added up in one array of the whole frame."""
-    from napari_pix2pix.core.running.prediction import predict_tiles
+    from napari_pix2pix.core.running.prediction import Forward, predict_tiles
 
     plan = model.tile_plan(source.shape[1:], named["tile_size"], named["overlap"])
     maps = np.zeros((2 if named["draws"] else 1, *source.shape[1:]), np.float32)
     encoded = model.source_encoding.encode(source)
-    for window, values in predict_tiles(model.generator, encoded, plan, model.device, draws=named["draws"]):
+    for window, values in predict_tiles(Forward(model.generator, model.device, named["draws"]), encoded, plan):
         maps[(slice(None), *window)] += values
     yield bands_module.Band(0, slice(0, source.shape[1]), source.shape[1:], source, maps)
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from napari_pix2pix.core.engine.tensor_files import digest, tensors_of, under, write_tensors
+from napari_pix2pix.core.engine.tensor_files import tensors_of, under, write_tensors
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.models.content import Content, content_of, load_content
-from napari_pix2pix.core.models.migrations import present_names
+from napari_pix2pix.core.models.migrations import first_content, first_names, present_names
 from napari_pix2pix.core.trust.judge import JudgeNetwork, MatchJudge, match_network
 
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
@@ -113,5 +113,9 @@ def _fill(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
 
 
 def model_hash(tensors: Mapping[str, Tensor], content: dict[str, Any]) -> str:
-    """SHA-256 of tensors and content: the same model, the same hash."""
-    return hashlib.sha256(f"{json.dumps(content, sort_keys=True)}{digest(tensors)}".encode()).hexdigest()
+    """SHA-256 of tensors and content, as format 1 had them: the same model, the same hash, in whatever format."""
+    found = hashlib.sha256(json.dumps(first_content(content), sort_keys=True).encode())
+    for name, tensor in sorted(first_names(tensors).items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -4,19 +4,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.normalization import PORTION, portions
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
-from napari_pix2pix.core.networks.generator import Generator
-from napari_pix2pix.core.running.prediction import Findings, predict_by_image_statistics, predict_tiles
-from napari_pix2pix.core.settings.config import Precision
+from napari_pix2pix.core.running.prediction import Findings, Forward, predict_by_image_statistics, predict_tiles
+from napari_pix2pix.core.settings.running import PredictSettings
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.running.trained_model import TrainedModel
 
 AT_ONCE = 2**20
 """Pixels of a larger frame that are passed on at once."""
@@ -64,45 +65,29 @@ class Band:
 
 
 def map_bands(
-    generator: Generator,
-    stack: Any,
-    plan: AxesPlan,
-    tiles: TilePlan,
-    encoding: Encoding,
-    n_maps: int,
-    device: torch.device,
-    *,
-    image_statistics: bool = False,
-    draws: int | None = None,
-    seed: int = 0,
-    precision: Precision = "float32",
-    frames: Sequence[int] | None = None,
+    model: "TrainedModel", stack: Any, plan: AxesPlan, tiles: TilePlan, how: PredictSettings, frames: Sequence[int]
 ) -> Iterator[Band]:
     """The maps of each frame of `stack`; those of a frame that is one tile in one band.
 
     Parameters
     ----------
+    model
+        Where it normalizes each image by itself, larger ones are read twice.
     stack, plan
         The source, and how its frames are taken. What the next row of tiles sees is read meanwhile.
     tiles
         Of each frame.
-    encoding
-        Of the source; where each image is normalized by itself, larger ones are read twice.
-    n_maps
-        That the generator makes; with draws, bands have twice as many.
-    image_statistics
-        Whether to predict as `predict_by_image_statistics` does.
-    draws, seed, precision
-        As in `predict_tiles`.
+    how
+        Of which draws and precision count; with draws, bands have twice as many maps.
     frames
-        Their numbers; None: all.
+        Their numbers.
     """
-    named: dict[str, Any] = {"draws": draws, "seed": seed, "precision": precision}
+    forward, n_maps = forward_of(model, how), model.target_encoding.n_maps
     findings, bands, (*planes, height, width) = Findings(), tiles.bands, tiles.shape
-    empty = np.zeros((n_maps * (2 if draws else 1), *planes, 0, width), np.float32)
+    empty = np.zeros((n_maps * (2 if how.draws else 1), *planes, 0, width), np.float32)
     one_piece = len(tiles.tiles) == 1
     at_once = height if one_piece else max(1, AT_ONCE // math.prod((*planes, width)))
-    places = [(frame, i) for frame in (range(plan.n_frames) if frames is None else frames) for i in range(len(bands))]
+    places = [(frame, i) for frame in frames for i in range(len(bands))]
 
     def read(place: tuple[int, int]) -> NDArray[Any]:
         return plan.take(stack, place[0], plan.rows(bands[place[1]].rows_read))
@@ -113,16 +98,16 @@ def map_bands(
             top, maps = 0, empty
             pieces = (plan.rows(slice(row, row + PORTION)) for row in range(0, height, PORTION))
             whole = portions(source) if len(bands) == 1 else (plan.take(stack, frame, piece) for piece in pieces)
-            own = encoding.of_image(whole)
+            own = model.source_encoding.of_image(whole)
 
         # All tiles of a row.
         encoded = _Encoded(own, source, first, tiles.shape)
-        if image_statistics:
-            maps = predict_by_image_statistics(generator, encoded, device, **named)
+        if model.config.norm_statistics == "image":
+            maps = predict_by_image_statistics(forward, encoded)
         else:
             begun, maps = maps, np.zeros((*maps.shape[:-2], band.rows.stop - top, width), np.float32)
             maps[..., : begun.shape[-2], :] = begun  # what the row above has added here, where tiles are blended
-            for window, values in predict_tiles(generator, encoded, band, device, findings=findings, **named):
+            for window, values in predict_tiles(forward, encoded, band, findings):
                 maps[(slice(None), *_from(top, window))] += values
 
         # Rows to which no further tile adds go out; copied, so that they hold no more than themselves.
@@ -135,6 +120,12 @@ def map_bands(
             )
             yield Band(frame, rows, tiles.shape, *(parts if one_piece else (part.copy() for part in parts)))
         maps, top = maps[..., finished - top :, :].copy(), finished
+
+
+def forward_of(model: "TrainedModel", how: PredictSettings) -> Forward:
+    """The model's generator, run so."""
+    precision = model.precision_for(how.precision)
+    return Forward(model.generator, model.device, how.draws, model.config.seed, precision)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.norms import has_instance_norm
-from napari_pix2pix.core.running.bands import Band, joined, map_bands, unknown
+from napari_pix2pix.core.running.bands import Band, forward_of, joined, map_bands, unknown
 from napari_pix2pix.core.running.prediction import (
     plan_prediction,
     predict_by_image_statistics,
@@ -24,7 +24,7 @@ from napari_pix2pix.core.running.prediction import (
 )
 from napari_pix2pix.core.running.sources import outside_range, warn_of_novelty, warn_of_range
 from napari_pix2pix.core.settings.config import Precision, validated
-from napari_pix2pix.core.settings.running import Running
+from napari_pix2pix.core.settings.running import PredictSettings
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -55,25 +55,22 @@ def tile_plan(
 def predict_bands(
     model: "TrainedModel",
     stack: Any,
-    axes: str | None = None,
+    axes: str | None,
+    how: PredictSettings,
     *,
     channels: Sequence[int] = (),
-    tile_size: int | None = None,
-    overlap: int | None = None,
-    draws: int | None = None,
-    precision: Precision = "auto",
     scale: tuple[float, ...] | None = None,
     frames: Sequence[int] | None = None,
 ) -> Iterator[Band]:
     """What `decode_bands` makes the prediction of, some rows at a time; parameters as in `predict`.
 
-    Of all frames, or of these alone.
+    Of `how` tiles, draws and precision count. Of all frames, or of these alone.
 
     Source, network and maps need memory for a row of tiles, however large the frames are. With `scale`, which takes
     whole frames, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled to
     the source's.
     """
-    validated(Running, {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision})
+    draws = how.draws
     if draws is not None and draws < 2:
         raise ValueError(f"draws must be at least 2; got {draws}. Leave it out for one prediction, dropout off.")
     if draws is not None and not has_dropout(model.generator):
@@ -83,9 +80,9 @@ def predict_bands(
         )
     plan = model.source_plan(stack, axes, channels)
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
-    tiles, outside = model.tile_plan(seen_shape, tile_size, overlap), np.zeros(0)
-    bands = _rescaled_bands if scale else _bands
-    for band in bands(model, stack, plan, tiles, draws, precision, range(plan.n_frames) if frames is None else frames):
+    tiles, outside = model.tile_plan(seen_shape, how.tile_size, how.overlap), np.zeros(0)
+    bands = _rescaled_bands if scale else map_bands
+    for band in bands(model, stack, plan, tiles, how, range(plan.n_frames) if frames is None else frames):
         if band.last and scale is None:
             band = replace(band, novel=model.novel(stack, plan, band.frame))
         yield band
@@ -95,46 +92,15 @@ def predict_bands(
             warn_of_novelty(band.novel)
 
 
-def _bands(
-    model: "TrainedModel",
-    stack: Any,
-    plan: AxesPlan,
-    tiles: TilePlan,
-    draws: int | None = None,
-    precision: Precision = "auto",
-    frames: Sequence[int] | None = None,
-) -> Iterator[Band]:
-    return map_bands(
-        model.generator,
-        stack,
-        plan,
-        tiles,
-        model.source_encoding,
-        model.target_encoding.n_maps,
-        model.device,
-        image_statistics=model.config.norm_statistics == "image",
-        draws=draws,
-        seed=model.config.seed,
-        precision=model.precision_for(precision),
-        frames=frames,
-    )
-
-
 def _rescaled_bands(
-    model: "TrainedModel",
-    stack: Any,
-    plan: AxesPlan,
-    tiles: TilePlan,
-    draws: int | None,
-    precision: Precision,
-    frames: Sequence[int],
+    model: "TrainedModel", stack: Any, plan: AxesPlan, tiles: TilePlan, how: PredictSettings, frames: Sequence[int]
 ) -> Iterator[Band]:
     """Whole frames, which the network sees with the pixels of `tiles`."""
     shape = plan.frame_shape
     for frame in frames:
         source = plan.take(stack, frame)
         seen = resampled(source, tiles.shape, model.source_encoding.is_labels)
-        maps = joined([band.maps for band in _bands(model, seen, _one_frame(seen), tiles, draws, precision)])
+        maps = joined([band.maps for band in map_bands(model, seen, _one_frame(seen), tiles, how, [0])])
         yield Band(frame, slice(0, shape[-2]), shape, source, resampled(maps, shape))
 
 
@@ -166,12 +132,10 @@ def decode_bands(
             yield band.frame, slice(row - n, row), prediction
 
 
-def encoded_frames(
-    model: "TrainedModel", stack: Any, axes: str | None = None, **named: Any
-) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
+def whole_frames(bands: Iterable[Band]) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
     """Frame by frame its number, source and maps; with `draws` their mean and standard deviation."""
     held: list[Band] = []
-    for band in predict_bands(model, stack, axes, **named):
+    for band in bands:
         held.append(band)
         if band.last:
             yield band.frame, joined([part.source for part in held]), joined([part.maps for part in held])
@@ -180,7 +144,8 @@ def encoded_frames(
 
 def predict_frame(model: "TrainedModel", source: NDArray[Any], precision: Precision = "auto") -> NDArray[Any]:
     """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
-    bands = _bands(model, source, _one_frame(source), model.tile_plan(source.shape[1:]), precision=precision)
+    plan, tiles = _one_frame(source), model.tile_plan(source.shape[1:])
+    bands = map_bands(model, source, plan, tiles, PredictSettings(precision=precision), [0])
     return joined([values for _, _, values in decode_bands(model, bands)])
 
 
@@ -214,12 +179,11 @@ def _target_encoding(model: "TrainedModel", seed_threshold: float | None, min_si
 
 def generate(model: "TrainedModel", frame: NDArray[np.float32]) -> NDArray[np.float32]:
     """The maps (n_maps, [Z,] Y, X) of one frame (C, [Z,] Y, X), both in network values, as `predict` makes them."""
-    tiles, precision = model.tile_plan(frame.shape[1:]), model.precision_for()
+    forward, tiles = forward_of(model, PredictSettings()), model.tile_plan(frame.shape[1:])
     if model.config.norm_statistics == "image":
-        seed = model.config.seed
-        return predict_by_image_statistics(model.generator, frame, model.device, seed, precision=precision)
+        return predict_by_image_statistics(forward, frame)
     maps = np.zeros((model.target_encoding.n_maps, *frame.shape[1:]), np.float32)
-    for window, values in predict_tiles(model.generator, frame, tiles, model.device, precision=precision):
+    for window, values in predict_tiles(forward, frame, tiles):
         maps[(slice(None), *window)] += values
     return maps
 

@@ -5,7 +5,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -76,6 +76,55 @@ def cheaper(generator: Generator, plan: TilePlan) -> TilePlan | None:
     return larger if larger != plan else None
 
 
+@dataclass(frozen=True)
+class Forward:
+    """What makes maps of windows of a frame: the generator, and how it is run.
+
+    Parameters
+    ----------
+    generator, device
+        And where it is.
+    draws
+        None: one prediction, dropout off. Else mean and, as n_maps maps more, standard deviation over so many.
+    seed
+        Of their noise.
+    precision
+        It computes in.
+    """
+
+    generator: Generator
+    device: torch.device
+    draws: int | None = None
+    seed: int = 0
+    precision: Precision = "float32"
+
+    def __call__(self, frame: Frame, windows: Sequence[Window]) -> NDArray[np.float32]:
+        """Maps (N, n_maps, [Z,] Y, X) of N windows of one size."""
+        with torch.inference_mode(), computing_in(self.precision, self.device):
+            sources = torch.from_numpy(np.stack([read_padded(frame, window) for window in windows]))
+            if self.device.type == "cpu" or self.precision != "float32":
+                sources = channels_last(sources)
+            sources = sources.to(self.device)
+            maps = self._drawn(sources, windows, self.draws) if self.draws else self.generator(sources)
+            return maps.float().cpu().numpy()
+
+    def _drawn(self, sources: Tensor, windows: Sequence[Window], draws: int) -> Tensor:
+        """Mean and standard deviation (N, 2 n_maps, [Z,] Y, X) of the maps over dropout draws, one draw at a time.
+
+        References
+        ----------
+        Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 1962.
+        """
+        mean, squares = torch.zeros(()), torch.zeros(())
+        for draw in range(draws):
+            with drawing(self.generator, self.seed, draw, windows):
+                maps = self.generator(sources)
+            step = maps - mean
+            mean = mean + step / (draw + 1)
+            squares = squares + step * (maps - mean)
+        return torch.cat([mean, (squares / (draws - 1)).sqrt()], dim=1)
+
+
 @dataclass
 class Findings:
     """What computing the first tiles has shown, for all that follow.
@@ -110,20 +159,11 @@ class Findings:
 
 
 def predict_tiles(
-    generator: Generator,
-    frame: Frame,
-    plan: TilePlan,
-    device: torch.device,
-    *,
-    draws: int | None = None,
-    seed: int = 0,
-    findings: Findings | None = None,
-    precision: Precision = "float32",
+    forward: Forward, frame: Frame, plan: TilePlan, findings: Findings | None = None
 ) -> Iterator[tuple[Window, NDArray[np.float32]]]:
     """Windows ([z,] y, x) of the frame and what to add to them (n_maps, [Z,] Y, X); all together are its maps.
 
-    With `draws`, mean and, as n_maps maps more, standard deviation over these; neither depends on the tiles of an exact
-    plan. A warning says how far tiles are apart that are not exact.
+    They do not depend on the tiles of an exact plan. A warning says how far tiles are apart that are not exact.
 
     Raises
     ------
@@ -131,7 +171,7 @@ def predict_tiles(
         If memory does not suffice for the smallest tile, or for one that must not be smaller.
     """
     findings = findings or Findings()
-    for tile, maps in _computed(generator, frame, plan, device, draws, seed, findings, precision):
+    for tile, maps in _computed(forward, frame, plan, findings):
         if not (plan.exact or findings.seam_told):
             if findings.before is not None:
                 _tell_seam(plan, findings.before, (tile, maps))
@@ -143,14 +183,7 @@ def predict_tiles(
 
 
 def _computed(
-    generator: Generator,
-    frame: Frame,
-    plan: TilePlan,
-    device: torch.device,
-    draws: int | None,
-    seed: int,
-    findings: Findings,
-    precision: Precision,
+    forward: Forward, frame: Frame, plan: TilePlan, findings: Findings
 ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
     """Each tile, or its halves, with the maps (n_maps, [Z,] Y, X) of what it reads.
 
@@ -159,32 +192,35 @@ def _computed(
     waiting = deque(plan.tiles)
     while waiting:
         if math.prod(waiting[0].shape) >= findings.tile:
-            waiting.extendleft(reversed(_halves(generator, plan, waiting.popleft(), device)))
+            waiting.extendleft(reversed(_halves(forward, plan, waiting.popleft())))
             continue
         alike = itertools.takewhile(lambda tile: tile.shape == waiting[0].shape, waiting)
         batch = list(itertools.islice(alike, max(1, findings.batch // math.prod(waiting[0].shape))))
         try:
-            maps = _run(generator, frame, [tile.read for tile in batch], device, draws, seed, precision)
+            maps = forward(frame, [tile.read for tile in batch])
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             maps = None  # what filled the memory is let go of at the end of this block
         if maps is None:
-            findings.shrink(batch, device)
+            findings.shrink(batch, forward.device)
             continue
         for values in maps:
             yield waiting.popleft(), values
 
 
-def _halves(generator: Generator, plan: TilePlan, tile: Tile, device: torch.device) -> tuple[Tile, ...]:
-    if looks_at_image(generator):
+def _halves(forward: Forward, plan: TilePlan, tile: Tile) -> tuple[Tile, ...]:
+    if looks_at_image(forward.generator):
         raise MemoryError(
-            f"A model whose norm looks at the image must run in one piece; memory on {device} does not suffice for "
-            f"{_size(tile)}. Predict with `norm_statistics` training, or train with batch norm if the norm is instance."
+            f"A model whose norm looks at the image must run in one piece; memory on {forward.device} does not suffice "
+            f"for {_size(tile)}. Predict with `norm_statistics` training, or train with batch norm if the norm is "
+            "instance."
         )
     halves = plan.halves(tile)
     if not halves:
-        raise MemoryError(f"Memory on {device} must suffice for a tile of {_size(tile)}; it does not. Free some of it.")
+        raise MemoryError(
+            f"Memory on {forward.device} must suffice for a tile of {_size(tile)}; it does not. Free some of it."
+        )
     return halves
 
 
@@ -205,25 +241,6 @@ def _size(tile: Tile) -> str:
     return " x ".join(map(str, tile.shape)) + " px"
 
 
-def _run(
-    generator: Generator,
-    frame: Frame,
-    windows: Sequence[Window],
-    device: torch.device,
-    draws: int | None,
-    seed: int,
-    precision: Precision,
-) -> NDArray[np.float32]:
-    """Maps (N, n_maps, [Z,] Y, X) of N windows of one size."""
-    with torch.inference_mode(), computing_in(precision, device):
-        sources = torch.from_numpy(np.stack([read_padded(frame, window) for window in windows]))
-        if device.type == "cpu" or precision != "float32":
-            sources = channels_last(sources)
-        sources = sources.to(device)
-        maps = _drawn(generator, sources, windows, draws, seed) if draws else generator(sources)
-        return maps.float().cpu().numpy()
-
-
 def channels_last(sources: Tensor) -> Tensor:
     """The same tensor (N, C, [Z,] Y, X) in the order in which convolutions are fast: 1.5 times on the CPU.
 
@@ -233,40 +250,13 @@ def channels_last(sources: Tensor) -> Tensor:
     return torch.empty(last.shape, dtype=last.dtype).copy_(last).movedim(-1, 1)
 
 
-def _drawn(generator: Generator, sources: Tensor, windows: Sequence[Window], draws: int, seed: int) -> Tensor:
-    """Mean and standard deviation (N, 2 n_maps, [Z,] Y, X) of the maps over dropout draws, one draw at a time.
-
-    References
-    ----------
-    Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 1962.
-    """
-    mean, squares = torch.zeros(()), torch.zeros(())
-    for draw in range(draws):
-        with drawing(generator, seed, draw, windows):
-            maps = generator(sources)
-        step = maps - mean
-        mean = mean + step / (draw + 1)
-        squares = squares + step * (maps - mean)
-    return torch.cat([mean, (squares / (draws - 1)).sqrt()], dim=1)
-
-
-def predict_by_image_statistics(
-    generator: Generator,
-    frame: Frame,
-    device: torch.device,
-    seed: int,
-    draws: int | None = None,
-    precision: Precision = "float32",
-) -> NDArray[np.float32]:
-    """Maps (n_maps, [Z,] Y, X) of the frame in one piece, with its own statistics and dropout, as the paper tests.
-
-    With `draws`, their mean and standard deviation, as in `predict_tiles`.
-    """
-    plan = plan_prediction(generator, frame.shape[1:])
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), image_statistics(generator):
-        torch.manual_seed(seed)
-        [(_, maps)] = predict_tiles(generator, frame, plan, device, draws=draws, precision=precision)
+def predict_by_image_statistics(forward: Forward, frame: Frame) -> NDArray[np.float32]:
+    """Maps (n_maps, [Z,] Y, X) of the frame in one piece, with its own statistics and dropout, as the paper tests."""
+    plan = plan_prediction(forward.generator, frame.shape[1:])
+    devices = [forward.device] if forward.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), image_statistics(forward.generator):
+        torch.manual_seed(forward.seed)
+        [(_, maps)] = predict_tiles(replace(forward, seed=0), frame, plan)  # the noise of draws has always been of 0
     return maps
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.encodings.encoding import may_be_labels
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.networks.norms import has_instance_norm
-from napari_pix2pix.core.running.bands import unknown
+from napari_pix2pix.core.running.bands import forward_of, unknown
 from napari_pix2pix.core.running.patch_scores import (
     PatchScores,
     ReadWindow,
@@ -24,6 +24,7 @@ from napari_pix2pix.core.running.patch_scores import (
 )
 from napari_pix2pix.core.running.prediction import WindowedFrame, predict_tiles, side_of_tiles
 from napari_pix2pix.core.running.sources import middle_of, warn_of_novelty
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.trust.judge import MatchJudge
 
 if TYPE_CHECKING:
@@ -153,17 +154,17 @@ def maps_of(model: "TrainedModel", source: ReadWindow, shape: tuple[int, ...]) -
 
     All of it, where the norm looks at the image.
     """
-    plan = model.tile_plan(shape)
+    plan, forward = model.tile_plan(shape), forward_of(model, PredictSettings())
     if not model.tileable:
         maps = model.generate(source(tuple(slice(0, n) for n in shape)))
         return reader(maps)
     frame = WindowedFrame(source, (model.source_encoding.n_maps, *shape))
 
     def read(window: tuple[slice, ...]) -> NDArray[np.float32]:
-        tile, precision = plan.around(window), model.precision_for()
+        tile = plan.around(window)
         maps = np.empty((model.target_encoding.n_maps, *tile.shape), np.float32)
         tiles = replace(plan, tiles=(tile,))
-        for part, values in predict_tiles(model.generator, frame, tiles, model.device, precision=precision):
+        for part, values in predict_tiles(forward, frame, tiles):
             maps[(slice(None), *tile.inside(part))] = values
         return maps[(slice(None), *tile.inside(window))]
 

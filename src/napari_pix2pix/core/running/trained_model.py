@@ -25,7 +25,8 @@ from napari_pix2pix.core.running import predict, score, sources
 from napari_pix2pix.core.running.bands import Band, joined, unknown
 from napari_pix2pix.core.running.patch_scores import PatchScores, ScoreKind, frame_outputs, score_grid
 from napari_pix2pix.core.running.prediction import ONE_PIECE
-from napari_pix2pix.core.settings.config import Config, Precision
+from napari_pix2pix.core.settings.config import Config, Precision, validated
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.trust.judge import MatchJudge
 
 
@@ -184,8 +185,8 @@ class TrainedModel:
             dropout to draw from.
         """
         result, prediction = self.prediction_plan(stack, axes, channels), None
-        named: dict[str, Any] = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
-        bands = self.predict_bands(stack, axes, channels=channels, **named)
+        how: dict[str, Any] = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
+        bands = self.predict_bands(stack, axes, channels=channels, **how)
         for frame, rows, values in self.decode_bands(bands):
             if prediction is None:
                 prediction = np.empty(result.shape, values.dtype)
@@ -254,7 +255,7 @@ class TrainedModel:
         source's, along ([Z,] Y, X), where their sizes differ; the maps lie on the source's grid.
         `decode` makes the prediction of them; for instances again with other thresholds, without the network.
         """
-        for frame, source, maps in predict.encoded_frames(self, stack, axes, draws=draws, **named):
+        for frame, source, maps in predict.whole_frames(self.predict_bands(stack, axes, draws=draws, **named)):
             yield frame, source, maps[: self.target_encoding.n_maps]
 
     def draw_maps(
@@ -262,12 +263,26 @@ class TrainedModel:
     ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32], NDArray[np.float32]]]:
         """As `predict_maps`, the mean over `draws`, and their standard deviation (n_maps, [Z,] Y, X), float32."""
         n_maps = self.target_encoding.n_maps
-        for frame, source, maps in predict.encoded_frames(self, stack, axes, draws=draws, **named):
+        for frame, source, maps in predict.whole_frames(self.predict_bands(stack, axes, draws=draws, **named)):
             yield frame, source, maps[:n_maps], maps[n_maps:]
 
-    def predict_bands(self, stack: Any, axes: str | None = None, **named: Any) -> Iterator[Band]:
+    def predict_bands(
+        self,
+        stack: Any,
+        axes: str | None = None,
+        *,
+        channels: Sequence[int] = (),
+        tile_size: int | None = None,
+        overlap: int | None = None,
+        draws: int | None = None,
+        precision: Precision = "auto",
+        scale: tuple[float, ...] | None = None,
+        frames: Sequence[int] | None = None,
+    ) -> Iterator[Band]:
         """What `decode_bands` makes the prediction of, some rows at a time; see `predict.predict_bands`."""
-        return predict.predict_bands(self, stack, axes, **named)
+        named = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
+        how = validated(PredictSettings, named)
+        return predict.predict_bands(self, stack, axes, how, channels=channels, scale=scale, frames=frames)
 
     def decode_bands(
         self, bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None

@@ -1,6 +1,7 @@
-"""How a model is run: what a user may choose for a prediction, and within which bounds."""
+"""How a model is run, as one value from the flags down to the network; the docstring of a field is its help."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -8,24 +9,85 @@ from napari_pix2pix.core.settings.config import Precision, Settings
 
 
 class Running(Settings):
-    """How a model is run; None: as the model, the frame and the machine say.
+    """How a model is run, for predictions and for scores; None: as the model, the frame and the machine say.
 
     The least tile size, overlap and number of draws are known to what plans the tiles and draws.
+
+    Class attributes
+    ----------------
+    recorded
+        By what name records know a setting, where it is another.
+    later
+        What they do not hold unless it is chosen: folders that were begun before it could be are gone on with.
     """
 
+    recorded: ClassVar[Mapping[str, str]] = {}
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    source_axes: str | None = None
+    """One letter of TZCYXS per axis, where the file does not say."""
+    source_channels: tuple[str, ...] = ()
+    """Channels to take, by name or number; default: those of the training, by name."""
+    side_by_side: Literal["left", "right"] | None = None
+    """Each image holds source and target: which half is the source."""
     tile_size: Annotated[int, Field(le=2**20)] | None = None
-    """Side of what each tile keeps, px."""
+    """Side of what each tile keeps, px. Default: one piece up to 2048."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What tells one way from another in the records of results; JSON."""
+        unsaid = {name for name in self.later if getattr(self, name) is None or getattr(self, name) is False}
+        return {self.recorded.get(name, name): value for name, value in self if name not in unsaid}
+
+
+class PredictSettings(Running):
+    """How a model predicts."""
+
+    recorded: ClassVar[Mapping[str, str]] = {"source_axes": "axes", "source_channels": "wanted", "side_by_side": "half"}
+    later: ClassVar[frozenset[str]] = frozenset({"keep_frames", "trust", "trust_limit"})
+
     overlap: Annotated[int, Field(le=2**16)] | None = None
-    """Of tiles, px."""
-    draws: Annotated[int, Field(le=10_000)] | None = None
-    """Predictions with dropout left on, of which the mean is taken."""
-    precision: Precision = "auto"
-    """Of the network."""
+    """Of tiles, px. Default: exact, no seams; less is faster, and blended."""
     norm_statistics: Literal["training", "image"] | None = None
-    """Of batch norm."""
+    """Of batch norm, instead of what the model was trained for; those of the training allow tiles."""
+    rescale: bool = False
+    """Let the network see the training's pixel size, where a source's differs by more than 10 %."""
+    draws: Annotated[int, Field(le=10_000)] | None = None
+    """The mean over so many dropout draws; their standard deviation goes to OUT.spread.tif or .zarr."""
     seed_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Instances: an object starts where the depth exceeds this share."""
+    """Instances: an object starts where the depth exceeds this share. Default: 0.5."""
     min_size: Annotated[int, Field(ge=0, le=2**31)] | None = None
-    """Instances: smaller objects are dropped, px."""
+    """Instances: smaller objects are dropped, px. Default: the model's."""
+    keep_maps: bool = False
+    """Keep what the network gave (OUT.maps.tif), to decode objects again."""
+    keep_frames: bool = False
+    """If it is stopped, keep the frames that are done, as a shorter OME-Zarr."""
+    trust: bool = False
+    """How far to trust each pixel: OUT.expected_error.tif, and OUT.untrusted.tif, 1 where that is above the limit; each
+    object, to keep or to check: OUT.objects.csv, OUT.outlines.geojson."""
     trust_limit: Annotated[float, Field(ge=0)] | None = None
-    """The expected error above which a pixel is not trusted, in the target's units."""
+    """With `trust`, the expected error above which a pixel is not trusted, in the target's units; of labels a share of
+    wrong pixels. Default: twice the usual error."""
+    precision: Precision = "auto"
+    """auto: bfloat16 where the training found it as good; float32: tiles leave no trace."""
+
+
+class ScoreSettings(Running):
+    """How a model scores; `side_by_side` of an image that is its own source takes the other half to be scored."""
+
+    recorded: ClassVar[Mapping[str, str]] = {
+        "source_channels": "wanted",
+        "side_by_side": "halves",
+        "per_pixel": "each_pixel",
+    }
+    later: ClassVar[frozenset[str]] = frozenset({"per_pixel"})
+
+    image_axes: str | None = None
+    """One letter of TZCYXS per axis, where the file does not say."""
+    kind: Literal["match", "plain"] | None = None
+    """match: does it belong to its source, with expected errors; plain: does it look real. Default: the first that the
+    model has."""
+    table: bool = False
+    """A table of all scores, too (OUT.table.csv): position, score, rank, errors."""
+    per_pixel: bool = False
+    """Every image on the pixels of IMAGE, linear between the centres of the fields, instead of one for each field."""
