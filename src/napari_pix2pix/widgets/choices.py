@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.defaults import defaults
-from napari_pix2pix.widgets.flags import as_plain
+from napari_pix2pix.widgets.flags import as_plain, in_a_dock
 from napari_pix2pix.widgets.places import recent_models, remember_model
 from napari_pix2pix.widgets.session import Session
 
@@ -77,7 +78,10 @@ class ModelChoice(_WithButton):
     def _browse(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "A trained model", filter="Models (*.safetensors)")
         if path:
-            self.set_value(Path(path))
+            try:
+                self.set_value(Path(path))
+            except ValueError as error:
+                show_error(in_a_dock(str(error)))
 
 
 class FolderChoice(_WithButton):

@@ -1,7 +1,7 @@
 """What the docks share: a form, a button that runs a command of the command line, and what is heard of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -109,9 +109,9 @@ class Dock(QWidget):
         self._trouble = ""
         self._began: tuple[float, float] | None = None  # when it was first heard how far it is, and how far
         self._heard: Event | None = None  # how far it is, not yet shown
-        self._rest = QTimer(self)  # until that is shown
-        self._rest.setSingleShot(True)
-        self._rest.timeout.connect(self._show_heard)
+        # Timers of its own end with it, which those of `QTimer.singleShot` do not with every binding of Qt.
+        self._rest = self._later(self._show_heard, SHOWN_EVERY_MS)
+        self._joins, self._raises = self._later(self._join_others), self._later(self._raise)
         self._activity: Activity | None = None
         self._choices: list[LayerChoice] = []
         self._build()
@@ -301,7 +301,7 @@ class Dock(QWidget):
                 self._activity.show(share)
             if self.stop_button.isEnabled():
                 self.show_progress(event)
-            self._rest.start(SHOWN_EVERY_MS)
+            self._rest.start()
 
     def seconds_left(self, share: float) -> float | None:
         """What the rest takes at the speed so far; None while that is not known."""
@@ -338,12 +338,25 @@ class Dock(QWidget):
         for other in window.findChildren(QDockWidget):
             if other is not frame and isinstance(other.widget(), Dock) and window.dockWidgetArea(other) == area:
                 window.tabifyDockWidget(other, frame)
-                QTimer.singleShot(0, frame.raise_)
+                self._raises.start()
                 return
+
+    def _raise(self) -> None:
+        frame = self.parent()
+        if isinstance(frame, QDockWidget):
+            frame.raise_()
+
+    def _later(self, what: Callable[[], None], after_ms: int = 0) -> QTimer:
+        """Once it is started, it does this after so long, unless the dock is gone."""
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(after_ms)
+        timer.timeout.connect(what)
+        return timer
 
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does on close."""
         if event.type() == QEvent.Type.ParentChange:
             (self.session.leave if self.parent() is None else self.session.enter)(self.token)
-            QTimer.singleShot(0, self._join_others)
+            self._joins.start()
         return super().event(event)

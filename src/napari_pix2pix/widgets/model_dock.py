@@ -15,6 +15,7 @@ from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
 from napari_pix2pix.widgets.defaults import defaults
 from napari_pix2pix.widgets.dock import Dock
+from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.layer_choice import made_here
 from napari_pix2pix.widgets.places import new_working_folder
 from napari_pix2pix.widgets.session import STOP_S
@@ -99,14 +100,14 @@ class ModelDock(Dock):
         self.idle("Added " + " and ".join(f"“{layer.name}”" for layer in layers) + f". {self.remark}")
 
     def _not_loaded(self, error: Exception) -> None:
-        show_error(str(error))
-        self.idle(str(error))
+        show_error(text := in_a_dock(str(error)))
+        self.idle(text)
 
     def _show_card(self, *_: Any) -> None:
         try:
             text = read_card(self.model.value()).text
         except ValueError as error:
-            text = "" if self.model.combo.currentIndex() < 0 else str(error)
+            text = "" if self.model.combo.currentIndex() < 0 else in_a_dock(str(error))
         self.card.setText(text)
         self.card.setVisible(bool(text) and not self.model.isHidden())
 

@@ -13,6 +13,7 @@ from superqt import QLabeledSlider
 
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.session import Session
 
 MAPS = "napari-pix2pix maps"
@@ -134,7 +135,7 @@ class ObjectSliders(QWidget):
 
     def _fail(self, error: Exception) -> None:
         self._busy = False
-        show_error(f"The objects could not be decoded again: {error}")
+        show_error(f"The objects could not be decoded again: {in_a_dock(str(error))}")
 
     def _displayed(self, plan: AxesPlan, layer: Labels) -> int:
         """The number of the frame that the viewer displays."""

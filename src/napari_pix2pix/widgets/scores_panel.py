@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QVBoxLay
 from superqt import QCollapsible, QLabeledDoubleSlider
 
 from napari_pix2pix.widgets.field_pointer import FieldPointer
+from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.score_maps import ERRORS, TITLES, Place, ScoreMaps
 from napari_pix2pix.widgets.trust_layers import bad_colours
 from napari_pix2pix.widgets.worst_list import WorstList
@@ -187,7 +188,7 @@ class ScoresPanel(QWidget):
 
         def failed(error: Exception) -> None:
             self.mask_button.setEnabled(True)
-            self._tell(str(error))
+            self._tell(in_a_dock(str(error)))
 
         self._session.in_thread(self._token, lambda: maps.mask(part, threshold), made, failed)
 

@@ -133,7 +133,8 @@ class Session(QObject):
 
         def ready(words: Any) -> None:
             self._preparing.discard(job)
-            if job.stopped or not self._owners:
+            job.stopped |= not self._owners if owner is self else owner not in self._owners
+            if job.stopped:
                 job._take({"event": "done", "code": 0})
             else:
                 job.number = self.child.run(words)

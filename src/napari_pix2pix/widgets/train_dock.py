@@ -457,7 +457,7 @@ class TrainDock(TrainingDock):
         def work() -> str:
             return write(recipe, [*pairs.words(recipe.run / "data"), *read_as])
 
-        self.session.in_thread(self.token, work, copied, lambda error: show_error(str(error)))
+        self.session.in_thread(self.token, work, copied, lambda error: show_error(in_a_dock(str(error))))
 
 
 def _button(text: str, tooltip: str, slot: Callable[[], object]) -> QPushButton:
