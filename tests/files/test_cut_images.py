@@ -77,7 +77,7 @@ def test_what_is_no_file_is_told_at_once(tmp_path, kind: str) -> None:
         path.symlink_to(tmp_path / "gone.tif")
     else:
         path.mkdir()
-    told = {"pipe": "a.tif is neither", "link": r"is a link to .*gone\.tif, which is not there", "folder": "is neither"}
+    told = {"pipe": "a.tif is neither", "link": r"A link must lead to an image; .*gone\.tif", "folder": "is neither"}
     with pytest.raises((ValueError, FileNotFoundError), match=told.get(kind, "its metadata are no file")):
         open_stack(path)
 

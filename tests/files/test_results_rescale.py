@@ -13,6 +13,7 @@ from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.rescaling import resampled
 from napari_pix2pix.core.evaluation.evaluate import object_f1
+from napari_pix2pix.core.running import predict as running
 from napari_pix2pix.core.running.bands import Band
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.running import PredictSettings
@@ -52,7 +53,7 @@ def identity(model, monkeypatch) -> TrainedModel:
             rows = slice(0, plan.frame_shape[-2])
             yield Band(frame, rows, plan.frame_shape, source, made.source_encoding.encode(source))
 
-    monkeypatch.setattr(TrainedModel, "_bands", bands)
+    monkeypatch.setattr(running, "map_bands", bands)
     made.seen = seen
     return made
 
@@ -85,7 +86,7 @@ def test_instances_are_decoded_on_the_source(model, tmp_path, monkeypatch) -> No
     loaded = replace(core.load_model(model, "cpu"), target_encoding=encoding)
     ideal = resampled(encoding.encode(labels[None]), (120, 140))
     band = Band(0, slice(0, 120), (120, 140), np.zeros((1, 120, 140), np.uint16), ideal)
-    monkeypatch.setattr(TrainedModel, "_bands", lambda *words: iter([band]))
+    monkeypatch.setattr(running, "map_bands", lambda *words: iter([band]))
     source = write(tmp_path / "s.tif", labels, PIXEL / 2)
     with pytest.warns(UserWarning, match="lies below the training range"):
         list(predict_file(loaded, source, tmp_path / "out.tif", PredictSettings(rescale=True)))
