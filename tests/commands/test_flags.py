@@ -39,3 +39,20 @@ def test_names_behind_one_flag_reach_the_command(tmp_path, capsys) -> None:
     assert "There must be images at" in capsys.readouterr().err
     assert main(["check", str(tmp_path / "a"), str(tmp_path / "b"), "c"]) == 2
     assert "Unused Tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict m s --out o --trust --trust-limit inf",
+        "predict m s --out o --tile-size 99999999999",
+        "score m s i --out o --tile-size 99999999999",
+        "fit-trust m s t --out o.safetensors --trust-steps 99999999999",
+        "fit-trust m s t --out o.safetensors --steps 0",
+    ],
+)
+def test_numbers_beyond_their_bounds_are_refused_at_the_door(words, capsys) -> None:
+    """In one sentence that names the setting and the number, before any file is looked for."""
+    assert main(words.split()) == 2
+    [error] = capsys.readouterr().err.splitlines()
+    assert re.match(r"error: (trust_limit|tile_size|trust_steps)\b.*; got .*(inf|99999999999|0)", error)

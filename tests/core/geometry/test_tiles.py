@@ -35,11 +35,11 @@ def generator(levels: int, kind: type[Generator] = UNet, **changes) -> Generator
 
 
 def predict(
-    network: Generator, frame: np.ndarray, tile_size: int | None, overlap: int | None = None, **drawn
+    network: Generator, frame: np.ndarray, tile_size: int | None, overlap: int | None = None, findings=None, **drawn
 ) -> np.ndarray:
     plan = plan_prediction(network, frame.shape[1:], tile_size, overlap)
     result = np.zeros((4 if "draws" in drawn else 2, *frame.shape[1:]), np.float32)
-    for window, values in predict_tiles(Forward(network, CPU, **drawn), frame, plan):
+    for window, values in predict_tiles(Forward(network, CPU, **drawn), frame, plan, findings):
         result[(slice(None), *window)] += values
     return result
 
