@@ -40,3 +40,18 @@ def test_a_paused_training_blocks_nobody_for_ever(make_napari_viewer, until, sma
     assert predict.status.text().startswith("Added")
     assert "Stopped." in train.status.text()
     until(lambda: not progress._all_instances)
+
+
+def test_a_look_at_pairs_is_named_where_it_is_waited_for(make_napari_viewer, until) -> None:
+    """Though nobody has asked for it."""
+    viewer = make_napari_viewer()
+    source, labels = blobs()
+    viewer.add_image(source, name="tissue")
+    viewer.add_labels(labels, name="nuclei")
+    train, predict = opened(viewer, TrainDock), opened(viewer, PredictDock)
+    until(lambda: train.check.job is not None)
+    predict.waiting.wait_for(predict.session.first)
+    assert predict.waiting.told.text() == "Waits for the look at the pairs, which runs."
+    predict.waiting.stop_button.click()
+    until(lambda: train.check.job is None)
+    assert not predict.waiting.isVisibleTo(predict)

@@ -19,6 +19,8 @@ MOST_BYTES = 2**28
 """Of the pairs that are checked without being asked."""
 QUIET_MS = 400
 """How long nothing changes before a check begins."""
+LOOK = "the look at the pairs"
+"""What others wait for."""
 Asked = Callable[[], "tuple[LayerPairs | FilePairs, list[str]]"]
 
 
@@ -90,7 +92,7 @@ class PairCheck(QObject):
             return ["check", *pairs.words(folder[0], stopped), *flags]
 
         self.panel.say("Looks at the pairs …")
-        self.job = job = self._session.start(self._token, prepare)
+        self.job = job = self._session.start(self._token, prepare, LOOK)
         job.heard.connect(self._hear)
         job.ended.connect(self._end)
         job.ended.connect(lambda _: self._session.in_thread(None, lambda: _remove(folder), _nothing, _nothing))
