@@ -245,7 +245,7 @@ def test_a_tick_lays_the_expected_error_beside_it(make_napari_viewer, until, fil
     """Over the part that was predicted; what `predict --trust` writes. Not every model can be asked."""
     dock = opened(make_napari_viewer, intensity_model, film)
     assert not dock.trust.isEnabled()
-    assert "fit-trust" in dock.trust.toolTip()
+    assert "not taught to judge" in dock.trust.toolTip()
     model = tmp_path / "judged.safetensors"
     judged("instances").save(model)
     dock.model.set_value(model)

@@ -3,8 +3,10 @@
 import pytest
 from napari.utils import progress
 
+from napari_pix2pix.widgets.activity import Activity
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.predict_dock import PredictDock
+from napari_pix2pix.widgets.session import shared_session
 from napari_pix2pix.widgets.train_dock import TrainDock
 from small import blobs, small_config
 from widgets.conftest import opened
@@ -55,3 +57,21 @@ def test_a_look_at_pairs_is_named_where_it_is_waited_for(make_napari_viewer, unt
     predict.waiting.stop_button.click()
     until(lambda: train.check.job is None)
     assert not predict.waiting.isVisibleTo(predict)
+
+
+def test_a_bar_is_drawn_when_nothing_else_is_done(make_napari_viewer, qtbot, monkeypatch) -> None:
+    """napari has the window's queue done meanwhile: what a dock is in the middle of must not be overtaken."""
+    make_napari_viewer()
+    asked, drawn = [], []
+    update = progress.update
+    monkeypatch.setattr(progress, "update", lambda bar, n=1: drawn.append((n, *asked)) or update(bar, n))
+    activity = Activity("Predict", shared_session())
+    assert not progress._all_instances
+    qtbot.waitUntil(lambda: len(progress._all_instances) == 1)
+    activity.show(0.25)
+    activity.show(0.5)
+    assert drawn == []
+    asked.append("all said")
+    qtbot.waitUntil(lambda: drawn == [(500, "all said")])
+    activity.close()
+    qtbot.waitUntil(lambda: not progress._all_instances)

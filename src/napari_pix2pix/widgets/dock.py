@@ -229,7 +229,7 @@ class Dock(QWidget):
         self.warnings.clear()
         self.warnings.hide()
         self.job = job = self.session.start(self.token, request.prepare, self.verb)
-        self._activity = activity = Activity(self.verb)
+        self._activity = activity = Activity(self.verb, self.session)
         job.ended.connect(lambda *_: activity.close())
         job.heard.connect(self._hear)
         job.ended.connect(self._end)
