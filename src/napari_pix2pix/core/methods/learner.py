@@ -1,6 +1,6 @@
 """The networks of a training and what teaches them: an update, the learning rate, what a resumed run needs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, pi
 from typing import Any, Generic, TypeVar
@@ -76,16 +76,19 @@ class Learner(Generic[C]):
         """The network of this name."""
         return self.networks[name]
 
-    def update(self, name: str, loss: Tensor) -> None:
-        """One step of the network's weights down the gradient of `loss`."""
-        network, optimizer = self.networks[name], self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
+    def update(self, names: str | Sequence[str], loss: Tensor) -> None:
+        """One step of the weights of one network, or of several together, down the gradient of `loss`."""
+        names = [names] if isinstance(names, str) else names
+        for name in names:
+            self.optimizers[name].zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        if self.config.clip_gradients:
-            self.fabric.clip_gradients(
-                network, optimizer, max_norm=self.config.clip_gradients, error_if_nonfinite=False
-            )
-        optimizer.step()
+        for name in names:
+            network, optimizer = self.networks[name], self.optimizers[name]
+            if self.config.clip_gradients:
+                self.fabric.clip_gradients(
+                    network, optimizer, max_norm=self.config.clip_gradients, error_if_nonfinite=False
+                )
+            optimizer.step()
 
     def train(self) -> None:
         """Ready every network for a step."""
@@ -123,7 +126,8 @@ class Learner(Generic[C]):
 
     def restore(self, tensors: dict[str, Tensor], scaler: dict[str, Any], step: int) -> None:
         """Go on from such a state; that of pix2pix before there were other methods is read, too."""
-        self.memory = {name: tensor.to(self.fabric.device) for name, tensor in under("memory.", tensors).items()}
+        device = self.fabric.device
+        self.memory = {name: tensor.to(device, copy=True) for name, tensor in under("memory.", tensors).items()}
         for name, optimizer in self.optimizers.items():
             moments: dict[int, dict[str, Tensor]] = {}
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -101,6 +101,9 @@ class Method(Generic[C]):
     headline: ClassVar[str] = ""
     """Which figure of `judge` chooses the best model where no pairs do, the lower the better; empty: none does."""
 
+    shareable: ClassVar[bool] = True
+    """Whether several processes can share a training, each with a part of every batch."""
+
     def networks(self, config: C, shapes: Shapes) -> dict[str, nn.Module]:
         """New networks by name; so they are called in the model's file.
 
@@ -131,7 +134,7 @@ class Method(Generic[C]):
         """The networks that make images: these are averaged, and get the norm statistics of their last weights."""
         return tuple(dict.fromkeys(direction.network for direction in self.directions(config, shapes).values()))
 
-    def advice(self, config: C) -> Sequence[str]:
+    def advice(self, config: C, shapes: Shapes) -> Sequence[str]:
         """What the user should know of these settings before the first step, a sentence each."""
         return ()
 

@@ -104,7 +104,7 @@ class Pix2Pix(Method[Pix2PixConfig]):
         learner.update("generator", total)
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def advice(self, config: Pix2PixConfig) -> Sequence[str]:
+    def advice(self, config: Pix2PixConfig, shapes: Shapes) -> Sequence[str]:
         """On norms."""
         if config.objective == "wgan-gp" and config.discriminator.norm in ("batch", "batch-renorm"):
             return (

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_pix2pix.core.settings.cyclegan import CycleGANConfig
 from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
 from napari_pix2pix.core.settings.training import (
     Config,
@@ -38,7 +39,7 @@ __all__ = [
     "validated",
 ]
 
-METHODS: dict[str, type[Config]] = {"pix2pix": Pix2PixConfig}
+METHODS: dict[str, type[Config]] = {"pix2pix": Pix2PixConfig, "cyclegan": CycleGANConfig}
 """The settings of each method, by its name; `core.methods` has the methods themselves."""
 PRESETS = Pix2PixConfig.presets
 

@@ -379,6 +379,7 @@ class _Loop(Prepared):
         else:
             self.worse += 1
         self.history[-1] |= {f"validation_{name}": value for name, value in figures.items()}
+        self._warn_once(self.method.sign(self.config, self.history))
         return figures
 
     def _judged(self) -> tuple[dict[str, float], str]:

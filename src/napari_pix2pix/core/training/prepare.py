@@ -77,17 +77,21 @@ def prepare(
     config, method = start.config, method_of(start.config)
     devices, num_nodes = processes
     _require_shareable(config, devices, num_nodes)
+    if devices * num_nodes > 1 and not method.shareable:
+        raise ValueError(
+            f"A training of {config.method} must run in one process; got {devices * num_nodes}. Leave devices and "
+            "num_nodes out."
+        )
     if data.kind != config.data:
         raise ValueError(
             f"Data must be what the method learns from; {config.method} learns from {IN_WORDS[config.data]}, got "
             f"{IN_WORDS[data.kind]}. Choose another method or other data."
         )
-    for sentence in method.advice(config):
-        warnings.warn(sentence, stacklevel=3)
     if isinstance(data, PairedFrames):
         material = of_pairs(data, judges, old_pairs, start, method)
     else:
         material = of_sides(data, judges, start, method)
+        config = config.model_copy(update={"target_kind": material.encodings[1].kind})
     if config.patience and not material.judged_regions and material.held_out is None:
         warnings.warn("Without validation pairs nothing can be seen to improve: `patience` does nothing.", stacklevel=3)
     source_encoding, target_encoding = material.encodings
@@ -95,6 +99,8 @@ def prepare(
     # Networks and their optimizers.
     torch.manual_seed(seed_of(config.seed, 0))
     shapes = Shapes.of(source_encoding, target_encoding, material.spatial_dims)
+    for sentence in method.advice(config, shapes):
+        warnings.warn(sentence, stacklevel=3)
     networks = method.networks(config, shapes)
     require_memory(config, networks.values(), material.spatial_dims, device)
     _require_common_norms(networks, devices * num_nodes)

@@ -1,0 +1,204 @@
+"""CycleGAN: two generators, there and back, that learn without pairs (Zhu et al., ICCV 2017)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_pix2pix.core.methods.describing import (
+    OBJECTIVES,
+    REFERENCES,
+    discriminator_in_words,
+    generator_in_words,
+    networks_in_a_line,
+)
+from napari_pix2pix.core.methods.learner import Learner
+from napari_pix2pix.core.methods.losses import discriminator_loss, generator_loss, l1_loss
+from napari_pix2pix.core.methods.method import Batch, Description, Direction, Method, Networks, Shapes
+from napari_pix2pix.core.methods.sliced_wasserstein import sliced_wasserstein
+from napari_pix2pix.core.networks.patchgan import PatchGAN
+from napari_pix2pix.core.networks.resnet import ResNet
+from napari_pix2pix.core.networks.unet import UNet
+from napari_pix2pix.core.settings.cyclegan import CycleGANConfig
+
+ZHU = {
+    "Zhu et al., 2017": "Zhu J-Y, Park T, Isola P, Efros AA. Unpaired Image-to-Image Translation using "
+    "Cycle-Consistent Adversarial Networks. ICCV 2017, 2242-2251. arXiv:1703.10593.",
+    "Karras et al., 2018": "Karras T, Aila T, Laine S, Lehtinen J. Progressive Growing of GANs for Improved Quality, "
+    "Stability, and Variation. ICLR 2018. arXiv:1710.10196.",
+}
+OTHER = {"source": "target", "target": "source"}
+POOL = 5
+"""Stream of random numbers: which earlier fakes a discriminator is shown; others are in `core.data.patches`."""
+HALF_A_LEVEL = 1 / 255
+"""Half of a grey level of 8 bit, in network values: these go from -1 to 1."""
+HIDING = 1.5
+"""From this factor on, by which such noise raises the cycle error, an image holds what cannot be seen."""
+
+
+class CycleGAN(Method[CycleGANConfig]):
+    """A generator to either side, and a discriminator of either side, which sees the image alone."""
+
+    headline = "swd"
+    shareable = False  # each process would have a pool of its own
+
+    def networks(self, config: CycleGANConfig, shapes: Shapes) -> dict[str, nn.Module]:
+        """``to_target``, ``to_source``, ``target_discriminator`` and ``source_discriminator``."""
+        if shapes.spatial_dims == 2 and config.z_grid > 1:
+            raise ValueError(
+                "generator.z_levels and discriminator.z_layers must be 0 where frames are no volumes; got "
+                f"{config.generator.z_levels} and {config.discriminator.z_layers}. Leave them out."
+            )
+        channels, kind = vars(shapes), UNet if config.generator.architecture == "unet" else ResNet
+        found: dict[str, nn.Module] = {}
+        for side, other in (("target", "source"), ("source", "target")):
+            found[f"to_{side}"] = kind(channels[other], channels[side], config.generator, shapes.spatial_dims)
+        for side in ("target", "source"):
+            found[f"{side}_discriminator"] = PatchGAN(0, channels[side], config.discriminator, shapes.spatial_dims)
+        return found
+
+    def directions(self, config: CycleGANConfig, shapes: Shapes) -> dict[str, Direction]:
+        """There and back."""
+        return {side: Direction(f"to_{side}", OTHER[side], side) for side in ("target", "source")}
+
+    def critics(self, config: CycleGANConfig) -> dict[str, str]:
+        """One for either side."""
+        return {side: f"{side}_discriminator" for side in ("target", "source")}
+
+    def step(self, learner: Learner[CycleGANConfig], batch: Batch) -> dict[str, Tensor]:
+        """One update of the generators, then of each discriminator, on sources and targets that are no pairs."""
+        config, losses = learner.config, {}
+        fakes = {side: learner[f"to_{side}"](batch[OTHER[side]]) for side in OTHER}
+
+        # Generators: real to the discriminators; there and back again an image is itself.
+        total: Any = 0
+        for side, fake in fakes.items():
+            critic = learner[f"{side}_discriminator"]
+            critic.requires_grad_(False)
+            losses[f"generator_{side}"] = generator_loss(critic(fake, fake), "least-squares")
+            losses[f"cycle_{OTHER[side]}"] = l1_loss(learner[f"to_{OTHER[side]}"](fake), batch[OTHER[side]])
+            total = total + losses[f"generator_{side}"] + config.cycle_weight * losses[f"cycle_{OTHER[side]}"]
+            if keeps_identity(config, batch["source"].shape[1], batch["target"].shape[1]):
+                losses[f"identity_{side}"] = l1_loss(learner[f"to_{side}"](batch[side]), batch[side])
+                total = total + config.identity_weight * config.cycle_weight * losses[f"identity_{side}"]
+        learner.update(("to_target", "to_source"), total)
+
+        # Discriminators: real images up, fakes of now and before down.
+        for side, fake in fakes.items():
+            critic = learner[f"{side}_discriminator"]
+            critic.requires_grad_(True)
+            shown = pooled(learner, side, fake.detach())
+            real_scores, fake_scores = critic(batch[side], batch[side]), critic(shown, shown)
+            losses[f"discriminator_{side}"] = discriminator_loss(real_scores, fake_scores, "least-squares")
+            learner.update(f"{side}_discriminator", losses[f"discriminator_{side}"])
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def judge(self, config: CycleGANConfig, networks: Networks, batch: Batch) -> dict[str, float]:
+        """Of each half of the held-out patches: how unlike the other half's targets predictions are, and the cycle.
+
+        ``swd`` is the sliced Wasserstein distance between predictions and real targets, ``swd_floor`` that of real
+        ones; ``cycle_error`` the mean |there and back - source| as a share of the range, ``cycle_error_noisy`` the same
+        where noise of half a grey level of 8 bit is added to the prediction before it goes back.
+        """
+        predictions, cycles, noisy = [], [], []
+        for i, source in enumerate(torch.split(batch["source"], config.batch_size)):
+            made = networks["to_target"](source)
+            noise = np.random.default_rng([config.seed, POOL, i]).standard_normal(made.shape).astype(np.float32)
+            blurred = made + HALF_A_LEVEL * torch.from_numpy(noise).to(made)
+            predictions.append(made)
+            cycles.append((networks["to_source"](made) - source).abs().flatten(1).mean(dim=1))
+            noisy.append((networks["to_source"](blurred) - source).abs().flatten(1).mean(dim=1))
+        ours, real = torch.cat(predictions).tensor_split(2), batch["target"].tensor_split(2)
+        return {
+            "swd": (sliced_wasserstein(ours[0], real[1]) + sliced_wasserstein(ours[1], real[0])) / 2,
+            "swd_floor": sliced_wasserstein(real[0], real[1]),
+            "cycle_error": float(torch.cat(cycles).mean() / 2),
+            "cycle_error_noisy": float(torch.cat(noisy).mean() / 2),
+        }
+
+    def sign(self, config: CycleGANConfig, history: Sequence[dict[str, Any]]) -> str | None:
+        """Whether predictions hold what cannot be seen, from which the way back is found."""
+        judged = [row for row in history if "validation_cycle_error_noisy" in row]
+        if not judged:
+            return None
+        exact, noisy = (judged[-1][f"validation_{name}"] for name in ("cycle_error", "cycle_error_noisy"))
+        if noisy <= HIDING * exact:
+            return None
+        return (
+            f"The model hides the source in its predictions: noise of half a grey level of 8 bit raises the cycle "
+            f"error from {exact:.2%} to {noisy:.2%} of the range. What looks like the source's structures may be made "
+            "up; judge it on a few pairs (evaluate)."
+        )
+
+    def advice(self, config: CycleGANConfig, shapes: Shapes) -> Sequence[str]:
+        """On the identity loss, and norms."""
+        if config.identity_weight and not keeps_identity(config, shapes.source, shapes.target):
+            return (
+                "The identity loss is left out: it needs grey values with as many channels on both sides. Colours or "
+                "brightness may be exchanged more freely than with it.",
+            )
+        return ()
+
+    def describe(self, config: CycleGANConfig, networks: Networks, spatial_dims: int) -> Description:
+        """With what is peculiar to it: the cycle."""
+        made = generator_in_words(config, networks["to_target"], spatial_dims)
+        objective = (
+            f"The generators minimised the adversarial loss, {OBJECTIVES['least-squares']}, plus "
+            f"{config.cycle_weight:g} times the L1 distance between an image and what came of it there and back"
+        )
+        if config.identity_weight and config.source_kind == config.target_kind == "intensity":
+            share = config.identity_weight * config.cycle_weight
+            objective += f", and {share:g} times that between an image and its translation to its own kind, where both "
+            objective += "kinds had as many channels"
+        return Description(
+            networks=f"{networks_in_a_line(config, networks['to_target'], networks['target_discriminator'])}; "
+            "to the target and to the source",
+            losses=f"cycle {config.cycle_weight:g}, identity {config.identity_weight:g} of it",
+            architecture=[
+                "Images were translated, without pairs, with the cycle-consistent adversarial networks of CycleGAN "
+                f"(Zhu et al., 2017) as implemented in {{}}: two generators and two discriminators. {made}",
+                discriminator_in_words(config, networks["target_discriminator"]),
+            ],
+            objective=[
+                f"{objective}.",
+                f"Discriminators were shown fakes of earlier steps, too, from a pool of {config.pool_size}.",
+                "The model was chosen by the sliced Wasserstein distance between predictions and real targets that "
+                "were held out (Karras et al., 2018), unless there were validation pairs.",
+            ],
+            references=REFERENCES | ZHU,
+        )
+
+
+def keeps_identity(config: CycleGANConfig, source: int, target: int) -> bool:
+    """Whether an image of the kind to be made can be asked to stay as it is: of so many channels, grey values both."""
+    kinds = config.source_kind, config.target_kind
+    return bool(config.identity_weight) and source == target and not {"classes", "instances"} & set(kinds)
+
+
+def pooled(learner: Learner[CycleGANConfig], side: str, fakes: Tensor) -> Tensor:
+    """Fakes to show a discriminator: with even chances each (N, C, [Z,] Y, X) as it is, or an earlier one in its place.
+
+    By (seed, step, number) alone, and what the pool holds.
+
+    References
+    ----------
+    Shrivastava et al., "Learning from simulated and unsupervised images through adversarial training", CVPR 2017.
+    """
+    size, name = learner.config.pool_size, f"pool_{side}"
+    kept, shown = learner.memory.get(name, fakes[:0]), []
+    for number, fake in enumerate(fakes):
+        random = np.random.default_rng([learner.config.seed, POOL, learner.done, number, list(OTHER).index(side)])
+        if len(kept) < size:
+            kept = torch.cat([kept, fake[None]])
+            shown.append(fake)
+        elif size and random.random() < 0.5:
+            place = int(random.integers(size))
+            shown.append(kept[place].clone())
+            kept[place] = fake
+        else:
+            shown.append(fake)
+    if size:
+        learner.memory[name] = kept
+    return torch.stack(shown)

@@ -1,0 +1,145 @@
+"""CycleGAN keeps the laws of the house: same seed same weights, killed and resumed == never, tiled == whole."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pix2pix import core
+from napari_pix2pix.core.data.frames import Frames
+from napari_pix2pix.core.engine.tensor_files import read_tensors
+from napari_pix2pix.core.methods.cyclegan import HIDING, CycleGAN, keeps_identity
+from napari_pix2pix.core.methods.sliced_wasserstein import pyramid, sliced_wasserstein
+from napari_pix2pix.core.training import loop
+from napari_pix2pix.report.card import model_text
+from napari_pix2pix.report.methods_paragraph import methods as methods_paragraph
+from small import blobs
+
+pytestmark = pytest.mark.filterwarnings("ignore:No room for", "ignore:The model hides", "ignore:Patches should be")
+SMALL = {
+    "method": "cyclegan",
+    "generator": {"architecture": "unet", "levels": 2, "base_channels": 4},
+    "discriminator": {"n_layers": 1, "base_channels": 4},
+    **{"patch_size": 32, "batch_size": 2, "steps": 6, "validate_every": 4, "pool_size": 3},
+}
+
+
+def small_cycle(**changes) -> core.Config:
+    return core.make_config(changes=SMALL | changes)
+
+
+def sides(labels: bool = False) -> core.UnpairedFrames:
+    """Sources, and targets of other number and size: darker on bright, or one class on none."""
+    targets = [blobs((64, 80), seed=9 + i) for i in range(5)]
+    seen = [(label > 0).astype(np.uint8) if labels else 4000 - image for image, label in targets]
+    return core.UnpairedFrames([blobs(seed=i)[0] for i in range(4)], seen, "YX")
+
+
+@pytest.fixture(autouse=True)
+def judged_on_few(monkeypatch) -> None:
+    """Eight patches tell as well that they are judged as 64 do, and sooner."""
+    monkeypatch.setattr(loop, "JUDGED_PATCHES", 8)
+
+
+def trained(out, data=None, stop=None, **changes) -> None:
+    for report in core.train(data or sides(), small_cycle(**changes), out=out, device="cpu"):
+        if report.step == stop:
+            break
+
+
+def test_stopped_and_resumed_it_is_bit_for_bit_what_it_is_in_one_go(tmp_path) -> None:
+    """Networks, optimizers and the pools of earlier fakes; the history has the figures that choose, and their floor."""
+    trained(tmp_path / "whole")
+    trained(tmp_path / "parts", stop=3)
+    for _ in core.train(sides(), out=tmp_path / "parts", resume=True, device="cpu"):
+        pass
+    whole, parts = (read_tensors(tmp_path / name / "checkpoint.safetensors")[0] for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert whole["memory.pool_target"].shape == whole["memory.pool_source"].shape == (3, 1, 32, 32)
+    header = (tmp_path / "whole" / "history.csv").read_text().splitlines()[0].split(",")
+    assert {"validation_swd", "validation_swd_floor", "validation_cycle_error", "identity_target"} <= set(header)
+
+
+def test_tiled_is_whole_and_the_model_is_told(tmp_path) -> None:
+    """The norm of the defaults tiles exactly; card and paragraph say what it is."""
+    trained(tmp_path / "run")
+    model, source = core.load_model(tmp_path / "run" / "model.safetensors", "cpu"), blobs(seed=5)[0]
+    whole, tiled = model.predict(source, "YX"), model.predict(source, "YX", tile_size=32)
+    np.testing.assert_allclose(whole.astype(float), tiled.astype(float), atol=1)
+    assert "to the target and to the source" in model_text(model)
+    text, cited = methods_paragraph(model)
+    assert "without pairs" in text and "Zhu et al., 2017" in text and "10593" in "".join(cited)
+
+
+def test_a_side_of_labels_learns_without_the_identity_loss(tmp_path) -> None:
+    """It needs grey values on both sides: left out, and said."""
+    with pytest.warns(UserWarning, match="identity loss is left out: it needs grey values"):
+        trained(tmp_path / "run", sides(labels=True))
+    history = (tmp_path / "run" / "history.csv").read_text()
+    assert "cycle_source" in history and "identity" not in history
+    predicted = core.load_model(tmp_path / "run" / "model.safetensors", "cpu").predict(blobs(seed=5)[0], "YX")
+    assert set(np.unique(predicted)) <= {0, 1}
+
+
+def test_a_training_that_starts_from_a_model_begins_with_its_weights(tmp_path) -> None:
+    """As of pix2pix: all four networks are kept."""
+    trained(tmp_path / "first")
+    first = core.load_model(tmp_path / "first" / "model.safetensors", "cpu")
+    config = first.config.model_copy(update={"steps": 1, "learning_rate": 1e-12})
+    for _ in core.train(sides(), config, out=tmp_path / "second", initial=first, device="cpu"):
+        pass
+    second = core.load_model(tmp_path / "second" / "model.safetensors", "cpu")
+    for name, network in first.networks.items():
+        for ours, theirs in zip(network.parameters(), second.networks[name].parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_what_cannot_be_is_refused(tmp_path) -> None:
+    """A discriminator that asks for a source; several processes, which would have several pools."""
+    with pytest.raises(ValueError, match=r"discriminator\.conditional must be false for cyclegan"):
+        small_cycle(discriminator={"conditional": True})
+    with pytest.raises(ValueError, match="must run in one process; got 2"):
+        core.train(sides(), small_cycle(), out=tmp_path / "run", devices=2)
+
+
+def test_presets_are_of_the_paper_and_tile() -> None:
+    """The paper's settings; what is not said about networks comes from the preset, not from pix2pix."""
+    paper, usual = (core.make_config(name, changes={"method": "cyclegan"}) for name in ("paper", "microscopy"))
+    assert (paper.generator.architecture, paper.generator.norm, paper.pool_size) == ("resnet-9", "instance", 50)
+    assert (paper.cycle_weight, paper.identity_weight, paper.batch_size, paper.learning_rate) == (10, 0.5, 1, 2e-4)
+    assert usual.generator.norm == "batch" and usual == core.Config(method="cyclegan")
+    assert keeps_identity(usual.model_copy(update={"target_kind": "intensity"}), 1, 1)
+    assert not keeps_identity(usual, 1, 2)
+
+
+def test_hidden_sources_are_told() -> None:
+    """Where noise that nobody sees breaks the way back, the image holds what cannot be seen."""
+    config = small_cycle()
+    row = {"validation_cycle_error": 0.01, "validation_cycle_error_noisy": 0.01 * HIDING * 1.1}
+    assert "hides the source" in (CycleGAN().sign(config, [row]) or "")
+    assert CycleGAN().sign(config, [row | {"validation_cycle_error_noisy": 0.011}]) is None
+    assert CycleGAN().sign(config, [{"step": 10}]) is None
+
+
+def test_the_distance_is_zero_of_the_same_small_of_alike_and_large_of_others() -> None:
+    """Of grey values' scale it knows nothing, of textures it does; the same in every run."""
+    random = np.random.default_rng(0)
+    noise = [torch.from_numpy(random.standard_normal((8, 2, 64, 64)).astype(np.float32)) for _ in range(2)]
+    smooth = torch.nn.functional.avg_pool2d(noise[0], 5, 1, 2)
+    assert sliced_wasserstein(noise[0], noise[0] * 3 + 1) < 1e-3
+    floor, apart = sliced_wasserstein(noise[0], noise[1]), sliced_wasserstein(smooth, noise[1])
+    assert 0 < floor < apart and apart == sliced_wasserstein(smooth, noise[1])
+    assert sliced_wasserstein(torch.zeros_like(smooth), noise[1]) > floor
+    assert [level.shape[-1] for level in pyramid(noise[0])] == [64, 32, 16]
+
+
+def test_volumes_and_other_channels_on_either_side(tmp_path) -> None:
+    """Sides may differ in their channels; of volumes the middle plane tells how unlike they are."""
+    random = np.random.default_rng(0)
+    volumes = [Frames(random.integers(0, 200, (2, n, 8, 48, 48)).astype(np.uint8), "TCZYX", z="volume") for n in (1, 2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trained(tmp_path / "run", core.UnpairedFrames(*volumes), steps=2, patch_depth=4)
+    model = core.load_model(tmp_path / "run" / "model.safetensors", "cpu")
+    assert model.predict(volumes[0].stacks[0], "TCZYX").shape == (2, 2, 8, 48, 48)
