@@ -28,5 +28,11 @@ def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] =
     except ValueError as error:  # another program's, perhaps
         elapsed = None
         yield {"event": "warning", "text": f"How long the training took is not known. {error}"}
-    content = {**loaded.content(), "sha256": loaded.hash(), "refuses": refusals(loaded), "elapsed_s": elapsed}
+    content = {
+        **loaded.content(),
+        "directions": loaded.directions,
+        "sha256": loaded.hash(),
+        "refuses": refusals(loaded),
+        "elapsed_s": elapsed,
+    }
     yield {"event": "result", **content, "text": model_text(loaded, elapsed)}

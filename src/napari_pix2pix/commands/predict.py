@@ -53,7 +53,12 @@ def predict(
     names = {path: named_as(root)(path) for path, root in given.items()}
     more = further_paths(source_more, list(names.values()), tree=True)
     inputs = [(place_below(root, path), (path, *more[names[path]])) for path, root in given.items()]
-    loaded = load(model, device)
+    if how.trust and how.to != "target":
+        raise ValueError(
+            f"How far to trust is known of what is made of sources, the target; got `to` {how.to}. Leave it or `trust` "
+            "out."
+        )
+    loaded = load(model, device).toward(how.to)
     parts = [*(["spread"] if how.draws is not None else []), *(parts_of_trust(loaded) if how.trust else [])]
     jobs = plan_outputs(inputs, out, [*([maps_path] if how.keep_maps else []), *map(beside, parts)], [model])
     yield from told_of_halves(loaded, how.side_by_side)

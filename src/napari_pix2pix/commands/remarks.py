@@ -7,19 +7,44 @@ from napari_pix2pix.commands.events import Event, Events
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
     from napari_pix2pix.files.pairing import PairedStacks
+    from napari_pix2pix.files.unpaired import UnpairedStacks
 
 
-def understood(stacks: "PairedStacks", plan: dict[str, Any]) -> str:
+def understood(stacks: "PairedStacks | UnpairedStacks", plan: dict[str, Any]) -> str:
     """How the pairs were read, in a sentence, so that a wrong guess is seen."""
     sides = [
         f"{name}s {', '.join(sorted({f'{stack.axes} {stack.array.dtype}' for stack in side}))}"
-        for name, side in (("source", stacks.files.sources), ("target", stacks.files.targets))
+        for name, side in stacks.sides.items()
     ]
-    repeated = {stack.plan.n_channels for stack in stacks.files.sources} == {1, 3}
+    if stacks.kind == "unpaired":
+        rows = [(row["kind"], row["side"]) for row in plan["provenance"]["regions"]]
+        said = [
+            f"{rows.count((kind, side))} {side}s {verb}"
+            for kind, verb in (("train", "train"), ("validation", "are held out"))
+            for side in stacks.sides
+        ]
+        return f"Read {' and '.join(sides)} as {plan['target_encoding']['kind']}, no pairs; {', '.join(said)}."
+    repeated = {stack.plan.n_channels for stack in stacks.sides["source"]} == {1, 3}
     grey = " (grey ones repeated in each colour)" if repeated and not stacks.settings.source_channels else ""
     split = plan["provenance"]["split"]
     kinds = ", ".join(f"{split[kind]} {kind}" for kind in ("train", "validation", "calibration"))
     return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
+
+
+def told_of_sides(stacks: "UnpairedStacks") -> Events:
+    """What the user should know about sources and targets that are no pairs before any work."""
+    for side, images in stacks.sides.items():
+        predicted = [name for name, stack in zip(stacks.names[side], images, strict=True) if stack.is_prediction]
+        if predicted:
+            yield {"event": "warning", "text": f"The {side} {predicted[0]} is a prediction, not a real image."}
+    sizes = [images[0].pixel_size_um for images in stacks.sides.values()]
+    if any(axis in sizes[0] and abs(sizes[0][axis] / sizes[1].get(axis, sizes[0][axis]) - 1) > 0.1 for axis in "YX"):
+        ours, theirs = (" x ".join(f"{size[axis]:.4g}" for axis in "YX" if axis in size) for size in sizes)
+        text = (
+            f"Sources and targets should have the same pixel size; got {ours} and {theirs} µm: structures would change "
+            "their size. Resample one side."
+        )
+        yield {"event": "warning", "text": text}
 
 
 def told(stacks: "PairedStacks", left_out: str = "warning") -> Events:

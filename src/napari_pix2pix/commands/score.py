@@ -60,7 +60,7 @@ def score(
     inputs = [
         (place_below(image or source, judged), (judged, given, *more[name])) for name, (given, judged) in pairs.items()
     ]
-    loaded = load(model, device)
+    loaded = load(model, device).toward(how.to)
     jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, how.kind, how.table)], [model])
     yield from told_of_halves(loaded, how.side_by_side)
     if how.kind != "plain":

@@ -11,14 +11,16 @@ from cyclopts import Parameter
 from napari_pix2pix.commands.events import DONE, Event, Events, training_events
 from napari_pix2pix.commands.flags import ConfigFlags, Device, Overwrite, Pairs, load
 from napari_pix2pix.commands.recipe import command_line
-from napari_pix2pix.commands.remarks import told, understood
+from napari_pix2pix.commands.remarks import told, told_of_sides, understood
 from napari_pix2pix.commands.sentences import sentence_of
 from napari_pix2pix.core.settings.config import PRESETS, PairSettings, make_config, read_json_object
 
 
 def train(
     source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
-    target: Annotated[Path | None, Parameter(help="A stack or a folder; paired by file name.")] = None,
+    target: Annotated[
+        Path | None, Parameter(help="A stack or a folder; paired by file name, but with a method that needs no pairs.")
+    ] = None,
     *,
     out: Annotated[Path | None, Parameter(help="The run folder; OUT/model.safetensors is the result.")] = None,
     resume: Annotated[Path | None, Parameter(help="Go on with this run, with its pairs and settings.")] = None,
@@ -61,12 +63,13 @@ def train(
     num_nodes: Annotated[int, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
     overwrite: Overwrite = False,
 ) -> Events:
-    """Train a model on pairs of images."""
+    """Train a model on pairs of images; with --method cyclegan on sources and targets that are no pairs."""
     from napari_pix2pix.core.training.run_folder import RunFolder
     from napari_pix2pix.files.moved import Moved
     from napari_pix2pix.files.outputs import require_apart
     from napari_pix2pix.files.pairing import open_stacks
     from napari_pix2pix.files.training_stacks import Sides, TrainingStacks
+    from napari_pix2pix.files.unpaired import UnpairedStacks
 
     judges: dict[str, tuple[Path | None, Path | None, tuple[str, ...], tuple[str, ...]]] = {
         "validation": (validation_source, validation_target, validation_source_more, validation_target_more),
@@ -116,11 +119,15 @@ def train(
         if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
             raise ValueError(f"Pairs must have both sides: give `{wrong[0]}_source` and `{wrong[0]}_target`.")
         sides = {kind: Sides(paths[0], *paths[1:]) if paths[0] else None for kind, paths in judges.items()}
-        trained = open_stacks(source, target, said).without_bad()
+        if chosen.data == "pairs":
+            trained: Any = open_stacks(source, target, said).without_bad()
+        else:
+            trained = UnpairedStacks.open(source, target, said)
         stacks = TrainingStacks.open(trained, sides["validation"], sides["test"], initial, with_old_pairs, Moved(roots))
         origin = {"path": str(from_model.resolve()), "sha256": initial.hash()} if initial and from_model else None
-        for some in filter(None, (stacks.train, stacks.validation, stacks.test)):
-            yield from told(some)
+        everything: list[Any] = [stacks.train, stacks.validation, stacks.test]
+        for some in filter(None, everything):
+            yield from told_of_sides(some) if isinstance(some, UnpairedStacks) else told(some)
     run = RunFolder(out)
     owned = [out / name for name in ("previews", *run.FILES)] if resume else [out]
     require_apart(stacks.paths, [*owned, *run.written()], but=[] if resume else [out / "data"])

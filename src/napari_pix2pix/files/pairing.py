@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from napari_pix2pix.core.encodings.masks import as_mask
 from napari_pix2pix.core.settings.config import PairSettings, validated
@@ -22,6 +22,8 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class PairedStacks:
     """Pairs in files, and how they are meant."""
+
+    kind: ClassVar[str] = "pairs"
 
     files: PairedFiles
     settings: PairSettings
@@ -66,6 +68,11 @@ class PairedStacks:
             hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)] if hashed else None,
         )
         return pairs.recoded(target=as_mask) if said.foreground else pairs
+
+    @property
+    def sides(self) -> dict[str, tuple[Stack, ...]]:
+        """The stacks of either side."""
+        return {"source": self.files.sources, "target": self.files.targets}
 
     @property
     def paths(self) -> list[Path]:
@@ -156,7 +163,7 @@ class PairedStacks:
             return self.hashed
         known: dict[Path, str] = {}  # of images side by side, one file is both
         sides = self.files.sources, self.files.targets, self.masks
-        return [[_identity(stack, known) for stack in side] for side in sides]
+        return [[identity_of(stack, known) for stack in side] for side in sides]
 
     @property
     def source_names(self) -> list[tuple[str, ...]]:
@@ -218,14 +225,14 @@ def reopen(provenance: dict[str, Any], moved: Moved | None = None) -> PairedStac
     for side in ("sources", "targets", "masks"):
         stacks = []
         for said in provenance[side]:
-            parts = [(_found(part, look), part) for part in (said, *said.get("more", ()))]
+            parts = [(found_again(part, look), part) for part in (said, *said.get("more", ()))]
             found += parts
             stacks.append(join_stacks([stack for stack, _ in parts]))
         sides.append(tuple(stacks))
     settings = validated(PairSettings, provenance["settings"])
     files = PairedFiles(tuple(provenance["names"]), sides[0], sides[1])
     known = {stack.path.resolve(): said["sha256"] for stack, said in found}
-    hashed = [[_identity(stack, known) for stack in side] for side in sides]
+    hashed = [[identity_of(stack, known) for stack in side] for side in sides]
     return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]), hashed)
 
 
@@ -271,10 +278,10 @@ def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:
     return tuple(open_stack(by_name[name]) for name in names)
 
 
-def _identity(stack: Stack, known: dict[Path, str]) -> dict[str, Any]:
+def identity_of(stack: Stack, known: dict[Path, str]) -> dict[str, Any]:
     """Where to find the stack again; `more` are the further files of its channels. Hashes join those `known`."""
     if stack.parts:
-        first, *more = (_identity(part, known) for part in stack.parts)
+        first, *more = (identity_of(part, known) for part in stack.parts)
         return first | {"more": more}
     path = stack.path.resolve()
     if path not in known:
@@ -288,6 +295,7 @@ def _hashes(identity: dict[str, Any]) -> str:
     return " ".join(said["sha256"] for said in (identity, *identity.get("more", ())))
 
 
-def _found(identity: dict[str, Any], moved: Moved) -> Stack:
+def found_again(identity: dict[str, Any], moved: Moved) -> Stack:
+    """The stack of this identity, where it was or `moved` to."""
     path = moved.place_of(Path(identity["path"]), identity["sha256"])
     return open_stack(path, identity["axes"], identity.get("half"))

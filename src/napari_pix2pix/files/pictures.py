@@ -40,6 +40,8 @@ def write_preview(path: Path, preview: Preview) -> None:
     panels = [as_rgb(source), as_rgb(prediction, target, preview.labels), as_rgb(target, labels=preview.labels)]
     if preview.scored is not None:
         panels.append(_scores_as_rgb(preview.scored, source.shape[-2:]))
+    height, width = (max(panel.shape[axis] for panel in panels) for axis in (0, 1))  # without pairs they may differ
+    panels = [np.pad(panel, ((0, height - len(panel)), (0, width - panel.shape[1]), (0, 0))) for panel in panels]
     with written_beside(path) as beside:
         imagecodecs.imwrite(beside, np.concatenate([np.concatenate(panels, axis=1), _names(panels)]))
 

@@ -73,6 +73,7 @@ def predict_file(
     With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
     `model_sha256` is the model's hash, and `hashes` are those of input files, where they are known already.
     """
+    model = model.toward(how.to)
     if how.trust and how.rescale:
         raise ValueError(
             "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so `trust` and "
@@ -272,6 +273,7 @@ def score_file(
     and the mean expected error.
     `more`, `model_sha256` and `hashes` as in `predict_file`.
     """
+    model = model.toward(how.to)
     given = open_joined(source, more, how.source_axes, how.side_by_side)
     _warn_of_pixel_size(model, given)
     judged = open_stack(image, how.image_axes, halved(how.side_by_side)[1] if image == source else None)
@@ -410,6 +412,7 @@ def _origin(model: TrainedModel, known: tuple[str | None, Mapping[Path, str] | N
         "napari_pix2pix": __version__,
         "model_sha256": model_sha256 or model.hash(),
         "predicted": "image" not in files,
+        **({"to": model.makes} if model.makes != "target" else {}),
     }
     return {**origin, **files, **rest}
 

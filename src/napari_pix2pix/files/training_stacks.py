@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.files.moved import Moved
-from napari_pix2pix.files.pairing import PairedStacks, open_stacks, reopen
+from napari_pix2pix.files.pairing import PairedStacks, open_stacks
+from napari_pix2pix.files.pairing import reopen as reopen_pairs
+from napari_pix2pix.files.unpaired import UnpairedStacks
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -23,17 +25,17 @@ class Sides:
 
 @dataclass(frozen=True)
 class TrainingStacks:
-    """The pairs of a training.
+    """The pairs of a training, or what it learns from instead.
 
     Parameters
     ----------
     train, validation, test
-        Which train, choose the best model, and give figures one may quote.
+        Which train, choose the best model, and give figures one may quote; the latter two are always pairs.
     old
         What the model to start from was trained on, where it is mixed in.
     """
 
-    train: PairedStacks
+    train: PairedStacks | UnpairedStacks
     validation: PairedStacks | None = None
     test: PairedStacks | None = None
     old: PairedStacks | None = None
@@ -41,7 +43,7 @@ class TrainingStacks:
     @classmethod
     def open(
         cls,
-        train: PairedStacks,
+        train: PairedStacks | UnpairedStacks,
         validation: Sides | None,
         test: Sides | None,
         initial: "TrainedModel | None",
@@ -67,13 +69,16 @@ class TrainingStacks:
                     f"file {said.valid}."
                 )
             more = {"source_more": sides.source_more, "target_more": sides.target_more, "annotated_frames": ()}
-            judges[kind] = open_stacks(sides.source, sides.target, said.model_copy(update=more)).without_bad()
+            own = said.model_copy(update=more)
+            judges[kind] = open_stacks(sides.source, sides.target, own).without_bad()
         old = None
+        if with_old and isinstance(train, UnpairedStacks):
+            raise ValueError("Old pairs must be mixed with pairs; here there are none. Leave `with_old_pairs` out.")
         if with_old:
             pairs = initial.provenance.get("pairs") if initial else None
             if not pairs or not pairs.get("train"):
                 raise ValueError("Old pairs must be those of a model trained from files; give one with `from`.")
-            old = reopen(pairs["train"], moved)
+            old = reopen_pairs(pairs["train"], moved)
         stacks = cls(train, judges.get("validation"), judges.get("test"), old)
         stacks._require_apart(initial)
         return stacks
@@ -87,10 +92,12 @@ class TrainingStacks:
         for verb, stacks in verbs.items():
             if stacks is None:
                 continue
-            paths = {said["sha256"]: said["path"] for said in stacks.provenance()["sources"]}
+            told = stacks.provenance()
+            files = told["sources"] + (told["targets"] if isinstance(stacks, UnpairedStacks) else [])
+            paths = {said["sha256"]: said["path"] for said in files}
             groups = set(stacks.groups)
-            for other, files, others in taken:
-                if both := files & paths.keys():
+            for other, hashes, others in taken:
+                if both := hashes & paths.keys():
                     raise ValueError(
                         f"Pairs that {verb} must be other files than those that {other}; {paths[min(both)]} is in both."
                     )
@@ -129,6 +136,13 @@ class TrainingStacks:
         return cls(**{name: reopen(part, moved) for name, part in said.items() if part})
 
 
+def reopen(said: dict[str, Any], moved: Moved | None = None) -> Any:
+    """The stacks that `provenance` of `PairedStacks` or `UnpairedStacks` describes; raises what theirs do."""
+    if said.get("kind") == UnpairedStacks.kind:
+        return UnpairedStacks.reopen(said, moved)
+    return reopen_pairs(said, moved)
+
+
 def figures_of_old(old: "TrainedModel", new: "TrainedModel", moved: Moved | None = None) -> dict[str, Any]:
     """On the pairs that judged `old`: their ``kind``, and the figures ``before`` (of `old`) and ``after`` (of `new`).
 
@@ -153,6 +167,8 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel", moved: Moved | None
             files = {file["sha256"] for file in said[kind]["sources"]}
             seen = any(row.get("source_sha256") in files for row in trained)
         elif judging and said.get("train"):
+            if said["train"].get("kind") == UnpairedStacks.kind:
+                continue  # what was held out is no pairs
             seen = any(map(met(trained), judging))
         else:
             continue

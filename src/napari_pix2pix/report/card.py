@@ -47,18 +47,20 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     targets = f"{_channels(target.n_channels, pairs.get('target_channels') or ())}, {target.dtype_decoded}"
     classes = f" {list(target.classes)}" if target.classes else ""
     described = model.describe()
+    ways = {"makes": f"{' or '.join(model.directions)} of the other"} if len(model.directions) > 1 else {}
     sizes = pairs.get("pixel_size_um", {})
     groups = len(set(pairs.get("groups") or ()))
     lines = {
         "from": sources + (f", {PLANES[view.z]}" if view.z in PLANES else ""),
         "to": f"{targets}: {KINDS[target.kind]}{classes}",
+        **ways,
         "normalization": f"source {_range(model.source_encoding)}; target {_range(target)}",
         "networks": described.networks,
         "trained": f"{told.get('step', 0)} of {config.steps} steps, {config.batch_size} patches of "
         f"{config.patch_size} px each, learning rate {config.learning_rate:g}, {described.losses}, "
         f"seed {config.seed}",
         "time and device": _machine(told, elapsed_s),
-        "pairs": f"{len(pairs['sources'])} of {_place(pairs['sources'])}" if pairs.get("sources") else "not from files",
+        "pairs": _pairs(pairs),
         "source hashes": _hashes(pairs.get("sources", ())),
         "groups": f"{groups}, kept apart" if groups else "none named",
         "split": ", ".join(f"{split[kind]} {kind}" for kind in KINDS_OF_PAIRS if kind in split) or "not known",
@@ -71,7 +73,10 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     if "bfloat16_changes_error_by" in told:
         lines["predicts in"] += f" (bfloat16 changes the validation error by {told['bfloat16_changes_error_by']:.2%})"
     for kind, figures in told.get("figures", {}).items():
-        lines[f"on {kind} pairs"] = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        no_pairs = config.data != "pairs" and not (told.get("pairs") or {}).get(kind)
+        lines["on held-out images" if no_pairs else f"on {kind} pairs"] = ", ".join(
+            f"{name} {value:.4g}" for name, value in figures.items()
+        )
     if one_image(told):
         lines["these figures"] = "are from within one image and say nothing about another"
     lines["refuses"] = "; ".join(refusals(model))
@@ -302,6 +307,15 @@ def _tiles(model: "TrainedModel") -> str:
 def _channels(count: int, names: Sequence[str]) -> str:
     named = f" ({', '.join(names)})" if any(names) else ""
     return f"{count} channel" + ("s" if count > 1 else "") + named
+
+
+def _pairs(told: dict[str, Any]) -> str:
+    """How many files of which places trained."""
+    if not told.get("sources"):
+        return "not from files"
+    if told.get("kind") == "unpaired":
+        return ", ".join(f"{len(told[side])} {side} of {_place(told[side])}" for side in ("sources", "targets"))
+    return f"{len(told['sources'])} of {_place(told['sources'])}"
 
 
 def _place(files: list[dict[str, Any]]) -> str:

@@ -15,6 +15,7 @@ from napari_pix2pix.core.teaching.examples import MOST, examples
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.files.pairing import PairedStacks, taken_names
 from napari_pix2pix.files.training_stacks import TrainingStacks
+from napari_pix2pix.files.unpaired import UnpairedStacks
 from napari_pix2pix.report.card import model_lines
 from napari_pix2pix.report.content import Content
 from napari_pix2pix.report.page import write_report
@@ -25,6 +26,10 @@ MOST_JUDGED = 64
 """Validation images that the report of a training judges: enough to see how it went, in seconds."""
 MOST_PIXELS = 2**24
 """Of these, unless one alone has more."""
+NO_PAIRS = (
+    "The model learned without pairs, so this page has no figures: evaluate it on a few registered pairs, which tell "
+    "what it invents and what it misses. Without them no error can be expected of a prediction, either."
+)
 NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
 
 
@@ -71,6 +76,10 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     path, title = run / "report.html", f"Training of {run.name or run}"
     history = _history(run / "history.csv")
     validation = stacks.validation or stacks.train
+    if isinstance(validation, UnpairedStacks):
+        content = Content(title, command, None, model, (), _card(model, run), history, remarks=[NO_PAIRS])
+        write_report(path, content)
+        return path
     pairs = validation.frames(hashed=False)  # that they chose the model is known, and said
     pairs = settle_empty_frames(pairs, model.config.empty_frames, model.target_encoding.kind)
     rows = model.provenance.get("regions", ())

@@ -77,7 +77,8 @@ def _training(model: TrainedModel, objective: Sequence[str]) -> list[str]:
         sentences.append(f"Gradients were clipped to a norm of {config.clip_gradients:g}.")
     if config.ema_decay:
         sentences.append(f"The weights are a moving average over the steps (decay {config.ema_decay:g}).")
-    if told.get("split", {}).get("validation"):
+    chosen = model.config.data == "pairs" or (told.get("pairs") or {}).get("validation")
+    if chosen and told.get("split", {}).get("validation"):
         sentences.append(f"The weights of step {step}, the best on the validation pairs, were kept.")
     if config.norm_statistics == "image":
         sentences.append("As in the paper, predictions use each image's own batch statistics and keep dropout on.")

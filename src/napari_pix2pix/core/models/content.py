@@ -112,6 +112,8 @@ class Content(BaseModel):
     channel_axis: Literal["", "C", "S"]
     provenance: Provenance
     trust: JudgeFacts | None = None
+    target_view: SourceView | None = None
+    source_channel_axis: Literal["", "C", "S"] = ""
 
     @property
     def further(self) -> dict[str, Any]:

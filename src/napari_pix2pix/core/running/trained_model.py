@@ -53,6 +53,10 @@ class TrainedModel:
         The second discriminator, which judges whether an image belongs to its source; None: not taught.
     further
         What the file says that this package does not know: kept, and written again.
+    back
+        Where it translates targets to sources, too: how frames are taken from targets, and the channel axis of sources.
+    makes, forward
+        Which side it makes, and where that is not the target, the model that does; see `toward`.
     """
 
     config: Config
@@ -64,22 +68,68 @@ class TrainedModel:
     provenance: dict[str, Any] = field(default_factory=dict)
     match: MatchJudge | None = None
     further: dict[str, Any] = field(default_factory=dict)
+    back: tuple[SourceView, str] | None = None
+    makes: str = "target"
+    forward: "TrainedModel | None" = None
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The sides that it can make, the usual one first."""
+        known = method_of(self.config).directions(self.config, self.shapes)
+        return tuple(side for side in known if side != "source" or (self.forward or self).back is not None)
+
+    def toward(self, side: str) -> "TrainedModel":
+        """The same networks, making this side: what was a target is then the source, and the other way round.
+
+        Raises
+        ------
+        ValueError
+            If it cannot.
+        """
+        if side == self.makes:
+            return self
+        if side not in self.directions:
+            raise ValueError(
+                f"A model must be asked for what it makes, {' or '.join(self.directions)}; got `to` {side}. Leave it "
+                "out."
+            )
+        if self.forward is not None:
+            return self.forward
+        assert self.back is not None
+        view, channel_axis = self.back
+        provenance = {name: said for name, said in self.provenance.items() if name != "predicts_in"}
+        if train := (provenance.get("pairs") or {}).get("train"):
+            told = {"pixel_size_um": train.get("target_pixel_size_um", {}), "target_channels": []}
+            provenance["pairs"] = provenance["pairs"] | {"train": train | told}
+        return replace(
+            self,
+            source_encoding=self.target_encoding,
+            target_encoding=self.source_encoding,
+            source_view=view,
+            channel_axis=channel_axis,
+            provenance=provenance,
+            match=None,
+            makes=side,
+            forward=self,
+        )
 
     @property
     def generator(self) -> Generator:
         """What makes the predictions."""
-        first = next(iter(method_of(self.config).directions(self.config, self.shapes).values()))
-        return cast(Generator, self.networks[first.network])
+        known = method_of(self.config).directions(self.config, self.shapes)
+        return cast(Generator, self.networks[known[self.makes].network])
 
     @property
     def discriminator(self) -> PatchGAN | None:
         """What gives plain scores; None where the training had none."""
         critics = method_of(self.config).critics(self.config)
-        return cast(PatchGAN | None, self.networks.get(critics.get("target", "")))
+        return cast(PatchGAN | None, self.networks.get(critics.get(self.makes, "")))
 
     @property
     def shapes(self) -> Shapes:
         """What its networks know of images."""
+        if self.forward is not None:
+            return self.forward.shapes
         return Shapes.of(self.source_encoding, self.target_encoding, 3 if self.source_view.z == "volume" else 2)
 
     def describe(self) -> Description:
@@ -107,6 +157,9 @@ class TrainedModel:
 
     def content(self) -> dict[str, Any]:
         """Everything but the tensors, as JSON."""
+        if self.forward is not None:
+            return self.forward.content()
+        view, channel_axis = self.back or (None, "")
         return {
             **self.further,
             "config": self.config.model_dump(mode="json"),
@@ -116,10 +169,13 @@ class TrainedModel:
             "channel_axis": self.channel_axis,
             "provenance": self.provenance,
             **({"trust": self.match.content()} if self.match else {}),
+            **({"target_view": view.model_dump(mode="json"), "source_channel_axis": channel_axis} if view else {}),
         }
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The weights and norm statistics of all networks, and what calibrates them, as they are named in the file."""
+        if self.forward is not None:
+            return self.forward.tensors()
         tensors = {f"networks.{name}": network.state_dict() for name, network in self.networks.items()}
         tensors |= {"trust": self.match.tensors()} if self.match else {}
         return {f"{prefix}.{name}": tensor for prefix, own in tensors.items() for name, tensor in own.items()}
@@ -447,6 +503,7 @@ def load_model(path: Path | str, device: str = "auto") -> TrainedModel:
     """
     content, provenance, networks, match = load_parts(Path(path))
     encodings = content.source_encoding, content.target_encoding, content.source_view
+    back = None if content.target_view is None else (content.target_view, content.source_channel_axis)
     return TrainedModel(
-        content.config, networks, *encodings, content.channel_axis, provenance, match, content.further
+        content.config, networks, *encodings, content.channel_axis, provenance, match, content.further, back
     ).to(device)

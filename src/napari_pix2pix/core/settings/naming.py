@@ -13,7 +13,17 @@ ASKED = frozenset(
         *("allow_seen", "annotated_frames", "config", "device", "draws", "from", "keep_frames", "local_workers"),
         *("finish", "minutes"),
         *("norm_statistics", "objects", "out", "overlap", "overwrite", "precision", "prediction", "rescale", "resume"),
-        *("scheduler", "seed_threshold", "stain", "test_source", "test_target", "tile_size", "trust", "trust_limit"),
+        *(
+            "scheduler",
+            "seed_threshold",
+            "stain",
+            "test_source",
+            "test_target",
+            "tile_size",
+            "to",
+            "trust",
+            "trust_limit",
+        ),
         *("validation_source", "validation_source_more", "validation_target"),
     }
 )

@@ -22,8 +22,11 @@ class Running(Settings):
     """
 
     recorded: ClassVar[Mapping[str, str]] = {}
-    later: ClassVar[frozenset[str]] = frozenset()
+    later: ClassVar[frozenset[str]] = frozenset({"to"})
 
+    to: str = "target"
+    """Which side the model is to make, or the scored image claims to be: target, or source where the model was trained
+    without pairs; SOURCE is then of the other side."""
     source_axes: str | None = None
     """One letter of TZCYXS per axis, where the file does not say."""
     source_channels: tuple[str, ...] = ()
@@ -36,7 +39,8 @@ class Running(Settings):
     @property
     def record(self) -> dict[str, Any]:
         """What tells one way from another in the records of results; JSON."""
-        unsaid = {name for name in self.later if getattr(self, name) is None or getattr(self, name) is False}
+        fields = type(self).model_fields
+        unsaid = {name for name in self.later if getattr(self, name) == fields[name].default}
         return {self.recorded.get(name, name): value for name, value in self if name not in unsaid}
 
 
@@ -44,7 +48,7 @@ class PredictSettings(Running):
     """How a model predicts."""
 
     recorded: ClassVar[Mapping[str, str]] = {"source_axes": "axes", "source_channels": "wanted", "side_by_side": "half"}
-    later: ClassVar[frozenset[str]] = frozenset({"keep_frames", "trust", "trust_limit"})
+    later: ClassVar[frozenset[str]] = frozenset({"to", "keep_frames", "trust", "trust_limit"})
 
     overlap: Annotated[int, Field(le=2**16)] | None = None
     """Of tiles, px. Default: exact, no seams; less is faster, and blended."""
@@ -80,7 +84,7 @@ class ScoreSettings(Running):
         "side_by_side": "halves",
         "per_pixel": "each_pixel",
     }
-    later: ClassVar[frozenset[str]] = frozenset({"per_pixel"})
+    later: ClassVar[frozenset[str]] = frozenset({"to", "per_pixel"})
 
     image_axes: str | None = None
     """One letter of TZCYXS per axis, where the file does not say."""

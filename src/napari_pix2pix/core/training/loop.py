@@ -28,6 +28,7 @@ from napari_pix2pix.core.running.patch_scores import PatchScores
 from napari_pix2pix.core.running.trained_model import TrainedModel, load_model
 from napari_pix2pix.core.settings.config import Config, Precision
 from napari_pix2pix.core.teaching.fit_trust import TrustReport, fit_trust
+from napari_pix2pix.core.training.material import Sided
 from napari_pix2pix.core.training.prepare import Prepared, prepare, seed_of, small_patches
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.core.training.start import Start
@@ -93,7 +94,7 @@ class Report:
 
 
 def train(
-    pairs: PairedFrames,
+    pairs: PairedFrames | Sided,
     config: Config | None = None,
     *,
     out: Path | str,

@@ -63,6 +63,8 @@ class Material:
         That train, and how they are divided; None without pairs.
     held_out
         What judges where there are no pairs, if the method can.
+    back
+        As in `TrainedModel`, where sources and targets are no pairs.
     """
 
     patches: Patches
@@ -80,6 +82,7 @@ class Material:
     pairs: PairedFrames | None = None
     split: Split | None = None
     held_out: Patches | None = None
+    back: tuple[SourceView, str] | None = None
 
 
 def of_pairs(
@@ -166,7 +169,7 @@ def of_sides(
     data: Sided, judges: tuple[PairedFrames | None, PairedFrames | None], start: Start, method: Method[Any]
 ) -> Material:
     """Sides that are no pairs: each is divided and encoded by itself, but domains and images alone by one encoding."""
-    config, first = start.config, next(iter(data.sides.values()))
+    config, first, last = start.config, next(iter(data.sides.values())), list(data.sides.values())[-1]
     if isinstance(data, Images) and data.pairs is not None:
         made = of_pairs(data.pairs, (None, None), None, start, method)
         return replace(made, patches=JointPatches(made.patches), judged=None, judged_regions=(), judging=())
@@ -201,6 +204,16 @@ def of_sides(
 
     patches = drawn("train")
     assert patches is not None
+    for judge in filter(None, judges):
+        judge.require_finite()
+        for side, plans, encoding in zip(
+            ("source", "target"), (judge.source_plans, judge.target_plans), encodings, strict=True
+        ):
+            if plans[0].n_channels != encoding.n_channels:
+                raise ValueError(
+                    f"Validation and test pairs must have the {side} channels of the images that train, "
+                    f"{encoding.n_channels}; got {plans[0].n_channels}. Choose others."
+                )
     validation, test = judges
     judged_regions = validation.regions() if validation else ()
     judging = evenly(validation, judged_regions, MOST_JUDGED) if validation else ()
@@ -209,7 +222,7 @@ def of_sides(
         patches,
         encodings,
         SourceView.of(first.plans[0]),
-        max(plan.channel_axis for plan in list(data.sides.values())[-1].plans),
+        max(plan.channel_axis for plan in last.plans),
         spatial_dims,
         rows,
         tuple(dict.fromkeys(remark for split in splits.values() for remark in split.remarks)),
@@ -219,6 +232,7 @@ def of_sides(
         judging,
         test,
         held_out=drawn("validation"),
+        back=(SourceView.of(last.plans[0]), max(plan.channel_axis for plan in first.plans)),
     )
 
 

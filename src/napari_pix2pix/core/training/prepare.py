@@ -94,6 +94,7 @@ def prepare(
         config = config.model_copy(update={"target_kind": material.encodings[1].kind})
     if config.patience and not material.judged_regions and material.held_out is None:
         warnings.warn("Without validation pairs nothing can be seen to improve: `patience` does nothing.", stacklevel=3)
+    held = [row for row in material.rows if row["kind"] == "validation"]
     source_encoding, target_encoding = material.encodings
 
     # Networks and their optimizers.
@@ -131,10 +132,11 @@ def prepare(
     learner = Learner.of(config, fabric, networks, averages, target_encoding.weights)
     shown = networks | {name: average.module for name, average in averages.items()}
     model = TrainedModel(config, shown, source_encoding, target_encoding, material.view, material.channel_axis)
+    model.back = material.back if "source" in method.directions(config, shapes) else None
     model.provenance = {
         "pairs": provenance,
         "split": {kind: sum(row["kind"] == kind for row in material.rows) for kind in ("train", "calibration")}
-        | {"validation": len(material.judged_regions)},
+        | {"validation": len(material.judged_regions or held)},
         "regions": material.rows,
         "seed": config.seed,
         **told,

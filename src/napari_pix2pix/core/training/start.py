@@ -136,6 +136,14 @@ class Start:
     ) -> tuple[Encoding, Encoding]:
         """Encodings of source and target where these are no pairs: of each by itself, or the same of all sides."""
         if self.encodings is not None:
+            ends = next(iter(sides)), list(sides)[-1]
+            for name, encoding in zip(ends, self.encodings, strict=True):
+                frames = sides[name]
+                if frames.plans[0].n_channels != encoding.n_channels:
+                    raise ValueError(
+                        f"Images must have the channels of the model to start from; of the {name} these are "
+                        f"{encoding.n_channels}, got {frames.plans[0].n_channels}. Choose channels, or train anew."
+                    )
             return self.encodings
         config = self.config
         trained = [Windows(frames.read, pieces(splits[name].train)) for name, frames in sides.items()]
