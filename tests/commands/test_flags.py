@@ -2,7 +2,9 @@
 
 import re
 
+import numpy as np
 import pytest
+import tifffile
 
 from napari_pix2pix.commands.app import app, main
 from napari_pix2pix.commands.flags import spread
@@ -56,3 +58,19 @@ def test_numbers_beyond_their_bounds_are_refused_at_the_door(words, capsys) -> N
     assert main(words.split()) == 2
     [error] = capsys.readouterr().err.splitlines()
     assert re.match(r"error: (trust_limit|tile_size|trust_steps)\b.*; got .*(inf|99999999999|0)", error)
+
+
+def test_a_channel_behind_a_channel_is_no_source(tmp_path, capsys) -> None:
+    """What is no path and what a source calls a channel is one; of another word it is said what to do."""
+    stack = np.zeros((2, 32, 32), np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", stack, ome=True, metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "M"]}}
+    )
+    source, out = str(tmp_path / "a.ome.tif"), str(tmp_path / "o.tif")
+    for words in (
+        ["predict", "m", source, "--source-channels", "DAPI", "M"],
+        ["score", "--source-channels", "M", "DAPI", source],
+    ):
+        assert spread(words).count("--source-channels") == 2
+    assert main(["predict", "m", source, "--source-channels", "DAPI", "MAP2", "--out", out]) == 2
+    assert "If it is a channel, repeat the flag: --source-channels NAME" in capsys.readouterr().err

@@ -30,6 +30,21 @@ def test_check_leaves_out_what_train_leaves_out(folders, capsys) -> None:
     out = capsys.readouterr().out
     assert "p0 is left out: Source and target of p0 must show the same pixels" in out
     assert "give it --patch-size 32" in out
+    assert out.splitlines()[-1] == "usable with --patch-size 32"
+
+
+def test_check_says_what_train_asks_for(tmp_path, capsys) -> None:
+    """Images smaller than a usual patch, one without labels: usable with these flags, which train then takes."""
+    source, labels = blobs((160, 160))
+    stacks = {"s": np.stack([source] * 3), "t": np.stack([labels, labels, 0 * labels])}
+    for name, stack in stacks.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack", metadata={"axes": "TYX"})
+    words = ["check", *(str(tmp_path / f"{name}.tif") for name in stacks)]
+    assert main(words) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "usable with --patch-size 160 and --empty-frames empty or unlabelled"
+    assert main([*words, "--patch-size", "160", "--empty-frames", "empty"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "usable"
 
 
 def test_evaluate_names_the_target_that_is_of_another_kind(folders, capsys, monkeypatch) -> None:

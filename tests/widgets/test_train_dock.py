@@ -90,6 +90,26 @@ def test_what_was_found_of_one_target_is_not_said_of_the_next(viewer, until) -> 
     assert dock.value().target_kind == "auto"
 
 
+def test_how_pairs_are_read_is_a_click_away(viewer, until) -> None:
+    """Labels of -1 are not known, and masks of 0/1 and 0/255 are one thing, by a click, for these targets alone."""
+    labels = viewer.layers["nuclei"].data
+    dock = opened(viewer, TrainDock)
+    dock.target.value = viewer.add_image(np.where(labels == 3, -1, labels.astype(np.int32)), name="signed")
+    dock._remedy({"swap": False, "changes": {"foreground": True}})
+    assert dock._read_as() == ["--foreground"]
+    dock.foreground.setChecked(False)
+    checked(dock, until)
+    [button] = [button for button in dock.findings.buttons if button.text() == "Not known"]
+    button.click()
+    assert dock._read_as() == ["--ignore-label", "-1"]
+    assert "objects (" in checked(dock, until)[0]
+    assert "PairSettings(foreground=True, ignore_label='-1')" in dock._recipe(Path("run")).script(
+        ["s", "t", "--foreground", *dock._read_as()]
+    )
+    dock.target.value = viewer.add_labels(labels, name="others")
+    assert dock._read_as() == []
+
+
 def test_what_somebody_said_since_stays(viewer, until) -> None:
     """Of what remedies have set only what nobody has touched goes with its target."""
     dock = opened(viewer, TrainDock)

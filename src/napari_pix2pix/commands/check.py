@@ -1,7 +1,7 @@
 """The command check: whether pairs can be trained on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -35,12 +35,16 @@ def check(
     report = core.check(stacks.frames(hashed=False), config=chosen)
     texts = [event["text"] for event in told(stacks)]
     usual, fitting = Config().patch_size, report["suggested"]["patch_size"]
+    needed = []  # without which train refuses these pairs
     if chosen is None and report["usable"] and min(report["smallest"]) < usual:
+        needed.append(f"`patch_size` {fitting}")
         size = " x ".join(map(str, report["smallest"]))
         texts.append(
             f"The smallest image is {size} px, and train takes patches of {usual} px unless it is told: give it "
             f"`patch_size` {fitting}."
         )
+    if chosen is None and any("empty_frames" in remedy["changes"] for remedy in _remedies(report)):
+        needed.append("`empty_frames` empty or unlabelled")
     for text in texts:
         report["warnings"].append(text)
         report["remarks"].append({"text": text, "short": "", "level": "warning", "remedies": []})
@@ -48,8 +52,13 @@ def check(
     report["pixel_size_um"] = dict(zip(("source", "target"), sizes[0], strict=True))
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
     report["facts"]["pixel size, µm"] = " and ".join(dict.fromkeys(shown))
-    verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else "usable"
+    usable = f"usable with {' and '.join(needed)}" if needed else "usable"
+    verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else usable
     text = "\n".join(
         [table(report["facts"].items()), *(f"warning: {sentence}" for sentence in report["warnings"]), verdict]
     )
     yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
+
+
+def _remedies(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [remedy for remark in report["remarks"] for remedy in remark["remedies"]]

@@ -1,7 +1,9 @@
 """The flags that several commands take, and what they mean."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,20 +55,44 @@ NUMBERED = ("--source-channels", "--target-channels", "--annotated-frames")
 
 
 def spread(words: Sequence[str], *, names: bool = False) -> list[str]:
-    """The words with a flag for each of several values that stand behind one: numbers, or, with `names`, any."""
+    """The words with a flag for each of several values that stand behind one.
+
+    These are numbers, and what is no path but a channel of an image among the words; with `names`, any.
+    """
     spread_out: list[str] = []
     flag, n_values = "", 0
     for word in words:
         if word.startswith("-"):
             flag = word if word in NUMBERED or (names and word.endswith(("-more", "--beside"))) else ""
             n_values = -1
-        elif flag and n_values and (names or word.isdecimal()):
+        elif flag and n_values and (word.isdecimal() or _is_another(flag, word, words, names)):
             spread_out.append(flag)
         elif n_values:
             flag = ""
         spread_out.append(word)
         n_values += 1
     return spread_out
+
+
+def _is_another(flag: str, word: str, words: Sequence[str], names: bool) -> bool:
+    """Whether the word is one more value of the flag, and no argument of the command."""
+    if names or not flag.endswith("-channels"):
+        return names
+    return not Path(word).exists() and word in _channels_in(tuple(words))
+
+
+@cache
+def _channels_in(words: tuple[str, ...]) -> frozenset[str]:
+    """The channels of all images among the words; of a folder, those of its first."""
+    from napari_pix2pix.files.folders import list_images
+    from napari_pix2pix.files.stacks import open_stack
+
+    found: set[str] = set()
+    for word in words:
+        if not word.startswith("-"):
+            with suppress(ValueError, OSError):  # no image, or told by whoever reads it
+                found.update(open_stack(list_images(word)[0]).channel_names)
+    return frozenset(found)
 
 
 def load(path: Path, device: str) -> Any:

@@ -49,7 +49,12 @@ def predict(
     if how.trust_limit is not None and not how.trust:
         raise ValueError("A trust limit must limit something; give `trust`, too, or leave `trust_limit` out.")
 
-    given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out], out=out)}
+    try:
+        given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out], out=out)}
+    except FileNotFoundError as error:
+        if not how.source_channels or len(source) == 1:
+            raise
+        raise FileNotFoundError(f"{error} If it is a channel, repeat the flag: `source_channels` NAME.") from error
     names = {path: named_as(root)(path) for path, root in given.items()}
     more = further_paths(source_more, list(names.values()), tree=True)
     inputs = [(place_below(root, path), (path, *more[names[path]])) for path, root in given.items()]

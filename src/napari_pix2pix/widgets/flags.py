@@ -14,6 +14,8 @@ IN_DOCKS = {
     "allow_seen": "Also what made the model",
     "from": "Model",
     "valid": "Known",
+    "foreground": "foreground",
+    "ignore_label": "ignore label",
     "z": "planes (Z)",
     "with_old_pairs": "Mix in the old pairs",
 }

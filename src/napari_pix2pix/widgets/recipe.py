@@ -56,8 +56,9 @@ class Recipe(NamedTuple):
         """The same in Python."""
         source, target, *said = map(str, pairs)
         settings = ", ".join(
-            f"{flag.removeprefix('--').replace('-', '_')}={value!r}"
-            for flag, value in zip(said[::2], said[1::2], strict=True)
+            f"{flag.removeprefix('--').replace('-', '_')}={True if value.startswith('--') else value!r}"
+            for flag, value in zip(said, [*said[1:], "--"], strict=True)
+            if flag.startswith("--")
         )
         changes = changed(make_config(self.preset), self.settings)
         time = "" if self.minutes is None else f", minutes={self.minutes:g}"

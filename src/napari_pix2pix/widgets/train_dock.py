@@ -9,8 +9,10 @@ from typing import Any, get_args
 
 import napari.viewer
 from napari.utils.notifications import show_error
+from qtpy.QtGui import QIntValidator
 from qtpy.QtWidgets import (
     QApplication,
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QHBoxLayout,
@@ -29,7 +31,7 @@ from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
 from napari_pix2pix.widgets.dock import Dock, Request
-from napari_pix2pix.widgets.flags import as_plain, in_a_dock
+from napari_pix2pix.widgets.flags import IN_DOCKS, as_plain, in_a_dock
 from napari_pix2pix.widgets.pair_check import MOST_BYTES, PairCheck
 from napari_pix2pix.widgets.pair_rows import PairRows
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
@@ -53,6 +55,8 @@ STEPS = len(TIMES) - 1
 IN_SIGHT = ("steps", "patch_size", "target_kind")
 ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "shift_tolerance")
 """Settings that another preset does not change."""
+READING = ("foreground", "ignore_label")
+"""What remedies may say of how the pairs are read."""
 KINDS = {"auto": "as found", "intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
 
 
@@ -132,6 +136,7 @@ class TrainDock(TrainingDock):
             *(self.pairs.changed, self.settings.changed, self.patch_size.valueChanged, self.steps.valueChanged),
             *(self.how_long.currentIndexChanged, self.target_kind.currentIndexChanged),
             *(self.device.currentIndexChanged, self.planes.currentIndexChanged),
+            *(self.foreground.toggled, self.ignore_label.editingFinished),
         ):
             changed.connect(self._changed)
         self._follow_target()
@@ -161,6 +166,15 @@ class TrainDock(TrainingDock):
         label = QLabel("planes (Z)")
         label.setToolTip(self.planes.toolTip())
         layout.insertRow(2, label, self.planes)
+        self.foreground, self.ignore_label = QCheckBox(), QLineEdit()
+        self.ignore_label.setPlaceholderText("none")
+        self.ignore_label.setValidator(QIntValidator())
+        rows: dict[str, QWidget] = {"foreground": self.foreground, "ignore_label": self.ignore_label}
+        for row, (name, control) in enumerate(rows.items(), 3):
+            called = QLabel(IN_DOCKS[name])
+            for part in (called, control):
+                part.setToolTip(PairSettings.model_fields[name].description or "")
+            layout.insertRow(row, called, control)
         more.addWidget(self.settings)
         more.layout().setContentsMargins(0, 0, 0, 0)
         self.form.addRow(more)
@@ -306,11 +320,11 @@ class TrainDock(TrainingDock):
         try:
             if remedy["swap"]:
                 self.pairs.swap()
-            before, changes = self.value(), remedy["changes"]
-            self._fill(make_config(kept=before.model_dump(), changes=changes))
+            before, changes = self._said_of_pairs(), remedy["changes"]
+            self._set(changes)
             since = dict(self._remedied[1])
-            for name in changes.keys() & set(ABOUT_PAIRS):
-                first, _ = since.get(name, (getattr(before, name), None))
+            for name in changes.keys() & before.keys():
+                first, _ = since.get(name, (before[name], None))
                 since[name] = first, changes[name]
             self._remedied = self.pairs.value().targets, since
         except ValueError as error:
@@ -321,9 +335,21 @@ class TrainDock(TrainingDock):
         """What was found of targets that are no longer learned from is not said of these, if nobody said it since."""
         of, since = self._remedied
         if since and not of & targets:
-            self._remedied, now = (set(), {}), self.value()
-            told = {name: was for name, (was, said) in since.items() if getattr(now, name) == said}
-            self._fill(now.model_copy(update=told))
+            now = self._said_of_pairs()
+            self._remedied = set(), {}
+            self._set({name: was for name, (was, said) in since.items() if now[name] == said})
+
+    def _said_of_pairs(self) -> dict[str, Any]:
+        """What is said about the pairs, by the names of settings."""
+        return self.value().model_dump(include=set(ABOUT_PAIRS)) | self._reading().model_dump(include=set(READING))
+
+    def _set(self, changes: dict[str, Any]) -> None:
+        """Show these settings, of the training or of how pairs are read, beside the others."""
+        read = {**self._reading().model_dump(), **changes}
+        others = {name: value for name, value in changes.items() if name not in READING}
+        self._fill(make_config(kept=self.value().model_dump(), changes=others))
+        self.foreground.setChecked(read["foreground"])
+        self.ignore_label.setText("" if read["ignore_label"] is None else str(read["ignore_label"]))
 
     # The command
 
@@ -384,10 +410,18 @@ class TrainDock(TrainingDock):
                 self.check.forget()
             super().finish(well)
 
+    def _reading(self) -> PairSettings:
+        """How the pairs are read."""
+        ignored = self.ignore_label.text() if self.ignore_label.hasAcceptableInput() else None
+        said = {"z": self.planes.currentText(), "foreground": self.foreground.isChecked(), "ignore_label": ignored}
+        return PairSettings.model_validate(said)
+
     def _read_as(self) -> list[str]:
         """Flags that say how the pairs are read."""
-        z = self.planes.currentText()
-        return [] if z == PairSettings().z else ["--z", z]
+        said = self._reading()
+        words = [] if said.z == PairSettings().z else ["--z", said.z]
+        words += ["--foreground"] if said.foreground else []
+        return words + ([] if said.ignore_label is None else ["--ignore-label", str(said.ignore_label)])
 
     def _recipe(self, run: Path | None = None, config: Config | None = None) -> Recipe:
         folder = free_run(self.folder.value(), self.name.text()) if run is None else run

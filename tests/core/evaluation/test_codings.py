@@ -88,6 +88,7 @@ def test_two_codings_in_one_set_are_remarked_on_and_foreground_makes_them_one() 
     report = check(pairs)
     assert report["target"]["classes"] == [0, 1, 255]
     assert "`foreground`" in texts(report)
+    assert {"foreground": True} in [remedy["changes"] for one in report["remarks"] for remedy in one["remedies"]]
     report = check(pairs.recoded(target=as_mask))
     assert report["target"]["classes"] == [0, 1]
     assert "`foreground`" not in texts(report)

@@ -87,7 +87,9 @@ def disguised(side: str, images: Sequence[NDArray[Any]], n_colours: int) -> list
         return [Remark(f"The {seen} Then give `source_kind` classes.", seen, remedies=remedies)]
     if side == "target" and (sentence := labels_in_disguise(images)):
         if first.dtype.kind == "i" and any((image < 0).any() for image in images):
-            return [Remark(sentence, "targets look like labels, and what is not labelled like one: is it known?")]
+            unknown = Remedy("Not known", {"ignore_label": min(int(image.min()) for image in images)})
+            short = "targets look like labels, and what is not labelled like one: is it known?"
+            return [Remark(sentence, short, remedies=(unknown,))]
         kind = guess_kind(image.astype(np.int64) for image in images)
         taken = [Remedy(f"Take as {kind}", {"target_kind": kind})] if len(first) == 1 else []
         return [Remark(sentence, f"targets look like labels stored as {first.dtype}", remedies=tuple(taken))]

@@ -100,7 +100,8 @@ class Side:
         """What to look at where each image is a mask."""
         if kind == "classes" and self.codes and (sentence := mixed_codings(self.codes)):
             listed = " and ".join(f"0/{code}" for code in sorted(self.codes)[:3])
-            return [Remark(sentence, f"masks of {listed} are {len(self.codes) + 1} classes: one thing?")]
+            short, one = f"masks of {listed} are {len(self.codes) + 1} classes: one thing?", {"foreground": True}
+            return [Remark(sentence, short, remedies=(Remedy("Take as one", one),))]
         if kind == "instances" and self.codes and self.in_parts:
             text = (
                 f"Each {self.side} holds one label for all its objects: a mask? Then number its objects (connected "
