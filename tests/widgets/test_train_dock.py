@@ -342,7 +342,7 @@ def test_a_run_that_was_stopped_goes_on_in_another_session(viewer, until) -> Non
     steps = dock.curves.series["losses"]["l1"][0]
     assert len(steps) > before
     assert steps == sorted(set(steps))
-    assert dock.time.text().startswith("about")
+    assert dock.time.text().startswith("learns ")
     dock._list_runs()
     assert not dock._runs.actions()[0].isEnabled()
 
