@@ -891,3 +891,4 @@ def test_a_figure_is_better_or_worse_as_it_is_meant() -> None:
     ]
     assert said == ["better", "worse", "better", "worse"]
     assert train_command._verdict("mae", 4.0, 4.0) == "the same"
+    assert train_command._verdict("dice", 0.93501, 0.93502) == "the same"  # what is shown is

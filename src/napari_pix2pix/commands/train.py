@@ -223,4 +223,6 @@ def _listed(figures: dict[str, float]) -> str:
 def _verdict(figure: str, before: float, after: float) -> str:
     from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 
-    return "the same" if before == after else "better" if (after > before) == higher_is_better(figure) else "worse"
+    if f"{before:.3f}" == f"{after:.3f}":  # as they are shown
+        return "the same"
+    return "better" if (after > before) == higher_is_better(figure) else "worse"

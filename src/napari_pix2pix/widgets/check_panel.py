@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.flags import as_plain, in_a_dock
+from napari_pix2pix.widgets.glossary import with_words
 
 MARKS = {"unusable": "#e0483e", "warning": "#d98200", "hint": "#3b8bd0"}
 """Colours that are seen on dark and on light."""
@@ -86,7 +87,7 @@ class CheckPanel(QFrame):
         self, text: str, buttons: list[QPushButton] | None = None, level: str | None = None, tooltip: str = ""
     ) -> None:
         row = QWidget()
-        row.setToolTip(as_plain(tooltip))
+        row.setToolTip(as_plain(with_words(tooltip, text)))
         label = QLabel()
         label.setWordWrap(True)
         mark = f'<span style="color: {MARKS[level]}">■</span> ' if level else ""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QDockWidget,
     QFormLayout,
@@ -18,17 +19,23 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QShortcut,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_pix2pix.widgets.activity import Activity
 from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.doors import open_page
 from napari_pix2pix.widgets.flags import in_a_dock
+from napari_pix2pix.widgets.glossary import with_words
 from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
+from napari_pix2pix.widgets.remembered import keep, remember
 from napari_pix2pix.widgets.session import STOP_S, Job, Prepare, shared_session
 from napari_pix2pix.widgets.waiting import Waiting
 
+RUN_KEYS, STOP_KEYS = "Ctrl+Return", "Ctrl+."
+"""Where the keyboard is in the dock."""
 SHOWN_EVERY_MS = 500
 """How often it is shown how far a command is: without a GPU, each drawing of a window takes time from what computes."""
 
@@ -74,6 +81,11 @@ class _Column(QScrollArea):
         return self.widget().minimumSizeHint() + QSize(self.verticalScrollBar().sizeHint().width(), 0)
 
 
+def _inside(field: QWidget) -> Iterator[QWidget]:
+    """What the keyboard reaches in a control that is made of several; nothing in a simple one."""
+    return _controls(field.layout()) if field.layout() is not None else iter(())
+
+
 def _controls(layout: Any) -> Iterator[QWidget]:
     """What the keyboard reaches in a layout, in its order."""
     for i in range(layout.count()):
@@ -98,6 +110,8 @@ class Dock(QWidget):
 
     verb, explained, stop_explained = "Run", "", "End what runs; nothing is added"
     starting = "Starts …"
+    leads_to, door_text = "", ""
+    """The next page of the work, and what leads there is called."""
     stop_within_s: float | None = None
     """How long the button Stop waits before it kills the child; None: as long as it takes."""
 
@@ -113,6 +127,7 @@ class Dock(QWidget):
         self._rest = self._later(self._show_heard, SHOWN_EVERY_MS)
         self._joins, self._raises = self._later(self._join_others), self._later(self._raise)
         self._activity: Activity | None = None
+        self._kept: dict[str, QWidget] = {}  # from one opening to the next
         self._choices: list[LayerChoice] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
@@ -127,10 +142,14 @@ class Dock(QWidget):
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.run_button = QPushButton(self.verb)
-        self.run_button.setToolTip(self.explained)
+        self.run_button.setToolTip(f"{self.explained} ({RUN_KEYS})")
         self.run_button.clicked.connect(self.run)
         self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip(self.stop_explained)
+        self.stop_button.setToolTip(f"{self.stop_explained} ({STOP_KEYS})")
+        for keys, button in ((RUN_KEYS, self.run_button), (STOP_KEYS, self.stop_button)):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)  # several docks are open
+            shortcut.activated.connect(button.click)
         self.stop_button.clicked.connect(self.stop)
         self.buttons = QHBoxLayout()
         self.buttons.addWidget(self.run_button, 2)
@@ -156,6 +175,11 @@ class Dock(QWidget):
         self.column.addWidget(self.bar)
         self.column.addWidget(self.status)
         self.column.addWidget(self.waiting)
+        self.door = QPushButton(self.door_text)
+        self.door.setToolTip(f"Open {self.leads_to}, or bring it to the front")
+        self.door.clicked.connect(lambda *_: open_page(self.viewer, self.leads_to))
+        self.door.hide()
+        self.column.addWidget(self.door)
         self.column.addWidget(self.warnings)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -166,9 +190,12 @@ class Dock(QWidget):
 
     def add_row(self, label: str, field: QWidget, tooltip: str, at: int = -1) -> None:
         """A labelled control, in row `at` of the form; -1: the last."""
+        tooltip = with_words(tooltip, label)
         field.setToolTip(tooltip)
         name = QLabel(label)
         name.setToolTip(tooltip)
+        field.setAccessibleName(label)
+        name.setBuddy(next(iter(_inside(field)), field))
         self.form.insertRow(at, name, field)
 
     def add_layer_choice(self, label: str, tooltip: str, prefer: Prefer, **which: Any) -> LayerChoice:
@@ -191,6 +218,11 @@ class Dock(QWidget):
         """Let the tab key go from control to control as the eye does."""
         for before, after in pairwise(_controls(self.column)):
             self.setTabOrder(before, after)
+
+    def remember(self, **controls: QWidget) -> None:
+        """Fill these in as they were when the dock was last used, and keep what the user says from now on."""
+        self._kept = controls
+        remember(type(self).__name__, controls)
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now; napari calls this when they change."""
@@ -226,8 +258,11 @@ class Dock(QWidget):
         """Have a command done."""
         first, self._trouble, self._began = self.session.first, "", None
         self.layers = request.layers
+        if self._kept:
+            keep(type(self).__name__, self._kept)
         self.warnings.clear()
         self.warnings.hide()
+        self.door.hide()
         self.job = job = self.session.start(self.token, request.prepare, self.verb)
         self._activity = activity = Activity(self.verb, self.session)
         job.ended.connect(lambda *_: activity.close())
@@ -282,6 +317,7 @@ class Dock(QWidget):
             show_warning(text := in_a_dock(event["text"]))
             if text not in self.warnings.text():
                 self.warnings.setText("\n".join(filter(None, (self.warnings.text(), f"! {text}"))))
+                self.warnings.setToolTip(with_words("What to know of the last run", self.warnings.text()))
             self.warnings.show()
         elif kind in ("error", "failure"):
             self._trouble = in_a_dock(event["text"])
@@ -354,9 +390,16 @@ class Dock(QWidget):
         timer.timeout.connect(what)
         return timer
 
+    def closed(self) -> None:
+        """The dock is gone, and what it runs is stopped."""
+        self.session.leave(self.token)
+
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does on close."""
         if event.type() == QEvent.Type.ParentChange:
-            (self.session.leave if self.parent() is None else self.session.enter)(self.token)
+            if self.parent() is None:
+                self.closed()
+            else:
+                self.session.enter(self.token)
             self._joins.start()
         return super().event(event)

@@ -24,7 +24,8 @@ from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
 from napari_pix2pix.widgets.choices import FolderChoice
 from napari_pix2pix.widgets.dock import Request
-from napari_pix2pix.widgets.flags import in_a_dock
+from napari_pix2pix.widgets.flags import in_a_dock, spoken
+from napari_pix2pix.widgets.glossary import explained
 from napari_pix2pix.widgets.layer_choice import first_target, its_source, last_prediction
 from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels
 from napari_pix2pix.widgets.model_dock import ModelDock
@@ -95,6 +96,7 @@ class EvaluateDock(ModelDock):
         self.judged.currentIndexChanged.connect(self._show_rows)
         self.target.changed.connect(self._show_rows)
         self._show_figures({})
+        self.remember(empty_frames=self.empty_frames, device=self.device)
         self._show_rows()
         self.order_tabs()
 
@@ -187,6 +189,8 @@ class EvaluateDock(ModelDock):
         self.table.setRowCount(len(names))
         self.table.setColumnCount(1 + len(baselines))
         self.table.setVerticalHeaderLabels([name.replace("_", " ") for name in names])
+        for row, name in enumerate(names):
+            self.table.verticalHeaderItem(row).setToolTip(explained(spoken(name)))
         self.table.setHorizontalHeaderLabels(["figure", *(name.replace("_", " ") for name in baselines)])
         for row, name in enumerate(names):
             for column, figures in enumerate((metrics, *baselines.values())):

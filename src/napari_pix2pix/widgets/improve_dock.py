@@ -109,6 +109,7 @@ class ImproveDock(TrainingDock):
             changed.connect(self._show_time)
         self._follow_model()
         self._count_marked()
+        self.remember(old_pairs=self.old_pairs, whole_stack=self.whole_stack, device=self.device)
         self.order_tabs()
 
     def correct(self) -> None:
@@ -212,7 +213,7 @@ class ImproveDock(TrainingDock):
         if compared:
             before, after = compared["before"], compared["after"]
             verdicts = compared["verdicts"]
-            both = " · ".join(f"{spoken(n)} {before[n]:.3g} → {after[n]:.3g} ({verdicts[n]})" for n in before)
+            both = " · ".join(f"{spoken(n)} {before[n]:.3f} → {after[n]:.3f} ({verdicts[n]})" for n in before)
             return [f"On the {compared['kind']} pairs of the old model: {both}"]
         return [in_a_dock(self.result["not_compared"])] if self.result.get("not_compared") else super().figures()
 

@@ -14,10 +14,11 @@ from qtpy.QtWidgets import QLabel
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
 from napari_pix2pix.widgets.defaults import defaults
-from napari_pix2pix.widgets.dock import Dock
+from napari_pix2pix.widgets.dock import Dock, Request
 from napari_pix2pix.widgets.flags import in_a_dock
+from napari_pix2pix.widgets.glossary import with_words
 from napari_pix2pix.widgets.layer_choice import made_here
-from napari_pix2pix.widgets.places import new_working_folder
+from napari_pix2pix.widgets.places import new_working_folder, remember_model
 from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.stage import Stage
 from napari_pix2pix.widgets.teach_row import TeachRow
@@ -69,6 +70,12 @@ class ModelDock(Dock):
         self._folder = new_working_folder()
         return self._folder
 
+    def begin(self, request: Request) -> None:
+        """Have it done; the model is the first one that is offered next time."""
+        if self.model.isVisibleTo(self):
+            remember_model(self.model.value())
+        super().begin(request)
+
     def load_with(self, load: Callable[..., list[Layer]], *arguments: Any, part: Path | None = None) -> None:
         """What is to become of the result; if it is stopped, of the `part` that is there, if any."""
         self._load, self._part = partial(load, *arguments), part
@@ -109,6 +116,7 @@ class ModelDock(Dock):
         except ValueError as error:
             text = "" if self.model.combo.currentIndex() < 0 else in_a_dock(str(error))
         self.card.setText(text)
+        self.card.setToolTip(with_words("What the model says of itself", text))
         self.card.setVisible(bool(text) and not self.model.isHidden())
 
 

@@ -39,6 +39,7 @@ class PredictDock(ModelDock):
     """
 
     verb, explained = "Predict", "A layer's prediction becomes a new layer exactly over it; that of files, files"
+    leads_to, door_text = "Patch scores", "Where not to believe it"
     stop_explained = "End what runs; the frames or files that are done are kept"
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
@@ -66,6 +67,7 @@ class PredictDock(ModelDock):
         self.source.changed.connect(self._show_rows)
         self.model.combo.currentIndexChanged.connect(self._show_rows)
         self._show_rows()
+        self.remember(trust=self.trust, device=self.device)
         self.column.addStretch(1)
         self.order_tabs()
 
@@ -199,6 +201,7 @@ class PredictDock(ModelDock):
             self.remark += f" Its expected error lies in {self._errors}."
         self.remark += "".join(glow(layer, self._in_shares) for layer in layers if made_here(layer) == "expected error")
         super()._add(layers)
+        self.door.setVisible(any(layer in self.viewer.layers for layer in layers))
         self.objects.offer([layer for layer in layers if layer in self.viewer.layers])
 
 

@@ -44,7 +44,8 @@ def unfinished_run(path: Path) -> UnfinishedRun | None:
         from_files = bool(told["provenance"]["pairs"].get("train"))
         model = _said(path / "model.safetensors") if step >= steps else {}
         taught = "trust" in model or "trust" in model.get("provenance", {})
-        done = step >= steps and (taught or not told["config"].get("trust_steps", 0))
+        judges = told["config"].get("trust_steps", 0) and validated(Config, told["config"]).data == "pairs"
+        done = step >= steps and (taught or not judges)
     except (OSError, AttributeError, KeyError, TypeError, ValueError):
         return None
     return UnfinishedRun(path, step, steps) if from_files and not done else None

@@ -48,6 +48,7 @@ class ScoresDock(ModelDock):
         self.panel = ScoresPanel(viewer, self.session, self.token)
         self.panel.add_detail("Judge", self.judge, "What to ask; a model that cannot judge the match asks the second")
         self.column.addWidget(self.panel)
+        self.remember(judge=self.judge, device=self.device)
         self.column.addStretch(1)
         self.order_tabs()
         let_go = self.panel.let_go

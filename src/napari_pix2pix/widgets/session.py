@@ -150,6 +150,17 @@ class Session(QObject):
         self.in_thread(self, lambda: prepare(lambda: job.stopped), ready, failed)
         return job
 
+    def adopt(self, job: Job) -> None:
+        """Have it go on to its end without the dock that began it."""
+        job.owner = owner = object()
+        self._owners.add(owner)
+
+        def over(_: bool) -> None:
+            self.models_changed.emit()
+            self.leave(owner)
+
+        job.ended.connect(over)
+
     @property
     def first(self) -> Job | None:
         """The command of a dock that runs, or is the next to."""

@@ -1,6 +1,6 @@
 """A form over settings: one control per field of a frozen model, its docstring as tooltip, its limits enforced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit,
 
 from napari_pix2pix.core.settings.config import Settings, validated
 from napari_pix2pix.widgets.flags import label
+from napari_pix2pix.widgets.glossary import with_words
 
 LARGEST = 2**31 - 1
 
@@ -85,12 +86,21 @@ class SettingsForm(QWidget):
                 value = getattr(value, name)
             field.set_value(value)
 
+    def show_settings(self, names: Collection[str], shown: bool) -> None:
+        """Show or hide those of these names, of whatever part they are; what is hidden is kept."""
+        for path, field in self._fields.items():
+            if path[-1] in names:
+                field.control.setVisible(shown)
+                self._layout.labelForField(field.control).setVisible(shown)
+
     def _add(self, path: tuple[str, ...], described: FieldInfo) -> None:
         field = _field(described)
-        tooltip = described.description or ""
+        tooltip = with_words(described.description or "", label(path[-1]))
         field.control.setToolTip(tooltip)
+        field.control.setAccessibleName(label(".".join(path)))
         named = QLabel(label(path[-1]))
         named.setToolTip(tooltip)
+        named.setBuddy(field.control)
         self._layout.addRow(named, field.control)
         field.changed.connect(lambda *_: self.changed.emit())
         self._fields[path] = field

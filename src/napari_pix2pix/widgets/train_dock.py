@@ -52,6 +52,8 @@ TIMES = {"a first look (3 min)": 3.0, "an hour": 60.0, "overnight (10 h)": 600.0
 TIME_OF = {"fast": 0, "microscopy": 1}
 """By preset what is offered first of these; else steps."""
 STEPS = len(TIMES) - 1
+OF_VOLUMES = ("patch_depth", "z_levels", "z_layers")
+"""Settings that matter only where frames are volumes."""
 IN_SIGHT = ("steps", "patch_size", "target_kind")
 ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "shift_tolerance")
 """Settings that another preset does not change."""
@@ -140,8 +142,19 @@ class TrainDock(TrainingDock):
         ):
             changed.connect(self._changed)
         self._follow_target()
+        self.planes.currentTextChanged.connect(self._show_depths)
+        self._show_depths()
+        self.remember(preset=self.preset, how_long=self.how_long, steps=self.steps, device=self.device)
         self._changed()
         self.order_tabs()
+
+    def _show_depths(self, *_: Any) -> None:
+        self.settings.show_settings(OF_VOLUMES, self.planes.currentText() == "volume")
+
+    @property
+    def trains(self) -> bool:
+        """Not while the pairs are looked at."""
+        return super().trains and self._then is None
 
     def _fold_settings(self) -> None:
         self.folder = FolderChoice(runs_folder())

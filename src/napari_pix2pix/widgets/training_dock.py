@@ -3,13 +3,14 @@
 import html
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QMessageBox, QPushButton, QWidget
 
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.widgets.bridge import Event
@@ -17,8 +18,10 @@ from napari_pix2pix.widgets.choices import DeviceChoice
 from napari_pix2pix.widgets.curves import Curves, warm_up
 from napari_pix2pix.widgets.dock import Dock, Request
 from napari_pix2pix.widgets.flags import in_a_dock, spoken, time_left
+from napari_pix2pix.widgets.glossary import explained
 from napari_pix2pix.widgets.places import remember_model
 from napari_pix2pix.widgets.preview import PreviewLayer
+from napari_pix2pix.widgets.session import STOP_S, Job
 from napari_pix2pix.widgets.step_times import UNITS, expected_phases, remember_step_time, rounded
 
 LINK = "#3b8bd0"
@@ -39,6 +42,7 @@ class TrainingDock(Dock):
     """
 
     device: DeviceChoice
+    leads_to, door_text = "Predict", "Predict with it"
     stop_explained = "End the training; the best model so far is kept, and the run can be continued later"
 
     def __init__(self, viewer: Any) -> None:
@@ -187,6 +191,8 @@ class TrainingDock(Dock):
                 lines.insert(-1, f'<a style="color: {LINK}" href="{Path(report).as_uri()}">Report</a>')
             self.status.setTextFormat(Qt.TextFormat.RichText)
             self.status.setText("<br>".join(lines))
+            self.status.setToolTip(explained(" ".join(lines)))
+            self.door.show()
             self._run = None
         else:
             self.discard_run()
@@ -196,6 +202,30 @@ class TrainingDock(Dock):
         self.pause_button.setChecked(False)
         TrainingDock.begin(self, request)
         self.status.setText("Prepares to judge …")
+
+    # What goes away
+
+    @property
+    def trains(self) -> bool:
+        """Whether a training runs, all of whose data are on the disk."""
+        return self.job is not None and self.job.number is not None and self._run is not None
+
+    def closed(self) -> None:
+        """The training goes on without the dock, or is stopped: that is asked once."""
+        if self.trains and (job := self.job) is not None and _is_open(self.viewer):
+            self.session.adopt(job)
+            gone = "The dock is closed"
+            QTimer.singleShot(0, partial(_ask_about, self.viewer, job, gone))
+        super().closed()
+
+    def _layer_removed(self, event: Any) -> None:
+        if event.value not in self.layers:
+            return
+        if self.trains and (job := self.job) is not None and _is_open(self.viewer):
+            self.layers = ()  # so that it is asked once
+            QTimer.singleShot(0, partial(_ask_about, self.viewer, job, f"“{event.value.name}” is removed"))
+        else:
+            super()._layer_removed(event)
 
     def figures(self) -> list[str]:
         """Lines with the figures of what was trained."""
@@ -225,6 +255,32 @@ class TrainingDock(Dock):
             self.job.pause(paused)
             if paused:
                 self.status.setText(self.status.text() + "\nPauses after this step.")
+
+
+def _is_open(viewer: Any) -> bool:
+    """Whether there is a window to ask in: not where napari itself is closed."""
+    try:
+        return bool(viewer.window._qt_window.isVisible())
+    except (AttributeError, RuntimeError):  # it is gone
+        return False
+
+
+def _ask_about(viewer: Any, job: Job, gone: str) -> None:
+    if not _is_open(viewer) or not ask_to_go_on(viewer.window._qt_window, f"{gone}, but {job.name} still runs."):
+        job.stop(STOP_S)
+
+
+def ask_to_go_on(window: QWidget, what: str) -> bool:
+    """Whether what runs is to go on; the user says so."""
+    box = QMessageBox(window)
+    box.setWindowTitle("napari-pix2pix")
+    box.setText(f"{what} Its data are on the disk, so it can go on. If it stops, the best model so far is kept.")
+    go_on = box.addButton("Go on", QMessageBox.ButtonRole.AcceptRole)
+    box.addButton("Stop", QMessageBox.ButtonRole.DestructiveRole)
+    box.setDefaultButton(go_on)
+    box.setEscapeButton(go_on)
+    box.exec()
+    return box.clickedButton() is go_on
 
 
 def listed(figures: dict[str, float]) -> str:

@@ -251,7 +251,7 @@ def test_labels_stored_as_jpeg_are_told(quality, colours) -> None:
     images = [np.stack([image, 255 - image, image // 2], axis=-1) if colours else image for image in grey]
     ringing = np.stack([imagecodecs.jpeg_decode(imagecodecs.jpeg_encode(image, quality)) for image in images])
     axes = "TYXS" if colours else "TYX"
-    sentence = "look like labels stored as JPEG, or smoothed: nearly all pixels have one of 3 values per channel"
+    sentence = "look like labels as JPEG or smoothing leaves them: nearly all pixels have one of 3 values per channel"
     found = check(sources, ringing, ("TYX", axes))["warnings"]
     assert sum(sentence in text for text in found) == 1
     photograph = skimage.data.immunohistochemistry()

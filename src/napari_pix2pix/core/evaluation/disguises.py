@@ -35,10 +35,10 @@ def jpeg_labels(images: Sequence[NDArray[Any]], lowest: float, highest: float, n
     if not n or n_colours < min(3 * n, FEW_COLOURS + 1):
         return []
     text = (
-        f"The targets look like labels stored as JPEG, or smoothed: nearly all pixels have one of {n} values "
+        f"The targets look like labels as JPEG or smoothing leaves them: nearly all pixels have one of {n} values "
         "per channel, the others ring around them. Store a whole number for each label, as TIFF or PNG."
     )
-    return [Remark(text, "targets look like labels stored as JPEG: store whole numbers, as TIFF or PNG")]
+    return [Remark(text, "targets look like labels as JPEG or smoothing leaves them: store whole numbers")]
 
 
 def n_colours(images: Sequence[NDArray[Any]]) -> int:
