@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -38,6 +39,9 @@ MAY_SKIP = bool(WITHOUT) or os.environ.get("CI") != "true"
 
 if QT_LOADS:  # napari's fixtures; pyproject.toml keeps pytest from loading them where napari cannot be imported
     pytest_plugins = ["napari.utils._testsupport"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what runs behind them; commands heed it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # These import Qt at their top.
 collect_ignore = ["widgets"] if MAY_SKIP and not QT_LOADS else []
