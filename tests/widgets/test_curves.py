@@ -53,10 +53,11 @@ def test_the_plots_are_there_before_the_first_step(make_napari_viewer, until, mo
     """As soon as a training begins, not with its first curve, and hidden until then."""
     dock = opened(make_napari_viewer(), TrainingDock)
     assert not dock.curves._plots
-    monkeypatch.setattr(dock.session, "start", lambda owner, prepare: Job(dock.session, owner))
+    monkeypatch.setattr(dock.session, "start", lambda owner, prepare, name="": Job(dock.session, owner))
     dock.begin(Request(lambda stopped: [], ()))
     until(lambda: len(dock.curves._plots) == 2)
     assert dock.curves.isHidden()
+    dock.job.ended.emit(True)  # and its bar goes
 
 
 @given(st.floats(1e-6, 1e6), st.floats(1, 1e8))
