@@ -155,3 +155,9 @@ def test_validation_pairs_choose_the_model_by_the_usual_figures(folders, tmp_pat
     assert code == 0, err
     figures = core.load_model(tmp_path / "run" / "model.safetensors", "cpu").provenance["figures"]["validation"]
     assert "mae" in figures and "swd" not in figures
+
+
+def test_check_is_of_pairs(folders, capsys) -> None:
+    """And says so, instead of looking for names that match."""
+    code, _, err = run(capsys, "check", folders / "a", folders / "b", "--method", "cyclegan")
+    assert code == 2 and "A check must be of pairs; cyclegan learns without" in err

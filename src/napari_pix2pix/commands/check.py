@@ -25,6 +25,11 @@ def check(
     if preset or config or settings:
         changes = settings.model_dump(exclude_unset=True) if settings else {}
         chosen = make_config(preset or "microscopy", config, changes)
+        if chosen.data != "pairs":
+            raise ValueError(
+                f"A check must be of pairs; {chosen.method} learns without, and train checks its images before its "
+                "first step. Leave `method` out, or train."
+            )
 
     from napari_pix2pix import core
     from napari_pix2pix.files.pairing import open_stacks
