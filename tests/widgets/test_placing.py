@@ -5,6 +5,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.normalization import Normalization
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.widgets.card import Card
 from napari_pix2pix.widgets.layers import layer_axes
@@ -30,7 +31,10 @@ PLACES = {
 
 
 def card(kind: str = "intensity", n_channels: int = 1, axis: str = "") -> Card:
-    return Card(Encoding(kind=kind, n_channels=n_channels, dtype="uint8"), SourceView(), axis, "")
+    ends = {"low": (0.0,) * n_channels, "high": (255.0,) * n_channels, "limit": 0.9, "dtype": "uint8"}
+    normalization = Normalization(**ends) if kind == "intensity" else None
+    encoding = Encoding(kind=kind, n_channels=n_channels, dtype="uint8", normalization=normalization)
+    return Card(encoding, SourceView(), axis, "")
 
 
 def placed(image, scores, axes, scale, translate):

@@ -43,7 +43,7 @@ def test_a_form_comes_back_as_the_user_left_it(viewer, small_model) -> None:
         settings_file(FILE).write_text(broken)
         fresh = TrainDock(viewer)
         assert (fresh.preset.currentText(), fresh.minutes()) == ("fast", 3.0)
-        fresh.deleteLater()
+        fresh.closed()
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
