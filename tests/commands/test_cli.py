@@ -267,7 +267,7 @@ def bad_requests() -> list:
         return [*train[: at + 1], value, *train[at + 2 :]]
 
     return [
-        ("missing source", swap(train, "{source}", "{new}/no.tif"), "There must be images at"),
+        ("missing source", swap(train, "{source}", "{sources}/no.tif"), "There must be images at"),
         ("truncated source", swap(train, "{source}", "{cut}"), "must be a readable TIFF, PNG, JPEG or OME-Zarr"),
         ("no pairs", swap(swap(train, "{source}", "{sources}"), "{target}", "{others}"), "no name is in both"),
         ("sizes differ", swap(train, "{target}", "{narrow}"), "Source and target of cell 0 must show the same pixels"),
@@ -279,7 +279,7 @@ def bad_requests() -> list:
         ("unknown flag", [*train, "--setps", "5"], "--setps"),
         ("no out", ["train", "{source}", "{target}"], "must have a source, a target and --out RUN"),
         ("existing run", swap(train, "{new}", "{run}"), "must go to a new or empty folder"),
-        ("out is a file", swap(train, "{new}", "{source}"), "must go to a folder"),
+        ("out is a file", swap(train, "{new}", "{flat}"), "must go to a folder"),
         ("unwritable", swap(train, "{new}", "/proc/nowhere"), "must be writable"),
         ("unknown device", swap(train, "cpu", "cuda:9"), "device must be auto or one of"),
         ("no model", swap(predict, "{model}", "{source}"), "A model must be a safetensors file written by `train`"),

@@ -99,8 +99,8 @@ def test_what_fit_trust_refuses(work, tmp_path, capsys) -> None:
     for out, more, sentence in (
         (work / "m.safetensors", (), "must not exist yet"),
         (tmp_path / "m.tif", (), "must go to a .safetensors file"),
-        (tmp_path / "m.safetensors", ("--steps", "0"), "trust_steps must be at least 1; got 0"),
-        (tmp_path / "m.safetensors", ("--trust-steps", "-1"), "trust_steps must be at least 1; got -1"),
+        (tmp_path / "m.safetensors", ("--steps", "0"), "trust_steps must be from 1 to 1000000000; got 0"),
+        (tmp_path / "m.safetensors", ("--trust-steps", "-1"), "trust_steps must be from 1 to 1000000000; got -1"),
     ):
         code, _, err = run(capsys, "fit-trust", model, *pair, "--out", out, *more)
         assert code == 2

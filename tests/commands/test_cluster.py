@@ -119,7 +119,7 @@ def test_wrong_workers_are_told(model, plates, monkeypatch, capsys) -> None:
     for flags, code, sentence in (
         (["--scheduler", "tcp://127.0.0.1:9"], 1, "A dask scheduler must answer at tcp://127.0.0.1:9; none does."),
         (["--scheduler", "nonsense://x"], 1, "A dask scheduler must answer at nonsense://x; none does."),
-        (["--local-workers", "0"], 2, "local_workers must be 1 to 512, no more than there are cores; got 0."),
+        (["--local-workers", "0"], 2, "--local-workers must be 1 to 512; got 0. Choose no more than there are cores."),
         (["--local-workers", "2", "--scheduler", "x"], 2, "those of --scheduler or --local-workers; got both."),
     ):
         assert main([*words, *flags]) == code

@@ -170,7 +170,7 @@ REPEATED = {
 @pytest.mark.parametrize("words", REPEATED.values(), ids=REPEATED)
 def test_after_a_full_disk_the_same_command_works(work, monkeypatch, capsys, words) -> None:
     """Whichever file it was that had no room; but a training that has begun is gone on with."""
-    make, allowed, count = atomic.tempfile.mkstemp, [0], []
+    make, allowed, count = atomic._claimed, [0], []
 
     def fail(*arguments, **named):
         count.append(1)
@@ -178,7 +178,7 @@ def test_after_a_full_disk_the_same_command_works(work, monkeypatch, capsys, wor
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return make(*arguments, **named)
 
-    monkeypatch.setattr(atomic.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(atomic, "_claimed", fail)
     while (code := main(words)) != 0:
         said = capsys.readouterr().err
         assert (code, "must not exist yet" in said, "The disk must have room" in said) == (1, False, True), said

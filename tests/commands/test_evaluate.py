@@ -168,11 +168,13 @@ def test_labels_must_be_labels(work, tmp_path, capsys) -> None:
     for folder, factor in (("two", 1), ("strange", 7)):
         (tmp_path / folder).mkdir()
         for path in label.iterdir():
-            tifffile.imwrite(tmp_path / folder / path.name, (tifffile.imread(path) > 0).astype(np.uint8) * factor)
+            classes = (tifffile.imread(path) > 0).astype(np.uint8) * factor
+            classes[:, 0] = 0 if factor == 1 else 9  # two codes alone would be taken as the model's two
+            tifffile.imwrite(tmp_path / folder / path.name, classes)
     assert run(capsys, "train", source, tmp_path / "two", "--out", tmp_path / "classes", *SMALL_FLAGS)[0] == 0
     words = ["evaluate", tmp_path / "classes", source, tmp_path / "strange", "--out", tmp_path / "e"]
     code, _, err = run(capsys, *words, "--allow-seen")
-    assert (code, "must hold its classes [0, 1] only; cell 0 holds [7]" in err) == (2, True)
+    assert (code, "must hold its classes [0, 1] only; cell 0 holds [7, 9]" in err) == (2, True)
     words = ["evaluate", tmp_path / "classes", source, tmp_path / "two", "--out", tmp_path / "e", "--allow-seen"]
     assert run(capsys, *words)[0] == 0
     said = metrics(tmp_path / "e")

@@ -108,6 +108,6 @@ def chosen_workers(scheduler: str | None, local_workers: int | None) -> str | in
         raise ValueError("Workers must be those of `scheduler` or `local_workers`; got both. Leave one out.")
     if local_workers is not None and not 1 <= local_workers <= MOST_WORKERS:
         raise ValueError(
-            f"local_workers must be 1 to {MOST_WORKERS}, no more than there are cores; got {local_workers}."
+            f"`local_workers` must be 1 to {MOST_WORKERS}; got {local_workers}. Choose no more than there are cores."
         )
     return local_workers if scheduler is None else scheduler
