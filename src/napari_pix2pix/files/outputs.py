@@ -86,7 +86,10 @@ def plan_outputs(
     if out.name.lower().endswith(PICTURES):
         raise ValueError(f"Results are written as TIFF or OME-Zarr; got {out}. End it in .tif or .zarr.")
     if is_one_file(out) and len(planned) > 1:
-        raise ValueError(f"Several images must go to a folder; got the file {out} for {len(planned)}.")
+        raise ValueError(
+            f"Several images must go to a folder; got the file {out} for {len(planned)}. "
+            f"Give `out` without {out.suffix}."
+        )
     jobs, seen = [], dict[Path, Path]()
     for name, files in planned:
         result = out if is_one_file(out) else (out / name).with_name(f"{stem(files[0])}.tif")

@@ -235,7 +235,10 @@ def _errors(errors: dict[str, Any], called: Sequence[str]) -> list[tuple[str, st
 def _trust(trust: dict[str, Any]) -> list[tuple[str, str]]:
     """Whether the expected error can be trusted, and what needs no network beside it."""
     lines = []
-    for label, monitor in (("expected error", "expected_error"), ("match score", "match"), ("edges alone", "edges")):
+    for label, monitor in (
+        *(("expected error", "expected_error"), ("match score", "match")),
+        *(("edges of the prediction alone", "edges"), ("edges of the source alone", "gradient")),
+    ):
         found = {name: figure["pooled"] for name, figure in trust["monitors"][monitor].items()}
         said = {
             "Spearman with the true error": found["spearman"],

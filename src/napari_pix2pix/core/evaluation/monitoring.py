@@ -19,7 +19,7 @@ Fields = dict[str, NDArray[np.float32]]
 """What is known of the fields of one frame, (n,) each."""
 MONITORS = ("expected_error", "match", "edges", "gradient")
 """What the judge of the match says, and two that need no network, which it must beat."""
-EDGES = ("edges", "gradient")
+EDGES = {"edges": "edges of the prediction alone", "gradient": "edges of the source alone"}
 MOST_FIELDS = 5000
 """Of a frame with more fields, so many, evenly spaced, count."""
 COVERAGES = tuple(share / 10 for share in range(1, 11))
@@ -135,12 +135,13 @@ def _steepness(image: NDArray[np.float32]) -> NDArray[np.float32]:
 def _remarks(monitors: dict[str, Any]) -> list[str]:
     """In a sentence, whether the expected error is worth looking at."""
     found = {name: monitors[name]["spearman"]["pooled"] for name in MONITORS}
-    ours, edges = found["expected_error"], max((found[name] or 0.0) for name in EDGES)
+    ours, best = found["expected_error"], max(EDGES, key=lambda name: found[name] or 0.0)
+    edges = found[best] or 0.0
     if ours is None:
         return ["Errors do not vary, so nothing can tell them."]
     if ours <= edges:
         return [
-            f"The expected error ranks fields no better than edges alone do ({ours:.2f} against {edges:.2f}): do not "
+            f"The expected error ranks fields no better than {EDGES[best]} do ({ours:.2f} against {edges:.2f}): do not "
             "rely on it here."
         ]
     return []
