@@ -188,7 +188,12 @@ def test_what_cannot_be_trusted_is_said_and_leaves_no_file(models, tmp_path, cap
         ("unjudged", "s", ["--trust"], "Teach it with fit-trust"),
         ("intensity", "small", ["--trust"], "at least one field large, 16 x 16 px; got 14 x 120"),
         ("intensity", "holed", ["--trust"], "must be finite; frame 0 holds NaN or Inf"),
-        ("intensity", "s", ["--trust", "--trust-limit", "-1"], "trust_limit: input should be greater than or equal to 0; got"),
+        (
+            "intensity",
+            "s",
+            ["--trust", "--trust-limit", "-1"],
+            "trust_limit: input should be greater than or equal to 0; got",
+        ),
         ("intensity", "s", ["--trust-limit", "1"], "give --trust, too"),
         ("intensity", "s", ["--trust", "--rescale"], "cannot be had together"),
     ):

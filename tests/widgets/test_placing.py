@@ -9,7 +9,7 @@ from napari_pix2pix.core.encodings.normalization import Normalization
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.widgets.card import Card
 from napari_pix2pix.widgets.layers import layer_axes
-from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_placement
+from napari_pix2pix.widgets.placing import MADE_HERE, prediction_layers, scores_placement, with_all_channels
 from widgets.conftest import write_image
 
 AFFINE = [[1.1, 0.2, 5], [-0.1, 0.9, -7], [0, 0, 1]]
@@ -116,3 +116,17 @@ def test_colours_stay_colours_and_channels_become_layers(tmp_path) -> None:
     assert [layer.name for layer in layers] == [f"source: channel {i} (predicted)" for i in range(2)]
     assert all(np.array_equal(layer.data, channel) for layer, channel in zip(layers, channels, strict=True))
     assert np.allclose(layers[1].scale, (2, 3))
+
+
+def test_channels_are_judged_together(tmp_path) -> None:
+    """Layers of one prediction's channels are one stack again, where it lay; one that is gone is named."""
+    source = Image(np.zeros((5, 10, 12)), name="planes", scale=(4, 2, 3), translate=(0, 7, 8), rotate=(0, 0, 20))
+    values = np.random.default_rng(0).integers(0, 255, (3, 10, 12), np.uint8)
+    layers = prediction_layers(source, write_image(tmp_path / "c.ome.tif", values, "CYX"), card(n_channels=3, axis="C"))
+    whole = with_all_channels(layers[1], [source, *layers])
+    assert np.array_equal(np.squeeze(whole.data), values)
+    assert layer_axes(whole)[0] == "C"
+    assert np.allclose(whole.data_to_world((2, 0, 3, 4))[1:], layers[0].data_to_world((0, 3, 4)))
+    assert with_all_channels(source, layers) is source
+    with pytest.raises(ValueError, match="channel 2 of 'planes' is gone"):
+        with_all_channels(layers[0], layers[:2])

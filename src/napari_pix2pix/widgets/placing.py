@@ -135,9 +135,11 @@ def prediction_layers(source: Layer, path: Path, card: Card, window: Window = WH
     names = stack.channel_names
     if len(set(names)) != count:
         names = tuple(f"channel {i} (predicted)" for i in range(count))
+    shared = place.pop("metadata")[MADE_HERE]
     return [
         Image(
             **data([level[(slice(None),) * at + (i,)] for level in levels]),
+            metadata={MADE_HERE: shared | {"channel": i, "of": count}},
             name=f"{source.name}: {names[i]}",
             blending="additive",
             contrast_limits=limits[i] if limits else None,
@@ -155,6 +157,52 @@ def colours_of(target: Layer, classes: Sequence[int]) -> Any:
     shares = np.clip((np.array(classes, float) - low) / ((high - low) or 1.0), 0, 1)
     colours = {int(value): colour for value, colour in zip(classes, target.colormap.map(shares), strict=True)}
     return DirectLabelColormap(color_dict=colours | {int(min(classes)): "transparent", None: "transparent"})
+
+
+def with_all_channels(layer: Layer, among: Sequence[Layer]) -> Layer:
+    """Of a predicted channel, all channels of that prediction as one layer with a first axis C; else the layer itself.
+
+    Parameters
+    ----------
+    layer
+        As of `prediction_layers`, perhaps.
+    among
+        The viewer's layers: of each channel the uppermost is taken.
+
+    Raises
+    ------
+    ValueError
+        If a channel has been removed.
+    """
+    told = layer.metadata.get(MADE_HERE, {})
+    if "channel" not in told:
+        return layer
+    alike = [(other.metadata.get(MADE_HERE, {}), other) for other in among]
+    found = {said["channel"]: other for said, other in alike if said | {"channel": 0} == told | {"channel": 0}}
+    if len(found) < told["of"]:
+        missing = sorted(set(range(told["of"])) - set(found))
+        raise ValueError(
+            f"A prediction must have all of its {told['of']} channels to be judged; channel {missing[0]} of "
+            f"{told['source']!r} is gone. Predict again."
+        )
+    whole = placement(layer)
+    extended = np.eye(layer.ndim + 2)
+    extended[1:, 1:] = whole.pop("affine")
+    rotate = np.eye(layer.ndim + 1)
+    rotate[1:, 1:] = whole.pop("rotate")
+    shear = np.eye(layer.ndim + 1)
+    shear[1:, 1:][np.triu_indices(layer.ndim, 1)] = whole.pop("shear")
+    return Image(
+        np.stack([pixels(found[i]) for i in range(told["of"])]),
+        name=layer.name,
+        scale=(1.0, *whole["scale"]),
+        translate=(0.0, *whole["translate"]),
+        rotate=rotate,
+        shear=shear[np.triu_indices(layer.ndim + 1, 1)],
+        affine=extended,
+        units=("pixel", *whole["units"]),
+        axis_labels=("c", *(letter.lower() for letter in layer_axes(layer))),
+    )
 
 
 def _levels(stack: Stack) -> list[Any]:

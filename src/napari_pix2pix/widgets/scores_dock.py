@@ -16,6 +16,7 @@ from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.layer_choice import first_target, its_source, last_prediction, made_here
 from napari_pix2pix.widgets.layers import file_of, pixels
 from napari_pix2pix.widgets.model_dock import ModelDock
+from napari_pix2pix.widgets.placing import with_all_channels
 from napari_pix2pix.widgets.score_maps import ScoreMaps
 from napari_pix2pix.widgets.scores_panel import ScoresPanel
 
@@ -61,6 +62,7 @@ class ScoresDock(ModelDock):
             raise ValueError("There must be a source and an image to judge; open or predict them first.")
         if source is image:
             raise ValueError("The image must be another layer than the source; choose a prediction or a target image.")
+        whole = with_all_channels(image, list(self.viewer.layers))
         folder = self.new_folder()
         self._judged, self._predicted = image, made_here(image) == "prediction"
         self._out = folder / "patch_scores.ome.tif"
@@ -70,7 +72,7 @@ class ScoresDock(ModelDock):
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
             files = [
                 file_of(layer, folder / f"{name}.ome.tif", stopped)
-                for layer, name in ((source, "source"), (image, "image"))
+                for layer, name in ((source, "source"), (whole, "image"))
             ]
             self._predicted = self._predicted or open_stack(files[1].path).is_prediction
             axes = ["--source-axes", files[0].axes, "--image-axes", files[1].axes]
