@@ -24,6 +24,10 @@ SETTINGS = {name for settings in METHODS.values() for name in settings.model_fie
 """The settings of trainings, which docks call as they are called."""
 
 
+TEACHING = dict.fromkeys(("Give it to fit-trust", "Teach it with fit-trust"), "Press “Teach it to judge”")
+"""What the command line says of a command that is a button here."""
+
+
 def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> list[str]:
     """The flags that turn the settings of `preset` into `config`."""
     words: list[str] = []
@@ -45,6 +49,8 @@ def in_a_dock(text: str) -> str:
 
     What no dock has is called by its flag.
     """
+    for words, button in TEACHING.items():
+        text = text.replace(words, button)
     return named(text, _in_docks)
 
 
