@@ -9,7 +9,7 @@ SAID = {
     "(`discriminator.n_layers` 1 or 2)": "(“discriminator: n layers” 1 or 2)",
     "Raise `l1_weight`, lower `gan_weight`.": "Raise “L1 weight”, lower “GAN weight”.",
     "Then give `target_kind` classes.": "Then give “Target is” classes.",
-    "Give it to fit-trust with pairs that it has not seen.": "Press “Teach it to judge” with pairs that it has not seen.",
+    "Give it to fit-trust, or leave it.": "Press “Teach it to judge”, or leave it.",
     "Leave `out` out.": "Leave “Folder” out.",
     "Or use the other pairs: `skip_bad`.": "Or use the other pairs: --skip-bad.",  # no dock has it
     "Take them as channels (`z` channels).": "Take them as channels (“planes (Z)” channels).",
