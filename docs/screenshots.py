@@ -66,7 +66,7 @@ class Studio:
         rest(0.5)
         picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
         small = PIL.Image.fromarray(picture).resize((1024, round(1024 * len(picture) / len(picture[0]))))
-        small.quantize(96).save(self.folder / f"{name}.png", optimize=True)
+        small.quantize(256).save(self.folder / f"{name}.png", optimize=True)
         self._close_notes()
 
     def _close_notes(self) -> None:

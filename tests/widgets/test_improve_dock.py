@@ -97,7 +97,7 @@ def test_what_a_stranger_wrote_is_shown_as_text(dock, tmp_path) -> None:
         ({"not_compared": name}, name),
         (
             {"compared": {"kind": name, "before": {name: 0.6}, "after": {name: 0.5}, "verdicts": {name: "worse"}}},
-            f"of the old model: {name} 0.6 → 0.5 (worse)",
+            f"of the old model: {name} 0.600 → 0.500 (worse)",
         ),
         ({"figures": {name: 0.5}}, f"validation: {name} 0.5"),
     ):
