@@ -137,3 +137,12 @@ def test_an_image_in_a_tile_is_no_larger_than_the_tile(tmp_path, compression: st
     tifffile.imwrite(tmp_path / "a.tif", iter([large]), photometric="minisblack", **how)
     with pytest.raises(ValueError, match="must hold 64 x 64 px by the header; it holds 2048 x 1024"):
         open_stack(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_empty_files_are_refused(tmp_path, suffix: str) -> None:
+    """Decoders of pictures end the process on nothing, so they are not asked."""
+    path = tmp_path / f"empty{suffix}"
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="empty"):
+        open_stack(path)

@@ -48,6 +48,8 @@ FILES: dict[str, Callable[[], bytes]] = {
         else imagecodecs.jpeg_encode(eight_bit(), level=80)
     ),
 }
+SCORED = tuple(f"o.{part}tif" for part in ("", "valid.", "expected_error.", "rank.", "error_bound."))
+"""What `score` makes of a source that is good after all."""
 COMMANDS = ("predict", "check", "train", "score", "evaluate")
 
 
@@ -80,7 +82,8 @@ def attempt_on(name: str, bad: str, lay_bad: Callable[[Path], object], command: 
         lay_bad(folder)
         return line
 
-    return Attempt(f"{command}-{name}", make, codes, writes=(writes,) if writes else (), says=says)
+    made = SCORED if command == "score" else (writes,) if writes else ()
+    return Attempt(f"{command}-{name}", make, codes, writes=made, says=says)
 
 
 def written(bad: str, content: bytes) -> Callable[[Path], object]:

@@ -25,6 +25,8 @@ MOST_WINDOWS = 128
 """Of training sources are looked at, evenly chosen."""
 Means = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """What gives the mean of each part of an image: of (C, [Z,] Y, X), (C, n)."""
+FAR = 1e9
+"""Standard deviations that are farther than anything."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Novelty:
     def distances(self, source: NDArray[np.float32], means: Means) -> NDArray[np.float32]:
         """How far each part of this source (C, [Z,] Y, X), (n,), is from the nearest that trained; 1 is `limit`."""
         own = (features(source, means) - self.scale[0]) / self.scale[1]
+        own = np.nan_to_num(own, nan=FAR, posinf=FAR, neginf=-FAR)  # of grey values too large to be squared
         nearest: NDArray[np.float32] = (self._tree.query(own)[0] / self.limit).astype(np.float32)
         return nearest
 

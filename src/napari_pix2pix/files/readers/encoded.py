@@ -41,6 +41,8 @@ def require_whole(data: bytes) -> None:
 
     Of what is not said here (the rest of PNG, WebP, JPEG 2000, JPEG-LS, AVIF, JPEG XL), the decoders tell.
     """
+    if not data:  # on which decoders end the process
+        raise CutShort
     if data.startswith(JPEG):
         for segment in _segments(data):
             if segment.marker == JPEG_LS:
