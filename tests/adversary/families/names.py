@@ -151,6 +151,7 @@ def attempts() -> Iterator[Attempt]:
         name = name.replace("\udce9", "") if chance.random() < 0.5 else name
         while len(os.fsencode(name)) > 250:
             name = name[8:]
+        name = f"a{name}" if name.startswith(".") else name  # what is hidden is no image
         kind = chance.choice(("folder", "image", "nothing"))
         if kind == "folder":
             yield _folder(name, chance.random() < 0.5)

@@ -75,3 +75,11 @@ def test_threads_write_the_same_file(tmp_path) -> None:
         list(threads.map(write, range(10)))
     assert set((tmp_path / "a.txt").read_text()) in [{str(i)} for i in range(10)]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text are Linux's")
+def test_long_names_that_are_no_text_are_written(tmp_path) -> None:
+    path = tmp_path / f"{'l' * 60}\udce9.tif"
+    with written_beside(path) as beside:
+        beside.write_bytes(b"x")
+    assert path.read_bytes() == b"x"

@@ -150,4 +150,4 @@ def _to_disk(path: Path) -> None:
 def _prefix(path: Path) -> str:
     """How names beside `path` begin; short, and no other file's."""
     stem = path.stem
-    return f".{stem if len(stem) <= 40 else stem[:31] + '~' + hashlib.sha256(stem.encode()).hexdigest()[:8]}-"
+    return f".{stem if len(stem) <= 40 else stem[:31] + '~' + hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}-"
