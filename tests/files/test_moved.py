@@ -50,7 +50,7 @@ def test_what_is_nowhere_is_told_with_the_remedy(here, tmp_path) -> None:
     there = folder.rename(tmp_path / "there")
     tifffile.imwrite(there / "b" / "1.tif", np.zeros((8, 9), np.uint8))
     for moved in (None, Moved((there,)), Moved((there / "a",), only=True)):
-        with pytest.raises(FileNotFoundError, match=r"none at .*tif.*--data-root FOLDER"):
+        with pytest.raises(FileNotFoundError, match=r"none at .*tif.*`data_root` FOLDER"):
             reopen(said, moved)
 
 

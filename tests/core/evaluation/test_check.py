@@ -359,7 +359,7 @@ def test_the_command_tells_the_same_and_answers_by_its_exit_code(tmp_path, capsy
 
     code, out, err = run("source.tif", "target.tif")
     lines = out.splitlines()
-    assert (code, err, lines[-1]) == (0, "", "usable")
+    assert (code, err, lines[-1]) == (0, "", "usable with --patch-size 96")
     assert "in source the source has 0.5 x 0.5 µm and the target 0.25 x 0.25 µm: resample one" in "\n".join(lines)
     code, out, _ = run("source.tif", "target.tif", "--json")
     [event] = [json.loads(line) for line in out.splitlines()]

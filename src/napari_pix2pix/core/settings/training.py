@@ -257,11 +257,15 @@ def validated(model: type[M], values: dict[str, Any]) -> M:
         raise ValueError(in_one_sentence(error)) from error
 
 
+LONGEST_NAME = 80
+"""Of a setting in a message; a stranger's may be longer."""
+
+
 def in_one_sentence(error: ValidationError) -> str:
     """The first thing that pydantic found wrong: where, what must be, what was found."""
     first = error.errors()[0]
     if first["type"] == "value_error":
         inner = first["ctx"]["error"]
         return in_one_sentence(inner) if isinstance(inner, ValidationError) else str(inner)
-    name = ".".join(str(part) for part in first["loc"])
+    name = ".".join(str(part) for part in first["loc"])[:LONGEST_NAME]
     return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}; got {SHORT.repr(first['input'])}."
