@@ -47,6 +47,7 @@ class AllPairFacts(Told):
     validation: PairFacts | None = None
     test: PairFacts | None = None
     old: PairFacts | None = None
+    initial: FileFacts | None = None
 
 
 class RegionFacts(Told):
@@ -54,6 +55,7 @@ class RegionFacts(Told):
 
     kind: str
     name: str
+    group: str | None = None
     frame: Count
     y_start: Count
     y_stop: Count

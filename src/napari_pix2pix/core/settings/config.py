@@ -101,7 +101,7 @@ def make_config(
     """
     said = _merge(read_json_object(file) if file is not None else {}, changes or {})
     method = said.get("method", (kept or {}).get("method", next(iter(METHODS))))
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     presets = METHODS[method].presets
     if preset is not None and preset not in presets:

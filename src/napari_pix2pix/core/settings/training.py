@@ -244,7 +244,7 @@ def _class_of(values: Mapping[str, Any]) -> type[Config]:
     from napari_pix2pix.core.settings.config import METHODS
 
     method = values.get("method", Config.model_fields["method"].default)
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     return METHODS[method]
 
