@@ -37,7 +37,11 @@ def played(family: str, total: int, stage: Stage, folder: Path, only: str = "") 
         warnings.simplefilter("ignore")  # what is made here is odd on purpose; the program runs in another process
         for name, attempt in attempts(family, total):
             if not only or name == only:
-                yield name, hold_to_the_law(attempt, stage, folder / name.replace(":", "-"))
+                place = folder / name.replace(":", "-")
+                verdict = hold_to_the_law(attempt, stage, place)
+                if verdict.broken and attempt.signal_when:  # on a busy machine a signal may come before or after all
+                    verdict = hold_to_the_law(attempt, stage, place)
+                yield name, verdict
 
 
 def main(words: list[str]) -> int:
