@@ -64,3 +64,10 @@ def test_on_windows_no_name_is_read_as_a_command(word: str, quoted: str, monkeyp
     """What cmd.exe takes for its own is quoted; a backslash before the quote is doubled."""
     monkeypatch.setattr(recipes, "os", SimpleNamespace(name="nt"))
     assert shell_line(["train", word]) == f"napari-pix2pix train {quoted}"
+
+
+def test_a_script_of_pairs_that_need_no_flags_is_python() -> None:
+    """Files whose axes they tell themselves are named, and nothing else."""
+    script = Recipe(Path("run"), "fast", make_config("fast"), "cpu").script(["a.tif", "b.tif"])
+    compile(script, "copied", "exec")
+    assert "open_stacks('a.tif', 'b.tif', PairSettings())" in script

@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ class Recipe(NamedTuple):
         source, target, *said = map(str, pairs)
         settings = ", ".join(
             f"{flag.removeprefix('--').replace('-', '_')}={True if value.startswith('--') else value!r}"
-            for flag, value in zip(said, [*said[1:], "--"], strict=True)
+            for flag, value in pairwise([*said, "--"])
             if flag.startswith("--")
         )
         changes = changed(make_config(self.preset), self.settings)
