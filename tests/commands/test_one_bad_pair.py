@@ -77,3 +77,15 @@ def test_fit_trust_leaves_out_what_does_not_suit_the_model(folders, capsys, monk
     assert (
         "p1 is left out: A source for this model must have 1 channel; got 3 (YXS, (32, 32, 3))" in told.out + told.err
     )
+
+
+@pytest.mark.parametrize("odd", ["s/p0.tif", "t/p2.tif"])
+def test_the_channels_of_most_are_those_of_all(folders, capsys, odd: str) -> None:
+    """An image of two channels among others of one is left out and named, wherever it stands."""
+    image = tifffile.imread(folders / odd)
+    tifffile.imwrite(folders / odd, np.stack([image, image]), photometric="minisblack", metadata={"axes": "CYX"})
+    words = ["check", str(folders / "s"), str(folders / "t"), "--skip-bad"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert f"{odd[2:4]} is left out: Pairs must have the channels of most, 1 and 1; got" in out
+    assert "3 pairs" in out or "pairs  3" in out

@@ -1,5 +1,6 @@
 """How the pairs in files are meant: channels, planes, what is known, what belongs together."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -143,10 +144,24 @@ class PairedStacks:
                 raise ValueError(f"{name} does not suit: {error} Or use the other pairs: `skip_bad`.") from error
 
     def without_bad(self) -> "PairedStacks":
-        """With ``skip_bad`` only those pairs that are of one size and finite; not where frames are counted over all."""
+        """With ``skip_bad`` only those pairs that are of one size, finite, and of as many channels as most.
+
+        Not where frames are counted over all pairs.
+        """
         if not self.settings.skip_bad or self.settings.annotated_frames:
             return self
-        return self.sifted(lambda pair: pair.require_finite())
+        whole = self.sifted(lambda pair: pair.require_finite())
+        usual, _ = Counter(
+            whole._only([i]).frames(hashed=False).n_channels for i in range(len(whole.files.names))
+        ).most_common(1)[0]
+
+        def require_usual(pair: "PairedFrames") -> None:
+            if pair.n_channels != usual:
+                told = " and ".join(f"{n} of the {side}" for n, side in zip(pair.n_channels, whole.sides, strict=True))
+                most = " and ".join(map(str, usual))
+                raise ValueError(f"Pairs must have the channels of most, {most}; got {told}. Choose channels.")
+
+        return whole.sifted(require_usual)
 
     def _only(self, kept: list[int], skipped: dict[str, str] | None = None) -> "PairedStacks":
         def only(side: tuple[T, ...]) -> tuple[T, ...]:

@@ -142,6 +142,11 @@ class PairedFrames:
         self._windows: dict[int, list[Window]] | None = None
         self._recoded: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {}
 
+    @property
+    def n_channels(self) -> tuple[int, int]:
+        """Of the sources and of the targets."""
+        return self.source_plans[0].n_channels, self.target_plans[0].n_channels
+
     def _known_from(self, valid: Any) -> tuple[set[int] | None, list[tuple[Any, AxesPlan]] | None]:
         """Annotated frames, or a mask and its plan for each pair; checked against the targets."""
         if valid is None:
