@@ -60,6 +60,20 @@ def test_numbers_beyond_their_bounds_are_refused_at_the_door(words, capsys) -> N
     assert re.match(r"error: (trust_limit|tile_size|trust_steps)\b.*; got .*(inf|99999999999|0)", error)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("fit-trust m s t --out o.safetensors --steps 1.5", "train a b --out c --devices 0x2"),
+        *("predict m s --out o --local-workers 2.0", "train a b --out c --steps 1.5"),
+    ],
+)
+def test_what_is_no_whole_number_is_refused(words, capsys) -> None:
+    """It would be rounded, and something else be done than was asked for."""
+    assert main(words.split()) == 2
+    [error] = capsys.readouterr().err.splitlines()
+    assert re.search(r"(whole number|valid integer).*got '(1\.5|0x2|2\.0)'", error)
+
+
 def test_a_channel_behind_a_channel_is_no_source(tmp_path, capsys) -> None:
     """What is no path and what a source calls a channel is one; of another word it is said what to do."""
     stack = np.zeros((2, 32, 32), np.uint16)

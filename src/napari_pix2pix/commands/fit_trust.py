@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import Events, teaching_event
-from napari_pix2pix.commands.flags import Device, Overwrite, Pairs, load
+from napari_pix2pix.commands.flags import Device, Overwrite, Pairs, Whole, load
 from napari_pix2pix.commands.remarks import told
 from napari_pix2pix.core.engine.foreign_text import require_text
 from napari_pix2pix.core.settings.config import EmptyFrames, PairSettings
@@ -21,7 +21,7 @@ def fit_trust(
     *,
     out: Annotated[Path, Parameter(help="The new model: the same, taught to judge the match. A .safetensors file.")],
     trust_steps: Annotated[
-        int | None, Parameter(name=("--trust-steps", "--steps"), help="Default: those of the model's training.")
+        Whole | None, Parameter(name=("--trust-steps", "--steps"), help="Default: those of the model's training.")
     ] = None,
     empty_frames: Annotated[
         EmptyFrames | None,

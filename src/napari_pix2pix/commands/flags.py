@@ -1,5 +1,6 @@
 """The flags that several commands take, and what they mean."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
@@ -7,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from pydantic import create_model
 from pydantic.fields import FieldInfo
 
@@ -32,6 +33,16 @@ class ConfigFlags(_Flags):
     """The settings given as flags; checked, and against each other, only once method and preset are known."""
 
 
+def _whole(_: Any, tokens: Sequence[Token]) -> int:
+    """The number that a flag was given; 1.5 is none, which the parser would round."""
+    token = tokens[0]
+    if not WHOLE.fullmatch(token.value):
+        raise ValueError(f"it must be a whole number; got {token.value!r}. Give one in digits.")
+    return int(token.value)
+
+
+WHOLE = re.compile(r"[+-]?[0-9]+")
+Whole = Annotated[int, Parameter(converter=_whole)]
 MOST_WORKERS = 512
 """Processes on a machine."""
 Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
@@ -45,7 +56,7 @@ Shard = Annotated[
 Scheduler = Annotated[
     str | None, Parameter(help="Address of a dask scheduler, like tcp://node7:8786, whose workers do the files.")
 ]
-LocalWorkers = Annotated[int | None, Parameter(help="Do the files in so many processes on this machine.")]
+LocalWorkers = Annotated[Whole | None, Parameter(help="Do the files in so many processes on this machine.")]
 UNNEGATED = Parameter(name="*", negative_bool=())
 """Settings whose fields are flags; there is no --no-FLAG."""
 

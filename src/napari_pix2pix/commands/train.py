@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import DONE, Event, Events, training_events
-from napari_pix2pix.commands.flags import ConfigFlags, Device, Overwrite, Pairs, load
+from napari_pix2pix.commands.flags import ConfigFlags, Device, Overwrite, Pairs, Whole, load
 from napari_pix2pix.commands.recipe import command_line
 from napari_pix2pix.commands.remarks import told, told_of_sides, understood
 from napari_pix2pix.commands.sentences import sentence_of
@@ -59,8 +59,8 @@ def train(
     test_source_more: Annotated[tuple[str, ...], Parameter(help="As --source-more, for these pairs.")] = (),
     test_target_more: Annotated[tuple[str, ...], Parameter(help="As --target-more, for these pairs.")] = (),
     device: Device = "auto",
-    devices: Annotated[int, Parameter(help="Train on so many devices at once, which share each batch.")] = 1,
-    num_nodes: Annotated[int, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
+    devices: Annotated[Whole, Parameter(help="Train on so many devices at once, which share each batch.")] = 1,
+    num_nodes: Annotated[Whole, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
     overwrite: Overwrite = False,
 ) -> Events:
     """Train a model on pairs of images; with --method cyclegan on sources and targets that are no pairs."""

@@ -176,5 +176,5 @@ def attempts() -> Iterator[Attempt]:
             "seven",
         ):
             value = "-5"  # others start processes
-        steps = flag in ("steps", "trust-steps") and not value.isdecimal()
+        steps = flag in ("steps", "trust-steps") and not value.replace("_", "").isdecimal()  # 1_0 is ten
         yield _attempt(line, flag, value, WRONG if value in ("nan", "inf", "-inf") or steps else frozenset({0, 1, 2}))

@@ -2,9 +2,18 @@
 
 import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Norm = Literal["batch", "batch-renorm", "instance", "none"]
@@ -24,6 +33,15 @@ class Settings(BaseModel):
     """Frozen settings that refuse unknown names; the docstring of a field is its help on every surface."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true for 1, which JSON tells apart."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
+            raise ValueError(f"{info.field_name} must not be true or false; got {value}. Give a number or a word.")
+        return value
 
 
 class NormalizationConfig(Settings):
