@@ -346,7 +346,7 @@ def test_tile_sizes_off_the_grid_are_rounded_and_said(work, tmp_path, capsys) ->
         code, out, _ = run(capsys, "predict", model, source, "--out", tmp_path / f"{name}.tif", "--json", *flags)
         assert code == 0
     rounded, chosen, dear = (event["text"] for event in events(out) if event["event"] == "note")
-    assert "tile_size 33 rounded up to 40" in rounded
+    assert "--tile-size 33 rounded up to 40" in rounded
     assert chosen.startswith("12 tiles of 40 px for each frame, overlap 24 px: exact")
     # 96 x 128 px in tiles of 40 that see 24 px more: 64 + 80 + 40 rows and 64 + 88 + 72 + 32 columns are read.
     assert "read 3.8 pixels for each they keep; --tile-size 128, the frame in one piece, reads 1.0" in dear

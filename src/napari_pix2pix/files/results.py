@@ -214,7 +214,7 @@ def _told_of_tiles(
         ("overlap", how.overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
     ):
         if asked is not None and asked < used:
-            yield {"event": "note", "text": f"{name} {asked} rounded up to {used}, a multiple of the network's grid."}
+            yield {"event": "note", "text": f"`{name}` {asked} rounded up to {used}, a multiple of the network's grid."}
     if len(tiles.tiles) > 1:
         seams = "exact" if tiles.exact else "blended, not exact"
         if tiles.exact and precision != "float32":
