@@ -157,15 +157,7 @@ def decode(
     seed_threshold: float | None = None,
     min_size: int | None = None,
 ) -> NDArray[Any]:
-    """The prediction (C, [Z,] Y, X) that `maps` hold; marked, with a warning, where `source` is NaN or Inf.
-
-    Parameters
-    ----------
-    maps, source
-        As from `predict_maps`.
-    seed_threshold, min_size
-        Of instances, as in `Encoding`; None: the model's.
-    """
+    """The prediction (C, [Z,] Y, X) that `maps` hold, see `TrainedModel.decode`."""
     prediction = _target_encoding(model, seed_threshold, min_size).decode(maps)
     _warn_of_unknown(prediction, _mark(prediction, np.any(unknown(source), axis=0)))
     return prediction

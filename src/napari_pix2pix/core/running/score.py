@@ -45,11 +45,7 @@ def score_frames(
     kind: ScoreKind | None = None,
     look: bool = True,
 ) -> Iterator[PatchScores]:
-    """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
-
-    But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
-    Unless a prediction has done so, whoever scores is to `look` whether the source is like those that trained.
-    """
+    """Scores frame by frame, see `TrainedModel.score_frames`."""
     network, judge = judge_of(model, kind)
     source_plan, image_plan = scorable(model, network, source, image, axes, channels)
     if judge is None and has_instance_norm(network):
