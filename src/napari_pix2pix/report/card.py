@@ -1,5 +1,6 @@
 """What a model says of itself, and what an evaluation found, as text for people."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         f"seed {config.seed}",
         "time and device": _machine(told, elapsed_s),
         "pairs": _pairs(pairs),
+        **_parent(told.get("pairs") or {}),
         "source hashes": _hashes(pairs.get("sources", ())),
         "groups": f"{groups}, kept apart" if groups else "none named",
         "split": ", ".join(f"{split[kind]} {kind}" for kind in KINDS_OF_PAIRS if kind in split) or "not known",
@@ -130,7 +132,9 @@ def _machine(told: dict[str, Any], elapsed: float | None) -> str:
         else f"{elapsed / 60:.0f} min"
     )
     device = ", ".join(str(told[name]) for name in ("device", "precision") if name in told)
-    return ", ".join(part for part in (time, device, f"{told['threads']} threads" if "threads" in told else "") if part)
+    return ", ".join(
+        part for part in (time, device, counted(told["threads"], "thread") if "threads" in told else "") if part
+    )
 
 
 def _hashes(files: Sequence[dict[str, Any]]) -> str:
@@ -222,7 +226,10 @@ def _errors(errors: dict[str, Any], called: Sequence[str]) -> list[tuple[str, st
             f" ({displaced['length_um']:.3g} µm)" if displaced["length_um"] else ""
         )
         lines.append(
-            ("displaced", f"{length}, Y {y:+.2f} X {x:+.2f} px, the median of {displaced['n']} frames that tell")
+            (
+                "displaced",
+                f"{length}, Y {y:+.2f} X {x:+.2f} px, the median of {counted(displaced['n'], 'frame')} that tell",
+            )
         )
     for kind in ("invented", "missing"):
         told = errors[kind]
@@ -302,7 +309,7 @@ def _tiles(model: "TrainedModel") -> str:
     planes = (1,) * (len(model.generator.grid) - 2)
     plan = model.tile_plan((*planes, 8 * ONE_PIECE, 8 * ONE_PIECE))
     return (
-        f"above {ONE_PIECE} px of {ONE_PIECE} px, overlap {plan.overlap[-1]} px: exact, "
+        f"of {ONE_PIECE} px where an image is larger, overlap {plan.overlap[-1]} px: exact, "
         f"reads {plan.cost:.2f} pixels for each it keeps"
     )
 
@@ -321,7 +328,23 @@ def _pairs(told: dict[str, Any]) -> str:
     return f"{len(told['sources'])} of {_place(told['sources'])}"
 
 
+def _parent(told: dict[str, Any]) -> dict[str, str]:
+    """The model that a training started from."""
+    initial = told.get("initial")
+    return {"started from": f"{_last(initial['path'], 2)} ({initial['sha256'][:12]})"} if initial else {}
+
+
 def _place(files: list[dict[str, Any]]) -> str:
-    """The path of the only file, else the folder of the first."""
+    """The name of the only file, else of the folder of the first; where that lies is nobody's business."""
     path: str = files[0]["path"]
-    return path if len(files) == 1 else path[: max(path.rfind("/"), path.rfind("\\"))]
+    return _last(path if len(files) == 1 else path[: max(path.rfind("/"), path.rfind("\\"))])
+
+
+def _last(path: str, n: int = 1) -> str:
+    """The last parts of a path, whatever system it is of."""
+    return "/".join(re.split(r"[/\\]", path)[-n:])
+
+
+def counted(n: int, what: str) -> str:
+    """1 thread, 2 threads."""
+    return f"{n} {what}" + "s" * (n != 1)
