@@ -11,7 +11,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.settings.config import PairSettings
 from napari_pix2pix.files.folders import further_paths, list_images, named_pairs, open_pairs, place_below
 from napari_pix2pix.files.pairing import open_stacks, reopen
-from napari_pix2pix.files.stacks import write_stack
+from napari_pix2pix.files.stacks import open_stack, write_stack
 
 
 def fill(folder, names, value=0) -> None:
@@ -206,6 +206,16 @@ def test_what_cannot_be_read_is_found(tmp_path) -> None:
         open_pairs(tmp_path / "a", tmp_path / "b")
     pairs = open_pairs(tmp_path / "a", tmp_path / "b", skip_bad=True)
     assert (pairs.names, sorted(pairs.skipped)) == (("x",), ["gone", "pipe"])
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch) -> None:
+    """The others are found, and who opens it says what is wrong; whoever runs this may be allowed everything."""
+    fill(tmp_path / "a", ["x.tif"])
+    fill(tmp_path / "a" / "closed", ["y.tif"])
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path / "a" / "closed")
+    assert list_images(tmp_path / "a", tree=True) == [tmp_path / "a" / "closed", tmp_path / "a" / "x.tif"]
+    with pytest.raises(PermissionError, match=r"must be readable for you; .*closed is not"):
+        open_stack(tmp_path / "a" / "closed")
 
 
 def test_patterns_and_folders_leave_out_the_same(tmp_path) -> None:

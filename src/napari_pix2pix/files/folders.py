@@ -9,7 +9,16 @@ from pathlib import Path, PurePath
 
 from napari_pix2pix.files.readers.tiff_sets import without_parts
 from napari_pix2pix.files.records import is_result
-from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_beside, is_image, join_stacks, open_stack, stem
+from napari_pix2pix.files.stacks import (
+    SUFFIXES,
+    Stack,
+    is_beside,
+    is_image,
+    join_stacks,
+    may_look_into,
+    open_stack,
+    stem,
+)
 
 
 def list_images(
@@ -68,7 +77,8 @@ def _in_folder(folder: Path, closed: frozenset[Path], tree: bool) -> Iterator[Pa
             if not is_beside(path):
                 yield path
         elif tree and path.is_dir() and (real := path.resolve()) not in closed:
-            yield from _in_folder(path, closed | {real}, tree)  # a link to a folder around it would never end
+            # A link to a folder around it would never end; what may not be read is named by who opens it.
+            yield from _in_folder(path, closed | {real}, tree) if may_look_into(path) else [path]
 
 
 def _is_called_image(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,6 +54,11 @@ LONGEST, LARGEST_FRAME, LARGEST = 2**31, 2**42, 2**56
 """Pixels along an axis, in a plane, and in all: a hundred times as many as the largest images that there are."""
 BESIDE = ("maps", "spread", "valid", "expected_error", "rank", "error_bound", "untrusted")
 """Images that go beside a result, named by what they hold of it: ``a.tif`` has ``a.valid.tif``."""
+
+
+def may_look_into(path: Path) -> bool:
+    """Whether the path is no folder, or one that this user may read."""
+    return not path.is_dir() or os.access(path, os.R_OK | os.X_OK)
 
 
 def is_zarr(path: Path) -> bool:
@@ -112,12 +118,10 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
     path = Path(path)
     if path.is_symlink() and not path.exists():
         raise FileNotFoundError(f"A link must lead to an image; {path} leads to {path.readlink()}. Mend or remove it.")
+    if not may_look_into(path):
+        raise PermissionError(f"A folder must be readable for you; {path} is not. Change its permissions.")
     if not path.is_file() and not is_zarr(path):
-        why = f"there is none at {path}"
-        if path.is_symlink() and not path.exists():
-            why = f"{path} is a link to {path.readlink()}, which is not there"
-        elif path.exists():
-            why = f"{path} is neither"  # a folder, a pipe, a socket
+        why = f"{path} is neither" if path.exists() else f"there is none at {path}"  # a folder, a pipe, a socket
         raise FileNotFoundError(f"An image must be a file, or a .zarr folder; {why}. Check the path.")
     try:
         stack = _open(path, axes)
