@@ -4,6 +4,7 @@ import json
 import warnings
 from importlib.util import find_spec
 
+import google_crc32c
 import numcodecs
 import numpy as np
 import pytest
@@ -234,3 +235,24 @@ def test_chunks_hold_no_more_than_the_metadata_say(tmp_path, codec: str, zarr_fo
         (tmp_path / "64.zarr" / key).write_bytes((tmp_path / "2048.zarr" / key).read_bytes())
         with pytest.raises(ValueError, match="a chunk must hold at most 12288 bytes by the metadata; it holds more"):
             open_stack(tmp_path / "64.zarr").array[...]
+
+
+@pytest.mark.parametrize("where", ["start", "end"])
+def test_chunks_of_shards_hold_no_more_than_the_metadata_say(tmp_path, where: str) -> None:
+    """A shard is read whole or chunk by chunk; in both ways a chunk that unpacks to more is refused."""
+    shards = {"shape": (32, 32), "index_location": where}
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(64, 64), chunks=(16, 16), shards=shards, dtype="uint8")
+    array[...] = values = np.random.default_rng(0).integers(0, 4, (64, 64), np.uint8)
+    read = open_stack(tmp_path / "a.zarr").array
+    np.testing.assert_array_equal(read[...], values)
+    np.testing.assert_array_equal(read[3:40, 5:9], values[3:40, 5:9])
+    packed = numcodecs.Zstd().encode(bytes(2**20))
+    first = 68 if where == "start" else 0
+    index = np.full((4, 2), 2**64 - 1, "<u8")
+    index[0] = first, len(packed)
+    index_bytes = index.tobytes() + google_crc32c.value(index.tobytes()).to_bytes(4, "little")
+    shard = index_bytes + packed if where == "start" else packed + index_bytes
+    (tmp_path / "a.zarr" / "c" / "0" / "0").write_bytes(shard)
+    for window in ((slice(None),) * 2, (slice(0, 4),) * 2):
+        with pytest.raises(ValueError, match="a chunk must hold at most 4352 bytes by the metadata; it holds more"):
+            open_stack(tmp_path / "a.zarr").array[window]

@@ -4,13 +4,19 @@ import bz2
 import lzma
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
+from numpy.typing import NDArray
+from zarr.abc.store import RangeByteRequest
 from zarr.storage import LocalStore, WrapperStore
 
 ZSTD = b"\x28\xb5\x2f\xfd"
+CHECKSUM = 4
+"""Bytes behind the index of a shard, which has two numbers of 8 bytes for each chunk (zarr 3, sharding codec)."""
 ROOM = 4096
 """Bytes that a chunk may hold beyond its pixels: headers, checksums."""
 
@@ -19,18 +25,41 @@ class CheckedChunks(WrapperStore[Any]):
     """A store that refuses chunks whose compressed bytes unpack to more than the array says, once `watch` is called."""
 
     codec: str | None = None
-    most = 0
+    most = in_shard = 0
+    index_first = False
 
     def watch(self, array: zarr.Array[Any]) -> None:
-        """Look at the chunks of this array from now on; shards are not looked at."""
+        """Look at the chunks of this array from now on, those of shards by their index."""
         self.codec, self.most = _last_codec(array), math.prod(array.chunks) * array.dtype.itemsize + ROOM
+        if array.shards is not None:
+            self.in_shard = math.prod(n // k for n, k in zip(array.shards, array.chunks, strict=True))
+            said: Any = array.metadata.to_dict()
+            self.index_first = said["codecs"][0]["configuration"]["index_location"] == "start"
 
     async def get(self, key: str, *arguments: Any, **named: Any) -> Any:
         """What lies at `key`."""
         found = await super().get(key, *arguments, **named)
         if found is not None and self.codec is not None:
-            require_small(self.codec, found.to_bytes(), self.most)
+            for packed in self._chunks(found.to_bytes(), named.get("byte_range")):
+                require_small(self.codec, packed, self.most)
         return found
+
+    def _chunks(self, data: bytes, part: Any) -> Iterator[bytes]:
+        """The chunks in what was read: all of a shard, one of it, or none where it is its index."""
+        if not self.in_shard:
+            yield data
+            return
+        length = 16 * self.in_shard + CHECKSUM
+        if part is None:
+            index = data[:length] if self.index_first else data[-length:]
+            places = np.frombuffer(index[:-CHECKSUM], "<u8").reshape(-1, 2) if len(index) == length else ()
+            yield from (data[at : at + n] for at, n in map(_numbers, places) if at + n <= len(data))
+        elif isinstance(part, RangeByteRequest) and len(data) != length:
+            yield data
+
+
+def _numbers(place: NDArray[np.uint64]) -> tuple[int, int]:
+    return int(place[0]), int(place[1])
 
 
 def open_checked(path: Path) -> zarr.Array[Any]:
@@ -43,8 +72,8 @@ def open_checked(path: Path) -> zarr.Array[Any]:
 
 
 def _last_codec(array: zarr.Array[Any]) -> str | None:
-    """What the chunks were compressed with last; None where that is nothing, or the chunks are shards."""
-    if array.shards is not None or not array.compressors:
+    """What the chunks were compressed with last; None where that is nothing."""
+    if not array.compressors:
         return None
     last: Any = array.compressors[-1]
     name = getattr(last, "codec_id", None) or last.to_dict()["name"]  # of versions 2 and 3
