@@ -53,14 +53,15 @@ GENERATORS = (
 @example(config=GENERATORS[-1], shape=(1, 1, 1), tile_size=10)
 @example(config=GENERATORS[-1], shape=(5, 13, 149), tile_size=29)
 @example(config=GENERATORS[8], shape=(7, 17, 129), tile_size=31)
+@example(config=GENERATORS[5], shape=(5, 17, 121), tile_size=10)
 def test_a_volume_in_tiles_is_the_volume_whole(config: dict, shape: tuple[int, ...], tile_size: int) -> None:
     """With any number of planes, and planes halved or not, tiles of any size give the whole, to 1e-4 of the range;
     draws with dropout, too."""
     torch.manual_seed(0)
     config = config | {"base_channels": 2, "norm": "none"}
     network, _ = networks(small_config(generator=config), 1, 1, spatial_dims=3)
-    for parameter in network.parameters():
-        parameter.data.mul_(5)
+    for parameter in network.parameters():  # far from linear; larger, float32 itself is further than 1e-4 from float64
+        parameter.data.mul_(1 if "architecture" in config else 2)
     network.eval()
     frame = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
     for drawn in ({}, {"draws": 2}):
