@@ -6,7 +6,7 @@ from scipy import ndimage, stats
 from skimage.metrics import adapted_rand_error, structural_similarity, variation_of_information
 
 from napari_pix2pix.core.evaluation.metrics.classes import confusion, of_classes, of_each_class
-from napari_pix2pix.core.evaluation.metrics.errors import displacement, moved, strays
+from napari_pix2pix.core.evaluation.metrics.errors import moved, strays
 from napari_pix2pix.core.evaluation.metrics.instances import of_instances
 from napari_pix2pix.core.evaluation.metrics.intensities import (
     Histogram,
@@ -233,25 +233,6 @@ def test_no_objects_and_unknown_objects() -> None:
 
 
 # Kinds of error
-
-
-@pytest.mark.parametrize("shift", [(0.0, 0.0), (3.0, -5.0), (0.5, -0.25), (-1.4, 2.7)])
-def test_a_planted_shift_is_found(shift: tuple[float, float]) -> None:
-    """To a fifth of a pixel, also where the prediction is softer than the target."""
-    big = smooth(4, (160, 160), 2.0)
-    target = ndimage.shift(big, shift, order=3)[16:-16, 16:-16][None]
-    prediction = ndimage.gaussian_filter(big, 1)[16:-16, 16:-16][None]
-    found = displacement(prediction, target, np.ones((128, 128), bool))
-    assert found == pytest.approx(shift, abs=0.2)
-
-
-def test_a_shift_that_cannot_be_measured_is_none() -> None:
-    """Unrelated images, constants, and what is known in patches only."""
-    a, b, known = smooth(0)[None], smooth(1)[None], np.ones((128, 128), bool)
-    assert displacement(a, b, known) is None
-    assert displacement(a, np.zeros_like(a), known) is None
-    assert displacement(a, a, np.indices((128, 128)).sum(axis=0) % 2 == 0) is None
-    assert displacement(a, a, known) == pytest.approx((0, 0), abs=1e-6)
 
 
 def test_moved_images_lie_where_they_should() -> None:

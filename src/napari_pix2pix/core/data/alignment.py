@@ -7,70 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import fft
 
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.data.shifts import find_shift, middle, phase_correlation, reach
 from napari_pix2pix.core.encodings.encoding import Encoding
 
-MIDDLE = 1024
-"""Of each frame, only so many pixels in the middle are looked at, along each axis."""
-FARTHEST_SHIFT, FARTHEST = 32, 64
-"""In px: how far a shift is looked for, and a correlation (at 64 px the largest field is too small for it)."""
+FARTHEST = 64
+"""How far a correlation is looked for, px: there the largest field is too small for it."""
 CORRELATED = 0.3
 """Source and target are correlated from this coefficient on."""
-
-EDGES, SMOOTHING, FLOOR = 2.0, 1.5, 1e-9
-"""Widths in px of the edge filter and of the peak; the share of the largest amplitude below which there is no phase."""
-APART, CONFIDENT = 8, 3.0
-"""How far from a peak its rivals lie, px; by what factor it must exceed them."""
-
-
-def phase_correlation(source: NDArray[np.float64], target: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """How well the edges of `target` (C, Y, X) lie on those of `source` if it is shifted by -reach … reach px (Y, X).
-
-    In standard deviations over all shifts; 0 everywhere if one of the two has no edges. Edges (the smoothed gradient,
-    over all channels) are what images of different contrast share, and only the phases of their spectra count, so
-    that a few strong structures do not outvote the rest.
-
-    References
-    ----------
-    Kuglin and Hines, "The phase correlation image alignment method", 1975.
-    """
-    spectra = []
-    for image in (source, target):
-        channels = [channel / channel.std() for channel in image if channel.std()]
-        squares = [ndimage.gaussian_gradient_magnitude(channel, EDGES) ** 2 for channel in channels]
-        edges = np.sqrt(np.sum([np.zeros(image.shape[1:]), *squares], axis=0))
-        taper = np.multiply.outer(*(np.hanning(n + 2)[1:-1] for n in edges.shape))
-        spectra.append(fft.rfft2(taper * (edges - np.average(edges, weights=taper))))
-    cross = spectra[0].conj() * spectra[1]
-    rows, columns = fft.fftfreq(source.shape[1])[:, None], fft.rfftfreq(source.shape[2])
-    smooth = np.exp(-2 * (np.pi * SMOOTHING) ** 2 * (rows**2 + columns**2))
-    size = np.abs(cross)
-    phases = cross / np.maximum(size, FLOOR * size.max()) if size.max() else cross
-    surface = fft.irfft2(smooth * phases, s=source.shape[1:])
-    lags = np.arange(-reach, reach + 1)
-    near: NDArray[np.float64] = surface[np.ix_(lags, lags)] / (surface.std() or 1.0)
-    return near
-
-
-def find_shift(surface: NDArray[np.float64]) -> tuple[tuple[int, int] | None, float]:
-    """Where (Y, X) a `phase_correlation` peaks, and the confidence; None, not measurable, where that is below 3.
-
-    The confidence is the peak's height over that of the best rival more than 8 px away, both above the median: near 1
-    if the images have nothing to do with each other (at most 2.1 in 200 mismatched pairs of real images, 3.0 where
-    these are neighbouring sections), while planted shifts exceed 3 in 20 of 24 images of DSB2018, and 7 in all of DRIVE
-    and ISBI 2012.
-    """
-    middle = len(surface) // 2
-    peak = divmod(int(surface.argmax()), len(surface))
-    rows, columns = np.ogrid[: len(surface), : len(surface)]
-    rivals = surface[(rows - peak[0]) ** 2 + (columns - peak[1]) ** 2 > APART**2]
-    usual = np.median(surface)
-    if not rivals.size or rivals.max() <= usual:
-        return None, 0.0
-    confidence = float((surface.max() - usual) / (rivals.max() - usual))
-    return ((peak[0] - middle, peak[1] - middle) if confidence >= CONFIDENT else None), confidence
 
 
 def covariance_by_distance(a: NDArray[np.float64], b: NDArray[np.float64], farthest: int) -> NDArray[np.float64]:
@@ -112,13 +58,13 @@ class Alignment:
     def of(cls, pairs: PairedFrames, regions: Sequence[Region], encoding: Encoding) -> "Alignment":
         """Measured on the middle of each region, one at a time; `encoding` is that of the targets."""
         smallest = min(min(region.shape) for region in regions)
-        reach, farthest = min(FARTHEST_SHIFT, smallest // 4), min(FARTHEST, smallest // 2)
+        farthest = min(FARTHEST, smallest // 2)
         found, total = cls(), np.zeros((3, farthest + 1))
         for region in regions:
-            y, x = (slice((n - min(n, MIDDLE)) // 2, (n + min(n, MIDDLE)) // 2) for n in region.shape)
-            source = pairs.source(region.frame, (y, x)).astype(np.float64)
-            target = encoding.encode(pairs.target(region.frame, (y, x))).astype(np.float64)
-            found.surfaces[pairs.name(region.frame)] = phase_correlation(source, target, reach)
+            window = middle(slice(0, n) for n in region.shape)
+            source = pairs.source(region.frame, window).astype(np.float64)
+            target = encoding.encode(pairs.target(region.frame, window)).astype(np.float64)
+            found.surfaces[pairs.name(region.frame)] = phase_correlation(source, target, reach(smallest))
             grey = source.mean(axis=0)
             total[0] += len(target) * covariance_by_distance(grey, grey, farthest)
             for channel in target:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 
 from napari_pix2pix.core.data.pairs import PairedFrames, Region, StackAxes, Windows, settle_empty_frames
+from napari_pix2pix.core.data.shifts import displacement
 from napari_pix2pix.core.data.split import KINDS, seen_frames
 from napari_pix2pix.core.encodings.encoding import Kind, guess_kind, may_be_labels
 from napari_pix2pix.core.evaluation.codings import comparable, in_one_coding, require_labels
 from napari_pix2pix.core.evaluation.metrics.baselines import Baseline, constant_image, fit_baselines
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
-from napari_pix2pix.core.evaluation.metrics.errors import displacement, moved
+from napari_pix2pix.core.evaluation.metrics.errors import moved
 from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
 from napari_pix2pix.core.evaluation.metrics.instances import object_f1
 from napari_pix2pix.core.evaluation.metrics.intervals import Row, summarize

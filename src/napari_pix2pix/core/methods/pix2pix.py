@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_pix2pix.core.data.shifts import register
 from napari_pix2pix.core.methods.describing import (
     OBJECTIVES,
     REFERENCES,
@@ -23,7 +24,6 @@ from napari_pix2pix.core.methods.losses import (
     gradient_penalty,
     l1_loss,
     l2_loss,
-    register,
 )
 from napari_pix2pix.core.methods.method import Batch, Description, Method, Networks, Shapes
 from napari_pix2pix.core.networks.patchgan import PatchGAN
