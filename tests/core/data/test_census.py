@@ -82,3 +82,26 @@ def test_what_cannot_train_is_told_wherever_it_lies(monkeypatch, change, sentenc
     change(source)
     with pytest.raises(ValueError, match=sentence):
         Census.of(PairedFrames(source, target, "YX"))
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes", "instances"])
+def test_a_check_reads_pieces_and_finds_what_whole_frames_say(monkeypatch, kind: str) -> None:
+    """A frame larger than memory is checked, as is what is known of it; figures and remarks stay the same."""
+    source, labels = blobs((240, 128))
+    target = {"intensity": source[::-1].copy(), "classes": (labels > 0).astype(np.uint8) * 255}.get(kind, labels)
+    valid = np.ones(source.shape, np.uint8)
+    valid[:, 100:] = 0
+    stacks = [np.stack([side, np.zeros_like(side)]) for side in (source, target, valid + 1)]
+
+    def report(*sides: Recording) -> dict:
+        return core.check(PairedFrames(*sides[:2], "TYX", valid=sides[2]), config=small_config(empty_frames="empty"))
+
+    whole = report(*map(Recording, stacks))
+    monkeypatch.setattr(pairs_module, "PIECE", 72 * 128)
+    monkeypatch.setattr("napari_pix2pix.core.data.alignment.MIDDLE", 96)
+    sides = [Recording(side) for side in stacks]
+    found = report(*sides)
+    assert found["usable"] and max(side.largest for side in sides) <= 72 * 128
+    for side in ("source", "target"):
+        assert found[side] == whole[side]
+    assert [one["level"] for one in found["remarks"]] == [one["level"] for one in whole["remarks"]]

@@ -10,7 +10,6 @@ from napari_pix2pix.core.data.shifts import (
     displacement,
     find_shift,
     find_shifts,
-    middle,
     phase_correlation,
     reach,
     register,
@@ -32,12 +31,6 @@ def test_all_measures_agree(shift: tuple[int, int]) -> None:
     assert find_shift(phase_correlation(one, target, reach(128)))[0] == shift
     assert displacement(one, target, np.ones((128, 128), bool)) == pytest.approx(shift, abs=0.1)
     assert find_shifts(*(torch.from_numpy(image[None]) for image in (one, target)), None, 8).tolist() == [list(shift)]
-
-
-def test_only_the_middle_of_what_is_large_is_looked_at() -> None:
-    """Of sides of any length and place, the same pixels around their middles; short sides are looked at whole."""
-    sides = [slice(0, 1000), slice(0, 1024), slice(0, 2048), slice(100, 2148)]
-    assert middle(sides) == (slice(0, 1000), slice(0, 1024), slice(512, 1536), slice(612, 1636))
 
 
 # Of frames

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
-from napari_pix2pix.core.data.shifts import find_shift, middle, phase_correlation, reach
+from napari_pix2pix.core.data.shifts import MIDDLE, find_shift, phase_correlation, reach
 from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.geometry.axes import middle
 
 FARTHEST = 64
 """How far a correlation is looked for, px: there the largest field is too small for it."""
@@ -61,7 +62,7 @@ class Alignment:
         farthest = min(FARTHEST, smallest // 2)
         found, total = cls(), np.zeros((3, farthest + 1))
         for region in regions:
-            window = middle(slice(0, n) for n in region.shape)
+            window = tuple(middle(side, MIDDLE) for side in region.window)
             source = pairs.source(region.frame, window).astype(np.float64)
             target = encoding.encode(pairs.target(region.frame, window)).astype(np.float64)
             found.surfaces[pairs.name(region.frame)] = phase_correlation(source, target, reach(smallest))

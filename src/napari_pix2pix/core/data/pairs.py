@@ -233,11 +233,16 @@ class PairedFrames:
         if self.ignore is not None:
             known &= (self._target(frame, window) != self.ignore).all(axis=0)
         if self._windows is not None:
-            inside = np.zeros(whole, bool)
+            inside, starts = np.zeros(shape, bool), [side.indices(n)[0] for side, n in zip(sides, whole, strict=True)]
             for part in self._windows.get(frame, ()):
-                inside[part] = True
-            known &= inside[sides]
+                ends = zip(part, starts, strict=True)
+                inside[tuple(slice(max(0, a.start - b), max(0, a.stop - b)) for a, b in ends)] = True
+            known &= inside
         return known
+
+    def knows(self, region: Region) -> bool:
+        """Whether something of the target is known there; looked for in pieces."""
+        return self.known_everywhere or any(self.known(piece.frame, piece.window).any() for piece in pieces([region]))
 
     def within(self, regions: Sequence[Region]) -> "PairedFrames":
         """The same pairs, known in these regions only."""
@@ -283,10 +288,10 @@ class PairedFrames:
 
     def regions(self) -> tuple[Region, ...]:
         """Every frame with something known, whole."""
-        frames = [i for i in range(len(self)) if self.known_everywhere or self.known(i).any()]
-        if not frames:
+        whole = (Region(i, tuple(slice(0, n) for n in self.frame_shape(i))) for i in range(len(self)))
+        if not (found := tuple(region for region in whole if self.knows(region))):
             raise ValueError("Something of the targets must be known; valid and ignore leave nothing. Check them.")
-        return tuple(Region(i, tuple(slice(0, n) for n in self.frame_shape(i))) for i in frames)
+        return found
 
     def require_patches(self, size: int, grid: int, *, settled: bool = False) -> None:
         """Raise a ValueError that names the first frame smaller than a patch of `size`, a multiple of `grid`.

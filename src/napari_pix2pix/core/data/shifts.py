@@ -5,7 +5,6 @@ that of two frames which show one thing, to fractions of a pixel. `find_shifts` 
 of its steps: what lowers their error most.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
+
+from napari_pix2pix.core.geometry.axes import middle
 
 MIDDLE, FARTHEST_SHIFT = 1024, 32
 """In px: of each frame only so much in the middle is looked at, along each axis, and a shift so far."""
@@ -27,12 +28,6 @@ SMOOTHED, EVERY = 5, 3
 """To find a shift, images are averaged over squares of 5 px, and every third pixel of them is compared."""
 RELUCTANCE, TINY = 0.01, 1e-6
 """A shift must lower the error by this share of what it is without one, per pixel; an error so small is none."""
-
-
-def middle(sides: Iterable[slice]) -> tuple[slice, ...]:
-    """At most `MIDDLE` px around the middle of each side."""
-    centres = [(side, (side.start + side.stop) // 2) for side in sides]
-    return tuple(slice(max(s.start, c - MIDDLE // 2), min(s.stop, c + MIDDLE // 2)) for s, c in centres)
 
 
 def reach(smallest: int) -> int:
@@ -103,7 +98,7 @@ def displacement(
     box = ndimage.find_objects(known.astype(np.int8))[0]
     if known[box].mean() < LEAST_KNOWN:
         return None
-    y, x = middle(box)
+    y, x = (middle(side, MIDDLE) for side in box)
     lags = reach(min(y.stop - y.start, x.stop - x.start))
     if lags < 1:
         return None

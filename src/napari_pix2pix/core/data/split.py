@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.settings.config import Config
 
 KINDS: tuple[Literal["train", "validation", "calibration"], ...] = ("train", "validation", "calibration")
@@ -58,14 +59,8 @@ def evenly(pairs: PairedFrames, regions: tuple[Region, ...], most_pixels: int) -
     middles = (regions[i].window for i in chosen)
     windows = ((*window[:-2], *(middle(along, side) for along in window[-2:])) for window in middles)
     some = [Region(regions[i].frame, window) for i, window in zip(chosen, windows, strict=True)]
-    seen = (one for one in some if pairs.known_everywhere or pairs.known(one.frame, one.window).any())
+    seen = (one for one in some if pairs.knows(one))
     return tuple(seen) or regions
-
-
-def middle(side: slice, length: int) -> slice:
-    """At most `length` pixels in the middle of `side`."""
-    spare = max(0, side.stop - side.start - length)
-    return slice(side.start + spare // 2, side.stop - (spare + 1) // 2)
 
 
 def overlaps(a: dict[str, Any], b: dict[str, Any]) -> bool:
@@ -169,7 +164,7 @@ def _shows(pairs: PairedFrames, region: Region, row: dict[str, Any]) -> bool:
     if "y_start" not in row:
         return True
     y, x = (slice(row[f"{axis}_start"], row[f"{axis}_stop"]) for axis in "yx")
-    return bool(pairs.known(region.frame)[..., y, x].any())
+    return pairs.knows(Region(region.frame, (*region.window[:-2], y, x)))
 
 
 def split_pairs(pairs: PairedFrames | Frames, config: Config, reach: int) -> Split:
@@ -210,8 +205,8 @@ def split_pairs(pairs: PairedFrames | Frames, config: Config, reach: int) -> Spl
         axis = int(np.argmax(regions[0].shape[-2:])) - 2
         blocks = _blocks(regions[0].shape[axis], shares, gap=reach, least=config.patch_size)
         found = {kind: (_cut(regions[0], axis, block),) for kind, block in blocks.items()}
-    if not pairs.known_everywhere:
-        found = {kind: tuple(r for r in part if pairs.known(r.frame, r.window).any()) for kind, part in found.items()}
+    if isinstance(pairs, PairedFrames) and not pairs.known_everywhere:
+        found = {kind: tuple(r for r in part if pairs.knows(r)) for kind, part in found.items()}
     if not found["train"]:
         raise ValueError(
             "Something of the targets that train must be known; all that is known fell to validation. Set aside less "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_pix2pix.core.data.alignment import Alignment
-from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, Windows, settle_empty_frames
+from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, Windows, pieces, settle_empty_frames
 from napari_pix2pix.core.data.split import split_pairs
 from napari_pix2pix.core.encodings.encoding import fit_encoding, guess_kind
 from napari_pix2pix.core.evaluation.disguises import (
@@ -40,8 +40,8 @@ def check(
 ) -> Figures:
     """What makes these pairs unusable, what to look at before training, and what suits them; nothing is changed.
 
-    Every frame is read, one at a time; shift and correlation are measured on at most 64 evenly spaced frames, on the
-    middle 1024 x 1024 px of each.
+    Every frame is read, in pieces of at most 16 megapixels, so that it may be larger than memory; shift and correlation
+    are measured on at most 64 evenly spaced frames, on the middle 1024 x 1024 px of each.
 
     Parameters
     ----------
@@ -71,17 +71,17 @@ def check(
     regions = pairs.regions()
     chosen = np.unique(np.linspace(0, len(regions) - 1, MOST_MEASURED).round().astype(int))
     measured = [regions[i] for i in chosen]
-    some_sources, some_targets = (Windows(read, measured) for read in (pairs.source, pairs.target))
+    some_sources, some_targets = (Windows(read, pieces(measured)) for read in (pairs.source, pairs.target))
 
-    # Every frame, one after another
-    frames = some_targets if trained is pairs else Windows(trained.target, trained.regions())
+    # Every frame, piece by piece
+    frames = some_targets if trained is pairs else Windows(trained.target, pieces(trained.regions()))
     kind = config.target_kind if config and config.target_kind != "auto" else guess_kind(frames)
     colours = {"source": n_colours(some_sources), "target": n_colours(some_targets)}
     sources = Side("source", pairs.source_plans, is_labels=colours["source"] <= FEW_COLOURS)
     targets = Side("target", pairs.target_plans, is_labels=kind != "intensity" or colours["target"] <= FEW_COLOURS)
-    for region in regions:
-        sources.add(pairs.source(region.frame), pairs.name(region.frame))
-        targets.add(pairs.target(region.frame), pairs.name(region.frame))
+    for piece in pieces(regions):
+        for side, read in ((sources, pairs.source), (targets, pairs.target)):
+            side.add(read(piece.frame, piece.window), piece.frame, pairs.name(piece.frame))
     remarks = [*sources.unusable(), *targets.unusable()]
     unusable = bool(remarks)
     remarks += [*sources.warnings(), *targets.warnings()]
@@ -94,15 +94,15 @@ def check(
     found = disguised("target", some_targets, colours["target"]) if not unusable and kind == "intensity" else []
     found += targets.as_masks(kind)
     if not unusable and kind != "instances" and not found:
-        some = Windows(pairs.target, measured[::4])
+        some = Windows(pairs.target, pieces(measured[::4]))
         found = jpeg_labels(some, targets.lowest, targets.highest, colours["target"])
     remarks += found
-    if not unusable and targets.n_zero:
+    if not unusable and (empty := targets.empty):
         meaning, said = (config.empty_frames, config.target_kind) if config else ("ask", kind)
         try:
-            trained = settle_empty_frames(trained, meaning, said)
+            trained = settle_empty_frames(trained, meaning, said, empty=empty if trained is pairs else None)
         except ValueError as error:
-            share = targets.n_zero / targets.n_frames
+            share = len(empty) / targets.n_frames
             short = f"{share:.0%} of the frames have no labels: empty or not labelled?".replace("%", " %", 1)
             answers = Remedy("Empty", {"empty_frames": "empty"}), Remedy("Not labelled", {"empty_frames": "unlabelled"})
             unusable = config is not None
@@ -112,11 +112,12 @@ def check(
     lie = Alignment()
     if not unusable:
         try:
-            encoding = fit_encoding(some_targets if kind == "intensity" else Windows(pairs.target, regions), kind)
+            encoded = some_targets if kind == "intensity" else Windows(pairs.target, pieces(regions))
+            encoding = fit_encoding(encoded, kind)
             about_target["classes"] = list(encoding.classes)
             lie = Alignment.of(pairs, measured, encoding)
             if config and config.source_kind == "classes":
-                fit_encoding(Windows(pairs.source, regions), "classes")
+                fit_encoding(Windows(pairs.source, pieces(regions)), "classes")
             if config:
                 gap = reach(method_of(config), config, len(trained.source_plans[0].spatial))
                 remarks += [Remark(text, level="hint") for text in split_pairs(trained, config, gap).remarks]

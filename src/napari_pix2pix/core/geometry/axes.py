@@ -17,6 +17,12 @@ NEIGHBOURS = 1
 """Planes on either side that `neighbours` adds; beyond the ends, the last plane is repeated."""
 
 
+def middle(side: slice, length: int) -> slice:
+    """At most `length` pixels in the middle of `side`."""
+    spare = max(0, side.stop - side.start - length)
+    return slice(side.start + spare // 2, side.stop - (spare + 1) // 2)
+
+
 def guess_axes(shape: tuple[int, ...]) -> str:
     """The likely axes of an array whose file or layer does not say: YX, TYX, or YXS where 3 or 4 is last.
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.split import middle
-from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.geometry.axes import AxesPlan, middle
 from napari_pix2pix.core.running.bands import Band, unknown
 from napari_pix2pix.core.trust.novelty import MIDDLE, STRANGE
 

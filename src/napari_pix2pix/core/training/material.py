@@ -13,10 +13,11 @@ from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.other_patches import DomainPatches, SidePatches, UnpairedPatches
 from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_frames
 from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, PairedPatches
-from napari_pix2pix.core.data.split import Split, evenly, middle, split_pairs, windows_of, without_seen
+from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_of, without_seen
 from napari_pix2pix.core.encodings.encoding import Encoding, Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.evaluation.codings import in_one_coding
+from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.methods.method import Method, reach
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.core.training.start import Start
