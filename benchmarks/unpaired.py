@@ -10,7 +10,7 @@ Macenko. All of them are judged on the same held-out pairs. A JSON line per trai
 `isbi2012`: EM -> membranes. `dice` is that of the inside of cells, as `evaluate` tells it, which is high if all is
 inside; `dice_membrane` that of the membranes. `facade_windows`: photo -> windows. `he_two_scanners`: slides 03-07
 learn, 10 and 11 are the pairs. `nuclei`: histology of dsb2018 is translated to fluorescence, where a model that saw
-fluorescence only finds nuclei; beside it that model on the histology itself (grey), on its negative, and on its haematoxylin.
+fluorescence only finds nuclei; beside it that model on the histology itself (grey), its negative and its haematoxylin.
 `speed`: our step beside the textbook's, in turns; and memory early and late in a training.
 """
 
