@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from quality import facade_windows
 
 from napari_pix2pix import core
-from napari_pix2pix.core.evaluation.evaluate import dice
+from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.settings.config import make_config
 
 PAPER: dict[str, Any] = {"l2_weight": 0.0, "foreground_share": 0.0, "rotate": False, "schedule": "constant"}

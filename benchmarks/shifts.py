@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix import core
-from napari_pix2pix.core.evaluation.evaluate import measure
+from napari_pix2pix.core.evaluation.headlines import measure
 from napari_pix2pix.files.stacks import open_stack
 
 LARGEST = 8

@@ -12,7 +12,7 @@ from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.rescaling import resampled
-from napari_pix2pix.core.evaluation.evaluate import object_f1
+from napari_pix2pix.core.evaluation.metrics.instances import object_f1
 from napari_pix2pix.core.running import predict as running
 from napari_pix2pix.core.running.bands import Band
 from napari_pix2pix.core.running.trained_model import TrainedModel

@@ -64,7 +64,7 @@ def evaluate(
 
     from napari_pix2pix import core
     from napari_pix2pix.core.engine.atomic import is_full
-    from napari_pix2pix.core.evaluation.evaluate import require_judged
+    from napari_pix2pix.core.evaluation.admission import require_judged
     from napari_pix2pix.files.evaluations import write_evaluation
     from napari_pix2pix.files.pairing import open_stacks, taken_names
     from napari_pix2pix.report.card import figures_text

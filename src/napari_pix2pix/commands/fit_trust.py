@@ -47,7 +47,7 @@ def fit_trust(
         )
 
     from napari_pix2pix import core
-    from napari_pix2pix.core.evaluation.evaluate import require_judged
+    from napari_pix2pix.core.evaluation.admission import require_judged
     from napari_pix2pix.files.outputs import require_apart, require_writable
     from napari_pix2pix.files.pairing import open_stacks
 

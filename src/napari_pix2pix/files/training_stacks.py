@@ -157,7 +157,7 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel", moved: Moved | None
     from napari_pix2pix.core.data.pairs import settle_empty_frames
     from napari_pix2pix.core.data.split import met, windows_of
     from napari_pix2pix.core.evaluation.codings import in_one_coding
-    from napari_pix2pix.core.evaluation.evaluate import judge
+    from napari_pix2pix.core.evaluation.headlines import judge
 
     said, rows = old.provenance.get("pairs") or {}, old.provenance.get("regions", [])
     trained = [row for row in new.provenance["regions"] if row["kind"] == "train"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_pix2pix.core.engine.atomic import written_beside
-from napari_pix2pix.core.evaluation.evaluate import HEADLINES
+from napari_pix2pix.core.evaluation.headlines import HEADLINES
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.settings.naming import as_flag, named
 from napari_pix2pix.core.teaching.examples import ranked

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_pix2pix import core
-from napari_pix2pix.core.evaluation.evaluate import evaluate_prediction, measure
+from napari_pix2pix.core.evaluation.evaluate import evaluate_prediction
+from napari_pix2pix.core.evaluation.headlines import measure
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.evaluation.metrics.instances import object_f1
 from napari_pix2pix.core.evaluation.metrics.intervals import interval

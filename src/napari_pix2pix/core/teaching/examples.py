@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.pairs import PairedFrames, Region
 from napari_pix2pix.core.evaluation.codings import comparable, in_one_coding
-from napari_pix2pix.core.evaluation.evaluate import HEADLINES
+from napari_pix2pix.core.evaluation.headlines import HEADLINES
 from napari_pix2pix.core.running.patch_scores import PatchScores
 from napari_pix2pix.core.running.trained_model import TrainedModel
 

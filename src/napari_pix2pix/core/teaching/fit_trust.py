@@ -18,8 +18,8 @@ from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_fr
 from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.data.split import Split, evenly, seen_frames, split_pairs, unlike, windows_of
 from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
+from napari_pix2pix.core.evaluation.admission import require_kind, require_suited
 from napari_pix2pix.core.evaluation.codings import in_one_coding
-from napari_pix2pix.core.evaluation.evaluate import require_kind, require_suited
 from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.geometry.tiles import round_up

@@ -19,7 +19,7 @@ from napari_pix2pix.core.data.split import Split, met, windows_of
 from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
 from napari_pix2pix.core.engine.processes import mean, number, share
 from napari_pix2pix.core.engine.tensor_files import under, write_tensors
-from napari_pix2pix.core.evaluation.evaluate import HEADLINES, judge
+from napari_pix2pix.core.evaluation.headlines import HEADLINES, judge
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.evaluation.signs import COLLAPSED
 from napari_pix2pix.core.networks.norms import recompute_statistics

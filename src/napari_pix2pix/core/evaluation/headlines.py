@@ -1,0 +1,80 @@
+"""The few figures of a model that choose the best one, and what they are of a frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio
+
+from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.evaluation.metrics.classes import dice
+from napari_pix2pix.core.evaluation.metrics.instances import object_f1
+from napari_pix2pix.core.evaluation.signs import is_constant
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.config import Precision
+
+HEADLINES: dict[Kind, str] = {"intensity": "mae", "classes": "dice", "instances": "object_f1_iou50"}
+"""The figure that chooses the best model, and sorts images."""
+
+
+def measure(
+    prediction: NDArray[Any],
+    target: NDArray[Any],
+    kind: Kind,
+    data_range: float,
+    known: NDArray[np.bool_] | None = None,
+    classes: Sequence[int] = (0, 1),
+) -> dict[str, float]:
+    """The figures of one frame (C, [Z,] Y, X), only where the target is `known` ([Z,] Y, X), if given.
+
+    ``mae`` and ``psnr`` (dB, against `data_range`) of intensities in grey values. ``dice`` of label images: of the
+    foreground for instances, the mean over all `classes` but the lowest for classes. ``object_f1_iou50`` of instances.
+    A PSNR is infinite where the frames are equal; Dice and F1 are 1 where neither frame has foreground.
+    """
+    if kind == "intensity":
+        seen = slice(None) if known is None else known
+        a, b = prediction[:, seen].astype(np.float64), target[:, seen].astype(np.float64)
+        mae = float(np.abs(a - b).mean())
+        psnr = np.inf if mae == 0 else float(peak_signal_noise_ratio(b, a, data_range=data_range or 1.0))
+        return {"mae": mae, "psnr": psnr}
+    if kind == "classes":
+        seen = slice(None) if known is None else known
+        found, true = prediction[0][seen], target[0][seen]
+        present = [value for value in classes[1:] if (found == value).any() or (true == value).any()]
+        return {"dice": float(np.mean([dice(found == value, true == value) for value in present] or [1.0]))}
+    found, true = (image[0] if known is None else np.where(known, image[0], 0) for image in (prediction, target))
+    return {"dice": dice(found > 0, true > 0), "object_f1_iou50": object_f1(found, true)}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Mean figures of a model, and whether each prediction is constant where its target is not."""
+
+    figures: dict[str, float]
+    constant: bool
+
+
+def judge(
+    model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], precision: Precision = "auto"
+) -> Judgement:
+    """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them.
+
+    One region is in memory at a time. `precision` is that of the predictions, as in `TrainedModel.predict`.
+    """
+    encoding, data_range = model.target_encoding, 0.0
+    if encoding.kind == "intensity":
+        targets = (pairs.target(region.frame, region.window) for region in regions)
+        lows, highs = zip(*((target.min(), target.max()) for target in targets), strict=True)
+        data_range = float(max(highs)) - float(min(lows))
+    rows, constant = [], []
+    for region in regions:
+        at = region.frame, region.window
+        target, prediction = pairs.target(*at), model.predict_frame(pairs.source(*at), precision)
+        rows.append(measure(prediction, target, encoding.kind, data_range, pairs.known(*at), encoding.classes))
+        if (target != target.flat[0]).any():
+            constant.append(is_constant(prediction, target))
+    figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return Judgement(figures, bool(constant) and all(constant))
