@@ -46,7 +46,7 @@ from napari_pix2pix.core.running.prediction import Forward, channels_last, predi
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.core.settings.running import PredictSettings
-from napari_pix2pix.files.results import predict_file
+from napari_pix2pix.files.predicted import predict_file
 
 Row = dict[str, Any]
 

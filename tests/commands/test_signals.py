@@ -14,7 +14,7 @@ import tifffile
 
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix
-from napari_pix2pix.files import results
+from napari_pix2pix.files import predicted, scored
 from small import SMALL_FLAGS, blobs, untrained, with_judge
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -56,7 +56,7 @@ def test_files_are_whole_or_not_there(work, monkeypatch, capsys, number, words) 
         words, at = ["predict", "m.safetensors", "s.tif", *words[1:]], "limit_of" if "--trust" in words else "json"
     before, handlers = sorted(work.iterdir()), [signal.getsignal(known) for known in CODES]
     with monkeypatch.context() as patch:
-        owner = results._SourceRange if words[0] == "predict" else results
+        owner = predicted._SourceRange if words[0] == "predict" else scored
         sending(patch, owner, "add" if words[0] == "predict" else at, number)
         assert main(words) == CODES[number]
     assert capsys.readouterr().err.splitlines()[-1] == "error: Interrupted; no file is half-written."
@@ -85,7 +85,7 @@ def test_what_is_to_be_ignored_is(work, monkeypatch) -> None:
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        sending(monkeypatch, results._SourceRange, "add", signal.SIGHUP)
+        sending(monkeypatch, predicted._SourceRange, "add", signal.SIGHUP)
         assert main(["predict", "m.safetensors", "s.tif", "--out", "p.tif"]) == 0
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -12,7 +12,8 @@ import zarr
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.settings.running import PredictSettings, ScoreSettings
 from napari_pix2pix.files.placement import Placement, measure
-from napari_pix2pix.files.results import predict_file, score_file
+from napari_pix2pix.files.predicted import predict_file
+from napari_pix2pix.files.scored import score_file
 from napari_pix2pix.files.stacks import open_stack, write_stack
 from small import untrained, with_judge
 

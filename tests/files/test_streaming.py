@@ -16,7 +16,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running import bands
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.files.outputs import beside
-from napari_pix2pix.files.results import maps_path, predict_file
+from napari_pix2pix.files.predicted import maps_path, predict_file
 from napari_pix2pix.files.stacks import open_stack, stack_writer, write_stack
 from napari_pix2pix.files.writers import ome_tiff, pyramids
 from small import untrained

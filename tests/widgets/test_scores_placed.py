@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image
 
 from napari_pix2pix.core.settings.running import ScoreSettings
-from napari_pix2pix.files.results import score_file
+from napari_pix2pix.files.scored import score_file
 from napari_pix2pix.widgets.layers import file_of, layer_axes
 from napari_pix2pix.widgets.score_maps import ScoreMaps
 from small import untrained, with_judge

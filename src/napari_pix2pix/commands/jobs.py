@@ -81,7 +81,8 @@ class ModelWork:
 
     def __call__(self, job: Job) -> Iterable[Event]:
         """Make the job's results; its events."""
-        from napari_pix2pix.files.results import predict_file, score_file
+        from napari_pix2pix.files.predicted import predict_file
+        from napari_pix2pix.files.scored import score_file
 
         model, out = load_once(self.model, self.device, self.model_sha256), job.results[0]
         known: dict[str, Any] = {"model_sha256": self.model_sha256}

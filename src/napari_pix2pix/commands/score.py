@@ -47,7 +47,7 @@ def score(
     from napari_pix2pix.commands.jobs import ModelWork, do_each
     from napari_pix2pix.files.folders import further_paths, halved, named_pairs, place_below
     from napari_pix2pix.files.outputs import beside, plan_outputs
-    from napari_pix2pix.files.results import parts_of_scores
+    from napari_pix2pix.files.scored import parts_of_scores
 
     how = settings or ScoreSettings()
     if image is None and (how.side_by_side is None) == (pair_by is None):

@@ -20,8 +20,9 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.settings.running import PredictSettings, ScoreSettings
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.files.pictures import draw_story
-from napari_pix2pix.files.results import predict_file, score_file
+from napari_pix2pix.files.predicted import predict_file
 from napari_pix2pix.files.samples import DEMO_TEST, DEMO_TRAIN, demo_pair
+from napari_pix2pix.files.scored import score_file
 from napari_pix2pix.files.stacks import open_stack, write_stack
 
 STEPS = 800

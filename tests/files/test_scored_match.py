@@ -10,7 +10,7 @@ import tifffile
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.settings.running import ScoreSettings
 from napari_pix2pix.files.outputs import beside
-from napari_pix2pix.files.results import parts_of_scores, score_file
+from napari_pix2pix.files.scored import parts_of_scores, score_file
 from napari_pix2pix.files.stacks import open_stack
 from small import blobs, untrained, with_judge
 

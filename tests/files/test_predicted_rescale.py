@@ -17,7 +17,7 @@ from napari_pix2pix.core.running import predict as running
 from napari_pix2pix.core.running.bands import Band
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.running import PredictSettings
-from napari_pix2pix.files.results import predict_file
+from napari_pix2pix.files.predicted import predict_file
 from napari_pix2pix.files.stacks import open_stack
 from small import SMALL_FLAGS, blobs
 

@@ -15,7 +15,7 @@ from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding
 from napari_pix2pix.core.settings.config import NormalizationConfig
 from napari_pix2pix.core.settings.running import ScoreSettings
 from napari_pix2pix.files.readers.lazy import LazyArray
-from napari_pix2pix.files.results import score_file
+from napari_pix2pix.files.scored import score_file
 from napari_pix2pix.files.stacks import open_stack
 from small import blobs, small_config
 

@@ -7,7 +7,7 @@ import tifffile
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.trust import novelty
 from napari_pix2pix.files import results
-from napari_pix2pix.files.results import predict_file
+from napari_pix2pix.files.predicted import predict_file
 from napari_pix2pix.files.stacks import open_stack, sha256
 from small import blobs, untrained, with_judge
 

@@ -1,0 +1,232 @@
+"""A model applied to the source in a file: its prediction, with pixel size and where it came from."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.encodings.rescaling import rescaled_shape
+from napari_pix2pix.core.geometry.tiles import TilePlan
+from napari_pix2pix.core.running.bands import Band
+from napari_pix2pix.core.running.predict import predict_bands
+from napari_pix2pix.core.running.prediction import cheaper
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.config import Precision
+from napari_pix2pix.core.settings.running import PredictSettings
+from napari_pix2pix.files.folders import open_joined
+from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.results import (
+    channels_taken,
+    origin_of,
+    scale_to_training,
+    trained_pixel_size,
+    warn_of_pixel_size,
+)
+from napari_pix2pix.files.stacks import (
+    PREDICTED,
+    stack_writer,
+    stem,
+)
+from napari_pix2pix.files.trusted import require_known, require_trustable, write_trust
+from napari_pix2pix.files.trusted import trust_limit as limit_of
+
+JUDGING = 0.3
+"""The share of the work on a prediction that judging it takes, about."""
+
+
+def predict_file(
+    model: TrainedModel,
+    source: Path,
+    out: Path,
+    how: PredictSettings,
+    *,
+    more: Sequence[Path] = (),
+    model_sha256: str | None = None,
+    hashes: Mapping[Path, str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Write the prediction for the stack `source` to `out`; yields the share that is done after some rows.
+
+    Source, network and result stream: memory for a row of tiles suffices, however large the images are.
+
+    At the end comes a ``row`` with the range of the source's grey values and the share outside the training range.
+
+    The channels of the files `more` are appended to the source's; `how.source_channels`, by name or number, are taken,
+    or those of the training: by their names where the file has these, else by their numbers.
+    With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
+    `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
+    With `draws` the prediction is the mean over so many dropout draws, and their spread beside it.
+    With `rescale` what the network makes of a frame is resampled to the source's grid, then decoded.
+    With `keep_frames`, if the generator is closed before its time, `out`, an OME-Zarr, holds the frames that are done.
+    With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
+    `model_sha256` is the model's hash, and `hashes` are those of input files, where they are known already.
+    """
+    model = model.toward(how.to)
+    if how.trust and how.rescale:
+        raise ValueError(
+            "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so `trust` and "
+            "`rescale` cannot be had together. Resample the source, or leave one of them out."
+        )
+    stack, draws = open_joined(source, more, how.source_axes, how.side_by_side), how.draws
+    scale = scale_to_training(model, stack) if how.rescale else None
+    if not how.rescale:
+        warn_of_pixel_size(model, stack)
+    channels = channels_taken(model, stack, how.source_channels)
+    plan = model.prediction_plan(stack.array, stack.axes, channels)
+    if how.trust:
+        limit = limit_of(model, how.trust_limit)
+        require_trustable(model, plan.frame_shape)
+    used = model.with_norm_statistics(how.norm_statistics) if how.norm_statistics else model
+    seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
+    tiles, precision = used.tile_plan(seen_shape, how.tile_size, how.overlap), used.precision_for(how.precision)
+    yield from _told_of_tiles(model, tiles, how, precision)
+    encoding = model.target_encoding
+    made: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
+    made |= {"norm_statistics": how.norm_statistics} if how.norm_statistics is not None else {}
+    made |= {"rescaled_to_um": trained_pixel_size(model)} if scale else {}
+    made |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
+    made |= {} if precision == "float32" else {"precision": precision}
+    chosen = {"tile_size", "overlap", "seed_threshold", "min_size"}
+    origin = origin_of(
+        model,
+        (model_sha256, hashes),
+        source=stack,
+        encoding=encoding.model_dump(mode="json"),
+        channels=list(channels),
+        settings=how.model_dump(include=chosen, exclude_none=True),
+        **made,
+    )
+    names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
+    names = names if len(names) == encoding.n_channels else [""] * encoding.n_channels
+    called = tuple((name or "target") + PREDICTED for name in names)
+    said: dict[str, Any] = {
+        "pixel_size_um": stack.pixel_size_um,
+        "placement": stack.placement,
+        "description": json.dumps(origin, sort_keys=True),
+    }
+    with ExitStack() as files:
+        put = files.enter_context(
+            stack_writer(
+                out,
+                plan,
+                encoding.dtype_decoded,
+                channel_names=called,
+                labels=encoding.is_labels,
+                keep_frames=how.keep_frames,
+                **said,
+            )
+        )
+        put_maps = put_spread = None
+        if how.keep_maps:
+            put_maps = files.enter_context(
+                stack_writer(maps_path(out), plan.like(encoding.n_maps, "C"), "float32", **said)
+            )
+        if draws is not None:
+            spread_names = tuple(f"spread of {name}" for name in called)
+            put_spread = files.enter_context(
+                stack_writer(beside("spread")(out), plan, "float32", channel_names=spread_names, **said)
+            )
+        seen, novel = _SourceRange(model), list[float]()
+
+        def source_bands() -> Iterator[Band]:
+            for band in predict_bands(used, stack.array, stack.axes, how, channels=channels, scale=scale):
+                seen.add(band.source)
+                if band.last:
+                    novel.append(band.novel)
+                if how.trust:
+                    require_known(band.source, band.frame)
+                if put_maps is not None:
+                    put_maps(band.maps[: encoding.n_maps])
+                if put_spread is not None:
+                    put_spread(model.decode_spread(band.maps[encoding.n_maps :], band.source))
+                yield band
+
+        n_rows = plan.frame_shape[-2]
+        thresholds: dict[str, Any] = {"seed_threshold": how.seed_threshold, "min_size": how.min_size}
+        for frame, rows, values in model.decode_bands(source_bands(), **thresholds):
+            put(values)
+            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
+            yield {"event": "progress", "unit": "files", "done": done, "total": 1}
+    if how.keep_maps:
+        yield {"event": "maps", "path": str(maps_path(out))}
+    if draws is not None:
+        yield {"event": "spread", "path": str(beside("spread")(out))}
+    row: dict[str, Any] = dict(seen.row())
+    if model.match is not None and not scale:
+        row["novel"] = float(np.mean(novel))
+    if how.trust:
+        for event in write_trust(model, stack, channels, out, plan, limit, how.tile_size):
+            if event["event"] == "row":
+                row |= event["row"]
+                continue
+            yield event | ({"done": 1 - JUDGING * (1 - event["done"])} if "done" in event else {})
+    yield {"event": "row", "row": row}
+
+
+class _SourceRange:
+    """The range of a source's grey values over all its rows, and how much lies outside that of the training."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        known = model.source_encoding.normalization
+        self._normalization = known if known and known.each_image is None else None
+        self._low, self._high = math.inf, -math.inf
+        self._outside: list[list[float]] = []
+        self._rows: list[int] = []
+
+    def add(self, source: NDArray[Any]) -> None:
+        """Count rows (C, [Z,] rows, X)."""
+        if (known := source[np.isfinite(source)]).size:
+            self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+        self._rows.append(source.shape[-2])
+        if self._normalization:
+            self._outside.append([below + above for _, below, above in self._normalization.outside(source)])
+
+    def row(self) -> dict[str, float | None]:
+        """Lowest and highest value; the share of pixels outside, of the channel where it is largest."""
+        known = self._low <= self._high
+        outside = float(np.average(self._outside, axis=0, weights=self._rows).max()) if self._outside else None
+        row = {
+            "input_low": self._low if known else None,
+            "input_high": self._high if known else None,
+            "outside_training_range": outside,
+        }
+        return row
+
+
+def _told_of_tiles(
+    model: TrainedModel, tiles: TilePlan, how: PredictSettings, precision: Precision
+) -> Iterator[dict[str, Any]]:
+    """What was rounded, which tiles are taken, and what they cost where that is much, in a sentence each."""
+    for name, asked, used in (
+        ("tile_size", how.tile_size, max(tiles.tile_size)),
+        ("overlap", how.overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
+    ):
+        if asked is not None and asked < used:
+            yield {"event": "note", "text": f"`{name}` {asked} rounded up to {used}, a multiple of the network's grid."}
+    if len(tiles.tiles) > 1:
+        seams = "exact" if tiles.exact else "blended, not exact"
+        if tiles.exact and precision != "float32":
+            seams += f" but for the rounding of {precision}; `precision` float32 leaves none"
+        text = (
+            f"{len(tiles.tiles)} tiles of {max(tiles.tile_size[-2:])} px for each frame, overlap "
+            f"{min(tiles.overlap[-2:])} px: {seams}."
+        )
+        yield {"event": "note", "text": text}
+    if larger := cheaper(model.generator, tiles):
+        side = max(larger.tile_size[-2:])
+        whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
+        text = (
+            f"Tiles of {max(tiles.tile_size[-2:])} px and their overlap of {min(tiles.overlap[-2:])} px read "
+            f"{tiles.cost:.1f} pixels for each they keep; `tile_size` {side}{whole} reads {larger.cost:.1f}, and needs "
+            "more memory."
+        )
+        yield {"event": "note", "text": text}
+
+
+def maps_path(out: Path) -> Path:
+    """Where the encoded maps of the prediction `out` are kept."""
+    return out.with_name(f"{stem(out)}.maps.tif")

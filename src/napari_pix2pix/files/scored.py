@@ -1,0 +1,146 @@
+"""The patch scores of an image in a file, given the source in another."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
+from napari_pix2pix.core.running.patch_scores import PatchScores
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.running import ScoreSettings
+from napari_pix2pix.files.folders import halved, open_joined
+from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.results import channels_taken, origin_of, warn_of_pixel_size
+from napari_pix2pix.files.stacks import (
+    open_stack,
+    place_of,
+    stack_writer,
+)
+from napari_pix2pix.files.trusted import bands
+from napari_pix2pix.files.trusted import trust_limit as limit_of
+
+
+def parts_of_scores(model: TrainedModel, kind: str | None, table: bool) -> list[str]:
+    """What `score_file` writes beside the scores, as `beside` names it."""
+    parts = ["valid"]
+    if model.match is not None and kind != "plain":
+        known = model.match.calibration
+        parts.append("expected_error")
+        parts += ["rank"] if known else []
+        parts += ["error_bound"] if known and known.promises else []
+    return parts + (["table"] if table else [])
+
+
+def score_file(
+    model: TrainedModel,
+    source: Path,
+    image: Path,
+    out: Path,
+    how: ScoreSettings,
+    *,
+    more: Sequence[Path] = (),
+    model_sha256: str | None = None,
+    hashes: Mapping[Path, str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Write the patch scores of the stack `image` given the stack `source` to `out`; yields progress and geometry.
+
+    Beside them, as `beside` names the files: which fields are ``valid``, wholly inside the image (1, else 0);
+    where the model was taught to judge the match, ``expected_error``, ``rank`` and ``error_bound``, as in
+    `PatchScores`; and a ``table`` of all scores (CSV), if asked for. With `per_pixel` all images are on the pixels of
+    `image`; a pixel is ``valid`` between fields that are.
+
+    At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any,
+    and the mean expected error.
+    `more`, `model_sha256` and `hashes` as in `predict_file`.
+    """
+    model = model.toward(how.to)
+    given = open_joined(source, more, how.source_axes, how.side_by_side)
+    warn_of_pixel_size(model, given)
+    judged = open_stack(image, how.image_axes, halved(how.side_by_side)[1] if image == source else None)
+    channels = channels_taken(model, given, how.source_channels)
+    axes = given.axes, judged.axes
+    plan = model.score_plan(given.array, judged.array, axes, channels, how.kind)
+    named: dict[str, Any] = {"channels": channels, "tile_size": how.tile_size, "kind": how.kind}
+    frames = model.score_frames(given.array, judged.array, axes, **named)
+    first = next(frames)
+    shape = model.source_plan(given.array, given.axes, channels).frame_shape
+    written = plan.like(1, "", shape) if how.per_pixel else plan
+    field, n = first.receptive_field, len(shape)
+    scale, translate = ((1.0,) * n, (0.0,) * n) if how.per_pixel else (first.scale, first.translate)
+    geometry: dict[str, Any] = {
+        "kind": first.kind,
+        "scale": scale,
+        "translate": translate,
+        "receptive_field": {"size": field.size, "stride": field.stride, "centre": field.centre},
+        "sizes": [along.size for along in first.fields],
+    }
+    geometry |= {"promise": first.promise} if first.promise else {}
+    geometry |= {"trust_limit": limit_of(model)} if first.expected_error is not None else {}
+    origin = origin_of(
+        model, (model_sha256, hashes), source=given, image=judged, channels=list(channels), patch_scores=geometry
+    )
+    sizes, placement = given.placement.seen_every(first.axes, scale, translate, given.pixel_size_um)
+    said: dict[str, Any] = {
+        "pixel_size_um": sizes,
+        "placement": placement,
+        "description": json.dumps(origin, sort_keys=True),
+    }
+    sums, count, lowest = np.zeros(2), 0, math.inf
+    with ExitStack() as files:
+        put = {}
+        for part, values in first.parts.items():
+            path = out if part == "scores" else beside(part)(out)
+            called = f"patch score ({first.kind})" if part == "scores" else part.replace("_", " ")
+            dtype = np.uint8 if values.dtype == bool else values.dtype
+            put[part] = files.enter_context(stack_writer(path, written, dtype, channel_names=(called,), **said))
+        put_rows = files.enter_context(_table_writer(beside("table")(out), plan, first)) if how.table else None
+        for frame, scored in enumerate(chain([first], frames)):
+            for part, values in scored.parts.items():
+                for some in _each_pixel(values, scored, shape) if how.per_pixel else [values]:
+                    put[part](some[None].astype(np.uint8) if values.dtype == bool else some[None])
+            if put_rows:
+                put_rows(frame, scored)
+            inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
+            told = [scored.scores] if scored.expected_error is None else [scored.scores, scored.expected_error]
+            sums[: len(told)] += [float(values[inside].sum(dtype=np.float64)) for values in told]
+            count, lowest = count + int(inside.sum()), min(lowest, float(scored.scores[inside].min()))
+            yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
+    yield {"event": "placed", "path": str(out), **geometry}
+    mean, expected_error = (float(total) / count for total in sums)
+    row = {"mean": mean, "lowest": lowest}
+    row |= {} if first.expected_error is None else {"expected_error": expected_error}
+    yield {"event": "row", "row": row}
+
+
+def _each_pixel(values: NDArray[Any], scored: PatchScores, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    """`values` of the fields at the pixels of an image of this shape, some rows at a time."""
+    for rows in bands(shape[-2]):
+        window = (*(slice(0, n) for n in shape[:-2]), rows, slice(0, shape[-1]))
+        found = per_pixel(values.astype(np.float32, copy=False), scored.scale, scored.translate, window)
+        yield found == 1 if values.dtype == bool else found
+
+
+@contextmanager
+def _table_writer(path: Path, plan: AxesPlan, first: PatchScores) -> Iterator[Callable[[int, PatchScores], None]]:
+    """Gives a function that adds a frame: a row for each score, its place in the stack and on the image in pixels."""
+    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*place_of(plan, 0), *first.axes.lower(), "score", *[*first.parts][1:]])
+
+        def put(frame: int, scored: PatchScores) -> None:
+            start, known = place_of(plan, frame).values(), scored.parts.values()
+            for place in np.ndindex(scored.scores.shape):
+                at = (a + step * i for i, step, a in zip(place, scored.scale, scored.translate, strict=True))
+                writer.writerow([*start, *(f"{x:g}" for x in at), *(f"{float(values[place]):.6g}" for values in known)])
+
+        yield put
