@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.files.folders import list_images, open_pairs
+from napari_pix2pix.files.folders import list_images
 from napari_pix2pix.files.groups import read_groups
+from napari_pix2pix.files.partners import open_pairs
 from napari_pix2pix.files.stacks import open_stack, write_stack
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

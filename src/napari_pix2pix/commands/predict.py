@@ -37,8 +37,9 @@ def predict(
 ) -> Events:
     """Predict the target of each source; a folder with its subfolders."""
     from napari_pix2pix.commands.jobs import ModelWork, do_each
-    from napari_pix2pix.files.folders import further_paths, list_images, named_as, place_below
+    from napari_pix2pix.files.folders import list_images, named_as, place_below
     from napari_pix2pix.files.outputs import beside, plan_outputs
+    from napari_pix2pix.files.partners import further_paths
     from napari_pix2pix.files.predicted import maps_path
     from napari_pix2pix.files.stacks import ZARR
     from napari_pix2pix.files.trusted import parts_of_trust, trust_limit

@@ -45,8 +45,9 @@ def score(
     OUT.expected_error.tif, OUT.rank.tif and OUT.error_bound.tif.
     """
     from napari_pix2pix.commands.jobs import ModelWork, do_each
-    from napari_pix2pix.files.folders import further_paths, halved, named_pairs, place_below
+    from napari_pix2pix.files.folders import place_below
     from napari_pix2pix.files.outputs import beside, plan_outputs
+    from napari_pix2pix.files.partners import further_paths, halved, named_pairs
     from napari_pix2pix.files.scored import parts_of_scores
 
     how = settings or ScoreSettings()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from napari_pix2pix.core.encodings.masks import as_mask
 from napari_pix2pix.core.settings.config import PairSettings, validated
-from napari_pix2pix.files.folders import PairedFiles, by_names, list_images, open_pairs
+from napari_pix2pix.files.folders import by_names, list_images
 from napari_pix2pix.files.groups import read_groups
 from napari_pix2pix.files.moved import Moved
+from napari_pix2pix.files.partners import PairedFiles, open_pairs
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from napari_pix2pix.core.running.prediction import cheaper
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Precision
 from napari_pix2pix.core.settings.running import PredictSettings
-from napari_pix2pix.files.folders import open_joined
 from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.partners import open_joined
 from napari_pix2pix.files.results import (
     channels_taken,
     origin_of,

@@ -18,8 +18,8 @@ from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.running.patch_scores import PatchScores
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.running import ScoreSettings
-from napari_pix2pix.files.folders import halved, open_joined
 from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.partners import halved, open_joined
 from napari_pix2pix.files.results import channels_taken, origin_of, warn_of_pixel_size
 from napari_pix2pix.files.stacks import (
     open_stack,

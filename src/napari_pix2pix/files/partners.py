@@ -1,0 +1,250 @@
+"""Which files belong together: sources and targets, and further channels of either."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from napari_pix2pix.files.folders import each_by_name, has_folder_stars, in_one_form, list_images, named_as, placed_as
+from napari_pix2pix.files.stacks import (
+    Stack,
+    join_stacks,
+    open_stack,
+    stem,
+)
+
+
+@dataclass(frozen=True)
+class PairedFiles:
+    """Sources and targets as stacks, in the same order.
+
+    Parameters
+    ----------
+    names
+        One per pair.
+    sources, targets
+        One per pair, too.
+    skipped
+        By name a sentence for each pair that was left out.
+    """
+
+    names: tuple[str, ...]
+    sources: tuple[Stack, ...]
+    targets: tuple[Stack, ...]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def open_pairs(
+    source: Path | str,
+    target: Path | str | None = None,
+    source_axes: str | None = None,
+    target_axes: str | None = None,
+    *,
+    side_by_side: str | None = None,
+    pair_by: tuple[str, str] | None = None,
+    more: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    skip_bad: bool = False,
+) -> PairedFiles:
+    """The pairs of `pair_paths` as stacks.
+
+    Parameters
+    ----------
+    source, target
+        Files, folders or patterns. With `side_by_side`, only the source; with `pair_by`, the target defaults to it.
+    source_axes, target_axes
+        Where the files do not say, or say it wrongly.
+    side_by_side
+        ``"left"`` or ``"right"``: each image holds both, the source on this side.
+    pair_by
+        Patterns for the names of sources and targets, see `pair_paths`.
+    more
+        Files, folders or patterns for further channels of sources and targets, see `further_paths`.
+    skip_bad
+        Whether to leave out the pairs that cannot be read, for which all of them are read once. The default refuses
+        them, since nobody should miss them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no images.
+    ValueError
+        If they do not pair up, or a file cannot be read.
+    """
+    halves: tuple[str | None, str | None] = (None, None)
+    skipped: dict[str, str] = {}
+    if side_by_side is not None:
+        if target is not None or pair_by is not None:
+            raise ValueError("Images side by side must come from one path; leave out the target and `pair_by`.")
+        halves = halved(side_by_side)
+        images = each_by_name(list_images(source), placed_as(source, stem))
+        named = {name: (path, path) for name, path in images.items()}
+    elif target is None and pair_by is None:
+        raise ValueError("A source must have a target, unless both are side by side in one image (`side_by_side`).")
+    else:
+        named = named_pairs(source, source if target is None else target, pair_by, alone=skipped if skip_bad else None)
+    pairs = {}
+    further = [further_paths(paths, list(named)) for paths in more]
+    for name, (a, b) in named.items():
+        try:
+            pair = (
+                open_joined(a, further[0][name], source_axes, halves[0]),
+                open_joined(b, further[1][name], target_axes, halves[1]),
+            )
+            if skip_bad and len(named) + len(skipped) > 1:
+                for stack in pair:
+                    _read_through(stack)
+            pairs[name] = pair
+        except (ValueError, OSError) as error:
+            if len(named) + len(skipped) == 1:
+                raise
+            if not skip_bad:
+                raise ValueError(f"{error} Or use the other pairs: `skip_bad`.") from error
+            skipped[name] = f"{name} is left out: {error}"
+    if not pairs:
+        raise ValueError(
+            f"At least one pair must be readable; none of {len(skipped)} is. {next(iter(skipped.values()))}"
+        )
+    sources, targets = zip(*pairs.values(), strict=True)
+    return PairedFiles(tuple(pairs), sources, targets, skipped)
+
+
+def halved(side: str | None) -> tuple[str | None, str | None]:
+    """The halves that source and target are, where the source is on this side; None for whole images."""
+    if side not in ("left", "right", None):
+        raise ValueError(f"The source must be the left or the right of two images; got {side!r}.")
+    return (side, {"left": "right", "right": "left"}[side]) if side else (None, None)
+
+
+def pair_paths(
+    source: Path | str, target: Path | str, pair_by: tuple[str, str] | None = None
+) -> list[tuple[Path, Path]]:
+    """The pairs in two files, or in two folders by file name without extension; no file is opened.
+
+    Parameters
+    ----------
+    source, target
+        Files, folders or patterns.
+    pair_by
+        A pattern for the names of sources, one for those of targets, like ``("*_bf", "*_dapi")``: what `*` stands for
+        is the name of the pair, and files that do not match are no part of it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no images.
+    ValueError
+        If a source has no target or a target no source.
+    """
+    return list(named_pairs(source, target, pair_by).values())
+
+
+def named_pairs(
+    source: Path | str,
+    target: Path | str,
+    pair_by: tuple[str, str] | None = None,
+    *,
+    tree: bool | None = None,
+    leave_out: Sequence[Path] = (),
+    out: Path | None = None,
+    alone: dict[str, str] | None = None,
+) -> dict[str, tuple[Path, Path]]:
+    """The pairs of `pair_paths` by their names.
+
+    With `tree` those in subfolders, too, named ``subfolder/name``; subfolders that only one side has are left out, as
+    are those in `leave_out`; `out` as in `list_images`. Without, subfolders are read where the folder itself holds no
+    image, and a pattern with stars in its folders names pairs by what all its stars stand for. A file that both
+    patterns of `pair_by` match is of the side whose pattern says more. Names that look alike are the same, however they
+    are encoded. In `alone`, if given, a file without a partner gets a sentence by its name, and the others are paired.
+    """
+    closed = (*leave_out, Path(source), Path(target))
+    sources, targets = (list_images(path, tree=tree, leave_out=closed, out=out) for path in (source, target))
+    if pair_by is None and len(sources) == len(targets) == 1:
+        return {in_one_form(stem(sources[0])): (sources[0], targets[0])}
+    if pair_by is None:
+        names = [named_as(path) if has_folder_stars(path) else placed_as(path, stem) for path in (source, target)]
+    else:
+        readers = [_pattern(pattern) for pattern in pair_by]
+        names = [placed_as(path, reader) for path, reader in zip((source, target), readers, strict=True)]
+        both = {path for path in {*sources} & {*targets} if all(reader(path) is not None for reader in readers)}
+        if len(pair_by[0]) < len(pair_by[1]):
+            sources = [path for path in sources if path not in both]
+        elif len(pair_by[0]) > len(pair_by[1]):
+            targets = [path for path in targets if path not in both]
+    a, b = each_by_name(sources, names[0]), each_by_name(targets, names[1])
+    if tree:
+        shared = {PurePath(name).parent for name in a} & {PurePath(name).parent for name in b}
+        a, b = ({name: path for name, path in side.items() if PurePath(name).parent in shared} for side in (a, b))
+    if not a.keys() & b.keys():
+        how = "the same file names without extension" if pair_by is None else f"names like {' and '.join(pair_by)}"
+        raise ValueError(
+            f"Sources and targets must have {how}; no name is in both {source} and {target}. "
+            "Rename the files, or say how they are named with `pair_by`."
+        )
+    if single := sorted(a.keys() ^ b.keys()):
+        sides = {name: "target" if name in a else "source" for name in single}
+        if alone is None:
+            more = f" (and {len(single) - 1} more without a partner)" if len(single) > 1 else ""
+            raise ValueError(
+                f"Each source must have a target of the same name; {single[0]} has no {sides[single[0]]}{more}."
+            )
+        alone |= {name: f"{name} is left out: it has no {side} of the same name." for name, side in sides.items()}
+    return {name: (a[name], b[name]) for name in sorted(a.keys() & b.keys())}
+
+
+def open_joined(path: Path, more: Sequence[Path], axes: str | None = None, half: str | None = None) -> Stack:
+    """The stack in `path` with the channels of the files `more` appended; `axes` are of all that have as many."""
+    parts = [open_stack(path, axes, half)]
+    for other in more:
+        stack = open_stack(other)
+        parts.append(open_stack(other, axes) if axes and len(axes) == len(stack.axes) else stack)
+    return join_stacks(parts)
+
+
+def further_paths(more: Sequence[str], names: Sequence[str], *, tree: bool | None = None) -> dict[str, list[Path]]:
+    """For each of these names its file in each of the files, folders or patterns `more`.
+
+    The name of a file is its own, without extension; in a pattern with one star, what that stands for. A single file
+    for a single name needs no name. With `tree` those in subfolders count, too, named ``subfolder/name``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no images.
+    ValueError
+        If a name has no file.
+    """
+    found: dict[str, list[Path]] = {name: [] for name in names}
+    names = list(found)
+    for path in more:
+        files = list_images(path, tree=tree)
+        by_name = each_by_name(files, named_as(path))
+        if len(files) == len(names) == 1:
+            by_name = {names[0]: files[0]}
+        if missing := [name for name in names if name not in by_name]:
+            raise ValueError(
+                f"Each image must have a file of its name for further channels in {path}; {missing[0]} has none. "
+                "Add it, or say with a pattern what files are called, like 'folder/*_phase.tif'."
+            )
+        for name in names:
+            found[name].append(by_name[name])
+    return found
+
+
+def _read_through(stack: Stack) -> None:
+    """Raise if a frame cannot be decoded."""
+    for frame in range(stack.plan.n_frames):
+        stack.plan.take(stack.array, frame)
+
+
+def _pattern(pattern: str) -> Callable[[Path], str | None]:
+    """A function that gives what `*` stands for in a file's name without extension; None where it does not match."""
+    if pattern.count("*") != 1:
+        raise ValueError(f"A pattern for names must have one * for what pairs share, like *_dapi; got {pattern!r}.")
+    before, after = map(re.escape, pattern.split("*"))
+    shape = re.compile(f"{before}(.+){after}")
+
+    def name_of(path: Path) -> str | None:
+        match = shape.fullmatch(stem(path))
+        return match[1] if match else None
+
+    return name_of
