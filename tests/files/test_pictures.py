@@ -40,3 +40,17 @@ def test_the_same_score_has_the_same_colour_whatever_the_others(tmp_path: Path) 
     scores[0, 0] = 9
     after = panel(tmp_path / "b.png", scores)
     assert before[40, 40] == after[40, 40] > 0
+
+
+def test_both_ways_are_two_rows_with_their_cycle(tmp_path: Path) -> None:
+    """Sides of other sizes, one of labels, scores of one alone: nothing is cut, and labels have colours."""
+    grey, labels = np.arange(40 * 50, dtype=np.uint16).reshape(1, 40, 50), np.ones((1, 30, 60), np.uint16)
+    scored = PatchScores(np.zeros(score_grid(FIELDS, (40, 50)), np.float32), np.ones((1, 1), bool), "YX", FIELDS)
+    back = Preview(labels, np.zeros((1, 30, 60), np.uint16), grey, again=labels)
+    there = Preview(grey, np.ones((1, 40, 50), np.uint16), labels, True, scored, grey, back)
+    write_preview(tmp_path / "both.png", there)
+    shown = open_stack(tmp_path / "both.png").array[...]
+    assert shown.shape[1] == 4 * 60 and shown.shape[0] > 2 * 40
+    again = shown[:40, 2 * 60 : 2 * 60 + 50]
+    assert np.array_equal(again, shown[:40, :50])
+    assert np.ptp(shown[5, 65], axis=-1) > 50  # labels of the target, in colours

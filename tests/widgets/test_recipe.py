@@ -18,6 +18,8 @@ RECIPES = {
     "paper": Recipe(Path("runs/a"), "paper", make_config("paper", changes={"authors": "A. B's lab"}), "auto"),
 }
 
+UNPAIRED = Recipe(Path("runs/b"), "fast", make_config("fast", changes={"method": "cyclegan", "steps": 9}), "cpu")
+
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_copied_command_is_the_same_request(name: str, pair: tuple[Path, Path]) -> None:
@@ -71,3 +73,17 @@ def test_a_script_of_pairs_that_need_no_flags_is_python() -> None:
     script = Recipe(Path("run"), "fast", make_config("fast"), "cpu").script(["a.tif", "b.tif"])
     compile(script, "copied", "exec")
     assert "open_stacks('a.tif', 'b.tif', PairSettings())" in script
+
+
+def test_a_method_without_pairs_is_said_in_either_text(pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the script opens both sides each by itself."""
+    _, *words = shlex.split(shell_line(UNPAIRED.command(pair)))
+    _, bound, _ = cli.app.parse_args(words, exit_on_error=False, print_error=False)
+    changes = bound.arguments["settings"].model_dump(exclude_unset=True)
+    assert make_config(bound.arguments["preset"], changes=changes) == UNPAIRED.config
+    asked = []
+    monkeypatch.setattr(core, "train", lambda frames, config, **named: asked.append((frames, config)) or [])
+    exec(compile(UNPAIRED.script(pair), "copied", "exec"), {})
+    [(frames, config)] = asked
+    assert config == UNPAIRED.config
+    assert isinstance(frames, core.UnpairedFrames)

@@ -13,7 +13,7 @@ from napari_pix2pix.commands.flags import UNNEGATED, ConfigFlags, Device, Overwr
 from napari_pix2pix.commands.recipe import command_line
 from napari_pix2pix.commands.remarks import told, told_of_sides, understood
 from napari_pix2pix.commands.sentences import sentence_of
-from napari_pix2pix.core.settings.config import PRESETS, read_json_object
+from napari_pix2pix.core.settings.config import PRESETS, Config, read_json_object, validated
 
 
 def train(
@@ -88,7 +88,8 @@ def train(
     plan = read_json_object(out / "config.json")
     yield {"event": "note", "text": understood(stacks.train, plan)}
     if minutes is not None:
-        count, judging = plan["config"]["steps"], plan["config"].get("trust_steps", 0)
+        settled = validated(Config, plan["config"])
+        count, judging = settled.steps, settled.teaching_steps
         then = f", then {judging:,} steps of learning to judge" if judging else ""
         text = f"In {minutes:g} minutes fit {count:,} steps{then}. To repeat it exactly, give these numbers."
         yield {"event": "note", "text": text, "steps": count, "trust_steps": judging}

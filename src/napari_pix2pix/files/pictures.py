@@ -13,6 +13,11 @@ from napari_pix2pix.core.training.loop import Preview
 
 PANELS = "source", "prediction", "target", "looks real"
 """Of a preview."""
+THERE_AND_BACK = (
+    ("source", "to target", "back again", "looks real"),
+    ("target", "to source", "back again", "looks real"),
+)
+"""The same where the model goes both ways."""
 
 
 def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None, labels: bool = False) -> NDArray[np.uint8]:
@@ -29,24 +34,44 @@ def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None, labels: bool =
 def write_preview(path: Path, preview: Preview) -> None:
     """A PNG: source | prediction | target | scores, and their names below; of a volume, the middle plane.
 
-    Each time with the same limits: those of the target's grey values, and of the scores from surely fake (dark) to
-    surely real (bright).
+    Where the model goes both ways, the third panel is what comes of the prediction back again, and the other way is a
+    second row. Each time with the same limits: those of the real grey values, and of the scores from surely fake
+    (dark) to surely real (bright).
     """
     import imagecodecs
 
-    source, prediction, target = preview.source, preview.prediction, preview.target
-    if source.ndim == 4:
-        source, prediction, target = (frame[:, frame.shape[1] // 2] for frame in (source, prediction, target))
-    panels = [as_rgb(source), as_rgb(prediction, target, preview.labels), as_rgb(target, labels=preview.labels)]
-    if preview.scored is not None:
-        panels.append(_scores_as_rgb(preview.scored, source.shape[-2:]))
-    height, width = (max(panel.shape[axis] for panel in panels) for axis in (0, 1))  # without pairs they may differ
-    panels = [np.pad(panel, ((0, height - len(panel)), (0, width - panel.shape[1]), (0, 0))) for panel in panels]
+    names: tuple[tuple[str, ...], ...] = (PANELS,)
+    back = preview.back
+    of_sources = False if back is None else back.labels
+    rows = [_panels(preview, of_sources)]
+    if back is not None:
+        rows, names = [*rows, _panels(back, preview.labels)], THERE_AND_BACK
+    height, width = (max(panel.shape[axis] for panels in rows for panel in panels) for axis in (0, 1))
+    strips = []
+    for panels, called in zip(rows, names, strict=True):
+        room = [((0, height - len(panel)), (0, width - panel.shape[1]), (0, 0)) for panel in panels]
+        even = [np.pad(panel, more) for panel, more in zip(panels, room, strict=True)]  # without pairs sizes may differ
+        strips += [np.concatenate(even, axis=1), _names(even, called)]
+    widest = max(strip.shape[1] for strip in strips)  # of one side scores may be missing
     with written_beside(path) as beside:
-        imagecodecs.imwrite(beside, np.concatenate([np.concatenate(panels, axis=1), _names(panels)]))
+        imagecodecs.imwrite(
+            beside, np.concatenate([np.pad(s, ((0, 0), (0, widest - s.shape[1]), (0, 0))) for s in strips])
+        )
 
 
-def _names(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _panels(preview: Preview, of_sources: bool) -> list[NDArray[np.uint8]]:
+    """A row of panels; `of_sources`: whether sources are labels."""
+    again = preview.target if preview.again is None else preview.again
+    source, prediction, target, again = (
+        frame[:, frame.shape[1] // 2] if frame.ndim == 4 else frame
+        for frame in (preview.source, preview.prediction, preview.target, again)
+    )
+    last = as_rgb(target, labels=preview.labels) if preview.again is None else as_rgb(again, source, of_sources)
+    panels = [as_rgb(source, labels=of_sources), as_rgb(prediction, target, preview.labels), last]
+    return panels if preview.scored is None else [*panels, _scores_as_rgb(preview.scored, source.shape[-2:])]
+
+
+def _names(panels: list[NDArray[np.uint8]], names: tuple[str, ...]) -> NDArray[np.uint8]:
     """A strip (n, widths, 3) with the name of each panel of a preview below it."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -54,7 +79,7 @@ def _names(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     size = max(8, width // 14)
     strip = Image.new("RGB", (width * len(panels), size + size // 2))
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(size)
-    for i, name in enumerate(PANELS[: len(panels)]):
+    for i, name in enumerate(names[: len(panels)]):
         draw.text((width * i + 2, 0), name, fill=(200, 200, 200), font=font)
     return np.asarray(strip)
 

@@ -31,6 +31,10 @@ class Card(NamedTuple):
         Whether it was taught how far its predictions can be trusted.
     not_taught
         Why it could not be, if that was tried.
+    directions
+        The sides that the model makes, the usual one first.
+    paired
+        Whether it learned from pairs.
     """
 
     encoding: Encoding
@@ -39,6 +43,8 @@ class Card(NamedTuple):
     text: str
     expects_errors: bool = False
     not_taught: str = ""
+    directions: tuple[str, ...] = ("target",)
+    paired: bool = True
 
     def bytes_of(self, plan: AxesPlan) -> int:
         """Of the prediction for a source of this plan."""
@@ -46,8 +52,8 @@ class Card(NamedTuple):
         return pixels * self.encoding.n_channels * np.dtype(self.encoding.dtype_decoded).itemsize
 
 
-def read_card(path: Path) -> Card:
-    """The card of the model in the file `path`.
+def read_card(path: Path, to: str = "target") -> Card:
+    """The card of the model in the file `path`, as it makes the side `to`.
 
     Raises
     ------
@@ -58,7 +64,11 @@ def read_card(path: Path) -> Card:
         _, content = load_content(path)
     except OSError as error:
         raise ValueError(f"A model must be a file written by Train; {path} is not.") from error
-    config, told, encoding = content.config, content.provenance, content.target_encoding
+    config, told = content.config, content.provenance
+    encoding, view, channel_axis = content.target_encoding, content.source_view, content.channel_axis
+    back = to != content.directions[0]
+    if back and content.target_view is not None:
+        encoding, view, channel_axis = content.source_encoding, content.target_view, content.source_channel_axis
     step = told.step if "step" in told.model_fields_set else config.steps
     parts = [f"predicts {KINDS[encoding.kind]}", f"trained for {step} steps"]
     if figures := told.figures.get("validation"):
@@ -67,5 +77,5 @@ def read_card(path: Path) -> Card:
     if not config.scores:
         parts.append("gives no patch scores")
     not_taught = (told.trust.not_taught if told.trust else None) or ""
-    text, taught = " · ".join(parts), content.trust is not None
-    return Card(encoding, content.source_view, content.channel_axis, text, taught, not_taught)
+    text, taught = " · ".join(parts), content.trust is not None and not back
+    return Card(encoding, view, channel_axis, text, taught, not_taught, content.directions, config.data == "pairs")

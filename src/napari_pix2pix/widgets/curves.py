@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_pix2pix.widgets.flags import spoken
 
-COLOURS = ("#3b8bd0", "#d98200", "#3fa45b", "#b06fd0", "#c0504d", "#8a8a2e")
+COLOURS = ("#3b8bd0", "#d98200", "#3fa45b", "#b06fd0", "#c0504d", "#8a8a2e", "#2aa7a7", "#a0785a")
 """Seen on dark and on light."""
 GREY, HEIGHT = "#888888", 96
 VALIDATION, MOST_TICKS = "validation_", 4

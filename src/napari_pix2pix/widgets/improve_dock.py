@@ -193,6 +193,11 @@ class ImproveDock(TrainingDock):
             raise ValueError(f"There must be a region where the truth is to be used; draw one on {known.name!r}.")
         pairs = LayerPairs((LayerPair(source, truth, known),))
         pairs.require()
+        if not read_card(model).paired:
+            raise ValueError(
+                f"A model to improve must have learned from pairs; {self.model.combo.currentText()!r} did without. "
+                "Choose another, or train anew."
+            )
         steps, device = self.steps.value(), self.device.value()
         flags = [f"--steps={steps}", f"--validate-every={max(1, steps // VALIDATIONS)}"]
         flags += ["--with-old-pairs"] if self.old_pairs.isChecked() else []

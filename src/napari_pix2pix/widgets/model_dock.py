@@ -9,7 +9,7 @@ from typing import Any
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
@@ -54,6 +54,30 @@ class ModelDock(Dock):
         """The last row of the form."""
         self.device = DeviceChoice(self.session)
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
+
+    def add_directions(self, label: str, tooltip: str) -> None:
+        """Which side the model is to make, where it makes several."""
+        self.to = QComboBox()
+        self.add_row(label, self.to, tooltip)
+        self.model.combo.currentIndexChanged.connect(self._offer_directions)
+        self._offer_directions()
+
+    def _offer_directions(self, *_: Any) -> None:
+        try:
+            sides = read_card(self.model.value()).directions
+        except ValueError:  # there is none, or it is told elsewhere
+            sides = ("target",)
+        if [self.to.itemData(i) for i in range(self.to.count())] != list(sides):
+            self.to.blockSignals(True)  # whoever hears of another model hears of this
+            self.to.clear()
+            for side in sides:
+                self.to.addItem(side, side)
+            self.to.blockSignals(False)
+        self.show_row(self.to, len(sides) > 1)
+
+    def toward(self) -> list[str]:
+        """Flags for the side that the model is to make."""
+        return ["--to", self.to.currentData()] if self.to.currentIndex() > 0 else []
 
     def add_teaching(self) -> None:
         """Below it what a model lacks that cannot judge its predictions."""

@@ -24,6 +24,10 @@ LOOK = "the look at the pairs"
 Asked = Callable[[], "tuple[LayerPairs | FilePairs, list[str]]"]
 
 
+class NotToCheck(ValueError):
+    """What is chosen needs no check; why."""
+
+
 class _TooLarge(Exception):
     """To be checked only when asked."""
 
@@ -38,7 +42,8 @@ class PairCheck(QObject):
     panel
         Where the findings are shown.
     asked
-        The pairs and the flags of the settings; a ValueError where there is nothing to check.
+        The pairs and the flags of the settings; a ValueError where there is nothing to check, a `NotToCheck` where that
+        is said.
     """
 
     def __init__(self, session: Session, token: object, panel: CheckPanel, asked: Asked) -> None:
@@ -74,6 +79,9 @@ class PairCheck(QObject):
         try:
             pairs, flags = self._asked()
             key = _key(pairs, flags)
+        except NotToCheck as why:
+            self._seen, self._again = None, self.job is not None  # and then its findings go
+            return self.panel.say(str(why))
         except ValueError:  # said when it is to be trained
             self._seen = None
             return self.panel.clear()

@@ -143,6 +143,7 @@ class PairRows(QObject):
         super().__init__(dock)
         self._form = dock.form
         self.pairs: list[LayerPair] = []
+        self.paired = True
 
         # Layers, or files.
         self.from_layers, self.from_files = QRadioButton("Layers"), QRadioButton("Files")
@@ -220,16 +221,21 @@ class PairRows(QObject):
         if self.from_files.isChecked():
             source, target, known = (self.files[name].value() for name in _HINTS)
             a, b = (self.file_axes[side].text().strip().upper() for side in ("source", "target"))
-            files = FilePairs(source, target, known, (a, b))
+            files = FilePairs(source, target, known if self.paired else "", (a, b))
             files.require()
             return files
         pair = self._shown()
         chosen = [*self.pairs] if pair is None or pair in self.pairs else [*self.pairs, pair]
         if not chosen:
             raise ValueError(NO_PAIR)
-        layers = LayerPairs(tuple(chosen))
+        layers = LayerPairs(tuple(chosen), self.paired)
         layers.require()
         return layers
+
+    def pair_up(self, paired: bool) -> None:
+        """Take source and target of each row as a pair, or as images of either side that belong to no other."""
+        self.paired = paired
+        self._switch()
 
     def choose_files(self, source: Path | str, target: Path | str) -> None:
         """Learn from these files or folders."""
@@ -250,14 +256,14 @@ class PairRows(QObject):
 
     def _shown(self) -> LayerPair | None:
         source, target = self.source.value, self.target.value
-        return None if source is None or target is None else LayerPair(source, target, self.known.value)
+        known = self.known.value if self.paired else None
+        return None if source is None or target is None else LayerPair(source, target, known)
 
     def _switch(self, *_: object) -> None:
         files = self.from_files.isChecked()
-        for row in self._layer_rows:
-            self._form.setRowVisible(row, not files)
-        for row in self._file_rows:
-            self._form.setRowVisible(row, files)
+        for rows, shown in ((self._layer_rows, not files), (self._file_rows, files)):
+            for row in rows:
+                self._form.setRowVisible(row, shown and (self.paired or row is not rows[-1]))  # where it is known
         self._show_pairs()
 
     def _show_pairs(self) -> None:
@@ -268,6 +274,8 @@ class PairRows(QObject):
         self.list.setFixedHeight(max(height, 1))
         self._form.setRowVisible(self._list_rows[0], not files)
         self._form.setRowVisible(self.list, not files and bool(self.pairs))
+        self.add_button.setText("Add pair" if self.paired else "Add images")
+        self.remove_button.setText("Remove pair" if self.paired else "Remove images")
         self.remove_button.setEnabled(bool(self.pairs))
         self.changed.emit()
 

@@ -28,9 +28,19 @@ class LayerPair(NamedTuple):
 
 
 class LayerPairs(NamedTuple):
-    """Pairs of layers."""
+    """Pairs of layers.
+
+    Parameters
+    ----------
+    pairs
+        In the order in which they were chosen.
+    paired
+        Whether source and target of each belong together, as with most methods; else they are so many images of either
+        side.
+    """
 
     pairs: tuple[LayerPair, ...]
+    paired: bool = True
 
     @property
     def name(self) -> str:
@@ -52,18 +62,27 @@ class LayerPairs(NamedTuple):
         """Equal for pairs that are read alike."""
         return self, tuple(layer_axes(layer) for pair in self.pairs for layer in pair[:2])
 
+    def of_side(self, side: str) -> list[Layer]:
+        """The layers of this side, one for each pair; without pairs each once."""
+        layers: list[Layer] = [getattr(pair, side) for pair in self.pairs]
+        return layers if self.paired else list(dict.fromkeys(layers))
+
     def require(self) -> None:
-        """Raise a ValueError unless every source has one target image, another layer."""
+        """Raise a ValueError unless every source has one target image, another layer; if unpaired, no layer is both."""
         seen: dict[Layer, Layer] = {}
         for pair in self.pairs:
             if pair.source is pair.target:
                 raise ValueError("The target image must be another layer than the source; choose another one.")
-            if pair.source in seen:
+            if self.paired and pair.source in seen:
                 both = " and ".join(dict.fromkeys(repr(layer.name) for layer in (seen[pair.source], pair.target)))
                 raise ValueError(
                     f"A source must be in one pair; {pair.source.name!r} is in two, with {both}. Remove one of them."
                 )
             seen[pair.source] = pair.target
+        if not self.paired and (twice := [layer for layer in self.of_side("target") if layer in seen]):
+            raise ValueError(
+                f"A layer must be a source or a target image; {twice[0].name!r} is both. Remove one of its rows."
+            )
 
     def n_bytes(self) -> int:
         """How much there is to read."""
@@ -80,32 +99,43 @@ class LayerPairs(NamedTuple):
         Stopped
             If `stopped` becomes true.
         """
+        paths: list[Any] = []
+        axes: list[str] = []
+        names = _distinct([layer.name for layer in self.of_side("source")])
+        for side in ("source", "target"):
+            layers = self.of_side(side)
+            if len(layers) == 1:
+                file = file_of(layers[0], folder / f"{side}.ome.tif", stopped)
+                paths.append(file.path)
+                axes += [f"--{side}-axes", file.axes]
+                continue
+            called = names if self.paired else _distinct([layer.name for layer in layers])
+            paths.append(folder / side)
+            axes += _axes(side, _written(layers, called, folder / side, stopped))
+        words = [*paths, *axes]
+        if not self.paired or all(pair.known is None for pair in self.pairs):
+            return words
         if len(self.pairs) == 1:
             _, target, known = self.pairs[0]
-            files = [file_of(one, folder / f"{side}.ome.tif", stopped) for one, side in self._sides(0)]
-            axes = ["--source-axes", files[0].axes, "--target-axes", files[1].axes]
-            mask = ["--valid", known_file(known, target, folder / "known.ome.tif")] if known is not None else []
-            return [*(file.path for file in files), *axes, *mask]
-        names = _distinct([pair.source.name for pair in self.pairs])
-        placed: dict[str, list[LayerFile]] = {"source": [], "target": []}
-        for i, name in enumerate(names):
-            for layer, side in self._sides(i):
-                path = folder / side / f"{name}.ome.tif"
-                placed[side].append(_placed(file_of(layer, path, stopped), path))
-        words: list[Any] = [folder / "source", folder / "target"]
-        for side, files in placed.items():
-            if any(open_stack(file.path).axes != file.axes for file in files):
-                if len(said := {file.axes for file in files}) > 1:
-                    raise ValueError(f"All {side}s must have the same axes; they have {' and '.join(sorted(said))}.")
-                words += [f"--{side}-axes", files[0].axes]
-        if any(pair.known is not None for pair in self.pairs):
-            for pair, name in zip(self.pairs, names, strict=True):
-                known_file(pair.known, pair.target, folder / "known" / f"{name}.ome.tif")
-            words += ["--valid", folder / "known"]
-        return words
+            return [*words, "--valid", known_file(known, target, folder / "known.ome.tif")]
+        for pair, name in zip(self.pairs, names, strict=True):
+            known_file(pair.known, pair.target, folder / "known" / f"{name}.ome.tif")
+        return [*words, "--valid", folder / "known"]
 
-    def _sides(self, i: int) -> list[tuple[Layer, str]]:
-        return [(self.pairs[i].source, "source"), (self.pairs[i].target, "target")]
+
+def _written(layers: list[Layer], names: list[str], folder: Path, stopped: Callable[[], bool]) -> list[LayerFile]:
+    """Files of these layers below `folder`, under these names."""
+    paths = [folder / f"{name}.ome.tif" for name in names]
+    return [_placed(file_of(layer, path, stopped), path) for layer, path in zip(layers, paths, strict=True)]
+
+
+def _axes(side: str, files: list[LayerFile]) -> list[str]:
+    """Flags, if the files themselves say other axes."""
+    if all(open_stack(file.path).axes == file.axes for file in files):
+        return []
+    if len(said := {file.axes for file in files}) > 1:
+        raise ValueError(f"All {side}s must have the same axes; they have {' and '.join(sorted(said))}.")
+    return [f"--{side}-axes", files[0].axes]
 
 
 class FilePairs(NamedTuple):

@@ -47,6 +47,7 @@ class PredictDock(ModelDock):
         self.of = QComboBox()
         self.of.addItems([LAYER, FILES])
         self.add_row("From", self.of, "What to predict from: a layer of this viewer, or files, which may be many")
+        self.add_directions("Translate to", "What is to come of it: what the model learned to make, or the way back")
         self.source = self.add_layer_choice("Source", "The layer to predict from", first_image)
         self.frames = FramesChoice(viewer)
         self.add_row("Frames", self.frames, "Which frames or planes of the layer")
@@ -66,6 +67,7 @@ class PredictDock(ModelDock):
         self.of.currentIndexChanged.connect(self._show_rows)
         self.source.changed.connect(self._show_rows)
         self.model.combo.currentIndexChanged.connect(self._show_rows)
+        self.to.currentIndexChanged.connect(self._show_rows)
         self._show_rows()
         self.remember(trust=self.trust, device=self.device)
         self.column.addStretch(1)
@@ -96,9 +98,12 @@ class PredictDock(ModelDock):
 
     def _card(self) -> Card | None:
         try:
-            return read_card(self.model.value())
+            return self._card_of(self.model.value())
         except ValueError:
             return None
+
+    def _card_of(self, model: Path) -> Card:
+        return read_card(model, self.to.currentData())
 
     def _planes(self) -> bool:
         card = self._card()
@@ -127,14 +132,14 @@ class PredictDock(ModelDock):
         model, files, out = self.model.value(), self.files.value(), self.folder.value()
         if not files:
             raise ValueError("There must be files to predict from; choose some, or a folder.")
-        words = ["predict", model, *files, "--out", out, *self.computing(), *self._trusting()]
+        words = ["predict", model, *files, "--out", out, *self.computing(), *self.toward(), *self._trusting()]
         return Request(lambda stopped: words, ())
 
     def _of_layer(self) -> Request:
         model, source = self.model.value(), self.source.value
         if source is None:
             raise ValueError("There must be a layer to predict from; open an image first.")
-        card, window = read_card(model), self.frames.window()
+        card, window = self._card_of(model), self.frames.window()
         self._in_shares = card.encoding.is_labels
         shape = pixels(source).shape
         sizes = tuple(part.stop - part.start for part in window) if window else tuple(shape)
@@ -150,7 +155,7 @@ class PredictDock(ModelDock):
         maps = card.encoding.kind == "instances" and not large
         like = first_target(list(self.viewer.layers))
         self.load_with(_load, source, out, card, window, maps, like, part=out if self._frames > 1 else None)
-        flags = [*self.computing(), *self._trusting()]
+        flags = [*self.computing(), *self.toward(), *self._trusting()]
         flags += ["--keep-frames"] if out.suffix == ".zarr" else []
         flags += ["--keep-maps"] if maps else []
 

@@ -8,9 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from napari_pix2pix.core.settings.config import Config, Settings, make_config
+from napari_pix2pix.core.settings.config import METHODS, Config, Settings, make_config
 from napari_pix2pix.widgets.flags import changed_flags
 
+READ = {"pairs": ("pairing", "open_stacks"), "unpaired": ("unpaired", "UnpairedStacks.open")}
+"""By what a method learns from: the module and the name of what reads it."""
 FOR_CMD = set("&|<>^%()")
 """What cmd.exe reads as its own where it is not quoted."""
 
@@ -41,12 +43,23 @@ class Recipe(NamedTuple):
         """The settings that are asked for."""
         if self.minutes is None:
             return self.config
-        return self.config.model_copy(update={"steps": make_config(self.preset).steps})
+        return self.config.model_copy(update={"steps": self._start.steps})
+
+    @property
+    def _start(self) -> Config:
+        """What the preset says."""
+        return make_config(self.preset, changes={"method": self.config.method})
 
     @property
     def flags(self) -> list[str]:
         """The settings."""
-        return ["--preset", self.preset, *changed_flags(make_config(self.preset), self.settings)]
+        method = [] if self._is_usual else [f"--method={self.config.method}"]
+        return ["--preset", self.preset, *method, *changed_flags(self._start, self.settings)]
+
+    @property
+    def _is_usual(self) -> bool:
+        """Whether the method need not be said."""
+        return self.config.method == next(iter(METHODS))
 
     def command(self, pairs: Sequence[Any]) -> list[Any]:
         """The words of the command line; `pairs`: SOURCE TARGET and flags that say how they are read."""
@@ -61,15 +74,16 @@ class Recipe(NamedTuple):
             for flag, value in pairwise([*said, "--"])
             if flag.startswith("--")
         )
-        changes = changed(make_config(self.preset), self.settings)
+        changes = ({} if self._is_usual else {"method": self.config.method}) | changed(self._start, self.settings)
+        place, opens = READ[self.config.data]
         time = "" if self.minutes is None else f", minutes={self.minutes:g}"
         return f"""\
 from napari_pix2pix import core
 from napari_pix2pix.core.settings.config import PairSettings
-from napari_pix2pix.files.pairing import open_stacks
+from napari_pix2pix.files.{place} import {opens.partition(".")[0]}
 from napari_pix2pix.files.training_stacks import TrainingStacks
 
-stacks = TrainingStacks(open_stacks({source!r}, {target!r}, PairSettings({settings})))
+stacks = TrainingStacks({opens}({source!r}, {target!r}, PairSettings({settings})))
 config = core.make_config({self.preset!r}, changes={changes!r})
 told = {{**stacks.provenance(), "initial": None}}
 run = {str(self.run)!r}

@@ -44,8 +44,7 @@ def unfinished_run(path: Path) -> UnfinishedRun | None:
         from_files = bool(told["provenance"]["pairs"].get("train"))
         model = _said(path / "model.safetensors") if step >= steps else {}
         taught = "trust" in model or "trust" in model.get("provenance", {})
-        judges = told["config"].get("trust_steps", 0) and validated(Config, told["config"]).data == "pairs"
-        done = step >= steps and (taught or not judges)
+        done = step >= steps and (taught or not validated(Config, told["config"]).teaching_steps)
     except (OSError, AttributeError, KeyError, TypeError, ValueError):
         return None
     return UnfinishedRun(path, step, steps) if from_files and not done else None
@@ -57,7 +56,7 @@ def run_to_judge(model: Path) -> Path | None:
     try:
         state, told = _said(run / "checkpoint.safetensors"), _said(model)
         taught = "trust" in told or "trust" in told["provenance"]
-        can = int(state["step"]) > 0 and bool(told["config"].get("trust_steps", 0))
+        can = int(state["step"]) > 0 and bool(validated(Config, told["config"]).teaching_steps)
         same = told["provenance"]["pairs"] == state["model"]["provenance"]["pairs"]
         from_files = bool(told["provenance"]["pairs"].get("train"))
     except (OSError, AttributeError, KeyError, TypeError, ValueError):

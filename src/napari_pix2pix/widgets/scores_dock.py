@@ -36,6 +36,9 @@ class ScoresDock(ModelDock):
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(viewer)
+        self.add_directions(
+            "Translated to", "Which side the image is of, or claims to be: a prediction, what it was made as"
+        )
         self.source = self.add_layer_choice("Source", "The layer that the model predicts from", its_source)
         self.image = self.add_layer_choice(
             "Image",
@@ -66,7 +69,7 @@ class ScoresDock(ModelDock):
         folder = self.new_folder()
         self._judged, self._predicted = image, made_here(image) == "prediction"
         self._out = folder / "patch_scores.ome.tif"
-        computing = self.computing()
+        computing = [*self.computing(), *self.toward()]
         kind = ["--kind", "plain"] if self.judge.currentText() == BY_LOOKS else []
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
@@ -97,7 +100,7 @@ class ScoresDock(ModelDock):
         target = first_target(list(self.viewer.layers))
         if not self._predicted or target in (None, self._judged) or pixels(target).shape != pixels(self._judged).shape:
             return None
-        return target, read_card(self.model.value()).encoding.kind
+        return target, read_card(self.model.value(), self.to.currentData()).encoding.kind
 
     def _layers(self, image: Layer, path: Path, told: Event, truth: tuple[Layer, str] | None) -> list[Layer]:
         """In a thread: what was found, and its layers; in front the expected error, of a target the match."""

@@ -23,10 +23,17 @@ class _Field(NamedTuple):
     changed: Any
 
 
-class SettingsForm(QWidget):
-    """The fields of `model` except those in `without`, nested models in titled parts.
+class _Rows(NamedTuple):
+    """Of one kind of settings: the controls by where their field is, and what is written above parts."""
 
-    `set_value(c)` then `value() == c`: also what it does not show is kept.
+    fields: dict[tuple[str, ...], _Field]
+    titles: list[QLabel]
+
+
+class SettingsForm(QWidget):
+    """The fields of settings except those in `without`, nested ones in titled parts.
+
+    `set_value(c)` then `value() == c`: also what it does not show is kept. Settings of another kind have other fields.
 
     Parameters
     ----------
@@ -45,21 +52,31 @@ class SettingsForm(QWidget):
 
     def __init__(self, start: Settings, without: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self._settings = start
+        self._settings, self._without = start, without
         self._layout = QFormLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self._fields: dict[tuple[str, ...], _Field] = {}
+        self._of: dict[type[Settings], _Rows] = {}
+        self._hidden: set[str] = set()
+        self.set_value(start)
+
+    @property
+    def _fields(self) -> dict[tuple[str, ...], _Field]:
+        return self._of[type(self._settings)].fields
+
+    def _build(self, start: Settings) -> None:
+        """A row for each field; those of other kinds of settings are kept."""
+        self._of[type(start)] = rows = _Rows({}, [])
         plain = [name for name, value in start if not isinstance(value, Settings)]
         nested = [name for name, value in start if isinstance(value, Settings)]
         for name in plain:
-            if name not in without:
-                self._add((name,), type(start).model_fields[name])
+            if name not in self._without:
+                self._add(rows, (name,), type(start).model_fields[name])
         for name in nested:
             part: Settings = getattr(start, name)
-            self._layout.addRow(QLabel(f"<b>{label(name)}</b>"))
+            rows.titles.append(QLabel(f"<b>{label(name)}</b>"))
+            self._layout.addRow(rows.titles[-1])
             for inner, described in type(part).model_fields.items():
-                self._add((name, inner), described)
-        self.set_value(start)
+                self._add(rows, (name, inner), described)
 
     def value(self) -> Settings:
         """The settings as they are in the form.
@@ -79,7 +96,12 @@ class SettingsForm(QWidget):
 
     def set_value(self, settings: Settings) -> None:
         """Show these settings."""
-        self._settings = settings
+        before, self._settings = self._settings, settings
+        if type(settings) not in self._of:
+            self._build(settings)
+            self._show_all()
+        elif type(settings) is not type(before):
+            self._show_all()
         for path, field in self._fields.items():
             value: Any = settings
             for name in path:
@@ -88,12 +110,18 @@ class SettingsForm(QWidget):
 
     def show_settings(self, names: Collection[str], shown: bool) -> None:
         """Show or hide those of these names, of whatever part they are; what is hidden is kept."""
-        for path, field in self._fields.items():
-            if path[-1] in names:
-                field.control.setVisible(shown)
-                self._layout.labelForField(field.control).setVisible(shown)
+        self._hidden = self._hidden - set(names) if shown else self._hidden | set(names)
+        self._show_all()
 
-    def _add(self, path: tuple[str, ...], described: FieldInfo) -> None:
+    def _show_all(self) -> None:
+        for kind, rows in self._of.items():
+            present = kind is type(self._settings)
+            for title in rows.titles:
+                self._layout.setRowVisible(title, present)
+            for path, field in rows.fields.items():
+                self._layout.setRowVisible(field.control, present and path[-1] not in self._hidden)
+
+    def _add(self, rows: _Rows, path: tuple[str, ...], described: FieldInfo) -> None:
         field = _field(described)
         tooltip = with_words(described.description or "", label(path[-1]))
         field.control.setToolTip(tooltip)
@@ -103,7 +131,7 @@ class SettingsForm(QWidget):
         named.setBuddy(field.control)
         self._layout.addRow(named, field.control)
         field.changed.connect(lambda *_: self.changed.emit())
-        self._fields[path] = field
+        rows.fields[path] = field
 
 
 def _field(described: FieldInfo) -> _Field:

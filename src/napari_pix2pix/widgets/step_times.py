@@ -8,7 +8,7 @@ from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.widgets.places import settings_file
 
-UNITS = {"steps": "steps", "trust steps": "trust_steps"}
+UNITS = {"steps": "steps", "trust steps": "teaching_steps"}
 """What is timed, and which setting says how often it is done."""
 MOST_KEPT = 200
 

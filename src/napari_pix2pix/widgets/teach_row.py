@@ -22,6 +22,11 @@ ELSEWHERE = (
     "“trust steps” is 0."
 )
 
+UNPAIRED = (
+    f"{LACKS} It learned without pairs, so nothing tells how wrong they are; a few registered pairs would: see "
+    "fit-trust --help."
+)
+
 
 class TeachRow(QWidget):
     """Hidden where the chosen model can judge its predictions.
@@ -74,7 +79,8 @@ class TeachRow(QWidget):
         self.setVisible(not card.expects_errors)
         self.button.setVisible(run is not None)
         why = f"{LACKS} {in_a_dock(card.not_taught)}".strip()
-        self.told.setText(why if run is not None or card.not_taught else ELSEWHERE)
+        here = run is not None or card.not_taught
+        self.told.setText(why if here else ELSEWHERE if card.paired else UNPAIRED)
 
     def press(self) -> None:
         """Begin, or stop."""

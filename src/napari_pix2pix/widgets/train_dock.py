@@ -26,13 +26,13 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_pix2pix.core.engine.atomic import written_beside
-from napari_pix2pix.core.settings.config import PRESETS, Config, PairSettings, make_config, read_json_object
+from napari_pix2pix.core.settings.config import METHODS, Config, PairSettings, make_config, read_json_object
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
 from napari_pix2pix.widgets.dock import Dock, Request
 from napari_pix2pix.widgets.flags import IN_DOCKS, as_plain, in_a_dock
-from napari_pix2pix.widgets.pair_check import MOST_BYTES, PairCheck
+from napari_pix2pix.widgets.pair_check import MOST_BYTES, NotToCheck, PairCheck
 from napari_pix2pix.widgets.pair_rows import PairRows
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
@@ -46,15 +46,22 @@ from napari_pix2pix.widgets.training_dock import JUDGING, TrainingDock
 PRESET_TIPS = {
     "fast": "fast: a small network, minutes on a processor; to see whether it works at all",
     "microscopy": "microscopy: the full size; a GPU does it in an hour",
-    "paper": "paper: as Isola et al. trained it; for comparison",
+    "paper": "paper: as its authors trained it; for comparison",
 }
+METHOD_TIP = (
+    "Pairs: source and target show the same, pixel by pixel. No pairs: two sets of images, e.g. of two stains, that "
+    "need not show the same; how wrong a prediction is cannot be told then"
+)
+APART = "No pairs: what a source shows need not be in a target. Either may be as many and as large as they are."
+LEARNS_FROM = {"pairs": "pairs", "unpaired": "no pairs"}
+"""What methods that are offered here learn from."""
 TIMES = {"a first look (3 min)": 3.0, "an hour": 60.0, "overnight (10 h)": 600.0, "steps": None}
 TIME_OF = {"fast": 0, "microscopy": 1}
 """By preset what is offered first of these; else steps."""
 STEPS = len(TIMES) - 1
 OF_VOLUMES = ("patch_depth", "z_levels", "z_layers")
 """Settings that matter only where frames are volumes."""
-IN_SIGHT = ("steps", "patch_size", "target_kind")
+IN_SIGHT = ("method", "steps", "patch_size", "target_kind")
 ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "shift_tolerance")
 """Settings that another preset does not change."""
 READING = ("foreground", "ignore_label")
@@ -81,6 +88,12 @@ class TrainDock(TrainingDock):
         self._then: Request | None = None  # once the pairs are found usable
 
         # What to learn from.
+        self.method = QComboBox()
+        for name, settings in METHODS.items():
+            if settings.data in LEARNS_FROM:
+                self.method.addItem(f"{LEARNS_FROM[settings.data]} ({settings.called or name})", name)
+        self.add_row("Method", self.method, METHOD_TIP)
+        self.show_row(self.method, self.method.count() > 1)
         self.pairs = PairRows(self)
         self.source, self.target, self.known = self.pairs.source, self.pairs.target, self.pairs.known
         self.target_kind = QComboBox()
@@ -95,7 +108,7 @@ class TrainDock(TrainingDock):
         self.name.textEdited.connect(self._name_edited)
         self.add_row("Name", self.name, "Of the model; a folder of this name holds the run")
         self.preset = QComboBox()
-        self.preset.addItems(["fast", *(name for name in PRESETS if name != "fast")])
+        self.preset.addItems(presets_of(self.method.currentData()))
         self.add_row("Preset", self.preset, "Settings to start from.\n" + "\n".join(PRESET_TIPS.values()))
         self.how_long = QComboBox()
         for shown, minutes in TIMES.items():
@@ -120,7 +133,7 @@ class TrainDock(TrainingDock):
         self.add_row("Patch size", self.patch_size, "Side of the square pieces that the network learns from")
         self.device = DeviceChoice(self.session)
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
-        self.settings = SettingsForm(make_config(self.preset.currentText()), IN_SIGHT)
+        self.settings = SettingsForm(self._preset(self.preset.currentText()), IN_SIGHT)
         self._fold_settings()
         self._add_ways_out()
 
@@ -129,6 +142,7 @@ class TrainDock(TrainingDock):
         self.findings.remedied.connect(self._remedy)
         self.pairs.changed.connect(self._follow_target)
         self.preset.currentTextChanged.connect(self._change_preset)
+        self.method.currentIndexChanged.connect(self._change_method)
         self.session.devices_known.connect(self._show_time)
         self.how_long.currentIndexChanged.connect(self._show_steps)
         self.steps.valueChanged.connect(self._count_steps)
@@ -144,7 +158,9 @@ class TrainDock(TrainingDock):
         self._follow_target()
         self.planes.currentTextChanged.connect(self._show_depths)
         self._show_depths()
-        self.remember(preset=self.preset, how_long=self.how_long, steps=self.steps, device=self.device)
+        self.remember(
+            method=self.method, preset=self.preset, how_long=self.how_long, steps=self.steps, device=self.device
+        )
         self._changed()
         self.order_tabs()
 
@@ -237,6 +253,7 @@ class TrainDock(TrainingDock):
 
     def _fill(self, config: Config) -> None:
         self._fills = True
+        self._show_method(config)
         self.settings.set_value(config)
         self.steps.setValue(config.steps)
         self.patch_size.setValue(config.patch_size)
@@ -251,17 +268,45 @@ class TrainDock(TrainingDock):
     def _show_steps(self, *_: Any) -> None:
         self.steps.setVisible(self.minutes() is None)
 
+    def _show_method(self, config: Config) -> None:
+        """The method of these settings, and what goes with it, without a change of them."""
+        for combo in (self.method, self.preset):
+            combo.blockSignals(True)
+        self.method.setCurrentIndex(self.method.findData(config.method))
+        if (presets := presets_of(config.method)) != [self.preset.itemText(i) for i in range(self.preset.count())]:
+            before = self.preset.currentText()
+            self.preset.clear()
+            self.preset.addItems(presets)
+            self.preset.setCurrentIndex(max(0, self.preset.findText(before)))
+        for combo in (self.method, self.preset):
+            combo.blockSignals(False)
+        if self.pairs.paired != (paired := config.data == "pairs"):
+            self.pairs.pair_up(paired)
+            for control in (self.foreground, self.ignore_label):  # what is said of pairs alone
+                self.settings.layout().setRowVisible(control, paired)
+
+    def _change_method(self, _: int) -> None:
+        """The settings of another method, of the preset of this name if it has one."""
+        presets, name = presets_of(self.method.currentData()), self.preset.currentText()
+        self._change_preset(name if name in presets else presets[0])
+        self.order_tabs()
+
     def _change_preset(self, name: str) -> None:
         """The settings of another preset; what was said about the pairs stays."""
+        config = self._preset(name)
         try:
-            said = self.value().model_dump(include=set(ABOUT_PAIRS))
-            config = make_config(name, changes=said)
+            said = self.value().model_dump(include=set(ABOUT_PAIRS) & type(config).model_fields.keys())
+            config = self._preset(name, said)
         except ValueError:  # what is in the form now, or both together, cannot be
-            config = make_config(name)
+            pass
         self._take(name, config)
 
+    def _preset(self, name: str, said: dict[str, Any] | None = None) -> Config:
+        """The settings of the preset of this name of the chosen method, and what is `said`."""
+        return make_config(name, changes={**(said or {}), "method": self.method.currentData()})
+
     def _take_preset(self, name: str) -> None:
-        self._take(name, make_config(name))
+        self._take(name, self._preset(name))
 
     def _take(self, name: str, config: Config) -> None:
         self._fill(config)
@@ -317,7 +362,7 @@ class TrainDock(TrainingDock):
             config, minutes = self.value(), self.minutes()
             found = expected_phases(config, self.device.resolved())
             if minutes is not None:
-                judges = 60 * minutes * JUDGING if config.trust_steps else 0.0
+                judges = 60 * minutes * JUDGING if config.teaching_steps else 0.0
                 found = 60 * minutes - judges, judges
             self.time.setText(in_phases(*found))
         except ValueError:  # said when it is used
@@ -326,7 +371,10 @@ class TrainDock(TrainingDock):
     # The check
 
     def _to_check(self) -> tuple[LayerPairs | FilePairs, list[str]]:
-        config = self.value().model_copy(update={"steps": make_config(self.preset.currentText()).steps})
+        if not self.pairs.paired:
+            self.pairs.value()
+            raise NotToCheck(APART)
+        config = self.value().model_copy(update={"steps": self._preset(self.preset.currentText()).steps})
         return self.pairs.value(), [*self._read_as(), *self._recipe(Path(), config).flags]
 
     def _remedy(self, remedy: dict[str, Any]) -> None:
@@ -354,7 +402,8 @@ class TrainDock(TrainingDock):
 
     def _said_of_pairs(self) -> dict[str, Any]:
         """What is said about the pairs, by the names of settings."""
-        return self.value().model_dump(include=set(ABOUT_PAIRS)) | self._reading().model_dump(include=set(READING))
+        known = self.value().model_dump(include=set(ABOUT_PAIRS))
+        return known | self._reading().model_dump(include=set(READING))
 
     def _set(self, changes: dict[str, Any]) -> None:
         """Show these settings, of the training or of how pairs are read, beside the others."""
@@ -382,6 +431,9 @@ class TrainDock(TrainingDock):
     def begin(self, request: Request) -> None:
         """Look at the pairs with these settings, then train."""
         self.check.leave_to_others()
+        if not self.pairs.paired:
+            super().begin(request)
+            return
         pairs, flags = self.pairs.value(), self._recipe(Path()).flags
         words: list[Any] = []
 
@@ -432,6 +484,8 @@ class TrainDock(TrainingDock):
     def _read_as(self) -> list[str]:
         """Flags that say how the pairs are read."""
         said = self._reading()
+        if not self.pairs.paired:
+            said = said.model_copy(update={"foreground": False, "ignore_label": None})
         words = [] if said.z == PairSettings().z else ["--z", said.z]
         words += ["--foreground"] if said.foreground else []
         return words + ([] if said.ignore_label is None else ["--ignore-label", str(said.ignore_label)])
@@ -505,6 +559,11 @@ class TrainDock(TrainingDock):
             return write(recipe, [*pairs.words(recipe.run / "data"), *read_as])
 
         self.session.in_thread(self.token, work, copied, lambda error: show_error(in_a_dock(str(error))))
+
+
+def presets_of(method: str) -> list[str]:
+    """The presets of this method, the one for a first look before the others."""
+    return sorted(METHODS[method].presets, key=lambda name: name != "fast")
 
 
 def _button(text: str, tooltip: str, slot: Callable[[], object]) -> QPushButton:

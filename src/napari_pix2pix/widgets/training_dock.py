@@ -127,7 +127,7 @@ class TrainingDock(Dock):
             return None, 0.0
         if self._minutes is None:
             return expected_phases(*self._timed)
-        judges = 60 * self._minutes * JUDGING if self._timed[0].trust_steps else 0.0
+        judges = 60 * self._minutes * JUDGING if self._timed[0].teaching_steps else 0.0
         return 60 * self._minutes - judges, judges
 
     def share(self, event: Event) -> float:
@@ -156,7 +156,7 @@ class TrainingDock(Dock):
 
     def _judges(self) -> bool:
         """Whether the model that is trained is to learn to judge its predictions."""
-        return self._timed is not None and bool(self._timed[0].trust_steps)
+        return self._timed is not None and bool(self._timed[0].teaching_steps)
 
     def stop_and_judge(self) -> None:
         """Make no more steps, and do what follows the last one."""

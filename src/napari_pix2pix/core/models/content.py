@@ -123,6 +123,11 @@ class Content(BaseModel):
         return dict(self.model_extra or {})
 
     @property
+    def directions(self) -> tuple[str, ...]:
+        """The sides that the model makes, the usual one first, as `TrainedModel.directions`."""
+        return tuple(side for side in self.config.makes if side != "source" or self.target_view is not None)
+
+    @property
     def spatial_dims(self) -> int:
         """Of frames: 3 where they are volumes."""
         return 3 if self.source_view.z == "volume" else 2

@@ -23,6 +23,8 @@ class CycleGANConfig(Translation):
     """
 
     data: ClassVar[Data] = "unpaired"
+    called: ClassVar[str] = "CycleGAN"
+    makes: ClassVar[tuple[str, ...]] = ("target", "source")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "microscopy": NETWORKS,
         "paper": {

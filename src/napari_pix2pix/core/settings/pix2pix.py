@@ -59,6 +59,7 @@ class Pix2PixConfig(Translation):
     """
 
     data: ClassVar[Data] = "pairs"
+    called: ClassVar[str] = "pix2pix"
     as_slow: ClassVar[tuple[str, ...]] = (*Translation.as_slow, "gan_weight")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "microscopy": {},

@@ -126,6 +126,10 @@ class Config(Settings):
     ----------------
     data
         What the method learns from.
+    called
+        The method's name for people; empty: as it is called.
+    makes
+        The sides that models of the method can make where their file says how, the usual one first.
     presets
         By name the settings to start from; the first is the default.
     as_trained
@@ -135,6 +139,8 @@ class Config(Settings):
     """
 
     data: ClassVar[Data]
+    called: ClassVar[str] = ""
+    makes: ClassVar[tuple[str, ...]] = ("target",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"microscopy": {}}
     as_trained: ClassVar[tuple[str, ...]] = (
         *("method", "source_kind", "target_kind", "source_normalization", "target_normalization"),
@@ -237,6 +243,11 @@ class Config(Settings):
     def judge(self) -> DiscriminatorConfig:
         """What the network that judges the match is like."""
         return DiscriminatorConfig()
+
+    @property
+    def teaching_steps(self) -> int:
+        """Steps that teach the model to judge, once it is trained: that takes pairs."""
+        return self.trust_steps if self.data == "pairs" else 0
 
     @property
     def scores(self) -> bool:

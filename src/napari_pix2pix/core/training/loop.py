@@ -46,9 +46,11 @@ SAME_ERROR = 1e-3
 
 @dataclass(frozen=True)
 class Preview:
-    """One window of the pairs now: source, prediction and target (C, Y, X), in grey values or labels.
+    """One window of the data now: source, prediction and target (C, Y, X), in grey values or labels.
 
-    With the present discriminator's scores of the prediction, where there is one and a field of it fits in.
+    With the present discriminator's scores of the prediction, where there is one and a field of it fits in. Where the
+    model goes both ways, also `again`, what comes of the prediction back again, and `back`, the other way: from the
+    target, to which the source is no truth.
     """
 
     source: NDArray[Any]
@@ -56,6 +58,8 @@ class Preview:
     target: NDArray[Any]
     labels: bool = False
     scored: PatchScores | None = None
+    again: NDArray[Any] | None = None
+    back: "Preview | None" = None
 
 
 @dataclass(frozen=True)
@@ -436,7 +440,7 @@ class _Loop(Prepared):
     def _is_to_judge(self, model: TrainedModel) -> bool:
         """Whether the model is to learn to judge, and has not; that takes pairs."""
         known = model.match is not None or "trust" in model.provenance
-        return bool(self.config.trust_steps) and self.config.data == "pairs" and not known
+        return bool(self.config.teaching_steps) and not known
 
     def _loaded(self) -> TrainedModel:
         self.learner.fabric.barrier()  # the first process has written it
@@ -500,10 +504,20 @@ class _Loop(Prepared):
         source, target = self.material.look(2 * self.config.patch_size)
         for name in self._makers:
             self.model.networks[name].eval()
-        labels, prediction = self.model.target_encoding.is_labels, self.model.predict_frame(source)
-        return Preview(source, prediction, target, labels, self._scored(source, prediction))
+        there = self._seen(self.model, source, target)
+        if "source" not in self.model.directions:
+            return there
+        way_back = self.model.toward("source")
+        back = self._seen(way_back, target, source)
+        back = replace(back, again=self.model.predict_frame(back.prediction))
+        return replace(there, again=way_back.predict_frame(there.prediction), back=back)
 
-    def _scored(self, source: NDArray[Any], prediction: NDArray[Any]) -> PatchScores | None:
+    def _seen(self, model: TrainedModel, source: NDArray[Any], target: NDArray[Any]) -> Preview:
+        prediction = model.predict_frame(source)
+        scored = self._scored(model, source, prediction)
+        return Preview(source, prediction, target, model.target_encoding.is_labels, scored)
+
+    def _scored(self, model: TrainedModel, source: NDArray[Any], prediction: NDArray[Any]) -> PatchScores | None:
         """What the discriminator says of this prediction now; it goes on training as it was."""
         critics = [self.model.networks[name] for name in self.method.critics(self.config).values()]
         if not critics:
@@ -511,7 +525,7 @@ class _Loop(Prepared):
         for critic in critics:
             critic.eval()
         try:
-            return self.model.score_frame(source, prediction, "plain")
+            return model.score_frame(source, prediction, "plain")
         except ValueError:  # the window is smaller than one field
             return None
         finally:
