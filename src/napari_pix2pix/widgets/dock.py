@@ -177,7 +177,7 @@ class Dock(QWidget):
         self.column.addWidget(self.waiting)
         self.door = QPushButton(self.door_text)
         self.door.setToolTip(f"Open {self.leads_to}, or bring it to the front")
-        self.door.clicked.connect(lambda *_: open_page(self.viewer, self.leads_to))
+        self.door.clicked.connect(lambda *_: self.lead_on())
         self.door.hide()
         self.column.addWidget(self.door)
         self.column.addWidget(self.warnings)
@@ -185,6 +185,10 @@ class Dock(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
         self._show_idle()
+
+    def lead_on(self) -> Any:
+        """Open the next page of the work, which is given back."""
+        return open_page(self.viewer, self.leads_to)
 
     # The form
 

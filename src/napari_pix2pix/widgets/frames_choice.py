@@ -49,6 +49,11 @@ class FramesChoice(QWidget):
             self._fill()
         return bool(axes)
 
+    def choose_displayed(self) -> None:
+        """Only the frame that is displayed, where there are several."""
+        if self._axes:
+            self.combo.setCurrentIndex(self.combo.findData(DISPLAYED))
+
     def window(self) -> Window:
         """A slice for each axis of the layer's data; empty: all.
 

@@ -221,7 +221,7 @@ class PairRows(QObject):
         if self.from_files.isChecked():
             source, target, known = (self.files[name].value() for name in _HINTS)
             a, b = (self.file_axes[side].text().strip().upper() for side in ("source", "target"))
-            files = FilePairs(source, target, known if self.paired else "", (a, b))
+            files = FilePairs(source, target, known if self.paired else "", (a, b), self.paired)
             files.require()
             return files
         pair = self._shown()

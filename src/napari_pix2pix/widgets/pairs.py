@@ -149,12 +149,15 @@ class FilePairs(NamedTuple):
         A mask, or a folder of them; empty: known everywhere.
     axes
         Of sources and targets; empty: as the files say.
+    paired
+        As of `LayerPairs`.
     """
 
     source: str
     target: str
     known: str = ""
     axes: tuple[str, str] = ("", "")
+    paired: bool = True
 
     layers: tuple[Layer, ...] = ()
 

@@ -58,6 +58,7 @@ class PredictDock(ModelDock):
         self.add_device()
         self.add_teaching()
         self.trust = QCheckBox("Expected error beside it")
+        self.trust.setChecked(True)
         self.form.addRow("", self.trust)
         self.objects = ObjectSliders(self.session, self.token, viewer)
         self.form.addRow(self.objects)
@@ -122,6 +123,15 @@ class PredictDock(ModelDock):
         """Offer the layers that there are now."""
         super().reset_choices(event)
         self._show_rows()
+
+    def predict_at_once(self, source: Layer | None) -> None:
+        """Predict this layer; of a stack the frame that is displayed, which is quick. Not if something runs already."""
+        if source is None or source not in self.viewer.layers or self.job is not None:
+            return
+        self.of.setCurrentText(LAYER)
+        self.source.value = source
+        self.frames.choose_displayed()
+        self.run()
 
     def request(self) -> Request:
         """``predict MODEL SOURCE --out PATH``."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import napari.viewer
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtGui import QIntValidator
 from qtpy.QtWidgets import (
@@ -32,12 +33,15 @@ from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
 from napari_pix2pix.widgets.dock import Dock, Request
 from napari_pix2pix.widgets.flags import IN_DOCKS, as_plain, in_a_dock
-from napari_pix2pix.widgets.pair_check import MOST_BYTES, NotToCheck, PairCheck
+from napari_pix2pix.widgets.layer_choice import offered
+from napari_pix2pix.widgets.pair_check import MOST_BYTES, QUIET_MS, NotToCheck, PairCheck
+from napari_pix2pix.widgets.pair_picture import PairPicture
 from napari_pix2pix.widgets.pair_rows import PairRows
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.recipe import Recipe, shell_line
 from napari_pix2pix.widgets.runs import UnfinishedRun, unfinished_run, unfinished_runs
+from napari_pix2pix.widgets.samples import tissue
 from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.settings_form import SettingsForm
 from napari_pix2pix.widgets.step_times import expected_phases, in_phases
@@ -85,9 +89,17 @@ class TrainDock(TrainingDock):
         self._named = False
         # What remedies of the check have set, and for which targets: by name what was before, and what is since.
         self._remedied: tuple[set[object], dict[str, tuple[Any, Any]]] = set(), {}
+        self._looks = self._later(self._look, QUIET_MS)
         self._then: Request | None = None  # once the pairs are found usable
 
         # What to learn from.
+        self.sample = QWidget()
+        try_one = _button("Try a sample", "Open a tissue section and the labels of its nuclei", self.open_sample)
+        beside = QHBoxLayout(self.sample)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.addWidget(QLabel("Open an image and its target, or:"), 1)
+        beside.addWidget(try_one)
+        self.form.addRow(self.sample)
         self.method = QComboBox()
         for name, settings in METHODS.items():
             if settings.data in LEARNS_FROM:
@@ -100,6 +112,8 @@ class TrainDock(TrainingDock):
         for kind, shown in KINDS.items():
             self.target_kind.addItem(shown, kind)
         self.add_row("Target is", self.target_kind, Config.model_fields["target_kind"].description or "")
+        self.picture = PairPicture(self.session, self.token)
+        self.form.addRow(self.picture)
         self.findings = CheckPanel()
         self.form.addRow(self.findings)
 
@@ -156,6 +170,7 @@ class TrainDock(TrainingDock):
         ):
             changed.connect(self._changed)
         self._follow_target()
+        self.reset_choices()
         self.planes.currentTextChanged.connect(self._show_depths)
         self._show_depths()
         self.remember(
@@ -352,8 +367,27 @@ class TrainDock(TrainingDock):
         with suppress(ValueError):  # what is in the form cannot be, which is said when it is used
             self._forget_remedies(pairs.targets)
 
+    def open_sample(self) -> None:
+        """Open the pair that comes with the plugin."""
+        for data, named, kind in tissue():
+            self.viewer.add_layer(Layer.create(data, named, kind))
+
+    def _look(self) -> None:
+        """Show what is chosen."""
+        try:
+            pairs = self.pairs.value()
+        except ValueError:  # nothing is chosen yet
+            pairs = None
+        self.picture.look(pairs)
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the layers that there are now, or a sample."""
+        super().reset_choices(event)
+        self.sample.setVisible(not offered(self.viewer, (Image, Labels)))
+
     def _changed(self, *_: Any) -> None:
         self._show_time()
+        self._looks.start()
         if self.job is None:
             self.check.look()
 

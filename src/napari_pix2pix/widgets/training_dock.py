@@ -197,6 +197,12 @@ class TrainingDock(Dock):
         else:
             self.discard_run()
 
+    def lead_on(self) -> Any:
+        """Predict what was learned from."""
+        page = super().lead_on()
+        page.predict_at_once(next(iter(self.layers), None))
+        return page
+
     def begin_again(self, request: Request) -> None:
         """Go on with the run that was stopped."""
         self.pause_button.setChecked(False)
