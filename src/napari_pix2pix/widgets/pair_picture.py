@@ -14,7 +14,8 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel
 
 from napari_pix2pix.core.geometry.axes import AxesPlan
-from napari_pix2pix.files.folders import list_images, named_pairs
+from napari_pix2pix.files.folders import list_images
+from napari_pix2pix.files.partners import named_pairs
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.layers import layer_axes, pixels
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
