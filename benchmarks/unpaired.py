@@ -60,14 +60,15 @@ Image = NDArray[Any]
 """(C, Y, X)."""
 Figures = dict[str, float]
 NETWORKS: dict[str, Any] = {
-    "generator": {"architecture": "unet", "levels": 3, "base_channels": 16, "dropout": 0.0},
+    "generator": {"architecture": "unet", "levels": 3, "base_channels": 16, "dropout": 0.0, "norm": "batch-renorm"},
     "discriminator": {"conditional": False, "n_layers": 2, "base_channels": 16},
-    "patch_size": 96,
+    "patch_size": 64,
+    "batch_size": 4,
 }
 PAIRED: dict[str, Any] = {
     "generator": {"levels": 4, "base_channels": 16},
-    "discriminator": {"base_channels": 16},
-    "patch_size": 96,
+    "discriminator": {"n_layers": 2, "base_channels": 16},
+    "patch_size": 64,
 }
 
 
@@ -403,7 +404,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", nargs="+", choices=[*CASES, "nuclei", "speed"], default=[*CASES, "nuclei", "speed"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1200, help="of CycleGAN; pix2pix makes half as many")
+    parser.add_argument("--steps", type=int, default=500, help="of CycleGAN; pix2pix makes half as many")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -13,7 +13,7 @@ from napari_pix2pix.core.training import loop
 from small import blobs
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:The model hides", "ignore:Patches should be", "ignore:The identity loss"
+    "ignore:The model hides", "ignore:Patches should be", "ignore:The identity loss", "ignore:Sources and targets sh"
 )
 SMALL = [
     *("--method", "cyclegan", "--generator.architecture", "unet", "--generator.levels", "2"),
@@ -157,7 +157,96 @@ def test_validation_pairs_choose_the_model_by_the_usual_figures(folders, tmp_pat
     assert "mae" in figures and "swd" not in figures
 
 
-def test_check_is_of_pairs(folders, capsys) -> None:
-    """And says so, instead of looking for names that match."""
-    code, _, err = run(capsys, "check", folders / "a", folders / "b", "--method", "cyclegan")
-    assert code == 2 and "A check must be of pairs; cyclegan learns without" in err
+@pytest.fixture
+def checked(tmp_path, capsys):
+    """What check says of such sides: exit code, and its text or the error."""
+
+    def check(source, target, *more):
+        for side, images in (("a", source), ("b", target)):
+            (tmp_path / side).mkdir()
+            for name, image in images.items():
+                tifffile.imwrite(tmp_path / side / name, image)
+        code, out, err = run(capsys, "check", tmp_path / "a", tmp_path / "b", *SMALL, *more)
+        return code, out + err
+
+    return check
+
+
+def cells(*seeds, side=96, share=1) -> dict[str, np.ndarray]:
+    """Images of bright squares; their number, and with it the foreground, goes by `share`."""
+    found = {}
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        image = random.normal(100, 5, (side, side))
+        for y, x in random.integers(0, side - 12, (round(12 * share), 2)):
+            image[y : y + 12, x : x + 12] += 800
+        found[f"{seed}.tif"] = image.astype(np.uint16)
+    return found
+
+
+def test_check_without_pairs_says_what_both_sides_are(checked) -> None:
+    """Other names, numbers and sizes are no fault."""
+    code, said = checked(cells(0, 1), cells(5, 6, 7, side=80))
+    assert code == 0 and "2 frames, YX, 1 channel, uint16" in said and "3 frames" in said and said.endswith("usable\n")
+    assert "warning" not in said
+
+
+def test_check_warns_where_foreground_would_be_made_up(checked) -> None:
+    """Otsu's shares of both sides, in one sentence."""
+    code, said = checked(cells(0, 1, share=0.2), cells(5, 6, share=2))
+    assert code == 0 and "Sources and targets should hold as much foreground; by Otsu's threshold it is" in said
+    assert "the difference will be made up" in said
+
+
+def test_check_knows_pairs_from_what_has_their_names_only(checked, tmp_path, capsys) -> None:
+    """Of the same names and correlated: pix2pix will do better, and that is right: train takes them."""
+    sources = cells(0, 1, 2)
+    code, said = checked(sources, {name: 2000 - image for name, image in sources.items()})
+    assert (
+        code == 0
+        and "These look like pairs: 3 sources" in said
+        and "pix2pix will do better. Give --method pix2" in said
+    )
+    assert run(capsys, "check", tmp_path / "a", tmp_path / "b", "--method", "pix2pix", "--patch-size", "32")[0] == 0
+
+
+def test_the_same_names_make_no_pairs(checked) -> None:
+    """Where the images do not lie over each other."""
+    code, said = checked(cells(0, 1, 2), dict(zip(cells(0, 1, 2), cells(5, 6, 7).values(), strict=True)))
+    assert code == 0 and "pairs" not in said
+
+
+def test_identical_sides_cannot_be_learned_from(checked, tmp_path, capsys) -> None:
+    """By check, and at train's door; some images on both sides are a warning."""
+    code, said = checked(cells(0, 1), cells(0, 1))
+    assert code == 1 and "not usable: Sources and targets must be of two kinds; these are the same images" in said
+    words = "train", tmp_path / "a", tmp_path / "b", *SMALL, "--out", tmp_path / "run"
+    code, _, err = run(capsys, *words)
+    assert code == 2 and "must be of two kinds" in err and not (tmp_path / "run").exists()
+    tifffile.imwrite(tmp_path / "b" / "other.tif", cells(7)["7.tif"])
+    code, out, _ = run(capsys, "check", tmp_path / "a", tmp_path / "b", *SMALL)
+    assert code == 0 and "2 images are on both" in out
+
+
+def test_one_image_is_allowed_and_said(checked, tmp_path, capsys, monkeypatch) -> None:
+    """By check and by train."""
+    monkeypatch.setattr(loop, "JUDGED_PATCHES", 8)
+    code, said = checked(cells(0), cells(5, 6))
+    assert code == 0 and "One source is no data set" in said
+    words = "train", tmp_path / "a", tmp_path / "b", *SMALL, "--out", tmp_path / "run"
+    code, _, err = run(capsys, *words)
+    assert code == 0 and "One source is no data set" in err
+
+
+def test_check_refuses_what_cannot_be(checked, tmp_path, capsys) -> None:
+    """An empty side, a mask, images smaller than a patch, NaN."""
+    code, said = checked({}, cells(0))
+    assert code == 2 and "There must be images at" in said
+    tifffile.imwrite(tmp_path / "a" / "0.tif", np.full((96, 96), np.nan, np.float32))
+    code, out, _ = run(capsys, "check", tmp_path / "a", tmp_path / "b", *SMALL)
+    assert code == 1 and "holds NaN or Inf" in out
+    code, _, err = run(capsys, "check", tmp_path / "a", tmp_path / "b", *SMALL, "--valid", tmp_path / "b")
+    assert code == 2 and "cannot have --valid, which is of pairs" in err
+    tifffile.imwrite(tmp_path / "a" / "0.tif", cells(1, side=24)["1.tif"])
+    code, out, _ = run(capsys, "check", tmp_path / "a", tmp_path / "b", *SMALL)
+    assert code == 1 and "at least as large as a patch, 32 x 32 px" in out

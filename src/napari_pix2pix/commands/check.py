@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from napari_pix2pix.commands.events import DONE, FAILED, Events
+from napari_pix2pix.commands.events import DONE, FAILED, Event, Events
 from napari_pix2pix.commands.flags import ConfigFlags, Pairs
-from napari_pix2pix.commands.remarks import told
+from napari_pix2pix.commands.remarks import told, told_of_sides
 from napari_pix2pix.core.settings.config import Config, PairSettings, make_config
 
 
@@ -20,16 +20,17 @@ def check(
     settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
     pairs: Pairs = None,
 ) -> Events:
-    """Whether these pairs can be trained on, and which field and patch size suit them; exit 1 if they cannot."""
+    """Whether these pairs can be trained on, and which field and patch size suit them; exit 1 if they cannot.
+
+    With --method cyclegan: whether sources and targets that are no pairs can.
+    """
     chosen = None
     if preset or config or settings:
         changes = settings.model_dump(exclude_unset=True) if settings else {}
         chosen = make_config(preset or "microscopy", config, changes)
         if chosen.data != "pairs":
-            raise ValueError(
-                f"A check must be of pairs; {chosen.method} learns without, and train checks its images before its "
-                "first step. Leave `method` out, or train."
-            )
+            yield _of_sides(source, target, pairs or PairSettings(), chosen)
+            return
 
     from napari_pix2pix import core
     from napari_pix2pix.files.pairing import open_stacks
@@ -63,6 +64,23 @@ def check(
         [table(report["facts"].items()), *(f"warning: {sentence}" for sentence in report["warnings"]), verdict]
     )
     yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
+
+
+def _of_sides(source: Path, target: Path | None, pairs: PairSettings, chosen: Config) -> Event:
+    """The same of sources and targets that are no pairs."""
+    from napari_pix2pix import core
+    from napari_pix2pix.files.unpaired import UnpairedStacks
+    from napari_pix2pix.report.card import table
+
+    stacks = UnpairedStacks.open(source, target, pairs)
+    report = core.check(stacks.frames(hashed=False), config=chosen)
+    for event in told_of_sides(stacks):
+        report["warnings"].append(event["text"])
+        report["remarks"].append({"text": event["text"], "short": "", "level": "warning", "remedies": []})
+    verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else "usable"
+    warned = (f"warning: {sentence}" for sentence in report["warnings"])
+    text = "\n".join([table(report["facts"].items()), *warned, verdict])
+    return {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
 
 
 def _remedies(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -67,10 +67,17 @@ class UnpairedStacks:
         Raises
         ------
         ValueError
-            If images of a side have other channels than the others, or one is missing.
+            If images of a side have other channels than the others, one is missing, or, where they are hashed, both
+            sides are the same.
         """
         from napari_pix2pix.core.data.frames import Frames, UnpairedFrames  # imports torch
+        from napari_pix2pix.core.evaluation.check_sides import SAME
 
+        if hashed:
+            ours, theirs = ({said["sha256"] for said in self._identities[side]} for side in ("source", "target"))
+            same_channels = self.settings.source_channels == self.settings.target_channels
+            if ours == theirs and same_channels:
+                raise ValueError(SAME)
         wanted = {"source": self.settings.source_channels, "target": self.settings.target_channels}
         made = [
             Frames(

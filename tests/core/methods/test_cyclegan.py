@@ -1,22 +1,28 @@
 """CycleGAN keeps the laws of the house: same seed same weights, killed and resumed == never, tiled == whole."""
 
+import copy
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from napari_pix2pix import core
 from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.engine.tensor_files import read_tensors
-from napari_pix2pix.core.methods.cyclegan import HIDING, CycleGAN, keeps_identity
+from napari_pix2pix.core.methods.cyclegan import HIDING, CycleGAN, decided, keeps_identity, labels_of
+from napari_pix2pix.core.methods.learner import Learner
+from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.methods.sliced_wasserstein import pyramid, sliced_wasserstein
 from napari_pix2pix.core.training import loop
 from napari_pix2pix.report.card import model_text
 from napari_pix2pix.report.methods_paragraph import methods as methods_paragraph
 from small import blobs
 
-pytestmark = pytest.mark.filterwarnings("ignore:No room for", "ignore:The model hides", "ignore:Patches should be")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:No room for", "ignore:The model hides", "ignore:Patches should be", "ignore:Sources and targets should hold"
+)
 SMALL = {
     "method": "cyclegan",
     "generator": {"architecture": "unet", "levels": 2, "base_channels": 4},
@@ -80,6 +86,41 @@ def test_a_side_of_labels_learns_without_the_identity_loss(tmp_path) -> None:
     assert "cycle_source" in history and "identity" not in history
     predicted = core.load_model(tmp_path / "run" / "model.safetensors", "cpu").predict(blobs(seed=5)[0], "YX")
     assert set(np.unique(predicted)) <= {0, 1}
+
+
+def test_fakes_of_classes_are_labels_and_their_softmax_to_the_gradient() -> None:
+    """Every pixel is one class, drawn by the maps: sure ones mostly win; the gradient is that of a soft choice."""
+    torch.manual_seed(0)
+    maps = torch.tensor([0.9, -0.9]).reshape(1, 2, 1, 1).expand(1, 2, 64, 64).clone().requires_grad_()
+    labels = labels_of(maps)
+    assert set(labels.detach().unique().numpy().round(3)) == {np.float32(-0.9), np.float32(0.9)}
+    assert torch.equal(labels.detach().sum(dim=1), torch.zeros(1, 64, 64))
+    assert 0.98 < (labels[:, 0] > 0).float().mean() < 1
+    labels[:, 0].sum().backward()
+    assert maps.grad is not None and (maps.grad[:, 0] > 0).all() and (maps.grad[:, 1] < 0).all()
+    assert torch.equal(decided(maps.detach())[:, 0], torch.full((1, 64, 64), 0.9))
+
+
+def test_a_step_is_zhus_written_out() -> None:
+    """The generators' losses: least squares that are not halved, the cycle ten times, the identity half of that."""
+    config = small_cycle(target_kind="intensity", pool_size=0)
+    fabric = Fabric(accelerator="cpu")
+    method = CycleGAN()
+    learner = Learner.of(config, fabric, method.networks(config, Shapes(1, 1)))
+    before = {name: copy.deepcopy(network) for name, network in learner.networks.items()}
+    random = np.random.default_rng(0)
+    x, y = (torch.from_numpy(random.uniform(-1, 1, (2, 1, 32, 32)).astype(np.float32)) for _ in range(2))
+    learner.train()
+    losses = method.step(learner, {"source": x, "target": y})
+    f, g = before["to_target"], before["to_source"]
+    for name, fake in (("target", f(x)), ("source", g(y))):
+        critic = before[f"{name}_discriminator"]
+        torch.testing.assert_close(losses[f"generator_{name}"], ((critic(fake, fake) - 1) ** 2).mean().detach())
+        real = y if name == "target" else x
+        halved = (((critic(real, real) - 1) ** 2).mean() + (critic(fake, fake) ** 2).mean()) / 2
+        torch.testing.assert_close(losses[f"discriminator_{name}"], halved.detach())
+    torch.testing.assert_close(losses["cycle_source"], (g(f(x)) - x).abs().mean().detach())
+    torch.testing.assert_close(losses["identity_target"], (f(y) - y).abs().mean().detach())
 
 
 def test_a_training_that_starts_from_a_model_begins_with_its_weights(tmp_path) -> None:

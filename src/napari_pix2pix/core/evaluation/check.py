@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from napari_pix2pix.core.data.alignment import Alignment
+from napari_pix2pix.core.data.frames import UnpairedFrames
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, Windows, pieces, settle_empty_frames
 from napari_pix2pix.core.data.split import split_pairs
 from napari_pix2pix.core.encodings.encoding import fit_encoding, guess_kind
+from napari_pix2pix.core.evaluation.check_sides import check_sides
 from napari_pix2pix.core.evaluation.disguises import (
     FEW_COLOURS,
     disguised,
@@ -22,7 +24,7 @@ from napari_pix2pix.core.evaluation.sides import Side
 from napari_pix2pix.core.evaluation.suiting import FIELDS, hints, point, shift_remarks, suggest, too_small
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
-from napari_pix2pix.core.settings.config import Config
+from napari_pix2pix.core.settings.config import Config, make_config, method_for
 
 __all__ = ["FIELDS", "check", "suggest"]
 
@@ -46,7 +48,7 @@ def check(
     Parameters
     ----------
     source, target, axes, names
-        As in `PairedFrames`; or `source` is one, and the others are left out.
+        As in `PairedFrames`; or `source` is one, or `UnpairedFrames`, and the others are left out.
     config
         Its kinds are believed, and what a training with it would refuse is unusable; None: kinds and patch size are
         found from the pairs, and what a training would ask about is a warning.
@@ -66,6 +68,8 @@ def check(
     ValueError
         If the stacks do not pair up.
     """
+    if isinstance(source, UnpairedFrames):
+        return check_sides(source, config or make_config(changes={"method": method_for("unpaired")}))
     pairs = source if isinstance(source, PairedFrames) else PairedFrames(source, target, axes, names=names)
     trained, pairs = pairs, pairs.planes()  # what is measured is measured plane by plane
     regions = pairs.regions()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_pix2pix.core.encodings.encoding import LIMIT
 from napari_pix2pix.core.methods.describing import (
     OBJECTIVES,
     REFERENCES,
@@ -34,6 +35,8 @@ POOL = 5
 """Stream of random numbers: which earlier fakes a discriminator is shown; others are in `core.data.patches`."""
 HALF_A_LEVEL = 1 / 255
 """Half of a grey level of 8 bit, in network values: these go from -1 to 1."""
+SURE, TINY = 3.0, 1e-6
+"""By so much maps of classes are multiplied to be their logits; the least and most that is drawn."""
 HIDING = 1.5
 """From this factor on, by which such noise raises the cycle error, an image holds what cannot be seen."""
 
@@ -70,14 +73,16 @@ class CycleGAN(Method[CycleGANConfig]):
     def step(self, learner: Learner[CycleGANConfig], batch: Batch) -> dict[str, Tensor]:
         """One update of the generators, then of each discriminator, on sources and targets that are no pairs."""
         config, losses = learner.config, {}
-        fakes = {side: learner[f"to_{side}"](batch[OTHER[side]]) for side in OTHER}
+        kinds = {"source": config.source_kind, "target": config.target_kind}
+        made = {side: learner[f"to_{side}"](batch[OTHER[side]]) for side in OTHER}
+        fakes = {side: labels_of(fake) if kinds[side] == "classes" else fake for side, fake in made.items()}
 
-        # Generators: real to the discriminators; there and back again an image is itself.
+        # Generators: real to the discriminators, by a loss that is not halved; there and back an image is itself.
         total: Any = 0
         for side, fake in fakes.items():
             critic = learner[f"{side}_discriminator"]
             critic.requires_grad_(False)
-            losses[f"generator_{side}"] = generator_loss(critic(fake, fake), "least-squares")
+            losses[f"generator_{side}"] = 2 * generator_loss(critic(fake, fake), "least-squares")
             losses[f"cycle_{OTHER[side]}"] = l1_loss(learner[f"to_{OTHER[side]}"](fake), batch[OTHER[side]])
             total = total + losses[f"generator_{side}"] + config.cycle_weight * losses[f"cycle_{OTHER[side]}"]
             if keeps_identity(config, batch["source"].shape[1], batch["target"].shape[1]):
@@ -105,6 +110,7 @@ class CycleGAN(Method[CycleGANConfig]):
         predictions, cycles, noisy = [], [], []
         for i, source in enumerate(torch.split(batch["source"], config.batch_size)):
             made = networks["to_target"](source)
+            made = decided(made) if config.target_kind == "classes" else made
             noise = np.random.default_rng([config.seed, POOL, i]).standard_normal(made.shape).astype(np.float32)
             blurred = made + HALF_A_LEVEL * torch.from_numpy(noise).to(made)
             predictions.append(made)
@@ -169,6 +175,25 @@ class CycleGAN(Method[CycleGANConfig]):
             ],
             references=REFERENCES | ZHU,
         )
+
+
+def labels_of(maps: Tensor) -> Tensor:
+    """One class for each pixel of maps (N, C, [Z,] Y, X) of classes, drawn by these; to the gradient, their softmax.
+
+    Maps between the classes would tell a discriminator fakes from labels, and hold what cannot be seen.
+
+    References
+    ----------
+    Jang et al., "Categorical reparameterization with Gumbel-softmax", ICLR 2017 (the straight-through one).
+    """
+    gumbel = -torch.log(-torch.log(torch.rand_like(maps, dtype=torch.float32).clamp(TINY, 1 - TINY)))
+    shares = (SURE * maps.float() + gumbel).softmax(dim=1)
+    return decided(shares) + 2 * LIMIT * (shares - shares.detach())
+
+
+def decided(maps: Tensor) -> Tensor:
+    """The likeliest class for each pixel of maps (N, C, [Z,] Y, X) of classes."""
+    return LIMIT * (2 * torch.zeros_like(maps).scatter_(1, maps.argmax(dim=1, keepdim=True), 1.0) - 1)
 
 
 def keeps_identity(config: CycleGANConfig, source: int, target: int) -> bool:

@@ -7,6 +7,7 @@ from napari_pix2pix.core.settings.cyclegan import CycleGANConfig
 from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
 from napari_pix2pix.core.settings.training import (
     Config,
+    Data,
     DiscriminatorConfig,
     EmptyFrames,
     GeneratorConfig,
@@ -35,6 +36,7 @@ __all__ = [
     "Settings",
     "in_one_sentence",
     "make_config",
+    "method_for",
     "read_json_object",
     "validated",
 ]
@@ -42,6 +44,11 @@ __all__ = [
 METHODS: dict[str, type[Config]] = {"pix2pix": Pix2PixConfig, "cyclegan": CycleGANConfig}
 """The settings of each method, by its name; `core.methods` has the methods themselves."""
 PRESETS = Pix2PixConfig.presets
+
+
+def method_for(data: Data) -> str:
+    """The first method that learns from such data."""
+    return next(name for name, settings in METHODS.items() if settings.data == data)
 
 
 class PairSettings(Settings):

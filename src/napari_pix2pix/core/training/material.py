@@ -17,6 +17,7 @@ from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_o
 from napari_pix2pix.core.encodings.encoding import Encoding, Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.evaluation.codings import in_one_coding
+from napari_pix2pix.core.evaluation.unlike import unlike
 from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.methods.method import Method, reach
 from napari_pix2pix.core.settings.config import Config
@@ -182,6 +183,8 @@ def of_sides(
     gap, spatial_dims = reach(method, config, len(first.plans[0].spatial)), len(first.plans[0].spatial)
     splits = {name: split_pairs(frames, shares, gap) for name, frames in data.sides.items()}
     encodings = start.encode_sides(data.sides, splits, by_itself=isinstance(data, UnpairedFrames))
+    kinds = dict(zip(data.sides, (encoding.kind for encoding in encodings), strict=False))
+    remarks = [one.text for one in unlike(data, kinds)] if isinstance(data, UnpairedFrames) else []
     each = dict(
         zip(data.sides, encodings if isinstance(data, UnpairedFrames) else encodings[1:] * len(splits), strict=True)
     )
@@ -226,7 +229,7 @@ def of_sides(
         max(plan.channel_axis for plan in last.plans),
         spatial_dims,
         rows,
-        tuple(dict.fromkeys(remark for split in splits.values() for remark in split.remarks)),
+        tuple(dict.fromkeys([*remarks, *(remark for split in splits.values() for remark in split.remarks)])),
         look,
         validation,
         judged_regions,
