@@ -63,7 +63,7 @@ def test_evaluate_names_the_target_that_is_of_another_kind(folders, capsys, monk
 
 def test_fit_trust_leaves_out_what_does_not_suit_the_model(folders, capsys, monkeypatch) -> None:
     """A source in colours is named by its own shape; with --skip-bad the others teach."""
-    monkeypatch.setattr("napari_pix2pix.core.teaching.fit_trust.WINDOWS", (4, 4))
+    monkeypatch.setattr("napari_pix2pix.core.teaching.teacher.WINDOWS", (4, 4))
     source, labels = blobs((32, 32))
     untrained(source[None], labels[None], "instances", gan_weight=0).save(folders / "m.safetensors")
     tifffile.imwrite(folders / "s" / "p1.tif", np.stack([source // 16] * 3, -1).astype(np.uint8), photometric="rgb")

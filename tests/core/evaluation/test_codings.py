@@ -66,7 +66,7 @@ def test_who_starts_from_a_model_takes_masks_in_its_coding(tmp_path) -> None:
 def test_who_judges_a_match_is_taught_by_masks_in_its_coding(monkeypatch) -> None:
     """The same for fit_trust; a label that is no class of the model is refused by the name of its pair."""
     model = untrained(SOURCE[None], MASK[None] * 255, "classes", patch_size=16)
-    monkeypatch.setattr("napari_pix2pix.core.teaching.fit_trust.WINDOWS", (4, 4))
+    monkeypatch.setattr("napari_pix2pix.core.teaching.teacher.WINDOWS", (4, 4))
     sources = [SOURCE, SOURCE[::-1]]
     with pytest.warns(UserWarning, match=SAME):
         fit_trust(model, PairedFrames(sources, [MASK, MASK[::-1]], "YX"), trust_steps=1).close()

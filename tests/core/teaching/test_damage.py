@@ -5,7 +5,7 @@ import pytest
 
 from napari_pix2pix.core.geometry.receptive_field import ReceptiveField, field_means
 from napari_pix2pix.core.teaching.damage import TAUGHT, Area, blurred, change, erased, moved, plant, shift
-from napari_pix2pix.core.teaching.fit_trust import TOLERANCE, matching
+from napari_pix2pix.core.teaching.teacher import TOLERANCE, matching
 
 FIELDS = (ReceptiveField(16, 2, -5), ReceptiveField(16, 2, -5))
 

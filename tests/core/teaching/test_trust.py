@@ -13,7 +13,8 @@ from napari_pix2pix.core.engine.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.running.patch_scores import reader
 from napari_pix2pix.core.running.score import maps_of
-from napari_pix2pix.core.teaching.fit_trust import _Teacher, divided, fit_trust
+from napari_pix2pix.core.teaching.fit_trust import divided, fit_trust
+from napari_pix2pix.core.teaching.teacher import Teacher
 from napari_pix2pix.core.trust.judge import MatchJudge, error_curve, pixel_errors
 from small import blobs, small_config
 
@@ -53,7 +54,7 @@ def test_the_same_teaching_twice(model, taught) -> None:
 
 def test_what_is_taught_by_arithmetic(model) -> None:
     """An image's labels are its change, field by field, and the prediction's errors, where it is the model's own."""
-    teacher = _Teacher.prepare(model, PAIRS, PAIRS.regions(), True)
+    teacher = Teacher.prepare(model, PAIRS, PAIRS.regions(), True)
     fields, clean, damaged = teacher.network.fields, 0, 0
     wrong = (teacher.predictions[:, 0] > 0) != (teacher.targets[:, 0] > 0)
     every = np.concatenate([field_means(one, fields).ravel() for one in wrong])
@@ -96,7 +97,7 @@ def test_what_is_not_known_is_not_taught(model) -> None:
     for mask in masks:
         mask[40:60] = 0
     pairs = core.PairedFrames(PAIRS.sources, PAIRS.targets, "YX", valid=masks)
-    teacher = _Teacher.prepare(model, pairs, pairs.regions(), True)
+    teacher = Teacher.prepare(model, pairs, pairs.regions(), True)
     assert 0 < np.mean([teacher.image(0, k)[-1] for k in range(30)]) < 1
 
 
