@@ -7,7 +7,7 @@ import numpy as np
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.running.patch_scores import PatchScores, score_grid
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
-from napari_pix2pix.core.training.loop import Preview
+from napari_pix2pix.core.training.reports import Preview
 from napari_pix2pix.files.pictures import write_preview
 from napari_pix2pix.files.stacks import open_stack
 

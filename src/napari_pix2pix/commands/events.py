@@ -21,7 +21,7 @@ from napari_pix2pix.core.settings.naming import as_flag, named
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.teaching.fit_trust import TrustReport
-    from napari_pix2pix.core.training.loop import Report
+    from napari_pix2pix.core.training.reports import Report
 
 Event = dict[str, Any]
 Events = Generator[Event, None, None]

@@ -7,7 +7,8 @@ from .running.patch_scores import PatchScores
 from .running.trained_model import TrainedModel, load_model
 from .settings.config import Config, make_config
 from .teaching.fit_trust import fit_trust
-from .training.loop import Report, train
+from .training.loop import train
+from .training.reports import Report
 
 __all__ = [
     "Config",

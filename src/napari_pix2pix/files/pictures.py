@@ -9,7 +9,7 @@ from skimage.color import label2rgb
 
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.running.patch_scores import PatchScores
-from napari_pix2pix.core.training.loop import Preview
+from napari_pix2pix.core.training.reports import Preview
 
 PANELS = "source", "prediction", "target", "looks real"
 """Of a preview."""

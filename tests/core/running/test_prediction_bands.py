@@ -19,7 +19,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running import bands as bands_module
 from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.trained_model import TrainedModel
-from napari_pix2pix.core.training import loop as training
+from napari_pix2pix.core.training import finishing
 from small import blobs, small_config, untrained
 
 RNG = np.random.default_rng(0)
@@ -262,7 +262,7 @@ def test_tiles_in_bfloat16_are_near_the_whole_in_float32() -> None:
 def test_a_training_finds_out_what_its_model_predicts_in(tmp_path, monkeypatch, allowed, predicts_in) -> None:
     """By the error on the validation pairs, in both precisions; kept in the model."""
     monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: True)
-    monkeypatch.setattr(training, "SAME_ERROR", allowed)
+    monkeypatch.setattr(finishing, "SAME_ERROR", allowed)
     image = blobs()[0]
     *_, report = core.train(
         core.PairedFrames(image, image, "YX"), small_config(), out=tmp_path, validation=core.PairedFrames(image, image)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_pix2pix.core.data.pairs import PairedFrames
-from napari_pix2pix.core.data.patches import HELD_OUT, STATISTICS, TRAINING, Batch, MixedPatches
-from napari_pix2pix.core.data.split import Split, met, windows_of
-from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
+from napari_pix2pix.core.data.patches import HELD_OUT, STATISTICS, TRAINING, Batch
+from napari_pix2pix.core.data.split import Split
+from napari_pix2pix.core.engine.devices import pick_device
 from napari_pix2pix.core.engine.processes import mean, number, share
 from napari_pix2pix.core.engine.tensor_files import under, write_tensors
 from napari_pix2pix.core.evaluation.headlines import HEADLINES, judge
@@ -25,11 +25,12 @@ from napari_pix2pix.core.evaluation.signs import COLLAPSED
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.patch_scores import PatchScores
-from napari_pix2pix.core.running.trained_model import TrainedModel, load_model
-from napari_pix2pix.core.settings.config import Config, Precision
-from napari_pix2pix.core.teaching.fit_trust import TrustReport, fit_trust
+from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.config import Config
+from napari_pix2pix.core.training.finishing import finished, is_to_judge, loaded, taught
 from napari_pix2pix.core.training.material import Sided
 from napari_pix2pix.core.training.prepare import Prepared, prepare, seed_of, small_patches
+from napari_pix2pix.core.training.reports import Preview, Report
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.core.training.start import Start
 from napari_pix2pix.core.training.time_given import PREVIEW_EVERY, require_minutes, settle
@@ -40,61 +41,6 @@ CHECKPOINT_EVERY_S = 10.0
 SAVING_SHARE = 0.05
 """Of the time of a training, at most, is spent on its checkpoints."""
 STATISTICS_PATCHES = JUDGED_PATCHES = 64
-SAME_ERROR = 1e-3
-"""A change of the error on validation pairs, as a share of it, that is none: so much is bfloat16 allowed to make."""
-
-
-@dataclass(frozen=True)
-class Preview:
-    """One window of the data now: source, prediction and target (C, Y, X), in grey values or labels.
-
-    With the present discriminator's scores of the prediction, where there is one and a field of it fits in. Where the
-    model goes both ways, also `again`, what comes of the prediction back again, and `back`, the other way: from the
-    target, to which the source is no truth.
-    """
-
-    source: NDArray[Any]
-    prediction: NDArray[Any]
-    target: NDArray[Any]
-    labels: bool = False
-    scored: PatchScores | None = None
-    again: NDArray[Any] | None = None
-    back: "Preview | None" = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """Where a training is.
-
-    Parameters
-    ----------
-    step, steps
-        Done, and to do in all.
-    losses
-        Means over the last ten steps; empty before.
-    metrics
-        On validation pairs, at the steps that validate; else empty.
-    preview
-        At some steps.
-    elapsed_s
-        Since this process began to train.
-    remaining_s
-        At the present speed; None at the start.
-    teaching
-        Where the teaching of the judge of the match is, which follows the last step; else None.
-    model
-        The finished model, in the last report.
-    """
-
-    step: int
-    steps: int
-    losses: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    preview: Preview | None = None
-    elapsed_s: float = 0.0
-    remaining_s: float | None = None
-    teaching: TrustReport | None = None
-    model: TrainedModel | None = None
 
 
 def train(
@@ -270,11 +216,11 @@ class _Loop(Prepared):
                 yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
                 if self.step == self.last:
                     break
-            model = self._finished()
-            if self._is_to_judge(model):
-                for report in self._teach(model):
+            model = finished(self, self.run)
+            if is_to_judge(self.config, model):
+                for report in taught(self, self.run, model):
                     yield Report(self.step, self.last, losses, teaching=report, remaining_s=report.remaining_s)
-                model = self._loaded()
+                model = loaded(self, self.run)
             yield Report(self.step, self.last, losses, model=model)
         except GeneratorExit:
             self.save()
@@ -421,78 +367,6 @@ class _Loop(Prepared):
     @property
     def _makers(self) -> tuple[str, ...]:
         return self.method.makers(self.config, self.shapes)
-
-    def _finished(self) -> TrainedModel:
-        """The best model, with its figures on the test pairs, and what it predicts in."""
-        model = self._loaded()
-        if not self.writes:
-            return model
-        if self.material.judged_regions and resolve_precision("auto", model.device) == "bfloat16":
-            change = self._change_of_error(model, "bfloat16")
-            predicts_in = "bfloat16" if change < SAME_ERROR else "float32"
-            model.provenance |= {"predicts_in": predicts_in, "bfloat16_changes_error_by": change}
-            model.save(self.run.model)
-        if self.material.test is not None:
-            model.provenance["figures"]["test"] = judge(model, self.material.test, self.material.test.regions()).figures
-            model.save(self.run.model)
-        return model
-
-    def _is_to_judge(self, model: TrainedModel) -> bool:
-        """Whether the model is to learn to judge, and has not; that takes pairs."""
-        known = model.match is not None or "trust" in model.provenance
-        return bool(self.config.teaching_steps) and not known
-
-    def _loaded(self) -> TrainedModel:
-        self.learner.fabric.barrier()  # the first process has written it
-        return load_model(self.run.model, str(self.model.device))
-
-    def _teach(self, model: TrainedModel) -> Iterator[TrustReport]:
-        """Teach the best model to judge the match, in the first process; if stopped, a resumed run begins it anew."""
-        if not self.writes:
-            return
-        try:
-            reports = fit_trust(model, *self.teaching())
-        except ValueError as error:  # the model is good without
-            sentence = f"The model is saved, but was not taught to judge its predictions. {error}"
-            warnings.warn(sentence, stacklevel=3)
-            replace(model, provenance={**model.provenance, "trust": {"not_taught": str(error)}}).save(self.run.model)
-            return
-        for report in reports:
-            if report.model is not None:
-                report.model.save(self.run.model)
-            else:
-                yield report
-
-    def teaching(self) -> tuple[PairedFrames, Split]:
-        """The pairs that teach and calibrate: a model that was improved is judged by what it knew before.
-
-        The new pairs are few, and mostly what it was wrong about; calibration pairs among them do not calibrate.
-        """
-        patches, pairs, split = self.material.patches, self.material.pairs, self.material.split
-        assert pairs is not None and split is not None
-        if not isinstance(patches, MixedPatches):
-            return pairs, split
-        old, new = patches.old, split.rows(pairs)
-        taken = [row for row in new if row["kind"] != "calibration"]
-        split = Split(old.regions, (), windows_of(old.pairs, self.model.provenance["old_regions"], "calibration"))
-        rows = [row for row in split.rows(old.pairs) if row["kind"] == "calibration"]
-        is_taken = met(taken)
-        free = (region for region, row in zip(split.calibration, rows, strict=True) if not is_taken(row))
-        return old.pairs, replace(split, calibration=tuple(free))
-
-    def _change_of_error(self, model: TrainedModel, precision: Precision) -> float:
-        """By which share the error on the validation pairs changes when the model predicts in `precision`."""
-        decides, pairs = HEADLINES[model.target_encoding.kind], self.material.judged
-        assert pairs is not None
-        judged = (
-            judge(model, pairs, self.material.judging, precision).figures,
-            model.provenance["figures"],
-        )
-        found, exact = (
-            1 - figures[decides] if higher_is_better(decides) else figures[decides]
-            for figures in (judged[0], judged[1]["validation"])
-        )
-        return abs(found - exact) / exact if exact else float(found != exact)
 
     def _keep(self, figures: dict[str, dict[str, float]]) -> None:
         self.model.provenance |= {"step": self.step, "figures": figures}

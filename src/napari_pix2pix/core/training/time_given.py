@@ -13,6 +13,7 @@ from napari_pix2pix.core.engine.processes import number
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.core.settings.training import MOST_STEPS
 from napari_pix2pix.core.teaching.fit_trust import teaching_takes
+from napari_pix2pix.core.training.finishing import teaching
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.training.loop import _Loop
@@ -88,7 +89,7 @@ def _of_teaching(loop: "_Loop") -> tuple[float, float] | None:
     if number() > 0:
         return None
     try:
-        return teaching_takes(loop.model, *loop.teaching())
+        return teaching_takes(loop.model, *teaching(loop))
     except ValueError:  # which is told when it is to be taught
         return None
 
