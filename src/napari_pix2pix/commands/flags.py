@@ -46,7 +46,6 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 MOST_WORKERS = 512
 """Processes on a machine."""
 Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
-Out = Annotated[Path, Parameter(help="Where the result goes.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
 SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]

@@ -45,7 +45,7 @@ def open_pairs(
     more: tuple[Sequence[str], Sequence[str]] = ((), ()),
     skip_bad: bool = False,
 ) -> PairedFiles:
-    """The pairs of `pair_paths` as stacks.
+    """The pairs of `named_pairs` as stacks.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def open_pairs(
     side_by_side
         ``"left"`` or ``"right"``: each image holds both, the source on this side.
     pair_by
-        Patterns for the names of sources and targets, see `pair_paths`.
+        Patterns for the names of sources and targets, see `named_pairs`.
     more
         Files, folders or patterns for further channels of sources and targets, see `further_paths`.
     skip_bad
@@ -115,29 +115,6 @@ def halved(side: str | None) -> tuple[str | None, str | None]:
     return (side, {"left": "right", "right": "left"}[side]) if side else (None, None)
 
 
-def pair_paths(
-    source: Path | str, target: Path | str, pair_by: tuple[str, str] | None = None
-) -> list[tuple[Path, Path]]:
-    """The pairs in two files, or in two folders by file name without extension; no file is opened.
-
-    Parameters
-    ----------
-    source, target
-        Files, folders or patterns.
-    pair_by
-        A pattern for the names of sources, one for those of targets, like ``("*_bf", "*_dapi")``: what `*` stands for
-        is the name of the pair, and files that do not match are no part of it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there are no images.
-    ValueError
-        If a source has no target or a target no source.
-    """
-    return list(named_pairs(source, target, pair_by).values())
-
-
 def named_pairs(
     source: Path | str,
     target: Path | str,
@@ -148,13 +125,33 @@ def named_pairs(
     out: Path | None = None,
     alone: dict[str, str] | None = None,
 ) -> dict[str, tuple[Path, Path]]:
-    """The pairs of `pair_paths` by their names.
+    """The pairs in two files, or in two folders by file name without extension, by their names; no file is opened.
 
-    With `tree` those in subfolders, too, named ``subfolder/name``; subfolders that only one side has are left out, as
-    are those in `leave_out`; `out` as in `list_images`. Without, subfolders are read where the folder itself holds no
-    image, and a pattern with stars in its folders names pairs by what all its stars stand for. A file that both
-    patterns of `pair_by` match is of the side whose pattern says more. Names that look alike are the same, however they
-    are encoded. In `alone`, if given, a file without a partner gets a sentence by its name, and the others are paired.
+    Subfolders are read where the folder itself holds no image, and a pattern with stars in its folders names pairs by
+    what all its stars stand for. Names that look alike are the same, however they are encoded.
+
+    Parameters
+    ----------
+    source, target
+        Files, folders or patterns.
+    pair_by
+        A pattern for the names of sources, one for those of targets, like ``("*_bf", "*_dapi")``: what `*` stands for
+        is the name of the pair, and files that do not match are no part of it. A file that both match is of the side
+        whose pattern says more.
+    tree
+        Whether those in subfolders are meant in any case, named ``subfolder/name``; subfolders that only one side has
+        are left out.
+    leave_out, out
+        As in `list_images`.
+    alone
+        If given, a file without a partner gets a sentence in it, by its name, and the others are paired.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no images.
+    ValueError
+        If no name is on both sides, or, without `alone`, a source has no target or a target no source.
     """
     closed = (*leave_out, Path(source), Path(target))
     sources, targets = (list_images(path, tree=tree, leave_out=closed, out=out) for path in (source, target))

@@ -33,13 +33,7 @@ if TYPE_CHECKING:
 def tile_plan(
     model: "TrainedModel", frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None
 ) -> TilePlan:
-    """The tiles in which `predict` computes a frame ([Z,] Y, X); `cost` says what their overlap costs.
-
-    Raises
-    ------
-    ValueError
-        If the norm cannot be tiled, or tile_size and overlap are impossible.
-    """
+    """The tiles of a frame ([Z,] Y, X), see `TrainedModel.tile_plan`."""
     if not model.tileable:
         if tile_size is not None:
             instance = has_instance_norm(model.generator)
@@ -107,11 +101,7 @@ def _rescaled_bands(
 def decode_bands(
     model: "TrainedModel", bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None
 ) -> Iterator[tuple[int, slice, NDArray[Any]]]:
-    """The prediction that `bands` hold: number of the frame, rows, values (C, [Z,] rows, X), in their order.
-
-    As `decode` of whole frames: marked, with a warning, where the source is NaN or Inf. Rows of instances come
-    later than their maps, see `ObjectRows`.
-    """
+    """The prediction (C, [Z,] rows, X) that `bands` hold, see `TrainedModel.decode_bands`."""
     encoding, count = _target_encoding(model, seed_threshold, min_size), 0
     for band in bands:
         if band.rows.start == 0:

@@ -121,13 +121,7 @@ def judge_of(model: "TrainedModel", kind: ScoreKind | None) -> tuple[Scoring, Ma
 def score_frame(
     model: "TrainedModel", source: NDArray[Any], image: NDArray[Any], kind: ScoreKind | None = None
 ) -> PatchScores:
-    """The scores of one frame `image` (K, [Z,] Y, X) given its `source` (C, [Z,] Y, X), as `predict_frame`.
-
-    Raises
-    ------
-    ValueError
-        If the model has no such discriminator, the frames hold NaN or Inf, or are smaller than one field.
-    """
+    """The scores of one frame (K, [Z,] Y, X) given its source (C, [Z,] Y, X), see `TrainedModel.score_frame`."""
     network, judge = judge_of(model, kind)
     if any(unknown(values).any() for values in (source, image)):
         raise ValueError("Frames to score must be finite; these hold NaN or Inf. Replace these pixels.")

@@ -21,13 +21,7 @@ OUTSIDE = 0.1
 
 
 def source_plan(model: "TrainedModel", stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
-    """How frames of the source `stack` are taken for the model; parameters as in `predict`.
-
-    Raises
-    ------
-    ValueError
-        If the stack has other channels than the model's sources.
-    """
+    """How frames of the source `stack` are taken for the model, see `TrainedModel.source_plan`."""
     plan, view = replace(AxesPlan.of(stack, axes), z=model.source_view.z), model.source_view
     expected = model.source_encoding.n_channels
     if channels:

@@ -22,6 +22,8 @@ SMOOTHING = 1.0
 class Judge(Protocol):
     """What the figures of a kind of target are."""
 
+    labels: bool
+
     def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
         """Of one frame (C, [Z,] Y, X), where it is known."""
 
@@ -180,7 +182,7 @@ def _strays(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> Row:
     return {"invented": invented, "missing": missing, "objects": found, "objects_target": true}
 
 
-def judge_of(kind: Kind, frames: Frames, classes: Sequence[int]) -> IntensityJudge | ClassJudge | InstanceJudge:
+def judge_of(kind: Kind, frames: Frames, classes: Sequence[int]) -> Judge:
     """The judge of this kind of target; of classes with these, ascending."""
     if kind == "intensity":
         return IntensityJudge(frames)
