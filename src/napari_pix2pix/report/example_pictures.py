@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.teaching.examples import Example
 
 SIDE = 512

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.teaching.examples import choose, ranked
 from napari_pix2pix.report import example_pictures as pictures
 from napari_pix2pix.report import figures as figures

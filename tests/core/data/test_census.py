@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from napari_pix2pix.core.data.regions import Region, pieces
 
 from napari_pix2pix import core
 from napari_pix2pix.core.data import pairs as pairs_module
 from napari_pix2pix.core.data.census import Census
-from napari_pix2pix.core.data.pairs import PairedFrames, Region, pieces
-from napari_pix2pix.core.encodings.encoding import guess_kind
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.encodings.kinds import guess_kind
 from small import blobs, small_config
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from napari_pix2pix.core.data.regions import Region
 
 from napari_pix2pix.core.data.census import Census
-from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.data.pairs import PairedFrames
 from small import blobs
 
 

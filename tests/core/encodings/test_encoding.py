@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from napari_pix2pix.core.encodings import encoding as encoding_module
-from napari_pix2pix.core.encodings.encoding import LIMIT, fit_encoding, guess_kind, rare_weights
+from napari_pix2pix.core.encodings.encoding import LIMIT, fit_encoding, rare_weights
+from napari_pix2pix.core.encodings.kinds import guess_kind
 from napari_pix2pix.core.evaluation.metrics.instances import object_f1
 
 DSB2018 = Path(__file__).parents[4] / "shared" / "data" / "dsb2018" / "train" / "label"

@@ -16,7 +16,7 @@ from scipy import ndimage
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.data.alignment import covariance_by_distance, decay_length
-from napari_pix2pix.core.encodings.encoding import labels_in_disguise
+from napari_pix2pix.core.encodings.kinds import labels_in_disguise
 from napari_pix2pix.core.evaluation.check import FIELDS, check, suggest
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.settings.config import Config, PairSettings, make_config

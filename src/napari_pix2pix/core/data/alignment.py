@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.shifts import MIDDLE, find_shift, phase_correlation, reach
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import middle

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.pairs import PairedFrames, pieces, require_finite
-from napari_pix2pix.core.encodings.encoding import Kind, guess_kind
+from napari_pix2pix.core.data.pairs import PairedFrames, require_finite
+from napari_pix2pix.core.data.regions import pieces
+from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.pairs import Channels, PairedFrames, Region, StackAxes, pieces, plans_of
+from napari_pix2pix.core.data.pairs import Channels, PairedFrames, StackAxes, plans_of
+from napari_pix2pix.core.data.regions import Region, pieces
 from napari_pix2pix.core.geometry.axes import WHOLE, Window
 
 

@@ -11,8 +11,8 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.frames import DomainFrames, Frames
-from napari_pix2pix.core.data.pairs import Region
 from napari_pix2pix.core.data.patches import CACHE_BYTES, TRAINING, Batch, augmented, magnified
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import WHOLE, Window
 from napari_pix2pix.core.settings.config import Config

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.encodings.encoding import Kind, guess_kind
+from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.core.settings.config import EmptyFrames
 

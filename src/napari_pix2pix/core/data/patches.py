@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 from torch.nn.functional import interpolate
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import Window
 from napari_pix2pix.core.settings.config import Config

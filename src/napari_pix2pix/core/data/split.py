@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_pix2pix.core.data.frames import Frames
-from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.settings.config import Config
 

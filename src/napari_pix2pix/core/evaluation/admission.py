@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Windows
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Windows
 from napari_pix2pix.core.data.split import seen_frames
-from napari_pix2pix.core.encodings.encoding import guess_kind, may_be_labels
+from napari_pix2pix.core.encodings.kinds import guess_kind, may_be_labels
 from napari_pix2pix.core.evaluation.codings import in_one_coding, require_labels
 from napari_pix2pix.core.running.sources import counted
 from napari_pix2pix.core.running.trained_model import TrainedModel

@@ -8,9 +8,11 @@ import numpy as np
 
 from napari_pix2pix.core.data.alignment import Alignment
 from napari_pix2pix.core.data.frames import UnpairedFrames
-from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, Windows, pieces, settle_empty_frames
+from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, settle_empty_frames
+from napari_pix2pix.core.data.regions import Windows, pieces
 from napari_pix2pix.core.data.split import split_pairs
-from napari_pix2pix.core.encodings.encoding import fit_encoding, guess_kind
+from napari_pix2pix.core.encodings.encoding import fit_encoding
+from napari_pix2pix.core.encodings.kinds import guess_kind
 from napari_pix2pix.core.evaluation.check_sides import check_sides
 from napari_pix2pix.core.evaluation.disguises import (
     FEW_COLOURS,

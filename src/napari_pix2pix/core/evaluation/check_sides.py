@@ -3,8 +3,8 @@
 from dataclasses import asdict
 
 from napari_pix2pix.core.data.frames import UnpairedFrames
-from napari_pix2pix.core.data.pairs import Windows, pieces
-from napari_pix2pix.core.encodings.encoding import Kind, guess_kind
+from napari_pix2pix.core.data.regions import Windows, pieces
+from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.evaluation.disguises import FEW_COLOURS, n_colours
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark
 from napari_pix2pix.core.evaluation.sides import Side

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Windows, pieces
-from napari_pix2pix.core.encodings.encoding import Encoding, Kind, labels_in_disguise
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Windows, pieces
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
 from napari_pix2pix.core.encodings.masks import as_mask, foregrounds, mixed_codings
 
 SAME = "The {} are masks of 0 and {}, the {} of 0 and {}: every value but 0 is counted as the same foreground."

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_pix2pix.core.encodings.encoding import guess_kind, labels_in_disguise
+from napari_pix2pix.core.encodings.kinds import guess_kind, labels_in_disguise
 from napari_pix2pix.core.evaluation.remarks import Remark, Remedy
 
 FEW_COLOURS = 16

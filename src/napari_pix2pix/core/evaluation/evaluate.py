@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, Windows, settle_empty_frames
+from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, settle_empty_frames
+from napari_pix2pix.core.data.regions import Windows
 from napari_pix2pix.core.data.split import KINDS, seen_frames
-from napari_pix2pix.core.encodings.encoding import Kind, guess_kind
+from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.evaluation.admission import channels_of, require_kind, require_suited
 from napari_pix2pix.core.evaluation.codings import comparable, in_one_coding
 from napari_pix2pix.core.evaluation.metrics.objects import Counted, Stain

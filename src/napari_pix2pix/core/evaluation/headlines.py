@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Region
-from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Region
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.evaluation.metrics.instances import object_f1
 from napari_pix2pix.core.evaluation.signs import is_constant

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.encodings.masks import mixed_codings
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark, Remedy
 from napari_pix2pix.core.geometry.axes import AxesPlan

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.shifts import displacement
-from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.evaluation.headlines import HEADLINES
 from napari_pix2pix.core.evaluation.metrics.baselines import Baseline, constant_image, fit_baselines
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better

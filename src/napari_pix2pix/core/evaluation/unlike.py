@@ -10,8 +10,8 @@ from skimage.filters import threshold_otsu
 from skimage.measure import block_reduce
 
 from napari_pix2pix.core.data.frames import Frames, UnpairedFrames
-from napari_pix2pix.core.data.pairs import pieces
-from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.data.regions import pieces
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.evaluation.remarks import Remark, Remedy
 from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.settings.config import method_for

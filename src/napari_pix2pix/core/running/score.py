@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.encodings.encoding import may_be_labels
+from napari_pix2pix.core.encodings.kinds import may_be_labels
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.running.bands import forward_of, unknown

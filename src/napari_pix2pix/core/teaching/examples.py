@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.evaluation.codings import comparable, in_one_coding
 from napari_pix2pix.core.evaluation.headlines import HEADLINES
 from napari_pix2pix.core.running.patch_scores import PatchScores

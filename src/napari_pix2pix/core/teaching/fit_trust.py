@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.optim import Adam
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_frames
+from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.split import Split, evenly, seen_frames, split_pairs, unlike, windows_of
 from napari_pix2pix.core.evaluation.admission import require_kind, require_suited
 from napari_pix2pix.core.evaluation.codings import in_one_coding

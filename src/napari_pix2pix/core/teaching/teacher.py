@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Optimizer
 
-from napari_pix2pix.core.data.pairs import PairedFrames, Region
+from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import PairedPatches
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.geometry.tiles import round_up

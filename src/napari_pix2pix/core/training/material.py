@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.data.census import Census
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.other_patches import DomainPatches, SidePatches, UnpairedPatches
-from napari_pix2pix.core.data.pairs import PairedFrames, Region, settle_empty_frames
+from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
 from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, PairedPatches
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_of, without_seen
-from napari_pix2pix.core.encodings.encoding import Encoding, Kind
+from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.evaluation.codings import in_one_coding
 from napari_pix2pix.core.evaluation.unlike import unlike

@@ -10,9 +10,11 @@ from pydantic import BaseModel
 from torch import nn
 
 from napari_pix2pix.core.data.frames import Frames
-from napari_pix2pix.core.data.pairs import PairedFrames, Windows, pieces
+from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Windows, pieces
 from napari_pix2pix.core.data.split import Split
-from napari_pix2pix.core.encodings.encoding import Encoding, Kind, fit_encoding, labels_in_disguise, rare_weights
+from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, rare_weights
+from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
 from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
 from napari_pix2pix.core.running.sources import OUTSIDE
 from napari_pix2pix.core.running.trained_model import TrainedModel

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 from skimage.measure import label as connected_components
 
-from napari_pix2pix.core.encodings.encoding import Kind
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.evaluation.metrics.frames import Frames
 from napari_pix2pix.core.evaluation.metrics.intensities import as_stored
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_pix2pix.core.encodings.encoding import MOST_CLASSES, Kind
+from napari_pix2pix.core.encodings.kinds import MOST_CLASSES, Kind
 from napari_pix2pix.core.evaluation.metrics import classes as of_class
 from napari_pix2pix.core.evaluation.metrics import intensities
 from napari_pix2pix.core.evaluation.metrics.errors import strays
