@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from napari_pix2pix.core.data.regions import Region, pieces
 
 from napari_pix2pix import core
-from napari_pix2pix.core.data import pairs as pairs_module
+from napari_pix2pix.core.data import regions as regions_module
 from napari_pix2pix.core.data.census import Census
 from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Region, pieces
 from napari_pix2pix.core.encodings.kinds import guess_kind
 from small import blobs, small_config
 
@@ -27,7 +27,7 @@ class Recording:
 
 def test_pieces_are_the_regions_in_bands(monkeypatch) -> None:
     """Each pixel once, in order; a region that is small enough is one piece."""
-    monkeypatch.setattr(pairs_module, "PIECE", 300)
+    monkeypatch.setattr(regions_module, "PIECE", 300)
     regions = Region(0, (slice(0, 2), slice(3, 50), slice(5, 15))), Region(1, (slice(0, 10), slice(0, 30)))
     seen = np.zeros((2, 60, 30), int)
     *first, last = pieces(regions)
@@ -42,7 +42,7 @@ def test_pieces_are_the_regions_in_bands(monkeypatch) -> None:
 @pytest.mark.parametrize("kind", ["intensity", "classes", "instances", "auto"])
 def test_before_the_first_step_a_pixel_is_read_twice_at_most(tmp_path, monkeypatch, kind: str) -> None:
     """Once to know the pairs, once to fit on what trains, in pieces; the first piece once more for its channels."""
-    monkeypatch.setattr(pairs_module, "PIECE", 24 * 128)
+    monkeypatch.setattr(regions_module, "PIECE", 24 * 128)
     source, labels = blobs((240, 128))
     target = {"intensity": source, "classes": (labels > 0).astype(np.uint8)}.get(kind, labels)
     sides = Recording(source), Recording(target)
@@ -77,7 +77,7 @@ def test_the_census_is_what_whole_frames_say() -> None:
 )
 def test_what_cannot_train_is_told_wherever_it_lies(monkeypatch, change, sentence: str) -> None:
     """In whichever piece."""
-    monkeypatch.setattr(pairs_module, "PIECE", 24 * 128)
+    monkeypatch.setattr(regions_module, "PIECE", 24 * 128)
     source, target = blobs()
     source = source.astype(np.float32)
     change(source)
@@ -98,7 +98,7 @@ def test_a_check_reads_pieces_and_finds_what_whole_frames_say(monkeypatch, kind:
         return core.check(PairedFrames(*sides[:2], "TYX", valid=sides[2]), config=small_config(empty_frames="empty"))
 
     whole = report(*map(Recording, stacks))
-    monkeypatch.setattr(pairs_module, "PIECE", 72 * 128)
+    monkeypatch.setattr(regions_module, "PIECE", 72 * 128)
     monkeypatch.setattr("napari_pix2pix.core.data.alignment.MIDDLE", 96)
     sides = [Recording(side) for side in stacks]
     found = report(*sides)

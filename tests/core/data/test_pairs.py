@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from napari_pix2pix.core.data.regions import Region
 
 from napari_pix2pix.core.data.census import Census
 from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Region
 from small import blobs
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from napari_pix2pix.core.data.regions import Region
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_pix2pix.core.data import patches as patches_module
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import STATISTICS, MixedPatches, PairedPatches
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.settings.config import NormalizationConfig

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from napari_pix2pix.core.data.regions import Region
 
 from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.split import LEAST_SIDE, Split, evenly, seen_frames, split_pairs, unlike, without_seen
 from small import small_config
 
