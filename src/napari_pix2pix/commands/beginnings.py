@@ -142,16 +142,15 @@ def _anew(asked: Request, initial: Any) -> Beginning:
     from napari_pix2pix.files.moved import Moved
     from napari_pix2pix.files.outputs import require_apart
     from napari_pix2pix.files.pairing import open_stacks
-    from napari_pix2pix.files.training_stacks import Sides, TrainingStacks
-    from napari_pix2pix.files.unpaired import UnpairedStacks
+    from napari_pix2pix.files.training_stacks import OTHERS, Sides, TrainingStacks
 
     source, out, earlier = asked.source, asked.out, asked.earlier
     if source is None or out is None:
         raise ValueError("A training must have a source, a target and `out` RUN. See train --help.")
     said = asked.pairs or PairSettings()
     judges = {kind: asked.judges.of(kind) for kind in ("validation", "test")}
-    table = said.groups if Path(said.groups or "").suffix.lower() == ".csv" else None
-    given: list[Path | str | None] = [source, asked.target, asked.config, earlier.from_model, said.valid, table]
+    tables = [name for name in (said.groups, said.domains) if name and name.lower().endswith(".csv")]
+    given: list[Path | str | None] = [source, asked.target, asked.config, earlier.from_model, said.valid, *tables]
     given += [*said.source_more, *said.target_more]
     for first, second, *more in judges.values():
         given += [first, second, *chain(*more)]
@@ -169,7 +168,7 @@ def _anew(asked: Request, initial: Any) -> Beginning:
     if config.data == "pairs":
         trained = open_stacks(source, asked.target, said).without_bad()
     else:
-        trained = UnpairedStacks.open(source, asked.target, said)
+        trained = OTHERS[config.data].open(source, asked.target, said)
     roots = Moved((earlier.data_root,) if earlier.data_root else ())
     stacks = TrainingStacks.open(trained, validation, test, initial, earlier.with_old_pairs, roots)
     origin = None

@@ -6,16 +6,24 @@ from napari_pix2pix.commands.events import Event, Events
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
+    from napari_pix2pix.files.domains import DomainStacks
     from napari_pix2pix.files.pairing import PairedStacks
     from napari_pix2pix.files.unpaired import UnpairedStacks
 
 
-def understood(stacks: "PairedStacks | UnpairedStacks", plan: dict[str, Any]) -> str:
+def understood(stacks: "PairedStacks | UnpairedStacks | DomainStacks", plan: dict[str, Any]) -> str:
     """How the pairs were read, in a sentence, so that a wrong guess is seen."""
     sides = [
         f"{name}s {', '.join(sorted({f'{stack.axes} {stack.array.dtype}' for stack in side}))}"
         for name, side in stacks.sides.items()
     ]
+    if stacks.kind == "domains":
+        kind_of = [row["kind"] for row in plan["provenance"]["regions"]]
+        known = "; ".join(f"{name} {', '.join(labels)}" for name, labels in plan["domains"]["sets"].items())
+        return (
+            f"Read {sides[0]} of several domains ({known}) as {plan['target_encoding']['kind']}; "
+            f"{kind_of.count('train')} train, {kind_of.count('validation')} are held out."
+        )
     if stacks.kind == "unpaired":
         rows = [(row["kind"], row["side"]) for row in plan["provenance"]["regions"]]
         said = [
@@ -31,20 +39,22 @@ def understood(stacks: "PairedStacks | UnpairedStacks", plan: dict[str, Any]) ->
     return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
 
 
-def told_of_sides(stacks: "UnpairedStacks") -> Events:
-    """What the user should know about sources and targets that are no pairs before any work."""
+def told_of_sides(stacks: "UnpairedStacks | DomainStacks") -> Events:
+    """What the user should know about images that are no pairs before any work."""
     for side, images in stacks.sides.items():
         predicted = [name for name, stack in zip(stacks.names[side], images, strict=True) if stack.is_prediction]
         if predicted:
             yield {"event": "warning", "text": f"The {side} {predicted[0]} is a prediction, not a real image."}
-    sizes = [images[0].pixel_size_um for images in stacks.sides.values()]
-    if any(axis in sizes[0] and abs(sizes[0][axis] / sizes[1].get(axis, sizes[0][axis]) - 1) > 0.1 for axis in "YX"):
-        ours, theirs = (" x ".join(f"{size[axis]:.4g}" for axis in "YX" if axis in size) for size in sizes)
-        text = (
-            f"Sources and targets should have the same pixel size; got {ours} and {theirs} µm: structures would change "
-            "their size. Resample one side."
-        )
-        yield {"event": "warning", "text": text}
+    (first, a), *others = ((name, stack.pixel_size_um) for name, stack in stacks.firsts.items())
+    for name, b in others:
+        if any(axis in a and abs(a[axis] / b.get(axis, a[axis]) - 1) > 0.1 for axis in "YX"):
+            ours, theirs = (" x ".join(f"{size[axis]:.4g}" for axis in "YX" if axis in size) for size in (a, b))
+            text = (
+                f"{first[0].upper()}{first[1:]} and {name} should have the same pixel size; got {ours} and {theirs} "
+                "µm: structures would change their size. Resample one of them."
+            )
+            yield {"event": "warning", "text": text}
+            break
 
 
 def told(stacks: "PairedStacks", left_out: str = "warning") -> Events:

@@ -40,11 +40,14 @@ def train(
     num_nodes: Annotated[Whole, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
     overwrite: Overwrite = False,
 ) -> Events:
-    """Train a model on pairs of images; with --method cyclegan on sources and targets that are no pairs."""
+    """Train a model on pairs of images; with --method cyclegan on sources and targets that are no pairs.
+
+    With --method stargan on a folder of images of several domains, a subfolder for each.
+    """
     from napari_pix2pix.core.training.run_folder import RunFolder
     from napari_pix2pix.files.moved import Moved
     from napari_pix2pix.files.outputs import require_apart
-    from napari_pix2pix.files.unpaired import UnpairedStacks
+    from napari_pix2pix.files.training_stacks import OTHERS
 
     earlier = earlier or Earlier()
     judges = judges or Judges()
@@ -54,7 +57,7 @@ def train(
     out, stacks, initial, resume = begun.out, begun.stacks, begun.initial, earlier.resume is not None
     if not resume:
         for some in filter(None, (stacks.train, stacks.validation, stacks.test)):
-            yield from told_of_sides(some) if isinstance(some, UnpairedStacks) else told(some)
+            yield from told_of_sides(some) if some.kind in OTHERS else told(some)
     run = RunFolder(out)
     owned = [out / name for name in ("previews", *run.FILES)] if resume else [out]
     require_apart(stacks.paths, [*owned, *run.written()], but=[] if resume else [out / "data"])

@@ -4,10 +4,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_pix2pix.files.domains import DomainStacks
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import PairedStacks, open_stacks
 from napari_pix2pix.files.pairing import reopen as reopen_pairs
 from napari_pix2pix.files.unpaired import UnpairedStacks
+
+OTHERS: dict[str, Any] = {"unpaired": UnpairedStacks, "domains": DomainStacks}
+"""What methods learn from that is no pairs, by its kind."""
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -35,7 +39,7 @@ class TrainingStacks:
         What the model to start from was trained on, where it is mixed in.
     """
 
-    train: PairedStacks | UnpairedStacks
+    train: PairedStacks | UnpairedStacks | DomainStacks
     validation: PairedStacks | None = None
     test: PairedStacks | None = None
     old: PairedStacks | None = None
@@ -43,7 +47,7 @@ class TrainingStacks:
     @classmethod
     def open(
         cls,
-        train: PairedStacks | UnpairedStacks,
+        train: PairedStacks | UnpairedStacks | DomainStacks,
         validation: Sides | None,
         test: Sides | None,
         initial: "TrainedModel | None",
@@ -58,6 +62,8 @@ class TrainingStacks:
             If they cannot be read so, or a file or group is in two kinds.
         """
         said, judges = train.settings, {}
+        if isinstance(train, DomainStacks) and (validation or test):
+            raise ValueError("Images of several domains have no pairs to be judged by; leave these out.")
         for kind, sides in (("validation", validation), ("test", test)):
             if sides is None:
                 continue
@@ -72,7 +78,7 @@ class TrainingStacks:
             own = said.model_copy(update=more)
             judges[kind] = open_stacks(sides.source, sides.target, own).without_bad()
         old = None
-        if with_old and isinstance(train, UnpairedStacks):
+        if with_old and not isinstance(train, PairedStacks):
             raise ValueError("Old pairs must be mixed with pairs; here there are none. Leave `with_old_pairs` out.")
         if with_old:
             pairs = initial.provenance.get("pairs") if initial else None
@@ -93,7 +99,7 @@ class TrainingStacks:
             if stacks is None:
                 continue
             told = stacks.provenance()
-            files = told["sources"] + (told["targets"] if isinstance(stacks, UnpairedStacks) else [])
+            files = told["sources"] + ([] if isinstance(stacks, PairedStacks) else told["targets"])
             paths = {said["sha256"]: said["path"] for said in files}
             groups = set(stacks.groups)
             for other, hashes, others in taken:
@@ -137,9 +143,9 @@ class TrainingStacks:
 
 
 def reopen(said: dict[str, Any], moved: Moved | None = None) -> Any:
-    """The stacks that `provenance` of `PairedStacks` or `UnpairedStacks` describes; raises what theirs do."""
-    if said.get("kind") == UnpairedStacks.kind:
-        return UnpairedStacks.reopen(said, moved)
+    """The stacks that `provenance` of `PairedStacks` or one of `OTHERS` describes; raises what theirs do."""
+    if said.get("kind") in OTHERS:
+        return OTHERS[said["kind"]].reopen(said, moved)
     return reopen_pairs(said, moved)
 
 
@@ -167,7 +173,7 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel", moved: Moved | None
             files = {file["sha256"] for file in said[kind]["sources"]}
             seen = any(row.get("source_sha256") in files for row in trained)
         elif judging and said.get("train"):
-            if said["train"].get("kind") == UnpairedStacks.kind:
+            if said["train"].get("kind") in OTHERS:
                 continue  # what was held out is no pairs
             seen = any(map(met(trained), judging))
         else:

@@ -15,7 +15,6 @@ from napari_pix2pix.core.teaching.examples import MOST, examples
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.files.pairing import PairedStacks, taken_names
 from napari_pix2pix.files.training_stacks import TrainingStacks
-from napari_pix2pix.files.unpaired import UnpairedStacks
 from napari_pix2pix.report.card import model_lines
 from napari_pix2pix.report.content import Content
 from napari_pix2pix.report.page import write_report
@@ -76,7 +75,7 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     path, title = run / "report.html", f"Training of {run.name or run}"
     history = _history(run / "history.csv")
     validation = stacks.validation or stacks.train
-    if isinstance(validation, UnpairedStacks):
+    if not isinstance(validation, PairedStacks):
         content = Content(title, command, None, model, (), _card(model, run), history, remarks=[NO_PAIRS])
         write_report(path, content)
         return path

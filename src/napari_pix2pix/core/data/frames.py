@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.pairs import Channels, PairedFrames, StackAxes, plans_of
 from napari_pix2pix.core.data.regions import Region, pieces
+from napari_pix2pix.core.encodings.domains import MOST, Domains
 from napari_pix2pix.core.geometry.axes import WHOLE, Window
 
 
@@ -152,12 +153,13 @@ class DomainFrames:
     axes
         Of the stacks.
     labels
-        Further sets of labels: by name of the set, for each domain what it is of, None where that is not known.
+        By name of the set of labels what each domain is of, None where that is not known. Default: one set, domain, in
+        which each has its own name.
 
     Raises
     ------
     ValueError
-        If there is one domain only, or they differ by channels.
+        If there is one domain only, or too many, or they differ by channels.
     """
 
     kind: Literal["domains"] = "domains"
@@ -181,23 +183,24 @@ class DomainFrames:
         if len(set(channels.values())) > 1:
             told = " and ".join(f"{n} in {name}" for name, n in channels.items())
             raise ValueError(f"All domains must have the same channels; got {told}. Choose channels.")
-        sets = {name: {domain: known.get(domain) for domain in self.sides} for name, known in (labels or {}).items()}
-        self.labels: dict[str, dict[str, str | None]] = {"domain": {name: name for name in self.sides}, **sets}
-        self.classes = {
-            name: sorted({label for label in known.values() if label}) for name, known in self.labels.items()
+        said = labels or {"domain": {name: name for name in self.sides}}
+        self.labels: dict[str, dict[str, str | None]] = {
+            name: {side: known.get(side) for side in self.sides} for name, known in said.items()
         }
+        sets = {name: sorted({one for one in known.values() if one}) for name, known in self.labels.items()}
+        if (most := max(map(len, sets.values()))) > MOST:
+            raise ValueError(f"There must be at most {MOST} domains; got {most}. Put some of them together.")
+        if few := [name for name, own in sets.items() if len(own) < 2]:
+            raise ValueError(
+                f"There must be at least two labels of each set; {few[0]} has {', '.join(sets[few[0]]) or 'none'}. "
+                "Leave this set out."
+            )
+        self.domains = Domains(sets={name: tuple(own) for name, own in sets.items()})
 
-    def vector(self, domain: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The label vector of a domain's images, one block for each set of labels, and which of its places are known.
-
-        The block of a set that is not known is zero, in either.
-        """
-        blocks, known = [], []
-        for name, classes in self.classes.items():
-            label = self.labels[name][domain]
-            blocks += [float(label == one) for one in classes]
-            known += [float(label is not None)] * len(classes)
-        return np.array(blocks, np.float32), np.array(known, np.float32)
+    def vector(self, side: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The label vector of the images of a side, and which of its places are known, see `Domains.vector`."""
+        values, known = self.domains.vector({name: said[side] for name, said in self.labels.items()})
+        return np.array(values, np.float32), np.array(known, np.float32)
 
 
 class Images:

@@ -80,26 +80,27 @@ class UnpairedPatches:
 
 @dataclass(frozen=True)
 class DomainPatches:
-    """Patches of images of any domain, each as likely, by (seed, step, number) alone; with their labels."""
+    """Patches of images of any domain, each as likely, by (seed, step, number) alone; with their labels, and others."""
 
     sides: Mapping[str, SidePatches]
     config: Config
     frames: DomainFrames
 
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
-        """``image``, ``labels`` (N, n) and ``known`` (N, n), see `DomainFrames.vector`."""
-        numbers, domains = range(self.config.batch_size) if numbers is None else numbers, list(self.sides)
-        patches, labels, known = [], [], []
+        """``image``, its ``labels`` (N, n) and what of them is ``known``, see `Domains.vector`.
+
+        And ``wanted`` and ``wanted_known``: those of another image, drawn alike, which this one is to be translated to.
+        """
+        numbers, sides = range(self.config.batch_size) if numbers is None else numbers, list(self.sides)
+        patches, told = [], []
         for k in numbers:
             random = _random(self.config, stream, step, k)
-            domain = domains[int(random.integers(len(domains)))]
-            patches.append(self.sides[domain].draw(random))
-            vector, said = self.frames.vector(domain)
-            labels.append(vector)
-            known.append(said)
-        first = next(iter(self.sides.values()))
-        told = (torch.from_numpy(np.stack(rows)) for rows in (labels, known))
-        return Batch(zip(("image", "labels", "known"), (first.batch(patches), *told), strict=True))
+            own, wanted = (sides[int(random.integers(len(sides)))] for _ in range(2))
+            patches.append(self.sides[own].draw(random))
+            told.append((*self.frames.vector(own), *self.frames.vector(wanted)))
+        vectors = (torch.from_numpy(np.stack(rows)) for rows in zip(*told, strict=True))
+        image = next(iter(self.sides.values())).batch(patches)
+        return Batch(zip(("image", "labels", "known", "wanted", "wanted_known"), (image, *vectors), strict=True))
 
 
 def _random(config: Config, *place: int) -> np.random.Generator:

@@ -5,9 +5,10 @@ from typing import Any
 from napari_pix2pix.core.methods.cyclegan import CycleGAN
 from napari_pix2pix.core.methods.method import Method
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix
+from napari_pix2pix.core.methods.stargan import StarGAN
 from napari_pix2pix.core.settings.config import Config
 
-METHODS: dict[str, Method[Any]] = {"pix2pix": Pix2Pix(), "cyclegan": CycleGAN()}
+METHODS: dict[str, Method[Any]] = {"pix2pix": Pix2Pix(), "cyclegan": CycleGAN(), "stargan": StarGAN()}
 
 
 def method_of(config: Config) -> Method[Any]:

@@ -100,7 +100,7 @@ class CycleGAN(Method[CycleGANConfig]):
             learner.update(f"{side}_discriminator", losses[f"discriminator_{side}"])
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def judge(self, config: CycleGANConfig, networks: Networks, batch: Batch) -> dict[str, float]:
+    def judge(self, config: CycleGANConfig, networks: Networks, batch: Batch, shapes: Shapes) -> dict[str, float]:
         """Of each half of the held-out patches: how unlike the other half's targets predictions are, and the cycle.
 
         ``swd`` is the sliced Wasserstein distance between predictions and real targets, ``swd_floor`` that of real

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.engine.tensor_files import under
 from napari_pix2pix.core.settings.config import Config
 
@@ -40,6 +41,8 @@ class Learner(Generic[C]):
         Of the weights of those that make images, if the model is to have these.
     class_weights
         What an error on a pixel of each class of the target weighs, on the device; None: all the same.
+    domains
+        The labels that images bear.
     memory
         What a method keeps from step to step, by name, beside weights: it is part of the checkpoint.
     done
@@ -52,6 +55,7 @@ class Learner(Generic[C]):
     optimizers: dict[str, Optimizer]
     averages: dict[str, Average] = field(default_factory=dict)
     class_weights: Tensor | None = None
+    domains: Domains = NO_DOMAINS
     memory: dict[str, Tensor] = field(default_factory=dict)
     done: int = 0
 
@@ -63,6 +67,7 @@ class Learner(Generic[C]):
         networks: Mapping[str, nn.Module],
         averages: dict[str, Average] | None = None,
         class_weights: tuple[float, ...] = (),
+        domains: Domains = NO_DOMAINS,
     ) -> "Learner[C]":
         """With Adam for each network."""
         wrapped, optimizers = {}, {}
@@ -70,7 +75,7 @@ class Learner(Generic[C]):
             adam = Adam(network.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
             wrapped[name], optimizers[name] = fabric.setup(network, adam)
         weights = torch.tensor(class_weights, device=fabric.device) if class_weights else None
-        return cls(config, fabric, wrapped, optimizers, averages or {}, weights)
+        return cls(config, fabric, wrapped, optimizers, averages or {}, weights, domains)
 
     def __getitem__(self, name: str) -> Any:
         """The network of this name."""

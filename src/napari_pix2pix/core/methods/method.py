@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.settings.config import Config
@@ -30,19 +31,19 @@ class Shapes:
     class_weights
         What an error on a pixel of each class of the target weighs; empty: all the same.
     domains
-        Names of the domains, or classes, that images are of.
+        The labels that images bear.
     """
 
     source: int
     target: int
     spatial_dims: int = 2
     class_weights: tuple[float, ...] = ()
-    domains: tuple[str, ...] = ()
+    domains: Domains = NO_DOMAINS
 
     @classmethod
-    def of(cls, source: Encoding, target: Encoding, spatial_dims: int) -> "Shapes":
+    def of(cls, source: Encoding, target: Encoding, spatial_dims: int, domains: Domains) -> "Shapes":
         """Of images so encoded."""
-        return cls(source.n_maps, target.n_maps, spatial_dims, target.weights)
+        return cls(source.n_maps, target.n_maps, spatial_dims, target.weights, domains)
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,13 @@ class Direction:
     def inputs(self, batch: Batch) -> Tensor:
         """What the network sees of a batch, (N, C, [Z,] Y, X)."""
         source = batch[self.source]
-        if not self.planes:
-            return source
-        each = torch.tensor(self.planes, device=source.device).reshape(1, -1, *(1,) * (source.ndim - 2))
-        return torch.cat([source, each.expand(len(source), -1, *source.shape[2:])], dim=1)
+        return with_planes(source, torch.tensor([self.planes], device=source.device)) if self.planes else source
+
+
+def with_planes(images: Tensor, values: Tensor) -> Tensor:
+    """Images (N, C, [Z,] Y, X) beside constant planes of these values (N or 1, n)."""
+    planes = values.reshape(*values.shape, *(1,) * (images.ndim - 2)).to(images.dtype)
+    return torch.cat([images, planes.expand(len(images), -1, *images.shape[2:])], dim=1)
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,22 @@ class Method(Generic[C]):
         """What the user should know of these settings before the first step, a sentence each."""
         return ()
 
-    def judge(self, config: C, networks: Networks, batch: Batch) -> dict[str, float]:
+    def direction(self, config: C, shapes: Shapes, name: str) -> Direction:
+        """The way to what is called so.
+
+        Raises
+        ------
+        ValueError
+            If the model cannot predict it.
+        """
+        known = self.directions(config, shapes)
+        if name not in known:
+            raise ValueError(
+                f"A model must be asked for what it makes, {' or '.join(known)}; got `to` {name}. Leave it out."
+            )
+        return known[name]
+
+    def judge(self, config: C, networks: Networks, batch: Batch, shapes: Shapes) -> dict[str, float]:
         """Figures of the networks, ready for use, on patches that were held out; none of them needs a truth."""
         return {}
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_pix2pix.core.encodings.domains import Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.engine.tensor_headers import Header, read_header
@@ -114,6 +115,7 @@ class Content(BaseModel):
     channel_axis: Literal["", "C", "S"]
     provenance: Provenance
     trust: JudgeFacts | None = None
+    domains: Domains = Domains()
     target_view: SourceView | None = None
     source_channel_axis: Literal["", "C", "S"] = ""
 

@@ -125,7 +125,7 @@ def map_bands(
 def forward_of(model: "TrainedModel", how: PredictSettings) -> Forward:
     """The model's generator, run so."""
     precision = model.precision_for(how.precision)
-    return Forward(model.generator, model.device, how.draws, model.config.seed, precision)
+    return Forward(model.generator, model.device, how.draws, model.config.seed, precision, model.direction.planes)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_pix2pix.core.engine.devices import computing_in
 from napari_pix2pix.core.engine.memory import is_out_of_memory
 from napari_pix2pix.core.geometry.tiles import Tile, TilePlan, plan_tiles
+from napari_pix2pix.core.methods.method import with_planes
 from napari_pix2pix.core.networks.dropout import Window, drawing
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.norms import image_statistics, looks_at_image
@@ -90,6 +91,8 @@ class Forward:
         Of their noise.
     precision
         It computes in.
+    planes
+        What the generator sees beside the frame, as in `Direction`.
     """
 
     generator: Generator
@@ -97,6 +100,7 @@ class Forward:
     draws: int | None = None
     seed: int = 0
     precision: Precision = "float32"
+    planes: tuple[float, ...] = ()
 
     def __call__(self, frame: Frame, windows: Sequence[Window]) -> NDArray[np.float32]:
         """Maps (N, n_maps, [Z,] Y, X) of N windows of one size."""
@@ -105,6 +109,8 @@ class Forward:
             if self.device.type == "cpu" or self.precision != "float32":
                 sources = channels_last(sources)
             sources = sources.to(self.device)
+            if self.planes:
+                sources = with_planes(sources, torch.tensor([self.planes], device=self.device))
             maps = self._drawn(sources, windows, self.draws) if self.draws else self.generator(sources)
             return maps.float().cpu().numpy()
 

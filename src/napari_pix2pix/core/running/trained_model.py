@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.methods import method_of
-from napari_pix2pix.core.methods.method import Description, Shapes
+from napari_pix2pix.core.methods.method import Description, Direction, Shapes
 from napari_pix2pix.core.models.file import load_parts, model_hash, save_model
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.norms import has_instance_norm
@@ -53,10 +54,12 @@ class TrainedModel:
         The second discriminator, which judges whether an image belongs to its source; None: not taught.
     further
         What the file says that this package does not know: kept, and written again.
+    domains
+        The labels that images bear, where it translates between domains.
     back
         Where it translates targets to sources, too: how frames are taken from targets, and the channel axis of sources.
     makes, forward
-        Which side it makes, and where that is not the target, the model that does; see `toward`.
+        Which side, or domain, it makes, and where that is not the target, the model as it was loaded; see `toward`.
     """
 
     config: Config
@@ -68,18 +71,21 @@ class TrainedModel:
     provenance: dict[str, Any] = field(default_factory=dict)
     match: MatchJudge | None = None
     further: dict[str, Any] = field(default_factory=dict)
+    domains: Domains = NO_DOMAINS
     back: tuple[SourceView, str] | None = None
     makes: str = "target"
     forward: "TrainedModel | None" = None
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """The sides that it can make, the usual one first."""
-        known = method_of(self.config).directions(self.config, self.shapes)
-        return tuple(side for side in known if side != "source" or (self.forward or self).back is not None)
+        """The sides, or domains, that it can make, the usual one first."""
+        known, whole = method_of(self.config).directions(self.config, self.shapes), self.forward or self
+        return tuple(side for side in known if side != "source" or whole.domains.sets or whole.back is not None)
 
     def toward(self, side: str) -> "TrainedModel":
-        """The same networks, making this side: what was a target is then the source, and the other way round.
+        """The same networks, making this side, or domain.
+
+        Where it is a side, what was a target is then the source, and the other way round.
 
         Raises
         ------
@@ -88,13 +94,16 @@ class TrainedModel:
         """
         if side == self.makes:
             return self
+        if self.forward is not None:
+            return self.forward.toward(side)
+        if self.domains.sets:
+            self.domains.labels_of(side)
+            return replace(self, makes=side, match=None, forward=self)
         if side not in self.directions:
             raise ValueError(
                 f"A model must be asked for what it makes, {' or '.join(self.directions)}; got `to` {side}. Leave it "
                 "out."
             )
-        if self.forward is not None:
-            return self.forward
         assert self.back is not None
         view, channel_axis = self.back
         provenance = {name: said for name, said in self.provenance.items() if name != "predicts_in"}
@@ -114,23 +123,35 @@ class TrainedModel:
         )
 
     @property
+    def direction(self) -> Direction:
+        """How it makes what it makes.
+
+        Raises
+        ------
+        ValueError
+            If it makes several domains and was not asked for one.
+        """
+        return method_of(self.config).direction(self.config, self.shapes, self.makes)
+
+    @property
     def generator(self) -> Generator:
         """What makes the predictions."""
-        known = method_of(self.config).directions(self.config, self.shapes)
-        return cast(Generator, self.networks[known[self.makes].network])
+        direction = self.direction if self.makes in self.directions else self.toward(self.directions[0]).direction
+        return cast(Generator, self.networks[direction.network])
 
     @property
     def discriminator(self) -> PatchGAN | None:
         """What gives plain scores; None where the training had none."""
         critics = method_of(self.config).critics(self.config)
-        return cast(PatchGAN | None, self.networks.get(critics.get(self.makes, "")))
+        return cast(PatchGAN | None, self.networks.get(critics.get("image" if self.domains.sets else self.makes, "")))
 
     @property
     def shapes(self) -> Shapes:
         """What its networks know of images."""
         if self.forward is not None:
             return self.forward.shapes
-        return Shapes.of(self.source_encoding, self.target_encoding, 3 if self.source_view.z == "volume" else 2)
+        spatial_dims = 3 if self.source_view.z == "volume" else 2
+        return Shapes.of(self.source_encoding, self.target_encoding, spatial_dims, self.domains)
 
     def describe(self) -> Description:
         """Its networks and what they learned by, for people."""
@@ -169,6 +190,7 @@ class TrainedModel:
             "channel_axis": self.channel_axis,
             "provenance": self.provenance,
             **({"trust": self.match.content()} if self.match else {}),
+            **({"domains": self.domains.model_dump(mode="json")} if self.domains.sets else {}),
             **({"target_view": view.model_dump(mode="json"), "source_channel_axis": channel_axis} if view else {}),
         }
 
@@ -505,5 +527,13 @@ def load_model(path: Path | str, device: str = "auto") -> TrainedModel:
     encodings = content.source_encoding, content.target_encoding, content.source_view
     back = None if content.target_view is None else (content.target_view, content.source_channel_axis)
     return TrainedModel(
-        content.config, networks, *encodings, content.channel_axis, provenance, match, content.further, back
+        content.config,
+        networks,
+        *encodings,
+        content.channel_axis,
+        provenance,
+        match,
+        content.further,
+        content.domains,
+        back,
     ).to(device)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from napari_pix2pix.core.settings.cyclegan import CycleGANConfig
 from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
+from napari_pix2pix.core.settings.stargan import StarGANConfig
 from napari_pix2pix.core.settings.training import (
     Config,
     Data,
@@ -41,7 +42,7 @@ __all__ = [
     "validated",
 ]
 
-METHODS: dict[str, type[Config]] = {"pix2pix": Pix2PixConfig, "cyclegan": CycleGANConfig}
+METHODS: dict[str, type[Config]] = {"pix2pix": Pix2PixConfig, "cyclegan": CycleGANConfig, "stargan": StarGANConfig}
 """The settings of each method, by its name; `core.methods` has the methods themselves."""
 PRESETS = Pix2PixConfig.presets
 
@@ -82,6 +83,9 @@ class PairSettings(Settings):
     """A value of the target that means: not known."""
     foreground: bool = False
     """Targets are masks: take every value but 0 as 1, where some files hold 1 and others 255."""
+    domains: str | None = None
+    """For images of several domains, where these are no subfolders: a CSV file (name, and a column for each set of
+    labels; an empty cell: not known) or a regular expression on the names, with a named group for each set."""
     annotated_frames: tuple[int, ...] = ()
     """The frames that are annotated, counted from 0 over all pairs that train; default: all. Validation and test pairs
     of their own are taken as annotated."""

@@ -263,7 +263,7 @@ class _Loop(Prepared):
 
     def batches(self) -> Iterator[Batch]:
         """The batch of each step that is left, prepared while the device works on the one before."""
-        ours = share(self.config.batch_size)
+        ours = share(self.config.patches)
         for _, batch in read_ahead(
             lambda step: self.material.patches.batch(step, TRAINING, ours), range(self.step, self.last)
         ):
@@ -343,7 +343,7 @@ class _Loop(Prepared):
             return {}, ""
         batch = self.material.held_out.batch(0, HELD_OUT, range(JUDGED_PATCHES)).to(self.model.device)
         with torch.inference_mode():
-            return self.method.judge(self.config, self.model.networks, batch), self.method.headline
+            return self.method.judge(self.config, self.model.networks, batch, self.shapes), self.method.headline
 
     def judge_now(self) -> None:
         """What a validation does, without keeping anything."""
@@ -378,8 +378,9 @@ class _Loop(Prepared):
         source, target = self.material.look(2 * self.config.patch_size)
         for name in self._makers:
             self.model.networks[name].eval()
-        there = self._seen(self.model, source, target)
-        if "source" not in self.model.directions:
+        model = self.model.toward(self.model.directions[-1]) if self.model.domains.sets else self.model
+        there = self._seen(model, source, target)
+        if self.model.back is None:
             return there
         way_back = self.model.toward("source")
         back = self._seen(way_back, target, source)

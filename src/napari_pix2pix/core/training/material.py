@@ -15,6 +15,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
 from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, PairedPatches
 from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_of, without_seen
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
@@ -69,6 +70,8 @@ class Material:
         What judges where there are no pairs, if the method can.
     back
         As in `TrainedModel`, where sources and targets are no pairs.
+    domains
+        The labels that images bear, if they are of several domains.
     """
 
     patches: Patches
@@ -87,6 +90,7 @@ class Material:
     split: Split | None = None
     held_out: Patches | None = None
     back: tuple[SourceView, str] | None = None
+    domains: Domains = NO_DOMAINS
 
 
 def of_pairs(
@@ -238,7 +242,10 @@ def of_sides(
         judging,
         test,
         held_out=drawn("validation"),
-        back=(SourceView.of(last.plans[0]), max(plan.channel_axis for plan in first.plans)),
+        back=None
+        if isinstance(data, DomainFrames)
+        else (SourceView.of(last.plans[0]), max(plan.channel_axis for plan in first.plans)),
+        domains=data.domains if isinstance(data, DomainFrames) else NO_DOMAINS,
     )
 
 

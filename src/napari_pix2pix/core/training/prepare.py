@@ -99,7 +99,7 @@ def prepare(
 
     # Networks and their optimizers.
     torch.manual_seed(seed_of(config.seed, 0))
-    shapes = Shapes.of(source_encoding, target_encoding, material.spatial_dims)
+    shapes = Shapes.of(source_encoding, target_encoding, material.spatial_dims, material.domains)
     for sentence in method.advice(config, shapes):
         warnings.warn(sentence, stacklevel=3)
     networks = method.networks(config, shapes)
@@ -129,10 +129,11 @@ def prepare(
     fabric.launch()
     made = method.makers(config, shapes) if config.ema_decay else ()
     averages = {name: Average(networks[name], config.ema_decay) for name in made}
-    learner = Learner.of(config, fabric, networks, averages, target_encoding.weights)
+    learner = Learner.of(config, fabric, networks, averages, target_encoding.weights, material.domains)
     shown = networks | {name: average.module for name, average in averages.items()}
     model = TrainedModel(config, shown, source_encoding, target_encoding, material.view, material.channel_axis)
     model.back = material.back if "source" in method.directions(config, shapes) else None
+    model.domains = material.domains
     model.provenance = {
         "pairs": provenance,
         "split": {kind: sum(row["kind"] == kind for row in material.rows) for kind in ("train", "calibration")}

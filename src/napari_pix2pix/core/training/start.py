@@ -11,7 +11,7 @@ from torch import nn
 
 from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames
-from napari_pix2pix.core.data.regions import Windows, pieces
+from napari_pix2pix.core.data.regions import Region, Windows, pieces
 from napari_pix2pix.core.data.split import Split
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, rare_weights
 from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
@@ -148,12 +148,24 @@ class Start:
                     )
             return self.encodings
         config = self.config
-        trained = [Windows(frames.read, pieces(splits[name].train)) for name, frames in sides.items()]
-        settings = (config.source_kind, config.source_normalization), (config.target_kind, config.target_normalization)
         if by_itself:
+            trained = [Windows(frames.read, pieces(splits[name].train)) for name, frames in sides.items()]
+            settings = (
+                (config.source_kind, config.source_normalization),
+                (config.target_kind, config.target_normalization),
+            )
             source, target = (fit_encoding(some, *own) for some, own in zip(trained, settings, strict=True))
             return source, target
-        one = fit_encoding([image for some in trained for image in some], *settings[1])
+        kind = "intensity" if config.target_kind == "auto" else config.target_kind
+        places = [(frames, piece) for name, frames in sides.items() for piece in pieces(splits[name].train)]
+        one = fit_encoding(
+            Windows(
+                lambda i, window: places[i][0].read(places[i][1].frame, window),
+                [Region(i, piece.window) for i, (_, piece) in enumerate(places)],
+            ),
+            kind,
+            config.target_normalization,
+        )
         return one, one
 
     def _require_fitting(self, pairs: PairedFrames) -> None:

@@ -1,0 +1,85 @@
+"""The labels of images of several domains, and how they become numbers: the mask vector."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+MOST = 64
+"""Labels of a set."""
+
+
+class Domains(BaseModel):
+    """Sets of labels, such as stain and scanner, each with the labels that images of the training bear.
+
+    Parameters
+    ----------
+    sets
+        By its name the labels of each.
+
+    References
+    ----------
+    Choi et al., "StarGAN: unified generative adversarial networks for multi-domain image-to-image translation", CVPR
+    2018, section 3.2: the mask vector.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sets: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST)]] = {}
+
+    @property
+    def n(self) -> int:
+        """Labels of all sets."""
+        return sum(map(len, self.sets.values()))
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Where each set lies in a vector of all labels."""
+        found, first = {}, 0
+        for name, labels in self.sets.items():
+            found[name] = slice(first, first + len(labels))
+            first += len(labels)
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each label is called: as it is where there is one set, else ``set=label``."""
+        alone = len(self.sets) == 1
+        return tuple(label if alone else f"{name}={label}" for name, own in self.sets.items() for label in own)
+
+    def labels_of(self, name: str) -> dict[str, str]:
+        """By set the labels that a name means, such as ``H&E`` or ``stain=H&E,scanner=A``.
+
+        Raises
+        ------
+        ValueError
+            If one is not known, or a set is named twice.
+        """
+        pairs = [(one, label) for one, own in self.sets.items() for label in own]
+        known = dict(zip(self.names, pairs, strict=True))
+        parts = [name] if name in known else name.split(",")
+        found = dict(known[part] for part in parts if part in known)
+        if len(found) < len(parts):
+            wrong, named = next((part for part in parts if part not in known), name), ", ".join(self.names)
+            raise ValueError(f"A model must be asked for what it makes, {named}; got `to` {wrong}. Give one of these.")
+        return found
+
+    def vector(self, labels: Mapping[str, str | None]) -> tuple[list[float], list[float]]:
+        """A one-hot block for each set, zero where its label is not known; and which places are known, 1 or 0."""
+        blocks = [float(labels.get(name) == one) for name, own in self.sets.items() for one in own]
+        known = [float(labels.get(name) is not None) for name, own in self.sets.items() for _ in own]
+        return blocks, known
+
+    @property
+    def n_planes(self) -> int:
+        """What a generator sees of labels: a plane for each and, where there are several sets, one more for each."""
+        return self.n + (len(self.sets) if len(self.sets) > 1 else 0)
+
+    def planes(self, labels: Mapping[str, str | None]) -> tuple[float, ...]:
+        """The values of these planes: the labels, and which sets are known."""
+        known = [float(labels.get(name) is not None) for name in self.sets] if len(self.sets) > 1 else []
+        return (*self.vector(labels)[0], *known)
+
+
+NO_DOMAINS = Domains()
