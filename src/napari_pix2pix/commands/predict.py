@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from napari_pix2pix.commands.events import Events
+from napari_pix2pix.commands.events import Event, Events
 from napari_pix2pix.commands.flags import (
     UNNEGATED,
     Device,
@@ -20,6 +20,9 @@ from napari_pix2pix.commands.flags import (
 )
 from napari_pix2pix.commands.remarks import told_of_calibration, told_of_halves, told_of_trust
 from napari_pix2pix.core.settings.running import PredictSettings
+
+ALL = "all"
+"""Every domain."""
 
 
 def predict(
@@ -38,7 +41,7 @@ def predict(
     """Predict the target of each source; a folder with its subfolders."""
     from napari_pix2pix.commands.jobs import ModelWork, do_each
     from napari_pix2pix.files.folders import list_images, named_as, place_below
-    from napari_pix2pix.files.outputs import beside, plan_outputs
+    from napari_pix2pix.files.outputs import beside, folder_names, is_one_file, plan_outputs
     from napari_pix2pix.files.partners import further_paths
     from napari_pix2pix.files.predicted import maps_path
     from napari_pix2pix.files.stacks import ZARR
@@ -64,18 +67,45 @@ def predict(
             f"How far to trust is known of what is made of sources, the target; got `to` {how.to}. Leave it or `trust` "
             "out."
         )
-    loaded = load(model, device).toward(how.to)
-    parts = [*(["spread"] if how.draws is not None else []), *(parts_of_trust(loaded) if how.trust else [])]
-    jobs = plan_outputs(inputs, out, [*([maps_path] if how.keep_maps else []), *map(beside, parts)], [model])
-    yield from told_of_halves(loaded, how.side_by_side)
-    if how.trust:
-        how = how.model_copy(update={"trust_limit": trust_limit(loaded, how.trust_limit)})
-        yield from told_of_calibration(loaded)
-    work, workers = ModelWork(model, device, loaded.hash(), how), chosen_workers(scheduler, local_workers)
-    places: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
-    with closing(do_each(jobs, work, "predictions", out, work.made_with, **places)) as events:
-        for event in events:
-            yield event
-            alone = len(jobs) == 1  # of several, the table tells
-            if alone and how.trust_limit is not None and event["event"] == "row":
-                yield told_of_trust(event["row"], how.trust_limit)
+    loaded, ways = load(model, device), {how.to: out}
+    if how.to == ALL and loaded.domains.sets:
+        if is_one_file(out):
+            raise ValueError(
+                f"Images of all domains must go to a folder, a subfolder for each; got {out}. Give `out` a folder."
+            )
+        ways = {name: out / folder for name, folder in folder_names(loaded.domains.names).items()}
+    workers, results = chosen_workers(scheduler, local_workers), list[Event]()
+    for to, place in ways.items():
+        one, made = how.model_copy(update={"to": to}), loaded.toward(to)
+        made.require_asked()
+        parts = [*(["spread"] if how.draws is not None else []), *(parts_of_trust(made) if how.trust else [])]
+        jobs = plan_outputs(inputs, place, [*([maps_path] if how.keep_maps else []), *map(beside, parts)], [model])
+        yield from told_of_halves(made, how.side_by_side)
+        if how.trust:
+            one = one.model_copy(update={"trust_limit": trust_limit(made, how.trust_limit)})
+            yield from told_of_calibration(made)
+        work = ModelWork(model, device, made.hash(), one)
+        places: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
+        with closing(do_each(jobs, work, "predictions", place, work.made_with, **places)) as events:
+            for event in events:
+                if event["event"] == "result":
+                    results.append(event)
+                    continue
+                yield event
+                alone = len(jobs) == 1  # of several, the table tells
+                if alone and one.trust_limit is not None and event["event"] == "row":
+                    yield told_of_trust(event["row"], one.trust_limit)
+    yield _together(results)
+
+
+def _together(results: list[Event]) -> Event:
+    """One result of several."""
+    if len(results) == 1:
+        return results[0]
+    return {
+        "event": "result",
+        "written": [path for result in results for path in result["written"]],
+        "done_before": sum(result["done_before"] for result in results),
+        "failed": [path for result in results for path in result["failed"]],
+        "text": "\n".join(result["text"] for result in results),
+    }

@@ -42,7 +42,8 @@ def score(
     """Patch scores of images given their sources, placed on the image; no truth needed. High = matches, looks real.
 
     Beside OUT.tif: which fields lie wholly inside (OUT.valid.tif) and, from a model that was taught to judge the match,
-    OUT.expected_error.tif, OUT.rank.tif and OUT.error_bound.tif.
+    OUT.expected_error.tif, OUT.rank.tif and OUT.error_bound.tif. A model of several domains scores images by
+    themselves: give SOURCE alone; OUT.domains.tif tells which domain each field looks like.
     """
     from napari_pix2pix.commands.jobs import ModelWork, do_each
     from napari_pix2pix.files.folders import place_below
@@ -51,6 +52,11 @@ def score(
     from napari_pix2pix.files.scored import parts_of_scores
 
     how = settings or ScoreSettings()
+    loaded = load(model, device)
+    if loaded.domains.sets:
+        require_alone(image, how, pair_by)
+        image = source
+    loaded = loaded.toward(how.to)
     if image is None and (how.side_by_side is None) == (pair_by is None):
         raise ValueError(
             "A source must have an IMAGE to score, unless it holds both (`side_by_side`) or names tell (`pair_by`)."
@@ -61,7 +67,6 @@ def score(
     inputs = [
         (place_below(image or source, judged), (judged, given, *more[name])) for name, (given, judged) in pairs.items()
     ]
-    loaded = load(model, device).toward(how.to)
     jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, how.kind, how.table)], [model])
     yield from told_of_halves(loaded, how.side_by_side)
     if how.kind != "plain":
@@ -69,3 +74,12 @@ def score(
     work, workers = ModelWork(model, device, loaded.hash(), how), chosen_workers(scheduler, local_workers)
     places: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
     yield from do_each(jobs, work, "scores", out, work.made_with | {"halves": halves}, **places)
+
+
+def require_alone(image: Path | None, how: ScoreSettings, pair_by: tuple[str, str] | None) -> None:
+    """Raise a ValueError if something is said of sources and images where the model judges images by themselves."""
+    if image is not None or how.side_by_side or pair_by or how.to != ScoreSettings().to:
+        raise ValueError(
+            "A model of several domains scores images by themselves, of whatever domain; leave IMAGE, `side_by_side`, "
+            "`pair_by` and `to` out."
+        )

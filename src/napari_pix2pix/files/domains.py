@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -133,6 +134,11 @@ class DomainStacks:
         return {"image": self.stacks}
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Of each domain how many images it has."""
+        return dict(Counter(map(_called, self.labels)))
+
+    @property
     def firsts(self) -> dict[str, Stack]:
         """Of each domain its first image."""
         return {_called(labels): stack for labels, stack in reversed(list(zip(self.labels, self.stacks, strict=True)))}
@@ -164,6 +170,7 @@ class DomainStacks:
             "names": list(self.names["image"]),
             "labels": [dict(labels) for labels in self.labels],
             "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
+            "images": self.counts,
             "pixel_size_um": self.stacks[0].pixel_size_um,
         }
 

@@ -1,6 +1,7 @@
 """Where results go: to one file, or to a folder that mirrors that of the sources."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,22 @@ class Job:
     inputs: tuple[Path, ...]
     results: tuple[Path, ...]
     hashes: tuple[str, ...] = ()
+
+
+def folder_names(labels: Iterable[str]) -> dict[str, str]:
+    """For each label the name of a folder: what no file system takes, or leads elsewhere, becomes an underscore.
+
+    Labels that would be called alike have a number behind.
+    """
+    found: dict[str, str] = {}
+    for label in labels:
+        name = plain = re.sub(r"[^\w &+,=.-]|^[. ]|[. ]$", "_", label)
+        number = 1
+        while name.lower() in {other.lower() for other in found.values()}:
+            number += 1
+            name = f"{plain}_{number}"
+        found[label] = name
+    return found
 
 
 def is_one_file(out: Path) -> bool:

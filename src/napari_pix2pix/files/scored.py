@@ -38,6 +38,7 @@ def parts_of_scores(model: TrainedModel, kind: str | None, table: bool) -> list[
         parts.append("expected_error")
         parts += ["rank"] if known else []
         parts += ["error_bound"] if known and known.promises else []
+    parts += ["domains"] if model.domains.sets else []
     return parts + (["table"] if table else [])
 
 
@@ -64,6 +65,7 @@ def score_file(
     `more`, `model_sha256` and `hashes` as in `predict_file`.
     """
     model = model.toward(how.to)
+    domains = model.domains.names
     given = open_joined(source, more, how.source_axes, how.side_by_side)
     warn_of_pixel_size(model, given)
     judged = open_stack(image, how.image_axes, halved(how.side_by_side)[1] if image == source else None)
@@ -104,20 +106,30 @@ def score_file(
             dtype = np.uint8 if values.dtype == bool else values.dtype
             put[part] = files.enter_context(stack_writer(path, written, dtype, channel_names=(called,), **said))
         put_rows = files.enter_context(_table_writer(beside("table")(out), plan, first)) if how.table else None
+        put_domains, likely = None, np.zeros(len(domains))
+        if domains:
+            place, maps = beside("domains")(out), written.like(len(domains), "C")
+            put_domains = files.enter_context(stack_writer(place, maps, "float32", **said, channel_names=domains))
         for frame, scored in enumerate(chain([first], frames)):
             for part, values in scored.parts.items():
                 for some in _each_pixel(values, scored, shape) if how.per_pixel else [values]:
                     put[part](some[None].astype(np.uint8) if values.dtype == bool else some[None])
+            if put_domains and scored.domains is not None:
+                for some in _each_pixel(scored.domains, scored, shape) if how.per_pixel else [scored.domains]:
+                    put_domains(some)
             if put_rows:
                 put_rows(frame, scored)
             inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
             told = [scored.scores] if scored.expected_error is None else [scored.scores, scored.expected_error]
             sums[: len(told)] += [float(values[inside].sum(dtype=np.float64)) for values in told]
+            if scored.domains is not None:
+                likely += scored.domains[:, inside].sum(axis=1, dtype=np.float64)
             count, lowest = count + int(inside.sum()), min(lowest, float(scored.scores[inside].min()))
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
     yield {"event": "placed", "path": str(out), **geometry}
     mean, expected_error = (float(total) / count for total in sums)
     row = {"mean": mean, "lowest": lowest}
+    row |= {f"share_{name}": float(share) / count for name, share in zip(domains, likely, strict=True)}
     row |= {} if first.expected_error is None else {"expected_error": expected_error}
     yield {"event": "row", "row": row}
 

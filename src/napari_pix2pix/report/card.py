@@ -49,6 +49,8 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     classes = f" {list(target.classes)}" if target.classes else ""
     described = model.describe()
     ways = {"makes": f"{' or '.join(model.directions)} of the other"} if len(model.directions) > 1 else {}
+    if model.domains.sets:
+        ways = {"makes": f"any of {', '.join(model.domains.names)}, of any image"}
     sizes = pairs.get("pixel_size_um", {})
     groups = len(set(pairs.get("groups") or ()))
     lines = {
@@ -323,6 +325,8 @@ def _pairs(told: dict[str, Any]) -> str:
     """How many files of which places trained."""
     if not told.get("sources"):
         return "not from files"
+    if told.get("kind") == "domains":
+        return ", ".join(f"{count} {name}" for name, count in told.get("images", {}).items())
     if told.get("kind") == "unpaired":
         return ", ".join(f"{len(told[side])} {side} of {_place(told[side])}" for side in ("sources", "targets"))
     return f"{len(told['sources'])} of {_place(told['sources'])}"

@@ -25,8 +25,9 @@ def numbered(*shapes: tuple[int, ...], start: int = 0) -> list[np.ndarray]:
 def patches_of(frames, **changes):
     config = small_config(**changes)
     sides = {}
-    for name, side in frames.sides.items():
-        images = [side.read(i) for i in range(len(side))]
+    everything = [[side.read(i) for i in range(len(side))] for side in frames.sides.values()]
+    for images, (name, side) in zip(everything, frames.sides.items(), strict=True):
+        images = [image for own in everything for image in own] if isinstance(frames, DomainFrames) else images
         encoding = fit_encoding(images, "intensity", NormalizationConfig(method="min-max"))
         sides[name] = SidePatches(side, side.regions(), config, encoding)
     if isinstance(frames, DomainFrames):
@@ -79,20 +80,25 @@ def test_sides_are_drawn_independently() -> None:
 
 def test_domains_come_with_their_labels() -> None:
     """Every domain is as likely, however few its images; the block of what is not known is zero, and so marked."""
-    numbers = {"HE": 9, "PAS": 1}
+    numbers, labels = {"HE": 9, "PAS": 1, "new": 2}, {"HE": "HE", "PAS": "PAS", "new": None}
     domains = {name: np.full((n, 40, 40), i) + np.eye(40) / 2 for i, (name, n) in enumerate(numbers.items())}
-    frames = DomainFrames(domains, "TYX", labels={"scanner": {"HE": "A", "PAS": None}, "site": {"PAS": "north"}})
-    assert frames.classes == {"domain": ["HE", "PAS"], "scanner": ["A"], "site": ["north"]}
-    patches, counts = patches_of(frames), np.zeros(2)
-    for step in range(50):
+    sites = {"HE": None, "PAS": "north", "new": "south"}
+    frames = DomainFrames(domains, "TYX", labels={"stain": labels, "site": sites})
+    assert frames.domains.sets == {"stain": ("HE", "PAS"), "site": ("north", "south")}
+    vectors = {
+        "HE": ([1, 0, 0, 0], [1, 1, 0, 0]),
+        "PAS": ([0, 1, 1, 0], [1, 1, 1, 1]),
+        "new": ([0, 0, 0, 1], [0, 0, 1, 1]),
+    }
+    patches, counts, wanted = patches_of(frames), np.zeros(3), np.zeros(3)
+    for step in range(75):
         batch = patches.batch(step)
-        for image, labels, known in zip(batch["image"], batch["labels"], batch["known"], strict=True):
-            is_pas = bool(labels[1])
-            name = "PAS" if is_pas else "HE"
-            assert patches.sides[name].encoding.normalization.invert(image.numpy()).mean() // 1 == is_pas
-            assert labels.tolist() == ([0, 1, 0, 1] if is_pas else [1, 0, 1, 0])
-            assert known.tolist() == ([1, 1, 0, 1] if is_pas else [1, 1, 1, 0])
-            counts[int(is_pas)] += 1
+        for i, image in enumerate(batch["image"]):
+            domain = int(patches.sides["HE"].encoding.normalization.invert(image.numpy()).mean())
+            assert (batch["labels"][i].tolist(), batch["known"][i].tolist()) == vectors[list(numbers)[domain]]
+            counts[domain] += 1
+            wanted[list(vectors.values()).index((batch["wanted"][i].tolist(), batch["wanted_known"][i].tolist()))] += 1
+    assert wanted.min() > 35
     assert counts.min() > 35
 
 

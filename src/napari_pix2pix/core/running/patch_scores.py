@@ -56,6 +56,9 @@ class PatchScores:
         (…, y, x); see `Calibration.bound`. None: the model has none, or too few calibration groups to promise it.
     promise
         What `error_bound` means, or why there is none, in a sentence; empty for plain scores.
+    domains
+        How likely the discriminator takes each label for that of the field, float32 (n, …, y, x): those of a set add up
+        to 1. None: the model knows no domains.
     """
 
     scores: NDArray[np.float32]
@@ -67,10 +70,11 @@ class PatchScores:
     rank: NDArray[np.float32] | None = None
     error_bound: NDArray[np.float32] | None = None
     promise: str = ""
+    domains: NDArray[np.float32] | None = None
 
     @property
     def parts(self) -> dict[str, NDArray[Any]]:
-        """All that is known of each score, by name: ``scores``, ``valid`` and what else there is."""
+        """All that is known of each score, by name: ``scores``, ``valid`` and what else there is but its domain."""
         named = ("scores", "valid", "expected_error", "rank", "error_bound")
         return {name: values for name in named if (values := getattr(self, name)) is not None}
 

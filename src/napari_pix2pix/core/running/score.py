@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from napari_pix2pix.core.encodings.kinds import may_be_labels
 from napari_pix2pix.core.geometry.axes import AxesPlan
@@ -65,7 +66,7 @@ def score_frames(
         if judge is not None and look:
             warn_of_novelty(model.novel(source, source_plan, frame))
         outputs = score_windows(network, sides_of(model, judge, seen, judged, shape), shape, model.device, tile_size)
-        yield _placed(outputs, network, judge, shape)
+        yield _placed(model, outputs, network, judge, shape)
 
 
 def scorable(
@@ -81,6 +82,8 @@ def scorable(
     source_plan = model.source_plan(source, source_axes, channels)
     volume = source_plan.z == "volume"
     image_plan = replace(AxesPlan.of(image, image_axes), z="volume" if volume else "frame")
+    if model.domains.sets:  # an image is its own source
+        image_plan = source_plan
     if image_plan.n_channels != model.target_encoding.n_channels:
         raise ValueError(
             f"An image to score must have the channels of the model's targets, {model.target_encoding.n_channels}; "
@@ -128,7 +131,7 @@ def score_frame(
     shape = source.shape[1:]
     seen, judged = reader(model.source_encoding.encode(source)), reader(model.target_encoding.encode(image))
     outputs = score_windows(network, sides_of(model, judge, seen, judged, shape), shape, model.device)
-    return _placed(outputs, network, judge, shape)
+    return _placed(model, outputs, network, judge, shape)
 
 
 def sides_of(
@@ -162,12 +165,17 @@ def maps_of(model: "TrainedModel", source: ReadWindow, shape: tuple[int, ...]) -
 
 
 def _placed(
-    outputs: NDArray[np.float32], network: Scoring, judge: MatchJudge | None, shape: tuple[int, ...]
+    model: "TrainedModel",
+    outputs: NDArray[np.float32],
+    network: Scoring,
+    judge: MatchJudge | None,
+    shape: tuple[int, ...],
 ) -> PatchScores:
     """The scores of a frame of this shape ([Z,] Y, X), and what the judge of the match knows of them."""
     axes, valid = "ZYX"[-len(shape) :], valid_scores(network.fields, shape)
     if judge is None:
-        return PatchScores(outputs[0], valid, axes, network.fields)
+        likely = [softmax(outputs[1:][block], axis=0) for block in model.domains.blocks.values()]
+        return PatchScores(outputs[0], valid, axes, network.fields, domains=np.concatenate(likely) if likely else None)
     expected, known = judge.expected_error(outputs[1]), judge.calibration
     return PatchScores(
         outputs[0],

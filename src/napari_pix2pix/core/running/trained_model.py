@@ -124,14 +124,13 @@ class TrainedModel:
 
     @property
     def direction(self) -> Direction:
-        """How it makes what it makes.
-
-        Raises
-        ------
-        ValueError
-            If it makes several domains and was not asked for one.
-        """
+        """How it makes what it makes; raises what `require_asked` does."""
         return method_of(self.config).direction(self.config, self.shapes, self.makes)
+
+    def require_asked(self) -> None:
+        """Raise a ValueError if it makes several domains and was not asked for one."""
+        if self.domains.sets:
+            self.domains.labels_of(self.makes)
 
     @property
     def generator(self) -> Generator:
@@ -449,6 +448,10 @@ class TrainedModel:
                 if name not in whole:
                     whole[name] = np.empty(plan.shape, values.dtype)
                 plan.put(whole[name], frame, values[None])
+            if scored.domains is not None:
+                domains = whole.setdefault("domains", np.empty((len(scored.domains), *plan.shape), np.float32))
+                for label, values in zip(domains, scored.domains, strict=True):
+                    plan.put(label, frame, values[None])
         return replace(scored, axes=plan.axes, **whole)
 
     def score_plan(

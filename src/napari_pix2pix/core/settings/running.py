@@ -26,7 +26,8 @@ class Running(Settings):
 
     to: str = "target"
     """Which side the model is to make, or the scored image claims to be: target, or source where the model was trained
-    without pairs; SOURCE is then of the other side."""
+    without pairs; SOURCE is then of the other side. Of several domains the name of one, as in H&E or
+    stain=H&E,scanner=A; all: one file for each."""
     source_axes: str | None = None
     """One letter of TZCYXS per axis, where the file does not say."""
     source_channels: tuple[str, ...] = ()

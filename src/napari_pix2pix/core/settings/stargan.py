@@ -29,7 +29,7 @@ class StarGANConfig(Translation):
         "microscopy": NETWORKS,
         "paper": {
             "generator": {"architecture": "resnet-6", "dropout": 0.0, "norm": "instance"},
-            "discriminator": {"conditional": False, "norm": "none", "n_layers": 6},
+            "discriminator": {"conditional": False, "norm": "none", "n_layers": 5},  # 2 x 2 scores of 128 px, too
             "batch_size": 16,
             "patch_size": 128,
             "steps": 40_000,  # every fifth of 200,000 iterations updates the generator

@@ -100,9 +100,9 @@ class GeneratorConfig(Settings):
 class DiscriminatorConfig(Settings):
     """The PatchGAN."""
 
-    n_layers: Annotated[int, Field(ge=0, le=6)] = 3
-    """Strided layers: 0 is the PixelGAN, then fields of 16, 34, 70, 142, 286 and 574 px."""
-    z_layers: Annotated[int, Field(ge=0, le=6)] = 0
+    n_layers: Annotated[int, Field(ge=0, le=5)] = 3
+    """Strided layers: 0 is the PixelGAN, then fields of 16, 34, 70, 142 and 286 px."""
+    z_layers: Annotated[int, Field(ge=0, le=5)] = 0
     """How many of the strided layers, the last, halve the planes of a volume, too."""
     base_channels: Annotated[int, Field(ge=1, le=1024)] = 64
     """Channels of the first layer; each strided layer doubles them, up to eight times."""

@@ -197,9 +197,10 @@ def of_sides(
 
     def drawn(kind: str) -> Patches | None:
         regions = {name: getattr(split, kind) for name, split in splits.items()}
-        if not all(regions.values()):
+        named = {name: frames for name, frames in data.sides.items() if regions[name]}
+        if len(named) < (2 if isinstance(data, DomainFrames) else len(data.sides)):
             return None
-        sides = {name: SidePatches(frames, regions[name], config, each[name]) for name, frames in data.sides.items()}
+        sides = {name: SidePatches(frames, regions[name], config, each[name]) for name, frames in named.items()}
         return DomainPatches(sides, config, data) if isinstance(data, DomainFrames) else UnpairedPatches(sides, config)
 
     def look(side: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -227,12 +228,16 @@ def of_sides(
     validation, test = judges
     judged_regions = validation.regions() if validation else ()
     judging = evenly(validation, judged_regions, MOST_JUDGED) if validation else ()
+    seen, outputs = first.plans, last.plans
+    if isinstance(data, DomainFrames):  # colours where any image has them
+        everything = [plan for frames in data.sides.values() for plan in frames.plans]
+        seen = outputs = sorted(everything, key=lambda plan: plan.channel_axis, reverse=True)
     rows = [{"side": name, **row} for name, split in splits.items() for row in split.rows(data.sides[name])]
     return Material(
         patches,
         encodings,
-        SourceView.of(first.plans[0]),
-        max(plan.channel_axis for plan in last.plans),
+        SourceView.of(seen[0]),
+        max(plan.channel_axis for plan in outputs),
         spatial_dims,
         rows,
         tuple(dict.fromkeys([*remarks, *(remark for split in splits.values() for remark in split.remarks)])),
