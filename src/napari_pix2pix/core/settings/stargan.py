@@ -24,6 +24,7 @@ class StarGANConfig(Translation):
     """
 
     data: ClassVar[Data] = "domains"
+    called: ClassVar[str] = "StarGAN"
     as_slow: ClassVar[tuple[str, ...]] = (*Translation.as_slow, "critic_steps")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "microscopy": NETWORKS,
