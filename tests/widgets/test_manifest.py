@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -28,6 +29,16 @@ def test_everything_that_the_manifest_names_is_there() -> None:
     names = {widget.display_name for widget in manifest.contributions.widgets}
     assert names == {"Train", "Predict", "Improve", "Patch scores", "Evaluate"}
     assert set(manifest.contributions.menus) == {"napari/layers/filter", "napari/layers/visualize"}
+
+
+def test_preferences_are_explained_where_they_are_seen() -> None:
+    """What is empty, auto or 0 stands beside the control, and the whole in its tooltip; the plugin has an icon."""
+    manifest = PluginManifest.from_distribution("napari-pix2pix")
+    [preferences] = manifest.contributions.configurations.values()
+    for said in preferences.properties.values():
+        assert "(" in said.title and said.description.endswith(".")
+    package, name = manifest.icon.split(":")
+    assert (files(package) / name).is_file()
 
 
 def test_the_docks_do_not_import_torch() -> None:
@@ -68,3 +79,4 @@ def test_napari_opens_docks_and_samples(make_napari_viewer) -> None:
     for name in ("Train", "Predict", "Improve", "Patch scores", "Evaluate"):
         _, dock = viewer.window.add_plugin_dock_widget("napari-pix2pix", name)
         assert dock.source.value.name == "tissue"
+        assert not dock.parent().windowIcon().isNull()  # of a dock that floats

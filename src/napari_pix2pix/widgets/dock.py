@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtGui import QKeySequence
+from qtpy.QtGui import QIcon, QKeySequence
 from qtpy.QtWidgets import (
     QDockWidget,
     QFormLayout,
@@ -36,6 +37,7 @@ from napari_pix2pix.widgets.waiting import Waiting
 
 RUN_KEYS, STOP_KEYS = "Ctrl+Return", "Ctrl+."
 """Where the keyboard is in the dock."""
+ICON = Path(__file__).parents[1] / "icon.svg"
 SHOWN_EVERY_MS = 500
 """How often it is shown how far a command is: without a GPU, each drawing of a window takes time from what computes."""
 
@@ -381,6 +383,12 @@ class Dock(QWidget):
                 self._raises.start()
                 return
 
+    def _sign(self) -> None:
+        """Show whose window it is where the dock floats as one of its own."""
+        frame = self.parent()
+        if isinstance(frame, QDockWidget):
+            frame.setWindowIcon(QIcon(str(ICON)))
+
     def _raise(self) -> None:
         frame = self.parent()
         if isinstance(frame, QDockWidget):
@@ -405,5 +413,6 @@ class Dock(QWidget):
                 self.closed()
             else:
                 self.session.enter(self.token)
+                self._sign()
             self._joins.start()
         return super().event(event)
