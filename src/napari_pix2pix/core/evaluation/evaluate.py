@@ -76,7 +76,7 @@ def evaluate(
         ``soft``, ``displaced``, ``invented``, ``missing``; ``ceiling``, the metrics of targets that are only moved as
         far as they lie off; ``files``, a row for each frame, the worst first. Of intensities ``ranges``, ``spectra``
         and, of several channels, ``channels``; of classes ``confusion`` and ``classes``; with `objects` ``objects``,
-        with `stain` ``stain``. See `core.metrics`. Of a model that was taught to expect errors ``trust``, see
+        with `stain` ``stain``. See `evaluation.metrics`. Of a model that was taught to expect errors ``trust``, see
         `Monitoring.report`.
 
     Raises
