@@ -404,7 +404,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", nargs="+", choices=[*CASES, "nuclei", "speed"], default=[*CASES, "nuclei", "speed"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=500, help="of CycleGAN; pix2pix makes half as many")
+    parser.add_argument("--steps", type=int, default=400, help="of CycleGAN; pix2pix makes half as many")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -45,9 +45,12 @@ def trust_limit(model: TrainedModel, given: float | None = None) -> float:
             f"A trust limit must be an expected error, 0 or more; got {given}. Leave it out for the usual."
         )
     if model.match is None:
+        paired = model.config.data == "pairs"
+        why = "was not" if paired else "learned without pairs, which no error is known of"
+        how = "" if paired else " and a few registered pairs"
         raise ValueError(
-            "To say how far to trust a prediction, a model must have been taught to expect errors; this one was not. "
-            "Teach it with fit-trust, or leave `trust` out."
+            "To say how far to trust a prediction, a model must have been taught to expect errors; this one "
+            f"{why}. Teach it with fit-trust{how}, or leave `trust` out."
         )
     return TIMES_USUAL * model.match.usual_error if given is None else given
 

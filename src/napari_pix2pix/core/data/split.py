@@ -124,8 +124,9 @@ def windows_of(pairs: PairedFrames, rows: Iterable[dict[str, Any]], kind: str) -
 def seen_frames(pairs: PairedFrames, provenance: dict[str, Any]) -> dict[int, str]:
     """By number the frames that made the model of this provenance, and the kind of pairs they were.
 
-    A frame did so if something known of it lies in a window of its source file that trained, chose or calibrated; or
-    if its group did, where groups were named. Files are told by their hashes; without these nothing is known.
+    A frame did so if something known of it lies in a window of its source file that trained, chose or calibrated, or
+    of its target file where these trained by themselves; or if its group did, where groups were named. Files are told
+    by their hashes; without these nothing is known.
     """
     told = provenance.get("pairs") or {}
     rows = [row for row in (*provenance.get("regions", ()), *provenance.get("seen", ())) if row["kind"] in KINDS]
@@ -143,7 +144,7 @@ def seen_frames(pairs: PairedFrames, provenance: dict[str, Any]) -> dict[int, st
     for region in pairs.regions() if pairs.hashes else ():
         stack, index = pairs.places[region.frame]
         assert pairs.hashes is not None
-        own = [file for file in pairs.hashes[stack][0].split() if file in files]
+        own = [file for file in " ".join(pairs.hashes[stack]).split() if file in files]
         if own:
             told_of = dict(row for file in own for frame in (index, None) for row in by_frame.get((file, frame), ()))
             kinds = [told_of[i]["kind"] for i in sorted(told_of) if _shows(pairs, region, told_of[i])]

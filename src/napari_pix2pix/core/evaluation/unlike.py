@@ -18,6 +18,8 @@ from napari_pix2pix.core.settings.config import method_for
 
 LOOKED_AT, MOST_SIDE = 16, 512
 """Frames of each side, evenly spaced, and how much of the middle of each, px."""
+PERCENTILES = 0.1, 99.9
+"""What lies beyond does not move Otsu's threshold."""
 SHARES, APART = 2.0, 0.05
 """No warning: shares of foreground that differ by a smaller factor, or by less."""
 BLOCK, CORRELATED, ABOVE_CHANCE = 4, 0.3, 0.15
@@ -63,6 +65,8 @@ def unlike(data: UnpairedFrames, kinds: dict[str, Kind]) -> list[Remark]:
 def foreground(images: Sequence[NDArray[Any]], kind: Kind) -> float:
     """The smaller part of the pixels of these images (Y, X), 0 to 0.5: by Otsu's threshold, or of labels."""
     values = np.concatenate([image.ravel() for image in images])
+    if kind == "intensity":  # a hot pixel is no foreground
+        values = values.clip(*np.percentile(values, PERCENTILES))
     low, high = values.min(), values.max()
     if low == high:
         return 0.0

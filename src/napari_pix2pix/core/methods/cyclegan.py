@@ -107,10 +107,10 @@ class CycleGAN(Method[CycleGANConfig]):
         ones; ``cycle_error`` the mean |there and back - source| as a share of the range, ``cycle_error_noisy`` the same
         where noise of half a grey level of 8 bit is added to the prediction before it goes back.
         """
-        predictions, cycles, noisy = [], [], []
+        predictions, cycles, noisy, scaled = [], [], [], config.target_kind != "classes"
         for i, source in enumerate(torch.split(batch["source"], config.batch_size)):
             made = networks["to_target"](source)
-            made = decided(made) if config.target_kind == "classes" else made
+            made = made if scaled else decided(made)
             noise = np.random.default_rng([config.seed, POOL, i]).standard_normal(made.shape).astype(np.float32)
             blurred = made + HALF_A_LEVEL * torch.from_numpy(noise).to(made)
             predictions.append(made)
@@ -118,8 +118,8 @@ class CycleGAN(Method[CycleGANConfig]):
             noisy.append((networks["to_source"](blurred) - source).abs().flatten(1).mean(dim=1))
         ours, real = torch.cat(predictions).tensor_split(2), batch["target"].tensor_split(2)
         return {
-            "swd": (sliced_wasserstein(ours[0], real[1]) + sliced_wasserstein(ours[1], real[0])) / 2,
-            "swd_floor": sliced_wasserstein(real[0], real[1]),
+            "swd": sum(sliced_wasserstein(ours[i], real[1 - i], scaled=scaled) for i in range(2)) / 2,
+            "swd_floor": sliced_wasserstein(real[0], real[1], scaled=scaled),
             "cycle_error": float(torch.cat(cycles).mean() / 2),
             "cycle_error_noisy": float(torch.cat(noisy).mean() / 2),
         }

@@ -14,7 +14,7 @@ THOUSAND = 1000.0
 BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
-def sliced_wasserstein(ours: Tensor, theirs: Tensor, seed: int = 0) -> float:
+def sliced_wasserstein(ours: Tensor, theirs: Tensor, seed: int = 0, *, scaled: bool = True) -> float:
     """The mean over the levels of a Laplacian pyramid, in thousandths; 0 for the same images.
 
     At each level so many patches of 7 x 7 px are taken of each image, each channel of all of them is brought to mean 0
@@ -26,13 +26,15 @@ def sliced_wasserstein(ours: Tensor, theirs: Tensor, seed: int = 0) -> float:
         (N, C, [Z,] Y, X), of as many images, Y and X at least 7; of a volume its middle plane counts.
     seed
         Where patches lie, and the directions, come from it.
+    scaled
+        Whether channels are brought to mean 0 and deviation 1; not of classes, whose values mean the same everywhere.
 
     References
     ----------
     Karras et al., "Progressive growing of GANs for improved quality, stability, and variation", ICLR 2018, section 5.
     """
     levels = zip(pyramid(plane_of(ours)), pyramid(plane_of(theirs)), strict=True)
-    found = [_distance(ours, theirs, [seed, i]) for i, (ours, theirs) in enumerate(levels)]
+    found = [_distance(ours, theirs, [seed, i], scaled) for i, (ours, theirs) in enumerate(levels)]
     return THOUSAND * float(np.mean(found))
 
 
@@ -58,9 +60,9 @@ def _blurred(images: Tensor) -> Tensor:
     return conv2d(pad(images, (2, 2, 2, 2), mode="reflect"), kernel, groups=channels)
 
 
-def _distance(ours: Tensor, theirs: Tensor, seed: list[int]) -> float:
+def _distance(ours: Tensor, theirs: Tensor, seed: list[int], scaled: bool) -> float:
     """The mean of |sorted - sorted| over directions, of patches of one level, which lie at the same places in both."""
-    ours, theirs = (_descriptors(images, np.random.default_rng(seed)) for images in (ours, theirs))
+    ours, theirs = (_descriptors(images, np.random.default_rng(seed), scaled) for images in (ours, theirs))
     random = np.random.default_rng([*seed, 1])
     directions = torch.from_numpy(random.standard_normal((ours.shape[1], DIRECTIONS)).astype(np.float32)).to(ours)
     directions = directions / directions.norm(dim=0)
@@ -68,14 +70,15 @@ def _distance(ours: Tensor, theirs: Tensor, seed: list[int]) -> float:
     return float((along[0] - along[1]).abs().mean())
 
 
-def _descriptors(images: Tensor, random: np.random.Generator) -> Tensor:
-    """Patches (N * 128, C * 49), each channel of mean 0 and deviation 1 over all of them."""
+def _descriptors(images: Tensor, random: np.random.Generator, scaled: bool) -> Tensor:
+    """Patches (N * 128, C * 49), if `scaled` each channel of mean 0 and deviation 1 over all of them."""
     n, channels, height, width = images.shape
     y, x = (random.integers(0, length - SIDE + 1, n * PER_IMAGE) for length in (height, width))
     places = torch.from_numpy(y * width + x).to(images.device)
     window = (torch.arange(SIDE)[:, None] * width + torch.arange(SIDE)).flatten().to(images.device)
     pixels = (places[:, None] + window).reshape(n, 1, -1).expand(-1, channels, -1)
     found = images.flatten(2).gather(2, pixels).reshape(n, channels, PER_IMAGE, SIDE * SIDE)
-    found = found - found.mean(dim=(0, 2, 3), keepdim=True)
-    found = found / found.std(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6)
+    if scaled:
+        found = found - found.mean(dim=(0, 2, 3), keepdim=True)
+        found = found / found.std(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6)
     return found.transpose(1, 2).flatten(0, 1).flatten(1)
