@@ -11,6 +11,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel
 
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
 from napari_pix2pix.widgets.defaults import defaults
@@ -77,7 +78,7 @@ class ModelDock(Dock):
 
     def toward(self) -> list[str]:
         """Flags for the side that the model is to make."""
-        return ["--to", self.to.currentData()] if self.to.currentIndex() > 0 else []
+        return [] if self.to.currentData() in (None, PredictSettings().to) else ["--to", self.to.currentData()]
 
     def add_teaching(self) -> None:
         """Below it what a model lacks that cannot judge its predictions."""

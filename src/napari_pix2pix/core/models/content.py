@@ -127,6 +127,8 @@ class Content(BaseModel):
     @property
     def directions(self) -> tuple[str, ...]:
         """The sides that the model makes, the usual one first, as `TrainedModel.directions`."""
+        if self.domains.sets:
+            return self.domains.names
         return tuple(side for side in self.config.makes if side != "source" or self.target_view is not None)
 
     @property
