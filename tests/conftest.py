@@ -40,8 +40,11 @@ MAY_SKIP = bool(WITHOUT) or os.environ.get("CI") != "true"
 if QT_LOADS:  # napari's fixtures; pyproject.toml keeps pytest from loading them where napari cannot be imported
     pytest_plugins = ["napari.utils._testsupport"]
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what runs behind them; commands heed it
+# What shells start behind them, or nohup, ignores these; commands heed that, tests of signals must not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # These import Qt at their top.
 collect_ignore = ["widgets"] if MAY_SKIP and not QT_LOADS else []
