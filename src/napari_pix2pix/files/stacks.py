@@ -20,6 +20,7 @@ from napari_pix2pix.files.placement import Placement
 from napari_pix2pix.files.readers.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
 from napari_pix2pix.files.readers.pictures import open_picture
 from napari_pix2pix.files.readers.tiff import Disagreement, Part, open_tiff
+from napari_pix2pix.files.writers.meaning import Meaning
 from napari_pix2pix.files.writers.ome_tiff import write_tiff
 from napari_pix2pix.files.writers.pyramids import Placed, are_labels
 
@@ -297,17 +298,9 @@ def write_stack(
     write = write_tiff
     if path.name.lower().endswith(ZARR):
         from napari_pix2pix.files.readers.zarr_stacks import write_zarr as write
-    write(
-        path,
-        plan,
-        dtype,
-        _placed(frames, plan, may_end and write is not write_tiff),
-        pixel_size_um=pixel_size_um or {},
-        placement=placement,
-        channel_names=channel_names,
-        description=description,
-        labels=are_labels(dtype, labels),
-    )
+    blocks = _placed(frames, plan, may_end and write is not write_tiff)
+    meaning = Meaning(pixel_size_um or {}, placement, channel_names, description, are_labels(dtype, labels))
+    write(path, plan, dtype, blocks, meaning)
 
 
 def _placed(blocks: Iterable[NDArray[Any]], plan: AxesPlan, may_end: bool) -> Iterator[Placed]:

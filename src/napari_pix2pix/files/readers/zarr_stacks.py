@@ -18,6 +18,7 @@ from napari_pix2pix.files.readers.lazy import LazyArray, Stack
 from napari_pix2pix.files.readers.pictures import OPACITY
 from napari_pix2pix.files.readers.turned import without_last
 from napari_pix2pix.files.readers.zarr_chunks import open_checked
+from napari_pix2pix.files.writers.meaning import Meaning
 from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes, strips
 
 ORDER = "TCZYX"
@@ -125,18 +126,7 @@ def _read(key: str, path: Path, index: Any) -> NDArray[Any]:
 # Writing
 
 
-def write_zarr(
-    path: Path,
-    plan: AxesPlan,
-    dtype: np.dtype[Any],
-    blocks: Iterable[Placed],
-    *,
-    pixel_size_um: dict[str, float],
-    placement: Placement,
-    channel_names: tuple[str, ...],
-    description: str,
-    labels: bool,
-) -> None:
+def write_zarr(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterable[Placed], meaning: Meaning) -> None:
     """Write frames, row by row, as an OME-Zarr 0.5: in chunks, with a pyramid. The samples of RGB become channels.
 
     Where the blocks end before their time, it holds the frames that are whole, counted along T, or Z where T is 1.
@@ -180,7 +170,7 @@ def write_zarr(
             start = end - strip.shape[-2]
             levels[level].put(arrays[level], frame, strip, plan.rows(slice(start, end)))
             if level + 1 < len(levels):
-                add(level + 1, frame, -(-end // 2), halved(strip, labels))
+                add(level + 1, frame, -(-end // 2), halved(strip, meaning.labels))
 
         done = 0
         for frame, row, block in strips(blocks, height, TILE):
@@ -192,10 +182,11 @@ def write_zarr(
             done = frame + (row + block.shape[-2] == height)
         if done < plan.n_frames:
             _shorten(arrays, axes, plan, done)
+        names = meaning.channel_names
         root.attrs["ome"] = {
             "version": "0.5",
-            "multiscales": [_multiscale(axes, len(levels), path.name, pixel_size_um, placement, description, labels)],
-            **({"omero": _omero(channel_names, low, high)} if len(channel_names) == plan.n_channels else {}),
+            "multiscales": [_multiscale(axes, len(levels), path.name, meaning)],
+            **({"omero": _omero(names, low, high)} if len(names) == plan.n_channels else {}),
         }
 
 
@@ -209,14 +200,14 @@ def _shorten(arrays: Sequence[zarr.Array], axes: str, plan: AxesPlan, done: int)
         array.resize(tuple(kept if axis == along else n for axis, n in zip(axes, array.shape, strict=True)))
 
 
-def _multiscale(
-    axes: str, n_levels: int, name: str, sizes: dict[str, float], placement: Placement, description: str, labels: bool
-) -> dict[str, Any]:
+def _multiscale(axes: str, n_levels: int, name: str, meaning: Meaning) -> dict[str, Any]:
     kinds = {"T": "time", "C": "channel"}
     named = {"µm": {"unit": "micrometer"}, "s": {"unit": "second"}}
-    steps = dict(placement.step) | {axis: (size, "µm") for axis, size in sizes.items()}
+    labels, steps = meaning.labels, meaning.steps
     # An origin whose unit is not that of its axis cannot be said here.
-    origins = {axis: at for axis, (at, unit) in placement.origin.items() if unit == steps.get(axis, (1.0, ""))[1]}
+    origins = {
+        axis: at for axis, (at, unit) in meaning.placement.origin.items() if unit == steps.get(axis, (1.0, ""))[1]
+    }
 
     def transformations(level: int) -> list[dict[str, Any]]:
         apart = [steps.get(axis, (1.0, ""))[0] for axis in axes]
@@ -232,7 +223,7 @@ def _multiscale(
     return {
         "name": name,
         "type": "nearest" if labels else "mean",
-        "metadata": {"description": description},
+        "metadata": {"description": meaning.description},
         "axes": [
             {"name": a.lower(), "type": kinds.get(a, "space"), **named.get(steps.get(a, (1.0, ""))[1], {})}
             for a in axes

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.placement import Measure, Placement
+from napari_pix2pix.files.writers.meaning import Meaning
 from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes, strips
 
 PYRAMID_ABOVE = 4096**2
@@ -34,18 +35,7 @@ NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold."""
 
 
-def write_tiff(
-    path: Path,
-    plan: AxesPlan,
-    dtype: np.dtype[Any],
-    blocks: Iterable[Placed],
-    *,
-    pixel_size_um: dict[str, float],
-    placement: Placement,
-    channel_names: tuple[str, ...],
-    description: str,
-    labels: bool,
-) -> None:
+def write_tiff(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterable[Placed], meaning: Meaning) -> None:
     """Write frames, row by row, as an OME-TIFF: tiled and compressed, with a pyramid where they are large.
 
     Raises
@@ -90,7 +80,7 @@ def write_tiff(
                 block = block.astype(dtype, copy=False)
                 smaller = block
                 for i, level in enumerate(levels, 1):
-                    smaller = halved(smaller, labels)
+                    smaller = halved(smaller, meaning.labels)
                     level.put(frame * at_once, row >> i, _as_pages(smaller, samples))
                 if frame_waits is None:
                     yield from _as_pages(block, samples)
@@ -103,10 +93,10 @@ def write_tiff(
         pieces: Iterator[NDArray[Any]] = chain(_pieces(pages(), tiled))
         big = 1.4 * np.prod(plan.shape, dtype=float) * dtype.itemsize > BIG_ABOVE
         with tifffile.TiffWriter(beside, bigtiff=big, ome=True) as file:
-            metadata = {"axes": axes} | _ome_words(plan, n_pages, pixel_size_um, placement, channel_names, description)
+            metadata = {"axes": axes} | _ome_words(plan, n_pages, meaning)
             # Not drawn: what is made again is the same to the byte, so that a layer's file is known by its hash.
-            told = f"{description}{axes}{shape}{dtype}{channel_names}{pixel_size_um}"
-            told += str(placement) if placement != Placement() else ""
+            told = f"{meaning.description}{axes}{shape}{dtype}{meaning.channel_names}{meaning.pixel_size_um}"
+            told += str(meaning.placement) if meaning.placement != Placement() else ""
             metadata["UUID"] = str(uuid5(NAMESPACE_OID, told))
             file.write(pieces, shape=shape, subifds=len(levels), metadata=metadata, **how)
             next(pieces, None)  # raises if there are more frames than needed
@@ -146,22 +136,15 @@ def _as_pages(block: NDArray[Any], samples: tuple[int, ...]) -> NDArray[Any]:
     return planes.transpose(2, 0, 3, 4, 1).reshape(-1, rows, width, *samples)
 
 
-def _ome_words(
-    plan: AxesPlan,
-    n_pages: int,
-    sizes: dict[str, float],
-    placement: Placement,
-    names: tuple[str, ...],
-    description: str,
-) -> dict[str, Any]:
-    words: dict[str, Any] = {"Description": NO_XML.sub("?", description)} if description else {}
-    steps = dict(placement.step) | {axis: (size, "µm") for axis, size in sizes.items()}
+def _ome_words(plan: AxesPlan, n_pages: int, meaning: Meaning) -> dict[str, Any]:
+    described, steps, names = meaning.description, meaning.steps, meaning.channel_names
+    words: dict[str, Any] = {"Description": NO_XML.sub("?", described)} if described else {}
     for axis, name in (*((axis, f"PhysicalSize{axis}") for axis in "ZYX"), ("T", "TimeIncrement")):
         number, unit = steps.get(axis, (None, ""))
         if number is not None and (unit or axis != "T"):  # OME knows no time without a unit
             words |= {name: number, f"{name}Unit": unit or UNNAMED}
-    if placement.origin:
-        words["Plane"] = _positions(plan, n_pages, placement.origin, steps)
+    if meaning.placement.origin:
+        words["Plane"] = _positions(plan, n_pages, meaning.placement.origin, steps)
     if names and len(names) == plan.length("C"):
         words["Channel"] = {"Name": [NO_XML.sub("?", name) for name in names]}
     return words
