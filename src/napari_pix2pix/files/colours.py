@@ -7,7 +7,8 @@ DOUBT = np.array([(1.0, 0.8, 0.0, 0.0), (1.0, 0.5, 0.0, 0.5), (1.0, 0.1, 0.0, 0.
 """RGBA of no error, of half of the largest that is shown, and of that."""
 LEVELS = 256
 FAINT = 0.6
-"""How much of its opacity what is better than a threshold keeps: it was judged, and is not to be looked at first."""
+"""How much of its opacity what is a little better than a threshold keeps, what is much better less: it was judged, and
+is not to be looked at first."""
 TIMES_LIMIT = 2.0
 """The largest expected error that is told apart from larger ones, in trust limits: four times the usual error."""
 
@@ -16,7 +17,8 @@ def doubt_colours(threshold: float = 0.0) -> NDArray[np.float64]:
     """RGBA (256, 4) in [0, 1] from no error to the largest shown; below `threshold`, a share of these, fainter."""
     at = np.linspace(0, 1, LEVELS)
     colours = np.stack([np.interp(at, np.linspace(0, 1, len(DOUBT)), channel) for channel in DOUBT.T], axis=1)
-    colours[at < threshold, 3] *= FAINT
+    better = at < threshold
+    colours[better, 3] *= FAINT * at[better] / threshold if threshold else 1
     return colours
 
 

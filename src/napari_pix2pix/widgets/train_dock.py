@@ -56,7 +56,7 @@ METHOD_TIP = (
     "Pairs: source and target show the same, pixel by pixel. No pairs: two sets of images, e.g. of two stains, that "
     "need not show the same; how wrong a prediction is cannot be told then"
 )
-APART = "No pairs: what a source shows need not be in a target. Either may be as many and as large as they are."
+APART = "No pairs: what a source shows need not be in any target; numbers and sizes may differ."
 LEARNS_FROM = {"pairs": "pairs", "unpaired": "no pairs"}
 """What methods that are offered here learn from."""
 TIMES = {"a first look (3 min)": 3.0, "an hour": 60.0, "overnight (10 h)": 600.0, "steps": None}
@@ -383,6 +383,8 @@ class TrainDock(TrainingDock):
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now, or a sample."""
         super().reset_choices(event)
+        for line in (self.pairs.source_axes, self.pairs.target_axes):
+            line.refresh()
         self.sample.setVisible(not offered(self.viewer, (Image, Labels)))
 
     def _changed(self, *_: Any) -> None:
