@@ -22,7 +22,8 @@ def check(
 ) -> Events:
     """Whether these pairs can be trained on, and which field and patch size suit them; exit 1 if they cannot.
 
-    With --method cyclegan: whether sources and targets that are no pairs can.
+    With --method cyclegan: whether sources and targets that are no pairs can; with --method stargan: a folder of images
+    of several domains.
     """
     chosen = None
     if preset or config or settings:
@@ -67,12 +68,12 @@ def check(
 
 
 def _of_sides(source: Path, target: Path | None, pairs: PairSettings, chosen: Config) -> Event:
-    """The same of sources and targets that are no pairs."""
+    """The same of images that are no pairs."""
     from napari_pix2pix import core
-    from napari_pix2pix.files.unpaired import UnpairedStacks
+    from napari_pix2pix.files.training_stacks import OTHERS
     from napari_pix2pix.report.card import table
 
-    stacks = UnpairedStacks.open(source, target, pairs)
+    stacks = OTHERS[chosen.data].open(source, target, pairs)
     report = core.check(stacks.frames(hashed=False), config=chosen)
     for event in told_of_sides(stacks):
         report["warnings"].append(event["text"])

@@ -45,10 +45,6 @@ def told_of_sides(stacks: "UnpairedStacks | DomainStacks") -> Events:
         predicted = [name for name, stack in zip(stacks.names[side], images, strict=True) if stack.is_prediction]
         if predicted:
             yield {"event": "warning", "text": f"The {side} {predicted[0]} is a prediction, not a real image."}
-    for name, count in stacks.counts.items():
-        if count == 1:
-            text = f"{name} has one image; what is held out of it looks as what trains. Add others."
-            yield {"event": "warning", "text": text}
     (first, a), *others = ((name, stack.pixel_size_um) for name, stack in stacks.firsts.items())
     for name, b in others:
         if any(axis in a and abs(a[axis] / b.get(axis, a[axis]) - 1) > 0.1 for axis in "YX"):

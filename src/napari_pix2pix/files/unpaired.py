@@ -93,11 +93,6 @@ class UnpairedStacks:
         return UnpairedFrames(made[0], made[1])
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Images of each side."""
-        return {f"The {side} side": len(stacks) for side, stacks in self.sides.items()}
-
-    @property
     def firsts(self) -> dict[str, Stack]:
         """Of each side its first image."""
         return {f"{side}s": stacks[0] for side, stacks in self.sides.items()}

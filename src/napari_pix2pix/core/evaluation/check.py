@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_pix2pix.core.data.alignment import Alignment
-from napari_pix2pix.core.data.frames import UnpairedFrames
+from napari_pix2pix.core.data.frames import DomainFrames, UnpairedFrames
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, settle_empty_frames
 from napari_pix2pix.core.data.regions import Windows, pieces
 from napari_pix2pix.core.data.split import split_pairs
@@ -50,7 +50,7 @@ def check(
     Parameters
     ----------
     source, target, axes, names
-        As in `PairedFrames`; or `source` is one, or `UnpairedFrames`, and the others are left out.
+        As in `PairedFrames`; or `source` is one, or `UnpairedFrames` or `DomainFrames`, and the others are left out.
     config
         Its kinds are believed, and what a training with it would refuse is unusable; None: kinds and patch size are
         found from the pairs, and what a training would ask about is a warning.
@@ -70,8 +70,8 @@ def check(
     ValueError
         If the stacks do not pair up.
     """
-    if isinstance(source, UnpairedFrames):
-        return check_sides(source, config or make_config(changes={"method": method_for("unpaired")}))
+    if isinstance(source, UnpairedFrames | DomainFrames):
+        return check_sides(source, config or make_config(changes={"method": method_for(source.kind)}))
     pairs = source if isinstance(source, PairedFrames) else PairedFrames(source, target, axes, names=names)
     trained, pairs = pairs, pairs.planes()  # what is measured is measured plane by plane
     regions = pairs.regions()

@@ -1,46 +1,52 @@
-"""Whether sources and targets that are no pairs can be learned from."""
+"""Whether images that are no pairs can be learned from: sources and targets, or several domains."""
 
 from dataclasses import asdict
 
-from napari_pix2pix.core.data.frames import UnpairedFrames
+from napari_pix2pix.core.data.frames import DomainFrames, UnpairedFrames
 from napari_pix2pix.core.data.regions import Windows, pieces
 from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.evaluation.disguises import FEW_COLOURS, n_colours
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark
 from napari_pix2pix.core.evaluation.sides import Side
 from napari_pix2pix.core.evaluation.suiting import too_small
-from napari_pix2pix.core.evaluation.unlike import LOOKED_AT, twins, unlike
+from napari_pix2pix.core.evaluation.unlike import LOOKED_AT, doubles, lonely, twins, unlike
 from napari_pix2pix.core.settings.config import Config
 
 SAME = "Sources and targets must be of two kinds; these are the same images on both sides. Give other targets."
 
 
-def check_sides(data: UnpairedFrames, config: Config) -> Figures:
-    """What makes sources and targets that are no pairs unusable with these settings, and what to look at before.
+def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
+    """What makes images that are no pairs unusable with these settings, and what to look at before.
 
     Every frame is read, in pieces of at most 16 megapixels; what they hold is compared on some frames of each side.
 
     Returns
     -------
     dict
-        As of `check`, as far as it is of what is no pairs; ``n_sources`` and ``n_targets`` instead of ``n_pairs``.
+        As of `check`, as far as it is of what is no pairs; ``n_sources`` and ``n_targets`` instead of ``n_pairs``. Of
+        domains their figures are in ``domains``, by name.
     """
-    kinds: dict[str, Kind] = {"source": config.source_kind, "target": "intensity"}
+    kinds: dict[str, Kind] = dict.fromkeys(data.sides, "intensity")
+    if isinstance(data, UnpairedFrames):
+        kinds["source"] = config.source_kind
     remarks, sides = [], {}
     for name, frames in data.sides.items():
         regions = pieces(frames.regions())
         some = Windows(frames.read, regions[:: max(1, len(regions) // LOOKED_AT)])
-        if name == "target":
+        if name == "target" and isinstance(data, UnpairedFrames):
             kinds[name] = config.target_kind if config.target_kind != "auto" else guess_kind(some)
         is_labels = kinds[name] != "intensity" or n_colours(some) <= FEW_COLOURS
-        sides[name] = side = Side(name, frames.plans, is_labels)
+        called = name if isinstance(data, UnpairedFrames) else f"image of {name}"
+        sides[name] = side = Side(called, frames.plans, is_labels)
         for piece in regions:
             side.add(frames.read(piece.frame, piece.window), piece.frame, frames.name(piece.frame))
         remarks += side.unusable() or side.warnings()
         smallest = min((frames.frame_shape(i)[-2:] for i in range(len(frames))), key=min)
         if min(smallest) < config.patch_size:
             remarks.append(too_small(smallest, config.patch_size, config))
-    if not any(remark.level == "unusable" for remark in remarks):
+    if isinstance(data, DomainFrames):
+        remarks += lonely(data) + doubles(data)
+    elif not any(remark.level == "unusable" for remark in remarks):
         same, (source, target) = twins(data), data.sides.values()
         if same == len(source) == len(target):
             remarks.append(Remark(SAME, "the same images on both sides", "unusable"))
@@ -63,15 +69,14 @@ def check_sides(data: UnpairedFrames, config: Config) -> Figures:
         "unusable": sentences["unusable"],
         "warnings": sentences["warning"],
         "remarks": [asdict(one) for one in remarks],
-        **counts,
-        **found,
+        **(counts | found if isinstance(data, UnpairedFrames) else {"domains": found}),
         "patch_size": config.patch_size,
         "n_patches": patches,
         "facts": {name: _fact(data, name, found[name], patches[name], config.patch_size) for name in sides},
     }
 
 
-def _fact(data: UnpairedFrames, name: str, figures: Figures, patches: int, size: int) -> str:
+def _fact(data: UnpairedFrames | DomainFrames, name: str, figures: Figures, patches: int, size: int) -> str:
     """What a side is, in a line."""
     ends = "" if figures["range"] is None else ", {:g} to {:g}".format(*figures["range"])
     many, channels = len(data.sides[name]), figures["channels"]

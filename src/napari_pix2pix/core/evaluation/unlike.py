@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 from skimage.measure import block_reduce
 
-from napari_pix2pix.core.data.frames import Frames, UnpairedFrames
+from napari_pix2pix.core.data.frames import DomainFrames, Frames, UnpairedFrames
 from napari_pix2pix.core.data.regions import pieces
 from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.evaluation.remarks import Remark, Remedy
@@ -95,6 +95,30 @@ def twins(data: UnpairedFrames) -> int:
     """How many sources are a target, pixel by pixel; every frame is read."""
     ours, theirs = ([_digest(frames, i) for i in range(len(frames))] for frames in data.sides.values())
     return len(set(ours) & set(theirs))
+
+
+def lonely(data: DomainFrames) -> list[Remark]:
+    """The domains of one image."""
+    return [
+        Remark(
+            f"One image is no domain: what is learned of {name} from it may hold for no other image.",
+            f"{name}: one image says nothing about another",
+        )
+        for name, frames in data.sides.items()
+        if len(frames) == 1
+    ]
+
+
+def doubles(data: DomainFrames) -> list[Remark]:
+    """The images that are in several domains; every frame is read."""
+    found, seen = [], dict[bytes, str]()
+    for name, frames in data.sides.items():
+        digests = {_digest(frames, i) for i in range(len(frames))}
+        if both := digests & seen.keys():
+            text = f"Domains should have no image in common; {len(both)} of {name} are in {seen[min(both)]}, too."
+            found.append(Remark(f"{text} Leave them out of one.", f"{len(both)} images are in two domains"))
+        seen |= dict.fromkeys(digests, name)
+    return found
 
 
 def _digest(frames: Frames, frame: int) -> bytes:
