@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 import ensure_display
+from heeded import heed_signals
 
 # The same examples in every run, and no verdict on a busy machine's speed.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -40,11 +40,7 @@ MAY_SKIP = bool(WITHOUT) or os.environ.get("CI") != "true"
 if QT_LOADS:  # napari's fixtures; pyproject.toml keeps pytest from loading them where napari cannot be imported
     pytest_plugins = ["napari.utils._testsupport"]
 
-# What shells start behind them, or nohup, ignores these; commands heed that, tests of signals must not.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+heed_signals()
 
 # These import Qt at their top.
 collect_ignore = ["widgets"] if MAY_SKIP and not QT_LOADS else []

@@ -16,6 +16,7 @@ from pathlib import Path
 from adversary import cast
 from adversary.law import Attempt, Verdict, hold_to_the_law
 from adversary.stage import Stage
+from heeded import heed_signals
 
 SHARES = {
     "damaged": 0.16, "pixels": 0.12, "names": 0.14, "special": 0.12, "flags": 0.12, "configs": 0.06,
@@ -46,6 +47,7 @@ def played(family: str, total: int, stage: Stage, folder: Path, only: str = "") 
 
 def main(words: list[str]) -> int:
     """Run a campaign of so many attempts, of all families or those named; 1 if any broke the law."""
+    heed_signals()
     total, wanted = int(words[0]), words[1:] or list(SHARES)
     broken_in_all = 0
     with tempfile.TemporaryDirectory() as temporary, Stage() as stage:
