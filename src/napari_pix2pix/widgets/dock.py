@@ -38,6 +38,8 @@ from napari_pix2pix.widgets.waiting import Waiting
 RUN_KEYS, STOP_KEYS = "Ctrl+Return", "Ctrl+."
 """Where the keyboard is in the dock."""
 ICON = Path(__file__).parents[1] / "icon.svg"
+SETTLED_MS = 100
+"""When what is shown newly has found its place."""
 SHOWN_EVERY_MS = 500
 """How often it is shown how far a command is: without a GPU, each drawing of a window takes time from what computes."""
 
@@ -128,6 +130,7 @@ class Dock(QWidget):
         # Timers of its own end with it, which those of `QTimer.singleShot` do not with every binding of Qt.
         self._rest = self._later(self._show_heard, SHOWN_EVERY_MS)
         self._joins, self._raises = self._later(self._join_others), self._later(self._raise)
+        self._reveals = self._later(self._reveal, SETTLED_MS)
         self._activity: Activity | None = None
         self._kept: dict[str, QWidget] = {}  # from one opening to the next
         self._choices: list[LayerChoice] = []
@@ -169,7 +172,7 @@ class Dock(QWidget):
         self.warnings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.warnings.setToolTip("What to know of the last run")
         self.warnings.hide()
-        scroll = _Column()
+        self._scroll = scroll = _Column()
         self.column = QVBoxLayout(scroll.widget())
         self.column.addLayout(self.form)
         self.column.addLayout(self.buttons)
@@ -280,6 +283,7 @@ class Dock(QWidget):
         self.bar.show()
         self.status.setText("" if first else "Prepares …")
         self.waiting.wait_for(first)
+        self._reveals.start()
 
     def stop(self) -> None:
         """End in order what runs."""
@@ -357,6 +361,13 @@ class Dock(QWidget):
         if job is not None:
             self.idle("Stopped." if job.stopped else "" if well else self._trouble)
             self.finish(well)
+            self._reveals.start()
+
+    def _reveal(self) -> None:
+        """Scroll to what is said of the command, and to what leads on."""
+        self._scroll.ensureWidgetVisible(self.status, 0, 8)
+        if self.door.isVisibleTo(self):
+            self._scroll.ensureWidgetVisible(self.door, 0, 8)
 
     def _show_idle(self) -> None:
         self.run_button.setEnabled(True)

@@ -467,6 +467,7 @@ class TrainDock(TrainingDock):
     def begin(self, request: Request) -> None:
         """Look at the pairs with these settings, then train."""
         self.check.leave_to_others()
+        self.picture.hide()  # what is learned is seen now
         if not self.pairs.paired:
             super().begin(request)
             return
