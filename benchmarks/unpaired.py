@@ -1,6 +1,6 @@
 """What can be learned without pairs: CycleGAN judged on pairs that it never saw, beside what needs no learning.
 
-    python benchmarks/unpaired.py [--data ../shared/data] [--only isbi2012 facade_windows he_two_scanners nuclei speed]
+    python benchmarks/unpaired.py [--data ../shared/data] [--only isbi2012 he_two_scanners nuclei speed]
 
 The pairing is removed: sources are of one half of the training images, targets of the other. `pix2pix` is what as many
 images in pairs give (the ceiling), in half the steps, which take a fourth of the time; floors are the source as it is,
@@ -11,7 +11,8 @@ Macenko. All of them are judged on the same held-out pairs. A JSON line per trai
 inside; `dice_membrane` that of the membranes. `facade_windows`: photo -> windows. `he_two_scanners`: slides 03-07
 learn, 10 and 11 are the pairs. `nuclei`: histology of dsb2018 is translated to fluorescence, where a model that saw
 fluorescence only finds nuclei; beside it that model on the histology itself (grey), its negative and its haematoxylin.
-`speed`: our step beside the textbook's, in turns; and memory early and late in a training.
+`norms`: `isbi2012` with each norm. `speed`: our step beside the textbook's, in turns; and memory early and late in a
+training.
 """
 
 import os
@@ -27,6 +28,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +231,19 @@ def of_case(name: str, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield row(by, model.predict_frame, seconds=round(time.monotonic() - began), **more)
 
 
+def norms(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """`isbi2012` with each norm of the generators; all but instance give exact tiles."""
+    case = isbi2012(args.data)
+    for norm in ("instance", "batch", "batch-renorm", "none"):
+        generator = NETWORKS["generator"] | {"norm": norm}
+        changes = {"method": "cyclegan"} | NETWORKS | case.changes | {"generator": generator}
+        for seed in range(args.seeds):
+            model = trained(case.sides, changes, args.steps, seed)
+            found = [case.judge(model.predict_frame(a), b) for a, b in zip(case.sources, case.targets, strict=True)]
+            means = {key: statistics.mean(row[key] for row in found) for key in found[0]}
+            yield {"set": "norms", "by": norm, "seed": seed, "steps": args.steps} | means
+
+
 # Nuclei
 
 
@@ -384,6 +399,9 @@ def speed(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     yield {"set": "memory", "gib_at_300": round(early.gib, 3), "gib_at_1000": round(late.gib, 3)}
 
 
+QUESTIONS = [*CASES, "nuclei", "norms", "speed"]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean ± standard deviation over the seeds."""
     known = ("set", "by", "seed", "steps", "kept", "seconds")
@@ -402,14 +420,16 @@ def table(rows: list[dict[str, Any]]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--only", nargs="+", choices=[*CASES, "nuclei", "speed"], default=[*CASES, "nuclei", "speed"])
+    parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=QUESTIONS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400, help="of CycleGAN; pix2pix makes half as many")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in args.only:
-        runs = {"nuclei": nuclei, "speed": speed}.get(name) or (lambda args, name=name: of_case(name, args))
+        runs = {"nuclei": nuclei, "norms": norms, "speed": speed}.get(name) or (
+            lambda args, name=name: of_case(name, args)
+        )
         found = []
         for row in runs(args):
             print(json.dumps(row), flush=True)
