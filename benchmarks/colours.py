@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.color import lab2rgb, rgb2lab
+from skimage.color import lab2rgb, rgb2hed, rgb2lab
 
 Image = NDArray[np.uint8]
 """RGB (3, Y, X)."""
@@ -35,9 +35,15 @@ def macenko(image: Image, reference: Image) -> Image:
 
 
 def haematoxylin(image: Image) -> Image:
-    """How much haematoxylin, uint8 (1, Y, X); much is bright."""
-    amount = _unmixed(image)[1][0]
-    return np.clip(255 * amount / np.percentile(amount, 99.9), 0, 255).astype(np.uint8).reshape(1, *image.shape[1:])
+    """How much haematoxylin, uint8 (1, Y, X), much is bright; by fixed colours, since there may be one stain only.
+
+    References
+    ----------
+    Ruifrok and Johnston, "Quantification of histochemical staining by color deconvolution", 2001 (scikit-image's).
+    """
+    amount = rgb2hed(np.moveaxis(image, 0, -1))[..., 0]
+    low, high = np.percentile(amount, (0.1, 99.9))
+    return np.clip(255 * (amount - low) / (high - low), 0, 255).astype(np.uint8)[None]
 
 
 def _unmixed(image: Image) -> tuple[NDArray[Any], NDArray[Any]]:

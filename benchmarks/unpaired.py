@@ -86,6 +86,8 @@ class Case:
         By name, what makes a prediction of a source without learning.
     changes
         Settings of both methods.
+    variants
+        By name other settings of CycleGAN.
     """
 
     sides: core.UnpairedFrames
@@ -95,7 +97,7 @@ class Case:
     judge: Callable[[Image, Image], Figures]
     floors: Mapping[str, Callable[[Image], Image]]
     changes: dict[str, Any] = field(default_factory=dict)
-    own: dict[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 # The cases
@@ -114,7 +116,7 @@ def isbi2012(data: Path) -> Case:
         return found
 
     def judge(ours: Image, truth: Image) -> Figures:
-        return {"dice": dice(ours > 0, truth > 0), "dice_membrane": dice(ours == 0, truth == 0)}
+        return {"dice": dice(ours > 127, truth > 127), "dice_membrane": dice(ours <= 127, truth <= 127)}
 
     floors = {
         "all inside": lambda image: np.full_like(image, 255),
@@ -129,6 +131,7 @@ def isbi2012(data: Path) -> Case:
         judge,
         floors,
         {"target_kind": "classes"},
+        {"CycleGAN, labels as grey values": {"target_kind": "intensity"}},
     )
 
 
@@ -220,13 +223,15 @@ def of_case(name: str, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     for floor, predict in case.floors.items():
         yield row(floor, predict)
+    cyclegan = {"method": "cyclegan"} | NETWORKS | case.changes
+    runs = {by: (case.sides, cyclegan | own, args.steps) for by, own in ({"CycleGAN": {}} | case.variants).items()}
+    runs["pix2pix with pairs"] = case.pairs, PAIRED | case.changes, args.steps // 2
     for seed in range(args.seeds):
-        for by, data, own, steps in (
-            ("CycleGAN", case.sides, {"method": "cyclegan"} | NETWORKS, args.steps),
-            ("pix2pix with pairs", case.pairs, PAIRED, args.steps // 2),
-        ):
+        for by, (data, changes, steps) in runs.items():
+            if args.by and by not in args.by:
+                continue
             began = time.monotonic()
-            model = trained(data, own | case.changes, steps, seed)
+            model = trained(data, changes, steps, seed)
             more = {"seed": seed, "steps": steps, "kept": model.provenance["step"]}
             yield row(by, model.predict_frame, seconds=round(time.monotonic() - began), **more)
 
@@ -272,13 +277,15 @@ def nuclei(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     for seed in range(args.seeds):
         finder = trained(pairs, PAIRED | found_in, args.steps // 2, seed)
-        translator = trained(sides, {"method": "cyclegan", "target_kind": "intensity"} | NETWORKS, args.steps, seed)
-        for by, look in {
+        looks = {
             "the histology as it is (grey)": grey,
             "its negative": lambda image: 255 - grey(image),
-            "its haematoxylin (Macenko)": haematoxylin,
-            "CycleGAN": translator.predict_frame,
-        }.items():
+            "its haematoxylin (Ruifrok)": haematoxylin,
+        }
+        if not args.by or "CycleGAN" in args.by:
+            changes = {"method": "cyclegan", "target_kind": "intensity"} | NETWORKS
+            looks["CycleGAN"] = trained(sides, changes, args.steps, seed).predict_frame
+        for by, look in looks.items():
             scores = [object_f1(finder.predict_frame(stretched(look(image)))[0], label[0]) for image, label in test]
             yield {"set": "nuclei", "by": by, "seed": seed, "object_f1_iou50": statistics.mean(scores)}
 
@@ -421,15 +428,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=QUESTIONS)
+    parser.add_argument("--by", nargs="+", help="only these methods")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400, help="of CycleGAN; pix2pix makes half as many")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in args.only:
-        runs = {"nuclei": nuclei, "norms": norms, "speed": speed}.get(name) or (
-            lambda args, name=name: of_case(name, args)
-        )
+        runs = {"nuclei": nuclei, "norms": norms, "speed": speed}.get(name) or partial(of_case, name)
         found = []
         for row in runs(args):
             print(json.dumps(row), flush=True)
