@@ -62,7 +62,10 @@ def test_a_run_tells_its_sides_and_how_it_was_chosen(trained, folders, capsys) -
     }
     assert len({row["source_sha256"] for row in rows}) == 9
     assert "validation_swd_floor" in (trained / "history.csv").read_text()
-    assert (trained / "report.html").exists() and list((trained / "previews").iterdir())
+    assert list((trained / "previews").iterdir())
+    page = (trained / "report.html").read_text()
+    assert "(sliced Wasserstein distance, in thousandths)" in page and "There and back, an image differs from" in page
+    assert "evaluate it on a few registered pairs" in page and "figures of the held-out images, over the steps" in page
     code, out, _ = run(capsys, "info", trained, "--json")
     told = json.loads(out.splitlines()[-1])
     assert code == 0 and told["directions"] == ["target", "source"]

@@ -10,6 +10,7 @@ from typing import Any
 from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
 from napari_pix2pix.core.data.split import windows_of
 from napari_pix2pix.core.evaluation.evaluate import evaluate
+from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.teaching.examples import MOST, examples
 from napari_pix2pix.core.training.run_folder import RunFolder
@@ -26,8 +27,8 @@ MOST_JUDGED = 64
 MOST_PIXELS = 2**24
 """Of these, unless one alone has more."""
 NO_PAIRS = (
-    "The model learned without pairs, so this page has no figures: evaluate it on a few registered pairs, which tell "
-    "what it invents and what it misses. Without them no error can be expected of a prediction, either."
+    "The model learned without pairs, so this page has no figures of truth: evaluate it on a few registered pairs, "
+    "which tell what it invents and what it misses. Without them no error can be expected of a prediction, either."
 )
 NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
 
@@ -76,7 +77,9 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     history = _history(run / "history.csv")
     validation = stacks.validation or stacks.train
     if not isinstance(validation, PairedStacks):
-        content = Content(title, command, None, model, (), _card(model, run), history, remarks=[NO_PAIRS])
+        figures = model.provenance.get("figures", {}).get("validation", {})
+        remarks = [*method_of(model.config).told(figures), NO_PAIRS]
+        content = Content(title, command, None, model, (), _card(model, run), history, remarks=remarks)
         write_report(path, content)
         return path
     pairs = validation.frames(hashed=False)  # that they chose the model is known, and said

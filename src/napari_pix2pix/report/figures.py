@@ -187,26 +187,31 @@ def agreement(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     return drawn(figure)
 
 
-def training_curves(history: Sequence[dict[str, float]]) -> str:
-    """The losses, and the figures on validation pairs, over the steps."""
+def training_curves(history: Sequence[dict[str, float]], judged_on: str = "validation pairs") -> str:
+    """The losses, and the figures of what judged, over the steps."""
     names = [name for name in dict.fromkeys(name for row in history for name in row) if name != "step"]
     judged = [name for name in names if name.startswith("validation_")]
     losses = [name for name in names if name not in judged]
-    parts = [part for part in (losses, *([name] for name in judged)) if part]
+    beside = {name: [other for other in judged if other in (f"{name}_floor", f"{name}_noisy")] for name in judged}
+    alone = [name for name in judged if name not in {other for others in beside.values() for other in others}]
+    parts = [part for part in (losses, *([name, *beside[name]] for name in alone)) if part]
     figure, axes = panels(len(parts))
     for panel, part in zip(axes, parts, strict=True):
         for colour, name in zip(LINES * 2, part, strict=False):
             points = [(row["step"], row[name]) for row in history if row.get(name) is not None]
             marker = "o-" if part is not losses and len(points) < 30 else "-"
-            panel.plot(*zip(*points, strict=True), marker, color=colour, label=name, markersize=4)
-        panel.set_title("losses" if part is losses else part[0].replace("validation_", "") + " of validation pairs")
+            said = name.removeprefix("validation_")
+            panel.plot(*zip(*points, strict=True), marker, color=colour, label=said, markersize=4)
+        called = part[0].removeprefix("validation_").replace("_", " ")
+        panel.set_title("losses" if part is losses else f"{called} of {judged_on}")
         panel.set_xlabel("step")
-        if part is losses:
-            if all(row[name] > 0 for row in history for name in part if row.get(name) is not None):
-                panel.set_yscale("log")
-                panel.yaxis.set_major_formatter("{x:g}")
-                panel.yaxis.set_minor_formatter(NullFormatter())
+        if len(part) > 1:
             _legend(panel)
+        values = [row[name] for row in history for name in part if row.get(name) is not None]
+        if part is losses and min(values, default=0) > 0:
+            panel.set_yscale("log")
+            panel.yaxis.set_major_formatter("{x:g}")
+            panel.yaxis.set_minor_formatter(NullFormatter())
     return drawn(figure)
 
 

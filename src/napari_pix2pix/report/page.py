@@ -96,8 +96,9 @@ def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
         yield TRUST, trust_section(report)
         yield "All images", table_of_images(report)
     if content.history:
-        said = "Losses, and figures of the validation pairs, over the steps of the training."
-        yield "Training", drawn(figures.training_curves(content.history), said)
+        judged_on = "held-out images" if content.report is None else "validation pairs"
+        said = f"Losses, and figures of the {judged_on}, over the steps of the training."
+        yield "Training", drawn(figures.training_curves(content.history, judged_on), said)
     if content.card:
         yield "Model", table(["", ""], [list(line) for line in content.card], "The model's card", "card")
     if model is not None:

@@ -80,7 +80,7 @@ def test_tiled_is_whole_and_the_model_is_told(tmp_path) -> None:
 
 def test_a_side_of_labels_learns_without_the_identity_loss(tmp_path) -> None:
     """It needs grey values on both sides: left out, and said."""
-    with pytest.warns(UserWarning, match="identity loss is left out: it needs grey values"):
+    with pytest.warns(UserWarning, match=r"identity loss is left out.*are dark where sources are, `target_kind`"):
         trained(tmp_path / "run", sides(labels=True))
     history = (tmp_path / "run" / "history.csv").read_text()
     assert "cycle_source" in history and "identity" not in history
@@ -161,6 +161,17 @@ def test_hidden_sources_are_told() -> None:
     assert "hides the source" in (CycleGAN().sign(config, [row]) or "")
     assert CycleGAN().sign(config, [row | {"validation_cycle_error_noisy": 0.011}]) is None
     assert CycleGAN().sign(config, [{"step": 10}]) is None
+
+
+def test_what_was_held_out_is_told_in_words() -> None:
+    """Textures against their floor, what they cannot say, and whether the way back reads what nobody sees."""
+    figures = {"swd": 210.0, "swd_floor": 100.0, "cycle_error": 0.03, "cycle_error_noisy": 0.031}
+    apart, cycle = CycleGAN().told(figures)
+    assert "210 away" in apart and "real targets 100 from" in apart and "2.1 times as far" in apart
+    assert "bright and dark have changed places" in apart and "reads nothing that cannot be seen" in cycle
+    near, hidden = CycleGAN().told(figures | {"swd": 105.0, "cycle_error_noisy": 0.09})
+    assert "as near as they can be" in near and "hides the source" in hidden and "from 3.00% to 9.00%" in hidden
+    assert CycleGAN().told({"mae": 3.0}) == ()
 
 
 def test_the_distance_is_zero_of_the_same_small_of_alike_and_large_of_others() -> None:

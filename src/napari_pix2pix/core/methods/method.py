@@ -161,6 +161,10 @@ class Method(Generic[C]):
         """Figures of the networks, ready for use, on patches that were held out; none of them needs a truth."""
         return {}
 
+    def told(self, figures: Mapping[str, float]) -> Sequence[str]:
+        """What the figures of `judge` mean, a sentence each."""
+        return ()
+
     def sign(self, config: C, history: Sequence[dict[str, Any]]) -> str | None:
         """What the losses so far say that the user should know, if anything."""
         return None
