@@ -2,7 +2,8 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py [FOLDER] [--steps 700] [--trust-steps 300]
 
-The best are kept as docs/images/dock_*.png, for the README and the tutorial.
+The best are kept in docs/images, for the README and the tutorial: dock_*.png; overlay.png, what is expected to be wrong
+beside what is; gallery_*.png, of each sample the source, what is to be found in it, and the prediction.
 """
 
 import argparse
@@ -18,11 +19,16 @@ os.environ |= {"XDG_CONFIG_HOME": f"{home.name}/config", "XDG_CACHE_HOME": f"{ho
 os.environ["NAPARI_CONFIG"] = f"{home.name}/napari.yaml"  # none of the user's own settings is read or written
 
 import napari  # noqa: E402
+import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402
+import PIL.ImageDraw  # noqa: E402
+import PIL.ImageFont  # noqa: E402
 from napari._qt.dialogs.qt_notification import NapariQtNotification  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 DOCKS = ("Train", "Predict", "Improve", "Patch scores", "Evaluate")
+PANEL = 500, 430
+"""Of a picture of the canvas alone, beside others: the width it has, and the most height."""
 
 
 def wait(condition: Callable[[], bool], seconds: float = 600) -> None:
@@ -69,6 +75,38 @@ class Studio:
         small.quantize(256).save(self.folder / f"{name}.png", optimize=True)
         self._close_notes()
 
+    def canvas(self) -> PIL.Image.Image:
+        """What is on the canvas now, by itself; the preview of a training goes."""
+        for layer in [layer for layer in self.viewer.layers if layer.name.endswith(" preview")]:
+            self.viewer.layers.remove(layer)
+        self._shown.hide()
+        rest(0.5)
+        self.viewer.reset_view()
+        rest(0.5)
+        picture = self.viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+        self._shown.show()
+        rest(0.5)
+        self.viewer.reset_view()
+        return PIL.Image.fromarray(picture)
+
+    def only(self, *layers: Any) -> None:
+        """Show these layers, and no others."""
+        for layer in self.viewer.layers:
+            layer.visible = layer in layers
+
+    def row(self, name: str, panels: dict[str, PIL.Image.Image]) -> None:
+        """Pictures side by side, what they show below them."""
+        width, most = PANEL
+        for panel in panels.values():
+            panel.thumbnail((width - 6, most))
+        height = max(panel.height for panel in panels.values())
+        whole = PIL.Image.new("RGB", (width * len(panels), height + 34), "white")
+        draw, font = PIL.ImageDraw.Draw(whole), PIL.ImageFont.load_default(19)
+        for i, (words, panel) in enumerate(panels.items()):
+            whole.paste(panel, (width * i + (width - panel.width) // 2, 0))
+            draw.text((width * i + width // 2, height + 6), words, fill="black", font=font, anchor="ma")
+        whole.quantize(256).save(self.folder / f"{name}.png", optimize=True)
+
     def _close_notes(self) -> None:
         for note in self.viewer.window._qt_window.findChildren(NapariQtNotification):
             note.close()
@@ -100,6 +138,11 @@ def main() -> None:
     train = studio.open("Train")
     wait(lambda: train.device.count() > 1 and bool(train.findings.buttons or train.findings.texts[1:]), 60)
     shoot("dock_train_before")
+    train.method.setCurrentIndex(1)
+    rest(1)
+    shoot("dock_train_no_pairs")
+    train.method.setCurrentIndex(0)
+    rest(1)
     settings = train.value().model_copy(update={"steps": given.steps, "trust_steps": given.trust_steps})
     train.patch_size.setValue(100)
     train.run()
@@ -123,9 +166,9 @@ def main() -> None:
     predict.of.setCurrentIndex(1)
     shoot("predict_files")
     predict.of.setCurrentIndex(0)
-    predict.trust.setChecked(True)
     studio.run(predict)
     shoot("dock_predict")
+    show_found(studio, "tissue", "nuclei")
     for layer in list(viewer.layers)[3:]:
         layer.visible = False
 
@@ -133,8 +176,15 @@ def main() -> None:
     score = studio.open("Patch scores")
     shoot("scores_before")
     studio.run(score)
-    viewer.layers["tissue (predicted)"].contour = 1
     shoot("dock_patch_scores")
+    panels, told = {}, {"expected_error": "where it is expected to be wrong", "true_error": "where it is wrong"}
+    worst = float(np.quantile(score.panel.maps.parts["expected_error"], 0.9))
+    for part, words in told.items():
+        score.panel.part.setCurrentIndex(score.panel.part.findData(part))
+        score.panel.threshold.setValue(worst)  # one for both
+        panels[words] = studio.canvas()
+    studio.row("overlay", panels)
+    score.panel.part.setCurrentIndex(0)
     for layer in list(viewer.layers)[3:]:
         layer.visible = False
 
@@ -158,7 +208,41 @@ def main() -> None:
         studio.open(name)
         shoot(f"{name.split()[-1].lower()}_light_narrow")
     viewer.close()
+
+    # What another sample looks like.
+    gallery(Studio(given.folder), "coins", "coin labels", given.steps, given.trust_steps)
     home.cleanup()
+
+
+def gallery(studio: Studio, source: str, target: str, steps: int, trust_steps: int) -> None:
+    """Train and predict on the sample of this source, and take a picture of what comes of it."""
+    studio.viewer.open_sample("napari-pix2pix", source)
+    train = studio.open("Train")
+    wait(lambda: train.device.count() > 1)
+    train.set_value(train.value().model_copy(update={"steps": steps, "trust_steps": trust_steps}))
+    studio.run(train)
+    predict = studio.open("Predict")
+    studio.run(predict)
+    show_found(studio, source, target)
+    studio.viewer.close()
+
+
+def show_found(studio: Studio, source: str, target: str) -> None:
+    """A picture of the source, of its target image, and of its prediction with its overlay."""
+    layers = studio.viewer.layers
+    made = [layer for layer in layers if layer.name in (f"{source} (predicted)", f"expected error: {source}")]
+    shown = {
+        source: [layers[source]],
+        target: [layers[source], layers[target]],
+        "predicted, and what may be wrong": [layers[source], *made],
+    }
+    before = [layer for layer in layers if layer.visible]
+    panels = {}
+    for words, seen in shown.items():
+        studio.only(*seen)
+        panels[words] = studio.canvas()
+    studio.row(f"gallery_{source}", panels)
+    studio.only(*before)
 
 
 if __name__ == "__main__":
