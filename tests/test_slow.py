@@ -26,11 +26,12 @@ raise SystemExit(main())
 """
 
 RICHER = "--ema-decay 0.99 --schedule cosine --foreground-share 0.5 --intensity-jitter 0.1 --precision bfloat16"
+NO_PAIRS = "--method cyclegan --generator.architecture unet --pool-size 3"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("more", ["", RICHER], ids=["default", "average in bfloat16"])
+@pytest.mark.parametrize("more", ["", RICHER, NO_PAIRS], ids=["default", "average in bfloat16", "without pairs"])
 def test_killed_at_random_moments_equals_never_interrupted(tmp_path, more: str) -> None:
     """kill -9 a training again and again, resume it to its end: weights and history equal those of one go.
 
