@@ -35,6 +35,8 @@ class Card(NamedTuple):
         The sides that the model makes, the usual one first.
     paired
         Whether it learned from pairs.
+    domains
+        The domains that it makes, if it is of several: images are their own source.
     """
 
     encoding: Encoding
@@ -45,6 +47,7 @@ class Card(NamedTuple):
     not_taught: str = ""
     directions: tuple[str, ...] = ("target",)
     paired: bool = True
+    domains: tuple[str, ...] = ()
 
     def bytes_of(self, plan: AxesPlan) -> int:
         """Of the prediction for a source of this plan."""
@@ -78,4 +81,14 @@ def read_card(path: Path, to: str = "target") -> Card:
         parts.append("gives no patch scores")
     not_taught = (told.trust.not_taught if told.trust else None) or ""
     text, taught = " · ".join(parts), content.trust is not None and not back
-    return Card(encoding, view, channel_axis, text, taught, not_taught, content.directions, config.data == "pairs")
+    return Card(
+        encoding,
+        view,
+        channel_axis,
+        text,
+        taught,
+        not_taught,
+        content.directions,
+        config.data == "pairs",
+        content.domains.names,
+    )

@@ -30,6 +30,10 @@ DOUBTS = ("expected error", "patch scores")
 """Overlays that need the view for themselves."""
 
 
+ALL = "all"
+"""Every domain, as the command calls it."""
+
+
 class ModelDock(Dock):
     """A dock that applies a model to layers and adds what comes of it."""
 
@@ -56,6 +60,9 @@ class ModelDock(Dock):
         self.device = DeviceChoice(self.session)
         self.add_row("Device", self.device, "What computes. auto: a GPU where there is one, else the processor")
 
+    makes_all = False
+    """Whether it can be asked for all domains at once."""
+
     def add_directions(self, label: str, tooltip: str) -> None:
         """Which side the model is to make, where it makes several."""
         self.to = QComboBox()
@@ -65,7 +72,8 @@ class ModelDock(Dock):
 
     def _offer_directions(self, *_: Any) -> None:
         try:
-            sides = read_card(self.model.value()).directions
+            card = read_card(self.model.value())
+            sides = (*card.directions, *([ALL] if card.domains and self.makes_all else []))
         except ValueError:  # there is none, or it is told elsewhere
             sides = ("target",)
         if [self.to.itemData(i) for i in range(self.to.count())] != list(sides):

@@ -9,7 +9,8 @@ from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QCheckBox, QComboBox
 
 from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window, ZMode
-from napari_pix2pix.files.outputs import beside
+from napari_pix2pix.files.folders import list_images
+from napari_pix2pix.files.outputs import beside, folder_names
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
@@ -20,7 +21,7 @@ from napari_pix2pix.widgets.flags import in_a_dock, time_left
 from napari_pix2pix.widgets.frames_choice import FramesChoice
 from napari_pix2pix.widgets.layer_choice import first_image, first_target, made_here
 from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels, turned
-from napari_pix2pix.widgets.model_dock import ModelDock
+from napari_pix2pix.widgets.model_dock import ALL, ModelDock
 from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import free_file, predictions_folder
 from napari_pix2pix.widgets.placing import LAZY_BYTES, axes_of_result, colours_of, is_lazy, prediction_layers
@@ -38,6 +39,7 @@ class PredictDock(ModelDock):
         Whose layers are offered, and to which the prediction is added.
     """
 
+    makes_all = True
     verb, explained = "Predict", "A layer's prediction becomes a new layer exactly over it; that of files, files"
     leads_to, door_text = "Patch scores", "Where not to believe it"
     stop_explained = "End what runs; the frames or files that are done are kept"
@@ -155,6 +157,8 @@ class PredictDock(ModelDock):
         sizes = tuple(part.stop - part.start for part in window) if window else tuple(shape)
         plan = AxesPlan(layer_axes(source), sizes)
         large, folder = card.bytes_of(plan) > LAZY_BYTES, self.new_folder()
+        if self.to.currentData() == ALL:
+            return self._of_all(source, card, window, folder)
         self._frames = plan.n_frames if card.view.z in ("frame", "neighbours") else plan.length("T")
         # Only an OME-Zarr can keep the frames that are done.
         out = folder / f"prediction.ome.{'zarr' if self._frames > 1 else 'tif'}"
@@ -173,6 +177,18 @@ class PredictDock(ModelDock):
             file = file_of(source, folder / "source.ome.tif", stopped, window)
             axes = ["--source-axes", file.axes]
             return ["predict", model, file.path, "--out", out, *axes, *flags]
+
+        return Request(prepare, (source,))
+
+    def _of_all(self, source: Layer, card: Card, window: Window, folder: Path) -> Request:
+        """``predict MODEL SOURCE --to all --out FOLDER``: a layer for each domain, side by side."""
+        model, out, flags = self.model.value(), folder / "domains", [*self.computing(), *self.toward()]
+        self.remark = "Side by side: the grid button below the layers lays them over each other again."
+        self.load_with(_load_all, source, out, card, window)
+
+        def prepare(stopped: Callable[[], bool]) -> list[Any]:
+            file = file_of(source, folder / "source.ome.tif", stopped, window)
+            return ["predict", model, file.path, "--out", out, "--source-axes", file.axes, *flags]
 
         return Request(prepare, (source,))
 
@@ -216,6 +232,8 @@ class PredictDock(ModelDock):
             self.remark += f" Its expected error lies in {self._errors}."
         self.remark += "".join(glow(layer, self._in_shares) for layer in layers if made_here(layer) == "expected error")
         super()._add(layers)
+        if self.to.currentData() == ALL and layers and layers[0] in self.viewer.layers:
+            getattr(self.viewer, "canvas", self.viewer).grid.enabled = True  # the canvas has it since napari 0.9
         self.door.setVisible(any(layer in self.viewer.layers for layer in layers))
         self.objects.offer([layer for layer in layers if layer in self.viewer.layers])
 
@@ -236,3 +254,13 @@ def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool,
         plans = AxesPlan(wanted, values.shape, z=z), AxesPlan(axes, layers[0].data.shape, z=z)
         layers[0].metadata[MAPS] = Maps(values, *plans, card.encoding)
     return layers if is_lazy(layers[0]) else [*layers, *trust_layers(source, out, window=window)]
+
+
+def _load_all(source: Layer, out: Path, card: Card, window: Window) -> list[Layer]:
+    layers = []
+    for name, folder in folder_names(card.domains).items():
+        (file,) = list_images(out / folder)
+        (layer,) = prediction_layers(source, file, card, window or WHOLE)[:1]
+        layer.name = f"{name}: {source.name}"
+        layers.append(layer)
+    return layers

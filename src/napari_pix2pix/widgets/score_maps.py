@@ -130,6 +130,19 @@ class ScoreMaps:
         )
         return with_bar(overlay)
 
+    def domain_layer(self, path: Path, names: Sequence[str]) -> Labels:
+        """Which domain each field looks most like, of the file beside the scores at `path`; named under the mouse."""
+        likely = read_as(open_stack(beside("domains")(path)), f"C{self.axes}")
+        told = [f"{name}, {float(share):.0%} of the fields" for name, share in zip(names, _shares(likely), strict=True)]
+        return Labels(
+            likely.argmax(axis=0).astype(np.uint8) + 1,
+            name=f"looks like: {self.image.name}",
+            features={"domain": ["", *told]},
+            metadata={MADE_HERE: {"is": "patch scores", "source": self.image.name}},
+            opacity=0.4,
+            **scores_placement(self.image, self.scale, self.translate, self.keep),
+        )
+
     def title(self, part: str) -> str:
         """What a layer of this part is called: what it shows first, since names are cut at their end."""
         return f"{TITLES[part]}: {self.image.name}"
@@ -329,3 +342,9 @@ class ScoreMaps:
         yield f"{self.kind} score {self.parts['scores'][place]:.3g}"
         if not self.parts["valid"][place]:
             yield "sees beyond the image"
+
+
+def _shares(likely: NDArray[Any]) -> NDArray[Any]:
+    """Of each domain (the first axis) the share of the places where it is the likeliest."""
+    found: NDArray[Any] = np.bincount(likely.argmax(axis=0).ravel(), minlength=len(likely)) / likely[0].size
+    return found

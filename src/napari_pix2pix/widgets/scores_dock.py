@@ -61,9 +61,12 @@ class ScoresDock(ModelDock):
     def request(self) -> Request:
         """``score MODEL SOURCE IMAGE --out PATH``."""
         model, source, image = self.model.value(), self.source.value, self.image.value
+        domains = read_card(model).domains
+        if domains:
+            source = image  # it is its own
         if source is None or image is None:
             raise ValueError("There must be a source and an image to judge; open or predict them first.")
-        if source is image:
+        if source is image and not domains:
             raise ValueError("The image must be another layer than the source; choose a prediction or a target image.")
         whole = with_all_channels(image, list(self.viewer.layers))
         folder = self.new_folder()
@@ -73,6 +76,10 @@ class ScoresDock(ModelDock):
         kind = ["--kind", "plain"] if self.judge.currentText() == BY_LOOKS else []
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
+            if domains:
+                alone = file_of(image, folder / "image.ome.tif", stopped)
+                words = ["score", model, alone.path, "--out", self._out, "--source-axes", alone.axes]
+                return [*words, *self.computing()]
             files = [
                 file_of(layer, folder / f"{name}.ome.tif", stopped)
                 for layer, name in ((source, "source"), (whole, "image"))
@@ -87,7 +94,8 @@ class ScoresDock(ModelDock):
     def hear(self, event: Event) -> None:
         """Where the scores lie."""
         if event["event"] == "placed":
-            self.load_with(self._layers, self._judged, self._out, event, self._truth())
+            truth = None if read_card(self.model.value()).domains else self._truth()
+            self.load_with(self._layers, self._judged, self._out, event, truth)
             size = event["receptive_field"]["size"]
             self.remark = f"What glows is bad. Each score judges a field of {size} × {size} px."
             if event["kind"] == "plain":
@@ -107,7 +115,9 @@ class ScoresDock(ModelDock):
         maps = ScoreMaps.read(image, path, told)
         maps = maps.with_truth(*truth) if truth and "expected_error" in maps.parts else maps
         wanted = ("expected_error", "rank", "scores") if self._predicted else ("rank", "scores")
-        return self.panel.layers(maps, next(part for part in wanted if part in maps.parts))
+        found = self.panel.layers(maps, next(part for part in wanted if part in maps.parts))
+        domains = read_card(self.model.value()).domains
+        return [*found, maps.domain_layer(path, domains)] if domains else found
 
     def event(self, event: QEvent) -> bool:
         """A dock that is closed follows the mouse no more."""

@@ -105,6 +105,17 @@ def test_every_domain_is_made_in_tiles_or_whole(tmp_path) -> None:
     assert "mask vector" in text and "Choi et al., 2018" in text and "09020" in "".join(cited)
 
 
+def test_too_little_held_out_chooses_no_model(tmp_path, monkeypatch) -> None:
+    """The last one is kept; whose the images are told to be, it says all the same."""
+    monkeypatch.setattr(loop, "JUDGED_PATCHES", 3)
+    monkeypatch.setattr(loop, "PER_LABEL", 0)
+    trained(tmp_path / "run")
+    header = (tmp_path / "run" / "history.csv").read_text().splitlines()[0]
+    assert "validation" not in header and (tmp_path / "run" / "model.safetensors").exists()
+    model = core.load_model(tmp_path / "run" / "model.safetensors", "cpu")
+    assert model.provenance["step"] == 6 and "domain_accuracy" in model.provenance["figures"]["validation"]
+
+
 def test_scores_tell_how_likely_each_domain_is(tmp_path) -> None:
     """A share for each label and field, which add up to one; frames of a stack as each by itself."""
     trained(tmp_path / "run", steps=2)

@@ -41,6 +41,8 @@ CHECKPOINT_EVERY_S = 10.0
 SAVING_SHARE = 0.05
 """Of the time of a training, at most, is spent on its checkpoints."""
 STATISTICS_PATCHES = JUDGED_PATCHES = 64
+PER_LABEL = 8
+"""Held-out patches for each label that images bear, at least."""
 
 
 def train(
@@ -319,9 +321,9 @@ class _Loop(Prepared):
         """
         self._settle()
         figures, decides = self._judged()
-        if not figures:
-            self._keep({})
-            return {}
+        if decides not in figures:  # too little is held out to tell
+            self._keep({"validation": figures} if figures else {})
+            return figures
         chosen, best = figures[decides], self.best
         higher = decides != self.method.headline and higher_is_better(decides)
         if best is None or not math.isfinite(best) or (chosen > best if higher else chosen < best):
@@ -341,7 +343,8 @@ class _Loop(Prepared):
             return judged.figures, HEADLINES[self.model.target_encoding.kind]
         if self.material.held_out is None or not self.method.headline:
             return {}, ""
-        batch = self.material.held_out.batch(0, HELD_OUT, range(JUDGED_PATCHES)).to(self.model.device)
+        count = max(JUDGED_PATCHES, PER_LABEL * self.shapes.domains.n)
+        batch = self.material.held_out.batch(0, HELD_OUT, range(count)).to(self.model.device)
         with torch.inference_mode():
             return self.method.judge(self.config, self.model.networks, batch, self.shapes), self.method.headline
 
