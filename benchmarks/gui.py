@@ -193,7 +193,8 @@ def main() -> None:
 
     # Large results come into the window: a prediction, its patch scores, what of them is worst.
     tissue = viewer.layers["tissue"].data
-    viewer.layers.clear()
+    for layer in viewer.layers:
+        layer.visible = False
     large = np.tile(tissue, (4, 4))[: given.large, : given.large]
     predict.source.value = docks["Patch scores"].source.value = viewer.add_image(large, name="large")
     loaded: list[float] = []
