@@ -377,9 +377,11 @@ def textbook(device: torch.device) -> Callable[[Tensor, Tensor], object]:
 
 
 def speed(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The preset `paper` at 128 px as `train` runs it beside the textbook's; then how flat a small training is."""
+    """The preset `paper` as `train` runs it beside the textbook's; then how flat a small training is."""
     device = pick_device("auto")
-    config = core.make_config("paper", changes={"method": "cyclegan", "target_kind": "intensity", "patch_size": 128})
+    config = core.make_config(
+        "paper", changes={"method": "cyclegan", "target_kind": "intensity", "patch_size": args.patch}
+    )
     fabric = Fabric(accelerator=device.type, precision=FABRIC_PRECISION[resolve_precision(config.precision, device)])
     fabric.launch()
     method = method_of(config)
@@ -388,15 +390,16 @@ def speed(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         "textbook": textbook(device),
         "ours": lambda source, target: method.step(learner, {"source": source, "target": target}),
     }
-    source, target = (torch.rand(1, 3, 128, 128, device=device) * 2 - 1 for _ in range(2))
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    source, target = (torch.rand(1, 3, args.patch, args.patch, device=device) * 2 - 1 for _ in range(2))
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for _ in range(args.repeats + 2):
         for name, step in steps.items():
-            times[name].append(timed(step, source, target)[0])
-    medians = {name: statistics.median(some[2:]) for name, some in times.items()}
-    row = {f"{name}_s": round(seconds, 3) for name, seconds in medians.items()}
-    ratio = round(medians["textbook"] / medians["ours"], 2)
-    yield {"set": "speed", "threads": torch.get_num_threads(), **row, "ratio": ratio}
+            times[name].append(timed(step, source, target))
+    medians = {name: [statistics.median(one) for one in zip(*rows[2:], strict=True)] for name, rows in times.items()}
+    row = {f"{name}_s": round(seconds, 3) for name, (seconds, _) in medians.items()}
+    ratio, processor = (a / b for a, b in zip(medians["textbook"], medians["ours"], strict=True))
+    row |= {"ratio": round(ratio, 2), "processor_ratio": round(processor, 2)}
+    yield {"set": "speed", "patch": args.patch, "threads": torch.get_num_threads(), **row}
 
     with tempfile.TemporaryDirectory() as place:
         flags = [*SMALL, "--method", "cyclegan", "--generator.architecture", "unet", "--steps", "1000"]
@@ -431,6 +434,7 @@ if __name__ == "__main__":
     parser.add_argument("--by", nargs="+", help="only these methods")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400, help="of CycleGAN; pix2pix makes half as many")
+    parser.add_argument("--patch", type=int, default=128, help="of `speed`, px")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     warnings.simplefilter("ignore")

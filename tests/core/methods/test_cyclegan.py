@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from napari_pix2pix import core
 from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.engine.tensor_files import read_tensors
-from napari_pix2pix.core.methods.cyclegan import HIDING, CycleGAN, decided, keeps_identity, labels_of
+from napari_pix2pix.core.methods.cyclegan import HIDING, CycleGAN, decided, keeps_identity, labels_of, pooled
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.methods.sliced_wasserstein import pyramid, sliced_wasserstein
@@ -121,6 +121,19 @@ def test_a_step_is_zhus_written_out() -> None:
         torch.testing.assert_close(losses[f"discriminator_{name}"], halved.detach())
     torch.testing.assert_close(losses["cycle_source"], (g(f(x)) - x).abs().mean().detach())
     torch.testing.assert_close(losses["identity_target"], (f(y) - y).abs().mean().detach())
+
+
+def test_the_pool_shows_earlier_fakes_half_of_the_time() -> None:
+    """Once it is full; the one that is shown makes room for the new one, and the same step shows the same."""
+    learner = Learner(small_cycle(pool_size=4), Fabric(accelerator="cpu"), {}, {})
+    shown = []
+    for step in range(200):
+        learner.done = step
+        shown.append(float(pooled(learner, "target", torch.full((1, 1, 1, 1), float(step)))))
+    assert shown[:4] == [0, 1, 2, 3]
+    earlier = [value for step, value in enumerate(shown) if value < step]
+    assert 70 < len(earlier) < 130 and len(set(earlier)) == len(earlier)
+    assert learner.memory["pool_target"].shape == (4, 1, 1, 1)
 
 
 def test_a_training_that_starts_from_a_model_begins_with_its_weights(tmp_path) -> None:
