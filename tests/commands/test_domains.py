@@ -202,6 +202,19 @@ def test_check_looks_at_each_domain(folders, tmp_path, capsys) -> None:
     assert code == 1 and "not usable" in out
 
 
+def test_what_takes_a_source_and_a_target_is_told(folders, tmp_path, capsys) -> None:
+    """fit-trust and evaluate; and a training that starts from a model of other domains."""
+    same, run_ = folders / "all" / "H&E", folders / "run"
+    for words in (("fit-trust", "x.safetensors"), ("evaluate", "x")):
+        code, _, err = run(capsys, words[0], run_, same, same, "--out", tmp_path / words[1])
+        assert code == 2 and "this one makes any of several domains. Predict with it (--to)" in err
+    shutil.copytree(folders / "all", tmp_path / "all")
+    (tmp_path / "all" / "grey").rename(tmp_path / "all" / "other")
+    code, _, err = run(capsys, "train", tmp_path / "all", "--from", run_, "--steps", "1", "--out", tmp_path / "y")
+    assert code == 2 and "H&E, fluo, grey; got H&E, fluo, other" in err
+    assert not list(tmp_path.glob("x*"))
+
+
 def test_a_target_beside_domains_is_told(folders, tmp_path, capsys) -> None:
     """As no other image belongs there."""
     code, _, err = run(capsys, "train", folders / "all", folders / "all", *SMALL, "--out", tmp_path / "run")

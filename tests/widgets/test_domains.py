@@ -58,6 +58,7 @@ def test_to_one_to_all_and_whose_a_field_is(make_napari_viewer, until, model) ->
     grid.enabled = False
     scores = opened(viewer, ScoresDock)
     scores.model.set_value(model)
+    assert not scores.source.native.isVisibleTo(scores) and not scores.to.isVisibleTo(scores)
     scores.image.value = image
     scores.run()
     until(lambda: scores.job is None and scores.run_button.isEnabled())

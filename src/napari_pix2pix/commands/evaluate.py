@@ -64,7 +64,7 @@ def evaluate(
 
     from napari_pix2pix import core
     from napari_pix2pix.core.engine.atomic import is_full
-    from napari_pix2pix.core.evaluation.admission import require_judged
+    from napari_pix2pix.core.evaluation.admission import require_judged, require_two_sides
     from napari_pix2pix.files.evaluations import write_evaluation
     from napari_pix2pix.files.pairing import open_stacks, taken_names
     from napari_pix2pix.report.card import figures_text
@@ -77,6 +77,7 @@ def evaluate(
         assert model is not None
         others = _beside(model, beside, device)
         loaded = load(model, device)
+        require_two_sides(loaded)
         if "z" not in said.model_fields_set:
             said = said.model_copy(update={"z": loaded.source_view.pairs_z})
         yield from told_of_halves(loaded, said.side_by_side)

@@ -47,13 +47,14 @@ def fit_trust(
         )
 
     from napari_pix2pix import core
-    from napari_pix2pix.core.evaluation.admission import require_judged
+    from napari_pix2pix.core.evaluation.admission import require_judged, require_two_sides
     from napari_pix2pix.files.outputs import require_apart, require_writable
     from napari_pix2pix.files.pairing import open_stacks
 
     require_apart([model, model / "model.safetensors", source, target], [out])
     require_writable(out.parent)
     said, loaded = pairs or PairSettings(), load(model, device)
+    require_two_sides(loaded)
     if "z" not in said.model_fields_set:
         said = said.model_copy(update={"z": loaded.source_view.pairs_z})
     stacks = open_stacks(source, target, said).without_bad()

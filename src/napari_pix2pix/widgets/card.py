@@ -12,6 +12,8 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.models.content import load_content
 
 KINDS = {"intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
+UNPAIRED = ("swd",)
+"""Figures that need no pairs, by which a model was chosen."""
 
 
 class Card(NamedTuple):
@@ -75,8 +77,9 @@ def read_card(path: Path, to: str = "target") -> Card:
     step = told.step if "step" in told.model_fields_set else config.steps
     parts = [f"predicts {KINDS[encoding.kind]}", f"trained for {step} steps"]
     if figures := told.figures.get("validation"):
-        name, value = next(iter(figures.items()))
-        parts.append(f"{name} {value:.3g} on validation pairs")
+        name = next((name for name in UNPAIRED if name in figures), next(iter(figures)))
+        value = figures[name]
+        parts.append(f"{name} {value:.3g} on {'held-out images' if name in UNPAIRED else 'validation pairs'}")
     if not config.scores:
         parts.append("gives no patch scores")
     not_taught = (told.trust.not_taught if told.trust else None) or ""

@@ -54,14 +54,28 @@ class ScoresDock(ModelDock):
         self.column.addWidget(self.panel)
         self.remember(judge=self.judge, device=self.device)
         self.column.addStretch(1)
+        self.model.combo.currentIndexChanged.connect(self._show_sides)
+        self._show_sides()
         self.order_tabs()
         let_go = self.panel.let_go
         self.destroyed.connect(lambda *_: let_go())
 
+    def _domains(self) -> tuple[str, ...]:
+        """Those of the chosen model, if it is of several; images are then judged by themselves."""
+        try:
+            return read_card(self.model.value()).domains
+        except ValueError:  # there is none, or it is told elsewhere
+            return ()
+
+    def _show_sides(self, *_: Any) -> None:
+        alone = bool(self._domains())
+        self.show_row(self.source.native, not alone)
+        self.show_row(self.to, not alone and self.to.count() > 1)
+
     def request(self) -> Request:
         """``score MODEL SOURCE IMAGE --out PATH``."""
         model, source, image = self.model.value(), self.source.value, self.image.value
-        domains = read_card(model).domains
+        domains = self._domains()
         if domains:
             source = image  # it is its own
         if source is None or image is None:
@@ -94,10 +108,12 @@ class ScoresDock(ModelDock):
     def hear(self, event: Event) -> None:
         """Where the scores lie."""
         if event["event"] == "placed":
-            truth = None if read_card(self.model.value()).domains else self._truth()
+            truth = None if self._domains() else self._truth()
             self.load_with(self._layers, self._judged, self._out, event, truth)
             size = event["receptive_field"]["size"]
             self.remark = f"What glows is bad. Each score judges a field of {size} × {size} px."
+            if self._domains():
+                self.remark += " Show “looks like” and point at it: which domain it looks like."
             if event["kind"] == "plain":
                 self.remark += " Whether it is true, it cannot say."
             elif not self._predicted:

@@ -22,6 +22,7 @@ def require_suited(model: TrainedModel, pairs: PairedFrames) -> None:
 
     It names the pair where there are several.
     """
+    require_two_sides(model)
     expected = model.target_encoding.n_channels
     for i, (stack, target) in enumerate(zip(pairs.sources, pairs.target_plans, strict=True)):
         try:
@@ -35,6 +36,15 @@ def require_suited(model: TrainedModel, pairs: PairedFrames) -> None:
             if len(pairs.names) == 1:
                 raise
             raise ValueError(f"{pairs.names[i]} does not suit the model: {error}") from error
+
+
+def require_two_sides(model: TrainedModel) -> None:
+    """Raise a ValueError if the model knows domains instead of a source and a target."""
+    if model.domains.sets:
+        raise ValueError(
+            "A model must make targets of sources to be judged, or taught, by pairs; this one makes any of several "
+            "domains. Predict with it (`to`), and evaluate these predictions."
+        )
 
 
 def channels_of(model: TrainedModel, pairs: PairedFrames, i: int) -> Sequence[int]:

@@ -178,6 +178,12 @@ def of_sides(
 ) -> Material:
     """Sides that are no pairs: each is divided and encoded by itself, but domains and images alone by one encoding."""
     config, first, last = start.config, next(iter(data.sides.values())), list(data.sides.values())[-1]
+    if isinstance(data, DomainFrames) and start.model is not None and data.domains != start.model.domains:
+        ours, theirs = (", ".join(domains.names) or "none" for domains in (data.domains, start.model.domains))
+        raise ValueError(
+            f"Images must be of the domains of the model to start from, {theirs}; got {ours}. Give these, or train "
+            "anew."
+        )
     if isinstance(data, Images) and data.pairs is not None:
         made = of_pairs(data.pairs, (None, None), None, start, method)
         return replace(made, patches=JointPatches(made.patches), judged=None, judged_regions=(), judging=())
