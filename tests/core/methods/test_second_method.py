@@ -78,7 +78,7 @@ def small_mirror(**changes) -> core.Config:
     return core.make_config(changes={"method": "mirror", **networks, **said, **changes})
 
 
-@pytest.mark.filterwarnings("ignore:No room for")
+@pytest.mark.filterwarnings("ignore:No room for", "ignore:One target is no data set", "ignore:Sources and targets sh")
 def test_it_trains_resumes_is_saved_loaded_predicts_and_is_described(tmp_path) -> None:
     """Stopped and resumed it is, bit for bit, what it is in one go; the file, the card and the paragraph know it."""
     for _ in core.train(unpaired(), small_mirror(), out=tmp_path / "whole", device="cpu"):
