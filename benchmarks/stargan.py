@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss
 from training import timed
-from unpaired import NETWORKS, PAIRED, TextbookResNet, stretched, table, trained
+from unpaired import NETWORKS, PAIRED, TextbookBlock, TextbookResNet, stretched, table, trained
 
 from napari_pix2pix import core
 from napari_pix2pix.core.encodings.domains import Domains
@@ -201,17 +201,19 @@ def halved(learn: dict[str, list[Image]], seed: int) -> core.DomainFrames:
 # Speed
 
 
-def textbook(device: torch.device) -> Callable[[Tensor, Tensor, Tensor], object]:
-    """Choi et al. 2018 in plain eager float32: five updates of the discriminator, each with a fake of its own, then one
-    of the generator."""
-    maker, layers, width = TextbookResNet(3, 64).to(device), list[nn.Module](), 64
-    maker.layers[1] = nn.Conv2d(3 + 4, 64, 7).to(device)
-    for i in range(5):
-        layers += [nn.Conv2d(3 if i == 0 else width // 2, width, 4, 2, 1), nn.LeakyReLU(0.01)]
-        width = min(2 * width, 1024)
+def textbook(device: torch.device, wanted: Tensor) -> Callable[[Tensor, Tensor], object]:
+    """Choi et al. 2018 in plain eager float32, of our networks' size: five updates of the discriminator, each with a
+    fake of its own, then one of the generator."""
+    made = list(TextbookResNet().layers)
+    made[1] = nn.Conv2d(3 + 4, 64, 7)
+    blocks = [part for part in made if isinstance(part, TextbookBlock)]
+    maker = nn.Sequential(*(part for part in made if part not in blocks[6:])).to(device)  # six, not nine
+    layers, before = list[nn.Module](), 3
+    for width in (64, 128, 256, 512, 512):
+        layers += [nn.Conv2d(before, width, 4, 2, 1), nn.LeakyReLU(0.01)]
+        before = width
     trunk = nn.Sequential(*layers).to(device)
-    last = layers[-2].out_channels
-    heads = nn.ModuleList([nn.Conv2d(last, 1, 3, 1, 1), nn.Conv2d(last, 4, 3, 1, 1)]).to(device)
+    heads = nn.ModuleList([nn.Conv2d(before, 1, 3, 1, 1), nn.Conv2d(before, 4, 3, 1, 1)]).to(device)
     critic = [*trunk.parameters(), *heads.parameters()]
     adams = [torch.optim.Adam(some, 1e-4, (0.5, 0.999)) for some in (list(maker.parameters()), critic)]
 
@@ -222,7 +224,7 @@ def textbook(device: torch.device) -> Callable[[Tensor, Tensor, Tensor], object]
         features = trunk(image)
         return heads[0](features), heads[1](features).mean((2, 3))
 
-    def step(images: Tensor, own: Tensor, wanted: Tensor) -> None:
+    def step(images: Tensor, own: Tensor) -> None:
         for image, labels, to in zip(images.chunk(5), own.chunk(5), wanted.chunk(5), strict=True):
             fake = maker(seen(image, to))
             score, told = judged(image)
@@ -252,19 +254,18 @@ def speed(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     fabric.launch()
     method = method_of(config)
     learner = Learner.of(config, fabric, method.networks(config, Shapes(3, 3, domains=sets)), domains=sets)
-    known = torch.ones(config.patches, 4, device=device)
-    steps = {
-        "textbook": textbook(device),
-        "ours": lambda image, own, to: method.step(
-            learner, {"image": image, "labels": own, "known": known, "wanted": to, "wanted_known": known}
-        ),
-    }
     image = torch.rand(config.patches, 3, 128, 128, device=device) * 2 - 1
     own, to = (torch.eye(4, device=device)[torch.randint(0, 4, (config.patches,))] for _ in range(2))
+    known = torch.ones_like(own)
+    rest = {"known": known, "wanted": to, "wanted_known": known}
+    steps: dict[str, Callable[[Tensor, Tensor], object]] = {
+        "textbook": textbook(device, to),
+        "ours": lambda image, own: method.step(learner, {"image": image, "labels": own, **rest}),
+    }
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(args.repeats + 2):
         for name, step in steps.items():
-            times[name].append(timed(step, image, own, to)[0])
+            times[name].append(timed(step, image, own)[0])
     medians = {name: statistics.median(some[2:]) for name, some in times.items()}
     ratio = round(medians["textbook"] / medians["ours"], 2)
     row = {f"{name}_s": round(seconds, 3) for name, seconds in medians.items()}
