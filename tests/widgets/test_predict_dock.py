@@ -15,7 +15,9 @@ from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets import placing, predict_dock
 from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import remember_model
+from napari_pix2pix.widgets.placing import MADE_HERE
 from napari_pix2pix.widgets.predict_dock import FILES, PredictDock
+from napari_pix2pix.widgets.trust_layers import error_layer
 from small import SMALL_FLAGS, blobs
 from widgets.conftest import write_image
 
@@ -260,3 +262,31 @@ def test_a_tick_lays_the_expected_error_beside_it(make_napari_viewer, until, fil
     for layer, part in zip(layers, ("", ".untrusted", ".expected_error"), strict=True):
         assert np.array_equal(layer.data, open_stack(tmp_path / f"p{part}.tif").array)
         assert np.allclose(layer.data_to_world((0, 3, 4)), dock.viewer.layers["film"].data_to_world((1, 3, 4)))
+
+
+def test_a_result_comes_layer_by_layer(make_napari_viewer, until, intensity_model, film) -> None:
+    """The window is drawn in between, the colour bar last; if its source goes meanwhile, what has come goes, too."""
+    dock = opened(make_napari_viewer, intensity_model, film)
+    layers, there = dock.viewer.layers, []
+
+    def come() -> None:
+        source = layers["film"] if "film" in layers else dock.viewer.add_image(film, name="film")
+        told = {MADE_HERE: {"is": "expected error"}}
+        errors = error_layer(np.ones(film.shape, np.float32), 0.5, name="errors", metadata=told)
+        dock.layers = (source,)
+        dock.run_button.setEnabled(False)
+        dock._add([Labels(np.ones(film.shape, int), name="predicted"), errors])
+
+    layers.events.inserted.connect(lambda event: there.append((event.value.name, dock.run_button.isEnabled())))
+    come()
+    assert [layer.name for layer in layers] == ["film", "predicted"]
+    until(dock.run_button.isEnabled)
+    assert there == [("predicted", False), ("errors", False)]
+    assert dock.status.text().startswith("Added “predicted” and “errors”")
+    assert not hasattr(layers["errors"], "colorbar") or layers["errors"].colorbar.visible
+    layers.remove("predicted")
+    layers.remove("errors")
+    come()
+    layers.remove("film")
+    until(dock.run_button.isEnabled)
+    assert (list(layers), dock.status.text()) == ([], "Stopped.")

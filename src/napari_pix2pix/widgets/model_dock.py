@@ -1,7 +1,7 @@
 """What *Predict* and *Patch scores* share: a model, and results that are loaded in a thread and become layers."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ OVERLAYS = ("expected error", "not to trust", "patch scores", "difference")
 """What lies over an image; two of them at once cannot be read."""
 DOUBTS = ("expected error", "patch scores")
 """Overlays that need the view for themselves."""
-
+DRAWN_MS = 20
+"""How long the window has, at least, to draw a layer before the next one comes."""
 
 ALL = "all"
 """Every domain, as the command calls it."""
@@ -54,6 +55,9 @@ class ModelDock(Dock):
         self._folder: Path | None = None
         self._load: Callable[[], list[Layer]] | None = None
         self._part: Path | None = None
+        self._coming: list[Layer] = []
+        self._turns: Iterator[None] = iter(())  # in which these are being added
+        self._next_turn = self._later(self._take_turn, DRAWN_MS)
 
     def add_device(self) -> None:
         """The last row of the form."""
@@ -107,6 +111,9 @@ class ModelDock(Dock):
         """Have it done; the model is the first one that is offered next time."""
         if self.model.isVisibleTo(self):
             remember_model(self.model.value())
+        while self._next_turn.isActive():  # the last result is not all there yet
+            self._next_turn.stop()
+            self._take_turn()
         super().begin(request)
 
     def load_with(self, load: Callable[..., list[Layer]], *arguments: Any, part: Path | None = None) -> None:
@@ -126,18 +133,47 @@ class ModelDock(Dock):
             self.session.in_thread(self.token, partial(shutil.rmtree, folder, True), _nothing, _nothing)
 
     def _add(self, layers: list[Layer]) -> None:
-        if any(layer not in self.viewer.layers for layer in self.layers):  # the viewer may be closing
-            return self.idle("Stopped.")
+        """One after the other, since the window stands still while it draws a layer for the first time."""
+        self._coming, self._turns = layers, self._add_in_turns(layers)
+        self._take_turn()
+
+    def _take_turn(self) -> None:
+        there = self.viewer.layers
+        if any(layer not in there for layer in self.layers):  # the viewer may be closing
+            for layer in self._coming:
+                if layer in there:
+                    there.remove(layer)
+            self.idle("Stopped.")
+        elif next(self._turns, self) is not self:
+            self._next_turn.start()
+
+    def _add_in_turns(self, layers: list[Layer]) -> Iterator[None]:
+        bars = [layer.colorbar for layer in layers if hasattr(layer, "colorbar") and layer.colorbar.visible]
+        for bar in bars:  # each is as much to draw as an image
+            bar.visible = False
         for layer in self.viewer.layers:
             if made_here(layer) in OVERLAYS:
                 layer.visible = False
         for layer in layers:
             self.viewer.add_layer(layer)
+            yield
+        for bar in bars:
+            bar.visible = True
+            yield
         seen = *self.layers, *(layer for layer in layers if made_here(layer) == "prediction")
         for layer in layers:
-            if isinstance(layer, Image) and made_here(layer) in DOUBTS:
+            if isinstance(layer, Image) and made_here(layer) in DOUBTS and layer in self.viewer.layers:
                 Stage(self.viewer, layer, seen)
+        self.added(layers)
         self.idle("Added " + " and ".join(f"“{layer.name}”" for layer in layers) + f". {self.remark}")
+
+    def added(self, layers: list[Layer]) -> None:
+        """These layers have come; some may have gone again."""
+
+    def closed(self) -> None:
+        """What has not come yet comes no more."""
+        self._next_turn.stop()
+        super().closed()
 
     def _not_loaded(self, error: Exception) -> None:
         show_error(text := in_a_dock(str(error)))

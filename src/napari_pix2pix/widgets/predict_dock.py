@@ -232,6 +232,9 @@ class PredictDock(ModelDock):
             self.remark += f" Its expected error lies in {self._errors}."
         self.remark += "".join(glow(layer, self._in_shares) for layer in layers if made_here(layer) == "expected error")
         super()._add(layers)
+
+    def added(self, layers: list[Layer]) -> None:
+        """Lay them side by side if they are of all domains; offer what leads on."""
         if self.to.currentData() == ALL and layers and layers[0] in self.viewer.layers:
             getattr(self.viewer, "canvas", self.viewer).grid.enabled = True  # the canvas has it since napari 0.9
         self.door.setVisible(any(layer in self.viewer.layers for layer in layers))

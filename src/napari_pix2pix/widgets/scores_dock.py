@@ -142,8 +142,12 @@ class ScoresDock(ModelDock):
         return super().event(event)
 
     def _add(self, layers: list[Layer]) -> None:
-        active = self.viewer.layers.selection.active
+        self._active = self.viewer.layers.selection.active
         super()._add(layers)
+
+    def added(self, layers: list[Layer]) -> None:
+        """Show what they are about, beside the layer that was selected."""
+        active = self._active
         if layers[0] in self.viewer.layers:
             self.viewer.layers.selection.active = layers[0] if active is None else active
             self.panel.show_maps(frames_first=not self._predicted)
