@@ -215,6 +215,16 @@ def test_what_takes_a_source_and_a_target_is_told(folders, tmp_path, capsys) -> 
     assert not list(tmp_path.glob("x*"))
 
 
+def test_domains_are_of_domains_alone(folders, tmp_path, capsys) -> None:
+    """Pairs, and sides that are no pairs, do not swallow them."""
+    sides = folders / "all" / "fluo", folders / "all" / "grey"
+    for method in ("pix2pix", "cyclegan"):
+        words = "check", *sides, "--method", method, "--domains", "(x)"
+        code, _, err = run(capsys, *words)
+        assert code == 2 and "cannot have --domains, which is of several domains. Leave it out" in err
+        assert "method stargan" in err
+
+
 def test_a_target_beside_domains_is_told(folders, tmp_path, capsys) -> None:
     """As no other image belongs there."""
     code, _, err = run(capsys, "train", folders / "all", folders / "all", *SMALL, "--out", tmp_path / "run")

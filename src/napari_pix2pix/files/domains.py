@@ -13,16 +13,12 @@ from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import list_images, named_as
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import channel_numbers, found_again, identity_of
+from napari_pix2pix.files.said import OF_PAIRS, require_no_plane_channels, require_unsaid
 from napari_pix2pix.files.stacks import Stack, is_image, open_stack
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.data.frames import DomainFrames
 
-UNSAID = (
-    *("source_more", "target_more", "side_by_side", "pair_by", "groups", "valid", "ignore_label", "foreground"),
-    *("annotated_frames", "skip_bad", "target_axes", "target_channels"),
-)
-"""What is said of pairs alone."""
 SET = "domain"
 """What the only set of labels is called where nobody names it."""
 Labels = dict[str, str | None]
@@ -57,16 +53,8 @@ class DomainStacks:
                 f"Images of several domains must be in one folder, a subfolder for each; got {target}, too. Leave it "
                 "out."
             )
-        for name in UNSAID:
-            if getattr(settings, name) != PairSettings.model_fields[name].default:
-                raise ValueError(
-                    f"Images of several domains cannot have `{name}`, which is of pairs. Leave it out, or choose the "
-                    "method pix2pix."
-                )
-        if settings.z == "channels":
-            raise ValueError(
-                "z must be frame or volume for images of several domains; got channels. Choose one of these."
-            )
+        require_unsaid(settings, "Images of several domains", *OF_PAIRS, "target_axes", "target_channels")
+        require_no_plane_channels(settings, "for images of several domains")
         root, said = Path(source), settings.domains
         if said is None:
             if not root.is_dir():

@@ -9,16 +9,11 @@ from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import list_images, named_as
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import channel_numbers, found_again, identity_of, taken_names
+from napari_pix2pix.files.said import OF_DOMAINS, OF_PAIRS, require_no_plane_channels, require_unsaid
 from napari_pix2pix.files.stacks import Stack, open_stack
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.data.frames import UnpairedFrames
-
-OF_PAIRS = (
-    *("source_more", "target_more", "side_by_side", "pair_by", "groups", "valid", "ignore_label", "foreground"),
-    *("annotated_frames", "skip_bad"),
-)
-"""What is said of pairs alone."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +40,8 @@ class UnpairedStacks:
         """
         if target is None:
             raise ValueError("Sources and targets that are no pairs must be two files or folders; give a TARGET, too.")
-        for name in OF_PAIRS:
-            if getattr(settings, name) != PairSettings.model_fields[name].default:
-                raise ValueError(
-                    f"Sources and targets that are no pairs cannot have `{name}`, which is of pairs. Leave it out, or "
-                    "choose the method pix2pix."
-                )
-        if settings.z == "channels":
-            raise ValueError("z must be frame or volume where there are no pairs; got channels. Choose one of these.")
+        require_unsaid(settings, "Sources and targets that are no pairs", *OF_PAIRS, *OF_DOMAINS)
+        require_no_plane_channels(settings, "where there are no pairs")
         paths = {"source": list_images(source), "target": list_images(target)}
         given, axes = {"source": source, "target": target}, (settings.source_axes, settings.target_axes)
         names = {side: tuple(map(named_as(given[side]), paths[side])) for side in paths}

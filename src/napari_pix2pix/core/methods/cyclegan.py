@@ -15,13 +15,12 @@ from napari_pix2pix.core.methods.describing import (
     generator_in_words,
     networks_in_a_line,
 )
+from napari_pix2pix.core.methods.generators import new_generator
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.methods.losses import discriminator_loss, generator_loss, l1_loss
 from napari_pix2pix.core.methods.method import Batch, Description, Direction, Method, Networks, Shapes
 from napari_pix2pix.core.methods.sliced_wasserstein import sliced_wasserstein
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.networks.resnet import ResNet
-from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.settings.cyclegan import CycleGANConfig
 
 ZHU = {
@@ -52,15 +51,9 @@ class CycleGAN(Method[CycleGANConfig]):
 
     def networks(self, config: CycleGANConfig, shapes: Shapes) -> dict[str, nn.Module]:
         """``to_target``, ``to_source``, ``target_discriminator`` and ``source_discriminator``."""
-        if shapes.spatial_dims == 2 and config.z_grid > 1:
-            raise ValueError(
-                "generator.z_levels and discriminator.z_layers must be 0 where frames are no volumes; got "
-                f"{config.generator.z_levels} and {config.discriminator.z_layers}. Leave them out."
-            )
-        channels, kind = vars(shapes), UNet if config.generator.architecture == "unet" else ResNet
-        found: dict[str, nn.Module] = {}
+        channels, found = vars(shapes), dict[str, nn.Module]()
         for side, other in (("target", "source"), ("source", "target")):
-            found[f"to_{side}"] = kind(channels[other], channels[side], config.generator, shapes.spatial_dims)
+            found[f"to_{side}"] = new_generator(config, channels[other], channels[side], shapes.spatial_dims)
         for side in ("target", "source"):
             found[f"{side}_discriminator"] = PatchGAN(0, channels[side], config.discriminator, shapes.spatial_dims)
         return found

@@ -17,6 +17,7 @@ from napari_pix2pix.core.methods.describing import (
     generator_in_words,
     networks_in_a_line,
 )
+from napari_pix2pix.core.methods.generators import new_generator
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.methods.losses import (
     discriminator_loss,
@@ -27,8 +28,6 @@ from napari_pix2pix.core.methods.losses import (
 )
 from napari_pix2pix.core.methods.method import Batch, Description, Method, Networks, Shapes
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.networks.resnet import ResNet
-from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
 
 ISOLA = {
@@ -49,14 +48,8 @@ class Pix2Pix(Method[Pix2PixConfig]):
 
     def networks(self, config: Pix2PixConfig, shapes: Shapes) -> dict[str, nn.Module]:
         """``generator`` and, unless `gan_weight` is 0, ``discriminator``."""
-        if shapes.spatial_dims == 2 and config.z_grid > 1:
-            raise ValueError(
-                "generator.z_levels and discriminator.z_layers must be 0 where frames are no volumes; got "
-                f"{config.generator.z_levels} and {config.discriminator.z_layers}. Choose `z` volume or leave them out."
-            )
         sides = shapes.source, shapes.target
-        kind = UNet if config.generator.architecture == "unet" else ResNet
-        found: dict[str, nn.Module] = {"generator": kind(*sides, config.generator, shapes.spatial_dims)}
+        found: dict[str, nn.Module] = {"generator": new_generator(config, *sides, shapes.spatial_dims)}
         if config.gan_weight:
             found["discriminator"] = PatchGAN(*sides, config.discriminator, shapes.spatial_dims)
         return found

@@ -12,6 +12,7 @@ from napari_pix2pix.core.methods.describing import (
     generator_in_words,
     networks_in_a_line,
 )
+from napari_pix2pix.core.methods.generators import new_generator
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.methods.losses import discriminator_loss, generator_loss, gradient_penalty, l1_loss
 from napari_pix2pix.core.methods.method import (
@@ -25,8 +26,6 @@ from napari_pix2pix.core.methods.method import (
 )
 from napari_pix2pix.core.methods.sliced_wasserstein import sliced_wasserstein
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.networks.resnet import ResNet
-from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.settings.stargan import StarGANConfig
 
 CHOI = {
@@ -47,19 +46,10 @@ class StarGAN(Method[StarGANConfig]):
 
     def networks(self, config: StarGANConfig, shapes: Shapes) -> dict[str, nn.Module]:
         """``generator`` and ``discriminator``, which gives a score and, for each label, a logit."""
-        if shapes.spatial_dims == 2 and config.z_grid > 1:
-            raise ValueError(
-                "generator.z_levels and discriminator.z_layers must be 0 where frames are no volumes; got "
-                f"{config.generator.z_levels} and {config.discriminator.z_layers}. Leave them out."
-            )
-        kind, seen = (
-            UNet if config.generator.architecture == "unet" else ResNet,
-            shapes.source + shapes.domains.n_planes,
-        )
-        critic = PatchGAN(0, shapes.target, config.discriminator, shapes.spatial_dims, 1 + shapes.domains.n)
+        seen, outputs = shapes.source + shapes.domains.n_planes, 1 + shapes.domains.n
         return {
-            "generator": kind(seen, shapes.target, config.generator, shapes.spatial_dims),
-            "discriminator": critic,
+            "generator": new_generator(config, seen, shapes.target, shapes.spatial_dims),
+            "discriminator": PatchGAN(0, shapes.target, config.discriminator, shapes.spatial_dims, outputs),
         }
 
     def directions(self, config: StarGANConfig, shapes: Shapes) -> dict[str, Direction]:

@@ -1,0 +1,28 @@
+"""What is said of images in files, held against what a method learns from."""
+
+from napari_pix2pix.core.settings.config import PairSettings, method_for
+
+OF_PAIRS = (
+    *("source_more", "target_more", "side_by_side", "pair_by", "groups", "valid", "ignore_label", "foreground"),
+    *("annotated_frames", "skip_bad"),
+)
+"""What is said of pairs alone."""
+OF_DOMAINS = ("domains",)
+"""What is said of images of several domains alone."""
+
+
+def require_unsaid(settings: PairSettings, what: str, *names: str) -> None:
+    """Raise a ValueError if one of these is said of `what`, which cannot have it."""
+    for name in names:
+        if getattr(settings, name) != PairSettings.model_fields[name].default:
+            of = "several domains" if name in OF_DOMAINS else "pairs"
+            raise ValueError(
+                f"{what} cannot have `{name}`, which is of {of}. Leave it out, or choose the method "
+                f"{method_for('domains' if name in OF_DOMAINS else 'pairs')}."
+            )
+
+
+def require_no_plane_channels(settings: PairSettings, what: str) -> None:
+    """Raise a ValueError if planes are to be channels, which takes pairs."""
+    if settings.z == "channels":
+        raise ValueError(f"z must be frame or volume {what}; got channels. Choose one of these.")
