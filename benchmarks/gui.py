@@ -193,8 +193,8 @@ def main() -> None:
 
     # Large results come into the window: a prediction, its patch scores, what of them is worst.
     tissue = viewer.layers["tissue"].data
-    for layer in viewer.layers:
-        layer.visible = False
+    viewer.layers.clear()
+    wait_s(1)  # drawn empty: napari alone crashes where something comes before that, see docs/decisions.md
     large = np.tile(tissue, (4, 4))[: given.large, : given.large]
     predict.source.value = docks["Patch scores"].source.value = viewer.add_image(large, name="large")
     loaded: list[float] = []

@@ -290,3 +290,11 @@ def test_a_result_comes_layer_by_layer(make_napari_viewer, until, intensity_mode
     layers.remove("film")
     until(dock.run_button.isEnabled)
     assert (list(layers), dock.status.text()) == ([], "Stopped.")
+
+    # All at once, too; the window is drawn in between, since napari alone may crash otherwise.
+    come()
+    until(dock.run_button.isEnabled)
+    layers.clear()
+    dock.viewer.screenshot(flash=False)
+    dock.viewer.add_image(film)
+    assert [dock.viewer.screenshot(flash=False).any() for _ in range(2)] == [True, True]

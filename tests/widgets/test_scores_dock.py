@@ -132,6 +132,10 @@ def test_a_prediction_is_shown_by_its_expected_error(make_napari_viewer, until, 
     viewer.layers.remove(overlay)
     assert panel.maps is None
     assert not ours(viewer.mouse_drag_callbacks) + ours(viewer.mouse_move_callbacks)
+    viewer.layers.clear()
+    viewer.screenshot(flash=False)  # drawn before something comes: napari alone may crash otherwise
+    viewer.add_image(source)
+    assert [viewer.screenshot(flash=False).any() for _ in range(2)] == [True, True]
     assert not [note for note in notes if "calibration" not in note]
 
 
