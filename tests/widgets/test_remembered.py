@@ -37,7 +37,7 @@ def test_a_form_comes_back_as_the_user_left_it(viewer, small_model) -> None:
         viewer.window.remove_dock_widget(dock)
     again = opened(viewer, TrainDock)
     assert (again.preset.currentText(), again.minutes(), again.steps.value()) == ("microscopy", None, 123)
-    assert opened(viewer, PredictDock).trust.isChecked()
+    assert not opened(viewer, PredictDock).trust.isChecked()
 
     for broken in ("no JSON", "[1]", '{"TrainDock": 3}', json.dumps({"TrainDock": {"preset": 7, "steps": "x"}})):
         settings_file(FILE).write_text(broken)
