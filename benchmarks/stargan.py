@@ -52,6 +52,7 @@ STAR: dict[str, Any] = {
     **NETWORKS,
     "method": "stargan",
     "discriminator": {**NETWORKS["discriminator"], "norm": "none"},
+    "learning_rate": 2e-4,
 }
 MOST = 60
 """Images of a domain that learn."""
