@@ -70,6 +70,7 @@ def test_it_is_trained_and_goes_both_ways(viewer, until) -> None:
     dock.target.value = layers["stain B"]
     dock.pairs.add_button.click()
     dock.target.value = layers["more B"]
+    QApplication.clipboard().clear()  # of what an earlier test has copied
     dock.copy_command()
     until(lambda: "train" in QApplication.clipboard().text())
     said = shlex.split(QApplication.clipboard().text())
