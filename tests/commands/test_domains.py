@@ -106,6 +106,23 @@ def test_scores_tell_what_each_field_looks_like(folders, tmp_path, capsys) -> No
     assert code == 2 and "scores images by themselves" in err and not (tmp_path / "x.tif").exists()
 
 
+def test_a_table_of_a_spreadsheet_tells_images_in_subfolders_apart(folders, tmp_path, capsys) -> None:
+    """Semicolons and a byte order mark; the same name in two subfolders needs these before it."""
+    for name in ("a", "b"):
+        (tmp_path / "all" / name).mkdir(parents=True)
+        for i, path in enumerate(sorted((folders / "all" / "grey").iterdir())):
+            shutil.copy(path, tmp_path / "all" / name / f"{i}.tif")
+    rows = [("name", "stain"), *((f"{name}/{i}.tif", name) for name in ("a", "b") for i in range(4))]
+    words = "train", tmp_path / "all", *SMALL, "--domains", tmp_path / "t.csv", "--out"
+    (tmp_path / "t.csv").write_text("\n".join(map(";".join, rows)), "utf-8-sig")
+    assert run(capsys, *words, tmp_path / "run")[0] == 0
+    (tmp_path / "t.csv").write_text("name,stain\n0.tif,a\n")
+    code, _, err = run(capsys, *words, tmp_path / "no")
+    assert code == 2 and "2 are called 0.tif. Write their subfolders before their names" in err
+    (tmp_path / "t.csv").unlink()
+    assert "there is no file" in run(capsys, *words, tmp_path / "no")[2]
+
+
 def test_a_table_or_names_tell_several_sets_of_labels(folders, tmp_path, capsys) -> None:
     """What is empty is not known; both at once can be asked for; resumed from the files."""
     flat = tmp_path / "flat"

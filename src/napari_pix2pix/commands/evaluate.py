@@ -14,7 +14,9 @@ from napari_pix2pix.core.settings.config import Config, EmptyFrames, PairSetting
 
 
 def evaluate(
-    model: Annotated[Path | None, Parameter(help="A model.safetensors; left out with --prediction.")] = None,
+    model: Annotated[
+        Path | None, Parameter(help="A model.safetensors, or a run folder; left out with --prediction.")
+    ] = None,
     source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
     target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
     *,

@@ -15,7 +15,7 @@ from napari_pix2pix.core.settings.training import MOST_STEPS
 
 
 def fit_trust(
-    model: Annotated[Path, Parameter(help="A model.safetensors.")],
+    model: Annotated[Path, Parameter(help="A model.safetensors, or a run folder.")],
     source: Annotated[Path, Parameter(help="A stack or a folder.")],
     target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
     *,

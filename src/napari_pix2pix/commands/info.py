@@ -10,7 +10,7 @@ from napari_pix2pix.commands.events import Events
 from napari_pix2pix.commands.flags import load
 
 
-def info(model: Annotated[Path | None, Parameter(help="A model.safetensors.")] = None) -> Events:
+def info(model: Annotated[Path | None, Parameter(help="A model.safetensors, or a run folder.")] = None) -> Events:
     """What this machine computes with, or a model's card."""
     if model is None:
         from napari_pix2pix.core.engine.devices import available_devices, describe_device

@@ -26,7 +26,7 @@ ALL = "all"
 
 
 def predict(
-    model: Annotated[Path, Parameter(help="A model.safetensors.")],
+    model: Annotated[Path, Parameter(help="A model.safetensors, or a run folder.")],
     source: Annotated[list[str], Parameter(help="Files, folders or patterns.")],
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one source, else a folder; what is done there is kept.")],

@@ -23,7 +23,7 @@ from napari_pix2pix.core.settings.running import ScoreSettings
 
 
 def score(
-    model: Annotated[Path, Parameter(help="A model.safetensors.")],
+    model: Annotated[Path, Parameter(help="A model.safetensors, or a run folder.")],
     source: Annotated[Path, Parameter(help="A file or a folder.")],
     image: Annotated[
         Path | None, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")

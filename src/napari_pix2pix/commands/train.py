@@ -40,9 +40,10 @@ def train(
     num_nodes: Annotated[Whole, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
     overwrite: Overwrite = False,
 ) -> Events:
-    """Train a model on pairs of images; with --method cyclegan on sources and targets that are no pairs.
+    """Train a model on pairs of images; without pairs, or on several domains, by --method.
 
-    With --method stargan on a folder of images of several domains, a subfolder for each.
+    With --method cyclegan on sources and targets that are no pairs; with --method stargan on a folder of images of
+    several domains, a subfolder for each.
     """
     from napari_pix2pix.core.training.run_folder import RunFolder
     from napari_pix2pix.files.moved import Moved

@@ -2,11 +2,12 @@
 
 import csv
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_pix2pix.core.settings.config import PairSettings, validated
@@ -14,7 +15,7 @@ from napari_pix2pix.files.folders import list_images, named_as
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import channel_numbers, found_again, identity_of
 from napari_pix2pix.files.said import OF_PAIRS, require_no_plane_channels, require_unsaid
-from napari_pix2pix.files.stacks import Stack, is_image, open_stack
+from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_image, open_stack, stem
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.data.frames import DomainFrames
@@ -78,7 +79,10 @@ class DomainStacks:
                 paths |= {path: {SET: folder.name} for path in list_images(folder, tree=True)}
         else:
             listed = list_images(source, tree=True)
-            paths = _by_table(Path(said), listed) if said.lower().endswith(".csv") else _by_name(said, listed)
+            if said.lower().endswith(".csv"):
+                paths = _by_table(Path(said), {named_as(source)(path): path for path in listed})
+            else:
+                paths = _by_name(said, listed)
         called = named_as(source)
         stacks = tuple(open_stack(path, settings.source_axes) for path in paths)
         return cls(stacks, {"image": tuple(map(called, paths))}, tuple(paths.values()), settings)
@@ -187,17 +191,24 @@ def _called(labels: Mapping[str, str | None]) -> str:
     return ",".join(f"{name}={label}" for name, label in sorted(labels.items()) if label) or "not known"
 
 
-def _by_table(table: Path, paths: list[Path]) -> dict[Path, Labels]:
-    """The labels of images by a CSV file: ``name``, with or without its ending, and a column for each set.
+def _by_table(table: Path, paths: Mapping[str, Path]) -> dict[Path, Labels]:
+    """The labels of images, by name, by a CSV file: ``name``, with or without its ending, and a column for each set.
+
+    A name may hold the subfolder, and must where images in two are called alike. Columns end with commas, semicolons or
+    tabs, as spreadsheets write them.
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If it is none, names an image that is not there, or not one that is.
     """
+    if not table.is_file():
+        raise FileNotFoundError(f"A table of domains must be there; there is no file {table}. Check the path.")
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        text = table.read_text("utf-8-sig")
+        rows = list(csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=text.partition("\n")[0].count)))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"A table of domains must be a CSV file; {table} is none: {error}. Give another.") from error
     sets = [name for name in (rows[0] if rows else {}) if name and name != "name"]
@@ -205,21 +216,26 @@ def _by_table(table: Path, paths: list[Path]) -> dict[Path, Labels]:
         raise ValueError(
             f"A table of domains must have the columns name and one for each set of labels; {table} has not. Add them."
         )
-    own: dict[str, Path] = {}
-    for path in paths:
-        own |= dict.fromkeys((path.name, path.stem), path)
+    called = Counter(PurePath(name).name for name in paths)
+    own = dict(paths) | {PurePath(name).name: path for name, path in paths.items() if called[PurePath(name).name] == 1}
     found: dict[Path, Labels] = {}
     for row in rows:
-        name = Path(str(row["name"] or "").strip()).name
+        said = unicodedata.normalize("NFC", str(row["name"] or "").strip())
+        name = PurePath(said).with_name(stem(Path(said))).as_posix() if said.lower().endswith(SUFFIXES) else said
+        if called[name] > 1 and name not in paths:
+            raise ValueError(
+                f"A table of domains must tell images apart; {called[name]} are called {said}. Write their subfolders "
+                "before their names, like a/x.tif."
+            )
         if name not in own:
             raise ValueError(
-                f"A table of domains must name images that are there; {table} names {name}, of which there is no file. "
+                f"A table of domains must name images that are there; {table} names {said}, of which there is no file. "
                 "Correct the name or leave the row out."
             )
         if own[name] in found:
-            raise ValueError(f"A table of domains must name an image once; {table} names {name} twice. Leave one out.")
+            raise ValueError(f"A table of domains must name an image once; {table} names {said} twice. Leave one out.")
         found[own[name]] = {one: str(row[one] or "").strip() or None for one in sets}
-    if missing := [path.name for path in paths if path not in found]:
+    if missing := [name for name, path in paths.items() if path not in found]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ValueError(
             f"A table of domains must name every image; {missing[0]}{more} is not in {table}. Add it; its labels may "

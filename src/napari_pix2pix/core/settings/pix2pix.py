@@ -87,7 +87,8 @@ class Pix2PixConfig(Translation):
     }
 
     method: Literal["pix2pix"] = "pix2pix"
-    """How networks learn from images: pix2pix from aligned pairs."""
+    """How networks learn from images: pix2pix from aligned pairs, cyclegan from sources and targets that are no pairs,
+    stargan from images of several domains."""
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
     """Weight of the L1 loss (the paper's lambda)."""
     gan_weight: Annotated[float, Field(ge=0)] = 1.0
