@@ -88,7 +88,7 @@ def test_a_model_is_judged_and_its_prediction_shown(make_napari_viewer, until, n
     assert len(viewer.layers) == 2
     dock.seen.setChecked(True)
     dock.run()
-    until(lambda: dock.job is None and len(viewer.layers) == 4, 90)
+    until(lambda: dock.job is None and len(viewer.layers) == 4 and dock.run_button.isEnabled(), 90)
     assert [layer.name for layer in viewer.layers][2:] == ["source (predicted)", "source (predicted) − labels"]
     assert dock.table.columnCount() > 1
     assert "made the model" in dock.status.text()
@@ -106,7 +106,7 @@ def test_a_prediction_too_large_for_memory_stays_where_it_is_read(
     dock.judged.setCurrentText(MODEL)
     dock.seen.setChecked(True)
     dock.run()
-    until(lambda: dock.job is None and len(dock.viewer.layers) == 4, 90)
+    until(lambda: dock.job is None and len(dock.viewer.layers) == 4 and dock.run_button.isEnabled(), 90)
     path = home / "napari-pix2pix" / "evaluations" / "blobs on source" / "prediction.ome.zarr"
     assert str(path) in dock.status.text()
     ours, truth = open_stack(path).array[...], layers[1].data
