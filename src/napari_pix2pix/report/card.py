@@ -63,7 +63,7 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         f"{config.patch_size} px each, learning rate {config.learning_rate:g}, {described.losses}, "
         f"seed {config.seed}",
         "time and device": _machine(told, elapsed_s),
-        "pairs": _pairs(pairs),
+        "pairs" if config.data == "pairs" else "images": _pairs(pairs),
         **_parent(told.get("pairs") or {}),
         "source hashes": _hashes(pairs.get("sources", ())),
         "groups": f"{groups}, kept apart" if groups else "none named",
