@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from napari_pix2pix.files.outputs import folder_names
 
-
 NAMES = {"H&E": "H&E", "../x": "_._x", "a/b": "a_b", ".": "_", "\x1b[1m": "__1m"}
 
 
