@@ -219,6 +219,20 @@ def test_check_looks_at_each_domain(folders, tmp_path, capsys) -> None:
     assert code == 1 and "not usable" in out
 
 
+def test_label_images_are_taken_as_grey_values_and_said(folders, tmp_path, capsys) -> None:
+    """By check and by train, of this domain alone."""
+    shutil.copytree(folders / "all", tmp_path / "all")
+    (tmp_path / "all" / "masks").mkdir()
+    for i in range(3):
+        labels = blobs((64, 64), seed=i)[1].astype(np.uint8)
+        tifffile.imwrite(tmp_path / "all" / "masks" / f"{i}.tif", labels)
+    for words in (("check", tmp_path / "all", *SMALL), ("train", tmp_path / "all", *SMALL, "--out", tmp_path / "run")):
+        code, out, err = run(capsys, *words)
+        said = " ".join((out + err).split())
+        assert code == 0 and said.count("look like labels") == 1
+        assert "images of masks look like labels (instances) and are taken as grey values" in said
+
+
 def test_what_takes_a_source_and_a_target_is_told(folders, tmp_path, capsys) -> None:
     """fit-trust and evaluate; and a training that starts from a model of other domains."""
     same, run_ = folders / "all" / "H&E", folders / "run"

@@ -35,6 +35,19 @@ def test_help_names_no_flag_that_means_nothing(command, capsys) -> None:
     assert not re.search(r"--[a-z.-]*empty-(?!frames)", capsys.readouterr().out)
 
 
+@pytest.mark.parametrize(
+    ("command", "named"), [("train", True), ("check", True), ("evaluate", False), ("fit-trust", False)]
+)
+def test_help_names_domains_where_they_are_taken(command, named, capsys) -> None:
+    """What judges pairs alone refuses them, in its own words, if they are given all the same."""
+    app([command, "--help"])
+    assert ("--domains" in capsys.readouterr().out) is named
+    if not named:
+        out = ["--out", "x.safetensors"]
+        assert main([command, "m", "s", "t", *out, "--domains", "(x)"]) == 2
+        assert "Unknown option" not in capsys.readouterr().err
+
+
 def test_names_behind_one_flag_reach_the_command(tmp_path, capsys) -> None:
     """The command is called with both, and its own error is told."""
     assert main(["check", str(tmp_path / "a"), str(tmp_path / "b"), "--source-channels", "DAPI", "MAP2"]) == 2

@@ -40,7 +40,7 @@ CASES = {
         SOURCE,
         LABELS,
         [],
-        "must have a discriminator; this one was trained with gan_weight 0",
+        "must have a discriminator; this one was trained without. Give it to fit-trust",
     ),
     "not taught": ("untaught", SOURCE, LABELS, ["--kind", "match"], "Give it to fit-trust, or choose the kind plain"),
     "sizes differ": ("whole", SOURCE, LABELS[:-1], [], "Source and image must show the same pixels; got (90, 120)"),

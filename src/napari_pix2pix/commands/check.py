@@ -8,15 +8,18 @@ from cyclopts import Parameter
 from napari_pix2pix.commands.events import DONE, FAILED, Event, Events
 from napari_pix2pix.commands.flags import ConfigFlags, Pairs
 from napari_pix2pix.commands.remarks import told, told_of_sides
-from napari_pix2pix.core.settings.config import Config, PairSettings, make_config
+from napari_pix2pix.core.settings.config import PRESETS, Config, PairSettings, make_config
 
 
 def check(
     source: Annotated[Path, Parameter(help="A stack or a folder.")],
     target: Annotated[Path | None, Parameter(help="A stack or a folder; paired by file name.")] = None,
     *,
-    preset: Annotated[str | None, Parameter(help="Settings that the pairs must suit; default: any.")] = None,
-    config: Annotated[Path | None, Parameter(help="A JSON file of such settings.")] = None,
+    preset: Annotated[
+        str | None,
+        Parameter(help=f"Settings that the images must suit: {', '.join(PRESETS)}. Default: says which suit."),
+    ] = None,
+    config: Annotated[Path | None, Parameter(help="A JSON file of settings that the images must suit.")] = None,
     settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
     pairs: Pairs = None,
 ) -> Events:

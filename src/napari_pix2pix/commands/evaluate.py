@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import Events
-from napari_pix2pix.commands.flags import Device, Overwrite, Pairs, load
+from napari_pix2pix.commands.flags import Device, Overwrite, PairsAlone, load
 from napari_pix2pix.commands.recipe import command_line
 from napari_pix2pix.commands.remarks import told, told_of_halves
 from napari_pix2pix.commands.sentences import sentence_of
@@ -22,7 +22,7 @@ def evaluate(
     *,
     prediction: Annotated[Path | None, Parameter(help="Any tool's output, judged instead of a model.")] = None,
     out: Annotated[Path, Parameter(help="The folder for metrics.json and metrics.csv.")],
-    pairs: Pairs = None,
+    pairs: PairsAlone = None,
     target_kind: Annotated[
         Literal["auto", "intensity", "classes", "instances"], Parameter(help="With --prediction: what it shows.")
     ] = "auto",

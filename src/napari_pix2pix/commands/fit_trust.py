@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import Events, teaching_event
-from napari_pix2pix.commands.flags import Device, Overwrite, Pairs, Whole, load
+from napari_pix2pix.commands.flags import Device, Overwrite, PairsAlone, Whole, load
 from napari_pix2pix.commands.remarks import told
 from napari_pix2pix.core.engine.foreign_text import require_text
 from napari_pix2pix.core.settings.config import EmptyFrames, PairSettings
@@ -27,7 +27,7 @@ def fit_trust(
         EmptyFrames | None,
         Parameter(help="Frames without any label: empty or unlabelled; default: as in the training."),
     ] = None,
-    pairs: Pairs = None,
+    pairs: PairsAlone = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:

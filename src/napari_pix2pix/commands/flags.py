@@ -41,11 +41,18 @@ def _whole(_: Any, tokens: Sequence[Token]) -> int:
     return int(token.value)
 
 
+class OnlyPairs(PairSettings):
+    """The same for commands that take pairs alone, whose help does not name what they refuse."""
+
+    domains: Annotated[str | None, Parameter(show=False)] = None
+
+
 WHOLE = re.compile(r"[+-]?[0-9]+")
 Whole = Annotated[int, Parameter(converter=_whole)]
 MOST_WORKERS = 512
 """Processes on a machine."""
 Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
+PairsAlone = Annotated[OnlyPairs | None, Parameter(name="*", group="Pairs")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]
 SourceMore = Annotated[tuple[str, ...], Parameter(help=PairSettings.model_fields["source_more"].description)]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace an existing output.")]

@@ -9,7 +9,7 @@ from napari_pix2pix.core.evaluation.disguises import FEW_COLOURS, n_colours
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark
 from napari_pix2pix.core.evaluation.sides import Side
 from napari_pix2pix.core.evaluation.suiting import too_small
-from napari_pix2pix.core.evaluation.unlike import LOOKED_AT, doubles, lonely, twins, unlike
+from napari_pix2pix.core.evaluation.unlike import LOOKED_AT, doubles, labelled, lonely, twins, unlike
 from napari_pix2pix.core.settings.config import Config
 
 SAME = "Sources and targets must be of two kinds; these are the same images on both sides. Give other targets."
@@ -45,7 +45,7 @@ def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
         if min(smallest) < config.patch_size:
             remarks.append(too_small(smallest, config.patch_size, config))
     if isinstance(data, DomainFrames):
-        remarks += lonely(data) + doubles(data)
+        remarks += lonely(data) + labelled(data) + doubles(data)
     elif not any(remark.level == "unusable" for remark in remarks):
         same, (source, target) = twins(data), data.sides.values()
         if same == len(source) == len(target):

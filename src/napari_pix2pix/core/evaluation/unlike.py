@@ -10,8 +10,8 @@ from skimage.filters import threshold_otsu
 from skimage.measure import block_reduce
 
 from napari_pix2pix.core.data.frames import DomainFrames, Frames, UnpairedFrames
-from napari_pix2pix.core.data.regions import pieces
-from napari_pix2pix.core.encodings.kinds import Kind
+from napari_pix2pix.core.data.regions import Windows, pieces
+from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.evaluation.remarks import Remark, Remedy
 from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.settings.config import method_for
@@ -107,6 +107,22 @@ def lonely(data: DomainFrames) -> list[Remark]:
         for name, frames in data.sides.items()
         if len(frames) == 1
     ]
+
+
+def labelled(data: DomainFrames) -> list[Remark]:
+    """The domains whose images look like labels, by some of each."""
+    found = []
+    for name, frames in data.sides.items():
+        regions = pieces(frames.regions())
+        some = Windows(frames.read, regions[:: -(-len(regions) // LOOKED_AT)])
+        seen = [image[:1] if (image == image[:1]).all() else image for image in some]  # grey as each colour is grey
+        if any(image.min() < image.max() for image in seen) and (kind := guess_kind(seen)) != "intensity":
+            text = (
+                f"The images of {name} look like labels ({kind}) and are taken as grey values: what is translated to "
+                "them holds values between labels. Leave them out, or make labels by `method` pix2pix or cyclegan."
+            )
+            found.append(Remark(text, f"{name}: labels, taken as grey values"))
+    return found
 
 
 def doubles(data: DomainFrames) -> list[Remark]:

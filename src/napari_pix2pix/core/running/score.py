@@ -116,7 +116,8 @@ def judge_of(model: "TrainedModel", kind: ScoreKind | None) -> tuple[Scoring, Ma
         )
     if model.discriminator is None:
         raise ValueError(
-            "A model to score with must have a discriminator; this one was trained with gan_weight 0 and has none."
+            "A model to score with must have a discriminator; this one was trained without. Give it to fit-trust, "
+            "which teaches one, or score with another."
         )
     return model.discriminator, None
 

@@ -20,7 +20,7 @@ from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.evaluation.codings import in_one_coding
-from napari_pix2pix.core.evaluation.unlike import lonely, unlike
+from napari_pix2pix.core.evaluation.unlike import labelled, lonely, unlike
 from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.methods.method import Method, reach
 from napari_pix2pix.core.settings.config import Config
@@ -197,7 +197,7 @@ def of_sides(
     encodings = start.encode_sides(data.sides, splits, by_itself=isinstance(data, UnpairedFrames))
     kinds = dict(zip(data.sides, (encoding.kind for encoding in encodings), strict=False))
     remarks = [one.text for one in unlike(data, kinds)] if isinstance(data, UnpairedFrames) else []
-    remarks += [one.text for one in lonely(data)] if isinstance(data, DomainFrames) else []
+    remarks += [one.text for one in lonely(data) + labelled(data)] if isinstance(data, DomainFrames) else []
     each = dict(
         zip(data.sides, encodings if isinstance(data, UnpairedFrames) else encodings[1:] * len(splits), strict=True)
     )
