@@ -263,7 +263,7 @@ def test_real_pairs_are_seen_as_they_are() -> None:
     assert check(open_stacks(*stains.values(), PairSettings()).frames())["shift"]["pixels"] == [3, -11]
 
 
-@pytest.mark.filterwarnings("ignore:No room for")
+@pytest.mark.filterwarnings("ignore:No room for", "ignore:Volumes should")
 def test_check_refuses_what_training_refuses(tmp_path) -> None:
     """In the same words, with the same settings; and nothing else."""
     sources, labels = stack()

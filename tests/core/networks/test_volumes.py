@@ -1,5 +1,6 @@
 """In three dimensions everything holds that holds in two."""
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_pix2pix import core
+from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.geometry.axes import AxesPlan
@@ -143,7 +145,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:No room for", "ignore:Patches should be no smaller")
+@pytest.mark.filterwarnings("ignore:No room for", "ignore:Patches should be no smaller", "ignore:Volumes should")
 @pytest.mark.parametrize(
     ("kind", "named"),
     [("intensity", "planes kept"), ("instances", "U-Net that halves"), ("intensity", "ResNet that halves")],
@@ -182,3 +184,33 @@ def test_patches_have_as_many_planes_as_fit(patch_depth: int, z_levels: int, exp
     if z_levels == 2:
         with pytest.raises(ValueError, match=r"must have at least 4 planes .* the thinnest has 3"):
             PairedPatches(thin, thin.regions(), config, encoding, encoding)
+
+
+@pytest.mark.filterwarnings("ignore:No room for", "ignore:Patches should be no smaller", "ignore:Sources and targets")
+@pytest.mark.parametrize("method", ["pix2pix", "cyclegan"])
+@pytest.mark.parametrize(
+    ("planes", "depth", "told"), [(20, 16, ""), (20, 8, "a larger `patch_depth` or"), (6, 16, "Choose fewer")]
+)
+def test_volumes_thinner_than_a_field_are_told(tmp_path, planes: int, depth: int, told: str, method: str) -> None:
+    """By check and by train alike: where all scores see beyond the planes, and what to choose instead."""
+    random = np.random.default_rng(0)
+    source, target = random.normal(1000, 100, (2, planes, 40, 40)).astype(np.float32)
+    layers = {"n_layers": 3, "base_channels": 2, **({"conditional": False} if method == "cyclegan" else {})}
+    own = {"pool_size": 2} if method == "cyclegan" else {"trust_steps": 0}
+    config = core.make_config(
+        changes={
+            **{"method": method, "generator": {"levels": 2, "base_channels": 2}, "discriminator": layers, **own},
+            **{"patch_size": 32, "patch_depth": depth, "batch_size": 1, "steps": 1, "target_kind": "intensity"},
+        }
+    )
+    if method == "pix2pix":
+        frames = core.PairedFrames([source] * 2, [target] * 2, "ZYX", z="volume")
+    else:
+        frames = core.UnpairedFrames(*(Frames([side] * 2, "ZYX", z="volume") for side in (source, target)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        core.train(frames, config, out=tmp_path, device="cpu").close()
+    warned = [str(warning.message) for warning in caught]
+    for sentences in (core.check(frames, config=config)["warnings"], warned):
+        found = [sentence for sentence in sentences if sentence.startswith("Volumes should")]
+        assert len(found) == bool(told) and all("field, 11, " in one and told in one for one in found), sentences

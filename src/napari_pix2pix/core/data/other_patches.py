@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.frames import DomainFrames, Frames
-from napari_pix2pix.core.data.patches import CACHE_BYTES, TRAINING, Batch, augmented, magnified
+from napari_pix2pix.core.data.patches import CACHE_BYTES, TRAINING, Batch, augmented, magnified, patch_shape
 from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import WHOLE, Window
@@ -30,11 +30,8 @@ class SidePatches:
 
     def __post_init__(self) -> None:
         self._cache, self._lock = LRUCache(CACHE_BYTES, getsizeof=lambda frame: frame.nbytes), RLock()
-        fewest = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
-        depth = min(self.config.patch_depth, fewest) // self.config.z_grid * self.config.z_grid
-        planes = (depth,) * (len(self.regions[0].shape) - 2)
-        self.shape = (*planes, self.config.patch_size, self.config.patch_size)
-        self._drawn = (*planes, *(round(self.config.patch_size / self.config.jitter),) * 2)
+        self.shape = patch_shape(self.regions, self.config)
+        self._drawn = (*self.shape[:-2], *(round(self.config.patch_size / self.config.jitter),) * 2)
         areas = np.array([prod(region.shape) for region in self.regions], float)
         self._chances = areas / areas.sum()
 
@@ -69,6 +66,11 @@ class UnpairedPatches:
     sides: Mapping[str, SidePatches]
     config: Config
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the smallest patch ([Z,] Y, X)."""
+        return min(side.shape for side in self.sides.values())
+
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """The patches of this step by side; only those with these `numbers`, if given."""
         numbers = range(self.config.batch_size) if numbers is None else numbers
@@ -85,6 +87,11 @@ class DomainPatches:
     sides: Mapping[str, SidePatches]
     config: Config
     frames: DomainFrames
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a patch ([Z,] Y, X)."""
+        return next(iter(self.sides.values())).shape
 
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """``image``, its ``labels`` (N, n) and what of them is ``known``, see `Domains.vector`.

@@ -1,6 +1,6 @@
 """Random aligned patches of pairs, in network values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import ceil, prod
@@ -90,17 +90,9 @@ class PairedPatches:
         self._frames = tuple(dict.fromkeys(region.frame for region in self.regions))
         self._spots = LRUCache(SPOTS_BYTES, getsizeof=lambda spots: spots.nbytes)
         self._lock = RLock()  # a validation asks for patches while the next batch is being made
-        fewest = min((min(region.shape[:-2], default=1) for region in self.regions), default=1)
-        depth = min(self.config.patch_depth, fewest) // self.config.z_grid * self.config.z_grid
-        planes = (depth,) * (len(self.regions[0].shape) - 2)
-        if 0 in planes:
-            raise ValueError(
-                f"Volumes must have at least {self.config.z_grid} planes for networks that halve them so often; the "
-                f"thinnest has {fewest}. Choose smaller generator.z_levels and discriminator.z_layers."
-            )
-        self.shape: tuple[int, ...] = (*planes, self.config.patch_size, self.config.patch_size)
+        self.shape = patch_shape(self.regions, self.config)
         side = round(self.config.patch_size / self.config.jitter)
-        self._drawn = (*planes, side, side)
+        self._drawn = (*self.shape[:-2], side, side)
         areas = np.array([np.prod(region.shape) for region in self.regions], float)
         self._chances = areas / areas.sum()  # every pixel is as likely as any other
 
@@ -233,6 +225,25 @@ class PairedPatches:
         return np.array([threshold_otsu(channel) for channel in values], np.float32)
 
 
+def patch_shape(regions: Sequence[Region], config: Config) -> tuple[int, ...]:
+    """Of patches of these regions, ([Z,] Y, X): of volumes as many planes as the thinnest has, at most.
+
+    Raises
+    ------
+    ValueError
+        If there are volumes that the networks cannot halve so often.
+    """
+    fewest = min((min(region.shape[:-2], default=1) for region in regions), default=1)
+    depth = min(config.patch_depth, fewest) // config.z_grid * config.z_grid
+    planes = (depth,) * (len(regions[0].shape) - 2)
+    if 0 in planes:
+        raise ValueError(
+            f"Volumes must have at least {config.z_grid} planes for networks that halve them so often; the thinnest "
+            f"has {fewest}. Choose smaller generator.z_levels and discriminator.z_layers."
+        )
+    return *planes, config.patch_size, config.patch_size
+
+
 @dataclass(frozen=True)
 class MixedPatches:
     """Patches of new pairs and of old ones, turn and turn about."""
@@ -252,6 +263,11 @@ class MixedPatches:
     def pairs(self) -> PairedFrames:
         """The new pairs."""
         return self.new.pairs
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a patch ([Z,] Y, X)."""
+        return self.new.shape
 
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """The patches of this step: those with odd numbers, counted over all steps, are old."""

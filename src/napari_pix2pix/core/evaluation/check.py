@@ -9,6 +9,7 @@ import numpy as np
 from napari_pix2pix.core.data.alignment import Alignment
 from napari_pix2pix.core.data.frames import DomainFrames, UnpairedFrames
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, settle_empty_frames
+from napari_pix2pix.core.data.patches import patch_shape
 from napari_pix2pix.core.data.regions import Windows, pieces
 from napari_pix2pix.core.data.split import split_pairs
 from napari_pix2pix.core.encodings.encoding import fit_encoding
@@ -23,7 +24,15 @@ from napari_pix2pix.core.evaluation.disguises import (
 )
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark, Remedy
 from napari_pix2pix.core.evaluation.sides import Side
-from napari_pix2pix.core.evaluation.suiting import FIELDS, hints, point, shift_remarks, suggest, too_small
+from napari_pix2pix.core.evaluation.suiting import (
+    FIELDS,
+    hints,
+    point,
+    shift_remarks,
+    small_patches,
+    suggest,
+    too_small,
+)
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
 from napari_pix2pix.core.settings.config import Config, make_config, method_for
@@ -127,6 +136,8 @@ def check(
             if config:
                 gap = reach(method_of(config), config, len(trained.source_plans[0].spatial))
                 remarks += [Remark(text, level="hint") for text in split_pairs(trained, config, gap).remarks]
+                if min(min(region.shape[-2:]) for region in regions) >= config.patch_size:
+                    remarks += small_patches(config, patch_shape(trained.regions(), config))
         except ValueError as error:
             remarks.append(Remark(str(error), level="unusable"))
     shift, correlation = lie.shift(), lie.correlation()

@@ -3,12 +3,13 @@
 from dataclasses import asdict
 
 from napari_pix2pix.core.data.frames import DomainFrames, UnpairedFrames
+from napari_pix2pix.core.data.patches import patch_shape
 from napari_pix2pix.core.data.regions import Windows, pieces
 from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.evaluation.disguises import FEW_COLOURS, n_colours
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark
 from napari_pix2pix.core.evaluation.sides import Side
-from napari_pix2pix.core.evaluation.suiting import too_small
+from napari_pix2pix.core.evaluation.suiting import small_patches, too_small
 from napari_pix2pix.core.evaluation.unlike import LOOKED_AT, doubles, labelled, lonely, twins, unlike
 from napari_pix2pix.core.settings.config import Config
 
@@ -29,7 +30,7 @@ def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
     kinds: dict[str, Kind] = dict.fromkeys(data.sides, "intensity")
     if isinstance(data, UnpairedFrames):
         kinds["source"] = config.source_kind
-    remarks, sides = [], {}
+    remarks, sides, shapes = [], {}, []
     for name, frames in data.sides.items():
         regions = pieces(frames.regions())
         some = Windows(frames.read, regions[:: max(1, len(regions) // LOOKED_AT)])
@@ -44,6 +45,12 @@ def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
         smallest = min((frames.frame_shape(i)[-2:] for i in range(len(frames))), key=min)
         if min(smallest) < config.patch_size:
             remarks.append(too_small(smallest, config.patch_size, config))
+            continue
+        try:
+            shapes.append(patch_shape(frames.regions(), config))
+        except ValueError as error:
+            remarks.append(Remark(str(error), level="unusable"))
+    remarks += small_patches(config, min(shapes)) if shapes else []
     if isinstance(data, DomainFrames):
         remarks += lonely(data) + labelled(data) + doubles(data)
     elif not any(remark.level == "unusable" for remark in remarks):

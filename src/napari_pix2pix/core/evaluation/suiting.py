@@ -6,6 +6,8 @@ from typing import Any
 
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark, Remedy
 from napari_pix2pix.core.geometry.receptive_field import fold
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.methods.method import field_sizes
 from napari_pix2pix.core.settings.config import Config, DiscriminatorConfig, make_config
 
 MOST_TOLERATED, HARMLESS_SHIFT = 16, 1
@@ -45,6 +47,28 @@ def too_small(smallest: Sequence[int], patch_size: int, config: Config | None) -
     smaller = [n for n in range(patch_size - 1, 7, -1) if n <= min(smallest) and suits(config, {"patch_size": n})]
     fitting = tuple(Remedy(f"Patches of {n} px", {"patch_size": n}) for n in smaller[:1])
     return Remark(text, short, "unusable", fitting)
+
+
+def small_patches(config: Config, shape: Sequence[int]) -> list[Remark]:
+    """That patches of this shape ([Z,] Y, X) are smaller than what one score of the training's discriminator sees."""
+    *planes, _, side = shape
+    *fields, _, field = field_sizes(method_of(config), config, len(shape))
+    found = []
+    if side < field:
+        text = (
+            f"Patches should be no smaller than the discriminator's field, {field} px, or every score sees their "
+            f"padding; they are {side} px. Choose a larger `patch_size` or fewer `discriminator.n_layers`."
+        )
+        found.append(Remark(text, f"patches of {side} px are smaller than the field of a score, {field} px"))
+    if planes and planes[0] < fields[0]:
+        larger = "a larger `patch_depth` or " if planes[0] == config.patch_depth else ""
+        text = (
+            f"Volumes should have no fewer planes than the discriminator's field, {fields[0]}, or every score sees "
+            f"their padding; patches have {planes[0]}. Choose {larger}fewer `discriminator.n_layers`, or take planes "
+            "one by one (`z` frame)."
+        )
+        found.append(Remark(text, f"patches of {planes[0]} planes are thinner than the field of a score, {fields[0]}"))
+    return found
 
 
 def shift_remarks(shift: Figures, config: Config | None) -> list[Remark]:

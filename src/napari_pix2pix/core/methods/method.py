@@ -172,7 +172,19 @@ class Method(Generic[C]):
 
 def reach(method: Method[Any], config: Config, spatial_dims: int = 2) -> int:
     """How far a pixel of the source influences an image along its longest way, in pixels."""
-    shapes = Shapes(1, 1, spatial_dims)
+    networks = _empty(method, config, spatial_dims)
+    makers = method.makers(config, Shapes(1, 1, spatial_dims))
+    return max(int(length) for name in makers for length in networks[name].reach)
+
+
+def field_sizes(method: Method[Any], config: Config, spatial_dims: int = 2) -> tuple[int, ...]:
+    """What one score sees, ([Z,] Y, X), in pixels, of the network that sees most; zeros where none scores."""
+    networks = _empty(method, config, spatial_dims)
+    seen = [[int(along.size) for along in networks[name].fields] for name in method.critics(config).values()]
+    return tuple(max(sizes) for sizes in zip(*seen, strict=True)) or (0,) * spatial_dims
+
+
+def _empty(method: Method[Any], config: Config, spatial_dims: int) -> dict[str, Any]:
+    """The networks without weights, to ask for their shapes."""
     with torch.device("meta"):
-        networks: dict[str, Any] = method.networks(config, shapes)
-    return max(int(length) for name in method.makers(config, shapes) for length in networks[name].reach)
+        return dict(method.networks(config, Shapes(1, 1, spatial_dims)))

@@ -22,6 +22,7 @@ from napari_pix2pix.core.engine.tensor_files import under, write_tensors
 from napari_pix2pix.core.evaluation.headlines import HEADLINES, judge
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.evaluation.signs import COLLAPSED
+from napari_pix2pix.core.evaluation.suiting import small_patches
 from napari_pix2pix.core.networks.norms import recompute_statistics
 from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.patch_scores import PatchScores
@@ -29,7 +30,7 @@ from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.core.training.finishing import finished, is_to_judge, loaded, taught
 from napari_pix2pix.core.training.material import Sided
-from napari_pix2pix.core.training.prepare import Prepared, prepare, seed_of, small_patches
+from napari_pix2pix.core.training.prepare import Prepared, prepare, seed_of
 from napari_pix2pix.core.training.reports import Preview, Report
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.core.training.start import Start
@@ -156,7 +157,8 @@ def train(
                 run.clear()  # nothing is done yet: the same request can be made again
             lock.release()
         raise
-    for remark in (*loop.material.remarks, *small_patches(loop.model)):
+    small = small_patches(loop.config, loop.material.patches.shape)
+    for remark in (*loop.material.remarks, *(one.text for one in small)):
         warnings.warn(remark, stacklevel=2)
     return loop.reports(lock)
 

@@ -34,6 +34,10 @@ MOST_JUDGED = 2**24
 class Patches(Protocol):
     """What gives the patches of a step, from (seed, step, number) alone."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a patch ([Z,] Y, X), the smallest of all sides."""
+
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """The patches of this step; only those with these `numbers`, if given."""
 
@@ -166,6 +170,11 @@ class JointPatches:
     """Patches of pairs for a method that makes both: ``image`` and ``target``."""
 
     pairs: Patches
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a patch ([Z,] Y, X)."""
+        return self.pairs.shape
 
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """The patches of this step; only those with these `numbers`, if given."""

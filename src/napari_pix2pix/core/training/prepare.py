@@ -170,18 +170,6 @@ def _require_common_norms(networks: dict[str, nn.Module], processes: int) -> Non
         )
 
 
-def small_patches(model: TrainedModel) -> list[str]:
-    """What to know where a patch is smaller than what one score sees."""
-    critics: list[Any] = [model.networks[name] for name in method_of(model.config).critics(model.config).values()]
-    field = max((critic.fields[-1].size for critic in critics), default=0)
-    if field <= model.config.patch_size:
-        return []
-    return [
-        f"Patches should be no smaller than the discriminator's field, {field} px, or every score sees their padding; "
-        f"they are {model.config.patch_size} px. Choose a larger `patch_size` or fewer `discriminator.n_layers`."
-    ]
-
-
 def seed_of(seed: int, step: int) -> int:
     """A seed for torch that depends on both."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
