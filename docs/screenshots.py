@@ -1,7 +1,9 @@
 """Pictures of the docks in a real window, before, during and after their work.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py [FOLDER] [--steps 700] [--trust-steps 300]
+        [--looks FOLDER]
 
+With --looks each window is photographed in two sizes and two themes, too, to be looked at and not kept.
 The best are kept in docs/images, for the README and the tutorial: dock_*.png; overlay.png, what is expected to be wrong
 beside what is; gallery_*.png, of each sample the source, what is to be found in it, and the prediction.
 """
@@ -27,6 +29,8 @@ from napari._qt.dialogs.qt_notification import NapariQtNotification  # noqa: E40
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 DOCKS = ("Train", "Predict", "Improve", "Patch scores", "Evaluate")
+LOOKS = [(size, theme) for size in ((1600, 1000), (1366, 768)) for theme in ("dark", "light")]
+KEPT_SIZE, KEPT_THEME = (1280, 800), "dark"
 PANEL = 500, 430
 """Of a picture of the canvas alone, beside others: the width it has, and the most height."""
 
@@ -50,10 +54,10 @@ def rest(seconds: float) -> None:
 class Studio:
     """A viewer whose window is photographed, one dock at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, looks: Path | None = None) -> None:
+        self.folder, self.looks = folder, looks
         self.viewer = napari.Viewer(show=True)
-        self.viewer.window.resize(1280, 800)
+        self.viewer.window.resize(*KEPT_SIZE)
         self._shown: Any = None
 
     def open(self, name: str) -> Any:
@@ -73,7 +77,18 @@ class Studio:
         picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
         small = PIL.Image.fromarray(picture).resize((1024, round(1024 * len(picture) / len(picture[0]))))
         small.quantize(256).save(self.folder / f"{name}.png", optimize=True)
+        for size, theme in LOOKS if self.looks else ():
+            self._dress(size, theme)
+            picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+            PIL.Image.fromarray(picture).save(f"{self.looks}/{name} {size[0]} {theme}.png")
+        if self.looks:
+            self._dress(KEPT_SIZE, KEPT_THEME)
         self._close_notes()
+
+    def _dress(self, size: tuple[int, int], theme: str) -> None:
+        self.viewer.theme = theme
+        self.viewer.window.resize(*size)
+        rest(0.5)
 
     def canvas(self) -> PIL.Image.Image:
         """What is on the canvas now, by itself; the preview of a training goes."""
@@ -91,8 +106,9 @@ class Studio:
 
     def only(self, *layers: Any) -> None:
         """Show these layers, and no others."""
-        for layer in self.viewer.layers:
-            layer.visible = layer in layers
+        for _ in range(2):  # what an overlay has hidden comes back when it goes
+            for layer in self.viewer.layers:
+                layer.visible = layer in layers
 
     def row(self, name: str, panels: dict[str, PIL.Image.Image]) -> None:
         """Pictures side by side, what they show below them."""
@@ -123,9 +139,11 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--trust-steps", type=int, default=300)
+    parser.add_argument("--looks", type=Path, help="Where every look of every window is kept.")
     given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    studio = Studio(given.folder)
+    for folder in filter(None, (given.folder, given.looks)):
+        folder.mkdir(parents=True, exist_ok=True)
+    studio = Studio(given.folder, given.looks)
     viewer, shoot = studio.viewer, studio.shoot
 
     # Empty.
@@ -195,18 +213,13 @@ def main() -> None:
     viewer.layers.remove(improve.truth.value)
     viewer.layers["tissue (predicted)"].visible = True
 
-    # Evaluate: before, done, narrow, in a light theme.
+    # Evaluate: before, done, of a model.
     evaluate = studio.open("Evaluate")
     shoot("evaluate_before")
     studio.run(evaluate)
     shoot("dock_evaluate")
     evaluate.judged.setCurrentIndex(1)
-    viewer.window.resize(1366, 768)
-    shoot("evaluate_narrow")
-    viewer.theme = "light"
-    for name in DOCKS:
-        studio.open(name)
-        shoot(f"{name.split()[-1].lower()}_light_narrow")
+    shoot("evaluate_model")
     viewer.close()
 
     # What another sample looks like.

@@ -62,8 +62,8 @@ def test_a_prediction_is_judged_by_the_command_line(make_napari_viewer, until, h
     expected = json.loads((tmp_path / "e" / "metrics.json").read_text())["metrics"]
     there = json.loads((home / "napari-pix2pix" / "evaluations" / "ours" / "metrics.json").read_text())
     assert there["metrics"] == expected
-    assert "object f1 iou50" in figures(dock)
-    assert "object f1 iou60" not in figures(dock)
+    assert "object F1 at IoU 0.5" in figures(dock)
+    assert "object F1 at IoU 0.6" not in figures(dock)
     assert figures(dock)["dice"].startswith(f"{expected['dice']['value']:.3g}")
     seen = []
     monkeypatch.setattr(QDesktopServices, "openUrl", seen.append)

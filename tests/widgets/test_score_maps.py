@@ -161,6 +161,6 @@ def test_the_true_error_of_a_field_is_its_mean_over_the_field(tmp_path) -> None:
     inside = wrong[1, max(top, 0) : top + 70, max(left, 0) : left + 70]
     assert maps.parts["true_error"].shape == (2, 9, 10)
     assert maps.parts["true_error"][1, 3, 4] == pytest.approx(inside.mean(), rel=1e-5)
-    assert "ρ = " in maps.agreement()
+    assert "ρ\u00a0=\u00a0" in maps.agreement()
     with pytest.raises(ValueError, match="same pixels"):
         maps.with_truth(Labels(truth[:1]), "classes")

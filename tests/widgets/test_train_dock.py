@@ -329,8 +329,8 @@ def test_a_run_that_was_stopped_goes_on_in_another_session(viewer, until) -> Non
     viewer.layers.clear()
 
     dock = opened(viewer, TrainDock)
-    dock._list_runs()
-    action = dock._runs.actions()[0]
+    dock.continue_button.look()
+    action = dock.continue_button.runs.actions()[0]
     assert action.text().startswith("nuclei: step ")
     action.trigger()
     assert dock.value() == config
@@ -343,8 +343,8 @@ def test_a_run_that_was_stopped_goes_on_in_another_session(viewer, until) -> Non
     assert len(steps) > before
     assert steps == sorted(set(steps))
     assert dock.time.text().startswith("learns ")
-    dock._list_runs()
-    assert not dock._runs.actions()[0].isEnabled()
+    dock.continue_button.look()
+    assert not dock.continue_button.runs.actions()[0].isEnabled()
 
 
 def test_every_control_is_reached_by_the_keyboard_and_nothing_is_cut(viewer) -> None:

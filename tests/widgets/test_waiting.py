@@ -53,7 +53,7 @@ def test_a_look_at_pairs_is_named_where_it_is_waited_for(make_napari_viewer, unt
     train, predict = opened(viewer, TrainDock), opened(viewer, PredictDock)
     until(lambda: train.check.job is not None)
     predict.waiting.wait_for(predict.session.first)
-    assert predict.waiting.told.text() == "Waits for the look at the pairs, which runs."
+    assert predict.waiting.told.text() == "Waits for the look at the images, which runs."
     predict.waiting.stop_button.click()
     until(lambda: train.check.job is None)
     assert not predict.waiting.isVisibleTo(predict)

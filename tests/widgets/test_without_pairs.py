@@ -15,7 +15,7 @@ from napari_pix2pix.widgets.places import recent_models
 from napari_pix2pix.widgets.predict_dock import PredictDock
 from napari_pix2pix.widgets.runs import run_to_judge
 from napari_pix2pix.widgets.scores_dock import ScoresDock
-from napari_pix2pix.widgets.train_dock import APART, LEARNS_FROM, TrainDock
+from napari_pix2pix.widgets.train_dock import LEARNS_FROM, TrainDock
 from small import blobs
 from widgets.conftest import opened
 
@@ -47,7 +47,7 @@ def test_methods_are_those_that_there_are(viewer, until) -> None:
     before = dock.value()
     dock.method.setCurrentIndex(1)
     assert dock.value() == make_config("fast", changes={"method": "cyclegan"})
-    until(lambda: dock.findings.texts == [APART])
+    until(lambda: "".join(dock.findings.texts[:1]).startswith("source: 1 frame, uint16 · target: 1 frame"))
     layout = dock.settings.layout()
     assert not layout.isRowVisible(dock.foreground)
     assert not dock.pairs.known.native.isVisibleTo(dock)
@@ -59,11 +59,11 @@ def test_methods_are_those_that_there_are(viewer, until) -> None:
     assert dock.value() == before
     assert layout.isRowVisible(dock.foreground)
     until(lambda: dock.check.job is None and not dock.check._timer.isActive())
-    assert dock.findings.texts[0] != APART
+    assert not dock.findings.texts[0].startswith("source:")
 
 
 def test_it_is_trained_and_goes_both_ways(viewer, until) -> None:
-    """Every layer of a side once; no check, no judging; the preview, predictions and scores of both ways."""
+    """Every layer of a side once; looked at before, not judged; the preview, predictions and scores of both ways."""
     layers = {layer.name: layer for layer in viewer.layers}
     dock = opened(viewer, TrainDock)
     dock.set_value(make_config("fast", changes=TINY))
@@ -78,6 +78,7 @@ def test_it_is_trained_and_goes_both_ways(viewer, until) -> None:
     dock.run()
     until(lambda: dock.job is None)
     assert dock.status.text().startswith("Trained."), dock.status.text()
+    assert dock.findings.texts[0].startswith("source: 1 frame, ") and "target: 2 frames, " in dock.findings.texts[0]
     run = recent_models()[0].path.parent
     told = json.loads((run / "config.json").read_text("utf8"))["provenance"]["pairs"]["train"]
     assert (told["names"], sorted(told["target_names"])) == (["source"], ["more B", "stain B"])
@@ -123,3 +124,16 @@ def test_a_layer_is_of_one_side(viewer, notes) -> None:
     dock.source.value, dock.target.value = layers["stain B"], layers["more B"]
     dock.run()
     assert notes[-1] == "A layer must be a source or a target image; 'stain B' is both. Remove one of its rows."
+
+
+def test_sides_that_cannot_be_learned_from_are_not_trained(viewer, until) -> None:
+    """The same image on both sides is refused before anything is written to a run, with what was found in sight."""
+    dock = opened(viewer, TrainDock)
+    dock.set_value(make_config("fast", changes=TINY))
+    dock.source.value = viewer.layers["stain A"]
+    dock.target.value = viewer.add_image(viewer.layers["stain A"].data.copy(), name="copy")
+    dock.run()
+    until(lambda: dock.job is None and dock.run_button.isEnabled())
+    assert "the same images on both sides" in dock.status.text()
+    assert "the same images on both sides" in dock.findings.texts
+    assert not recent_models()

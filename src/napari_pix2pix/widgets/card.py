@@ -1,6 +1,7 @@
 """What a model file says of itself, read without its weights."""
 
 import math
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ class Card(NamedTuple):
 
 
 def read_card(path: Path, to: str = "target") -> Card:
-    """The card of the model in the file `path`, as it makes the side `to`.
+    """The card of the model in the file `path`, as it makes the side `to`; read again only where the file has changed.
 
     Raises
     ------
@@ -66,9 +67,15 @@ def read_card(path: Path, to: str = "target") -> Card:
         If it is no model of ours.
     """
     try:
-        _, content = load_content(path)
+        told = path.stat()
+        return _read(path, to, told.st_mtime_ns, told.st_size)
     except OSError as error:
         raise ValueError(f"A model must be a file written by Train; {path} is not.") from error
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
+    _, content = load_content(path)
     config, told = content.config, content.provenance
     encoding, view, channel_axis = content.target_encoding, content.source_view, content.channel_axis
     back = to != content.directions[0]

@@ -112,6 +112,8 @@ def in_short(report: Event) -> str:
     report
         As of `core.check`.
     """
+    if "n_pairs" not in report:
+        return _of_sides(report)
     pairs, frames = report["n_pairs"], report["n_frames"]
     counted = f"{pairs} pair{'s' if pairs > 1 else ''}" + (f", {frames} frames" if frames > pairs else "")
     sizes = dict.fromkeys("×".join(map(str, report[name])) for name in ("smallest", "largest"))
@@ -123,6 +125,17 @@ def in_short(report: Event) -> str:
     if target["kind"] == "classes" and target.get("classes"):
         kind = f"classes {', '.join(map(str, target['classes']))}"
     return f"{counted}, {' to '.join(sizes)}, {'/'.join(source['dtypes'])}{channels} → {kind}"
+
+
+def _of_sides(report: Event) -> str:
+    """``source: 3 frames, uint16 · target: 5 frames, classes``; of domains by their names."""
+    sides = report.get("domains") or {name: report[name] for name in ("source", "target")}
+    told = []
+    for name, figures in sides.items():
+        frames = figures["n_frames"]
+        kind = "" if figures["kind"] == "intensity" else f", {figures['kind']}"
+        told.append(f"{name}: {frames} frame{'s' if frames > 1 else ''}, {'/'.join(figures['dtypes'])}{kind}")
+    return " · ".join(told)
 
 
 def _told(changes: dict[str, Any], prefix: str = "") -> list[str]:

@@ -30,7 +30,7 @@ from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.doors import open_page
 from napari_pix2pix.widgets.flags import in_a_dock
 from napari_pix2pix.widgets.glossary import with_words
-from napari_pix2pix.widgets.layer_choice import LayerChoice, Prefer
+from napari_pix2pix.widgets.layer_choice import Follower, LayerChoice, Prefer
 from napari_pix2pix.widgets.remembered import keep, remember
 from napari_pix2pix.widgets.session import STOP_S, Job, Prepare, shared_session
 from napari_pix2pix.widgets.waiting import Waiting
@@ -133,7 +133,7 @@ class Dock(QWidget):
         self._reveals = self._later(self._reveal, SETTLED_MS)
         self._activity: Activity | None = None
         self._kept: dict[str, QWidget] = {}  # from one opening to the next
-        self._choices: list[LayerChoice] = []
+        self._choices: list[Follower] = []
         self._build()
         viewer.layers.events.removed.connect(self._layer_removed)
 
@@ -219,7 +219,7 @@ class Dock(QWidget):
         field.setVisible(shown)
         self.form.labelForField(field).setVisible(shown)
 
-    def follow_layers(self, choice: LayerChoice) -> None:
+    def follow_layers(self, choice: Follower) -> None:
         """Have the list follow the viewer's layers."""
         self._choices.append(choice)
 

@@ -188,7 +188,7 @@ class EvaluateDock(ModelDock):
         names = [name for name, figure in metrics.items() if figure["value"] is not None and not FURTHER.search(name)]
         self.table.setRowCount(len(names))
         self.table.setColumnCount(1 + len(baselines))
-        self.table.setVerticalHeaderLabels([name.replace("_", " ") for name in names])
+        self.table.setVerticalHeaderLabels([spoken(name) for name in names])
         for row, name in enumerate(names):
             self.table.verticalHeaderItem(row).setToolTip(explained(spoken(name)))
         self.table.setHorizontalHeaderLabels(["figure", *(name.replace("_", " ") for name in baselines)])

@@ -1,6 +1,7 @@
 """Settings as flags of the command line, and other words for people."""
 
 import html
+import re
 
 from pydantic import BaseModel
 
@@ -24,8 +25,10 @@ SETTINGS = {name for settings in METHODS.values() for name in settings.model_fie
 """The settings of trainings, which docks call as they are called."""
 
 
-TEACHING = dict.fromkeys(("Give it to fit-trust", "Teach it with fit-trust"), "Press “Teach it to judge”")
-"""What the command line says of a command that is a button here."""
+TEACHING = {
+    "Give it to fit-trust with pairs that it has not seen": "A training on several images leaves some to calibrate on"
+} | dict.fromkeys(("Give it to fit-trust", "Teach it with fit-trust"), "Press “Teach it to judge”")
+"""What the command line says of a command that is a button here, or that no dock has."""
 
 
 def changed_flags(preset: BaseModel, config: BaseModel, prefix: str = "") -> list[str]:
@@ -83,7 +86,8 @@ def time_left(seconds: float | None) -> str:
 
 def spoken(name: str) -> str:
     """The name of a loss or a figure as people say it."""
-    return name.replace("_", " ").replace("l1", "L1").replace("l2", "L2")
+    said = name.replace("_", " ").replace("l1", "L1").replace("l2", "L2").replace(" f1", " F1")
+    return re.sub(r" iou(\d)0$", r" at IoU 0.\1", said)
 
 
 def losses_and_figures(losses: dict[str, float], figures: dict[str, float]) -> str:

@@ -1,7 +1,7 @@
 """A list of the viewer's images and labels that follows them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image, Labels, Layer
@@ -10,7 +10,16 @@ from qtpy.QtWidgets import QWidget
 from napari_pix2pix.widgets.placing import MADE_HERE
 
 Kinds = tuple[type[Layer], ...]
+EMPTY = "open an image first"
+"""What a list says that has nothing to offer."""
 Prefer = Callable[[list[Layer]], Layer | None]
+
+
+class Follower(Protocol):
+    """A control that offers layers."""
+
+    def refresh(self) -> None:
+        """Offer the layers that there are now."""
 
 
 class LayerChoice:
@@ -33,6 +42,7 @@ class LayerChoice:
         nothing: list[tuple[str, Layer | None]] = [(none, None)] if none else []
         self._combo = ComboBox(choices=lambda _: nothing + [(layer.name, layer) for layer in offered(viewer, kinds)])
         self.native: QWidget = self._combo.native
+        self.native.setPlaceholderText(EMPTY)
         self.changed = self._combo.changed
         self.native.activated.connect(self._choose)
         self.refresh()

@@ -21,7 +21,7 @@ from napari_pix2pix.widgets.glossary import with_words
 from napari_pix2pix.widgets.layer_choice import made_here
 from napari_pix2pix.widgets.places import new_working_folder, remember_model
 from napari_pix2pix.widgets.session import STOP_S
-from napari_pix2pix.widgets.stage import Stage
+from napari_pix2pix.widgets.stage import Cleared, Stage, taken_over
 from napari_pix2pix.widgets.teach_row import TeachRow
 
 OVERLAYS = ("expected error", "not to trust", "patch scores", "difference")
@@ -45,6 +45,7 @@ class ModelDock(Dock):
         self.model = ModelChoice(self.session)
         self.card = QLabel()
         self.card.setWordWrap(True)
+        self.card.setMinimumHeight(1)  # else two lines of words have room for four
         self.card.setTextFormat(Qt.TextFormat.PlainText)  # the model may be a stranger's
         self.card.setToolTip("What the model says of itself")
         self.add_row("Model", self.model, "The model to use: the last one trained comes first")
@@ -57,6 +58,7 @@ class ModelDock(Dock):
         self._part: Path | None = None
         self._coming: list[Layer] = []
         self._turns: Iterator[None] = iter(())  # in which these are being added
+        self._cleared = Cleared()  # what overlays have that these replace
         self._next_turn = self._later(self._take_turn, DRAWN_MS)
 
     def add_device(self) -> None:
@@ -143,6 +145,7 @@ class ModelDock(Dock):
             for layer in self._coming:
                 if layer in there:
                     there.remove(layer)
+            self._cleared.restore()
             self.idle("Stopped.")
         elif next(self._turns, self) is not self:
             self._next_turn.start()
@@ -151,19 +154,20 @@ class ModelDock(Dock):
         bars = [layer.colorbar for layer in layers if hasattr(layer, "colorbar") and layer.colorbar.visible]
         for bar in bars:  # each is as much to draw as an image
             bar.visible = False
-        for layer in self.viewer.layers:
-            if made_here(layer) in OVERLAYS:
-                layer.visible = False
+        self._cleared = taken_over(layer for layer in self.viewer.layers if made_here(layer) in OVERLAYS)
         for layer in layers:
             self.viewer.add_layer(layer)
-            yield
-        for bar in bars:
-            bar.visible = True
             yield
         seen = *self.layers, *(layer for layer in layers if made_here(layer) == "prediction")
         for layer in layers:
             if isinstance(layer, Image) and made_here(layer) in DOUBTS and layer in self.viewer.layers:
-                Stage(self.viewer, layer, seen)
+                Stage(self.viewer, layer, seen, self._cleared)
+                self._cleared = Cleared()
+                yield
+        self._cleared.restore()  # unless an overlay has taken it over
+        for bar in bars:
+            bar.visible = True
+            yield
         self.added(layers)
         self.idle("Added " + " and ".join(f"“{layer.name}”" for layer in layers) + f". {self.remark}")
 

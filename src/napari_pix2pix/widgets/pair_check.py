@@ -1,4 +1,4 @@
-"""Has pairs checked in the child whenever something else is chosen, and shows what is found."""
+"""Has what is to be learned from checked in the child whenever something else is chosen, and shows what is found."""
 
 import shutil
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.flags import in_a_dock
-from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
+from napari_pix2pix.widgets.pair_rows import Learned
 from napari_pix2pix.widgets.places import new_working_folder
 from napari_pix2pix.widgets.session import Job, Session
 
@@ -19,13 +19,9 @@ MOST_BYTES = 2**28
 """Of the pairs that are checked without being asked."""
 QUIET_MS = 400
 """How long nothing changes before a check begins."""
-LOOK = "the look at the pairs"
+LOOK = "the look at the images"
 """What others wait for."""
-Asked = Callable[[], "tuple[LayerPairs | FilePairs, list[str]]"]
-
-
-class NotToCheck(ValueError):
-    """What is chosen needs no check; why."""
+Asked = Callable[[], "tuple[Learned, list[str]]"]
 
 
 class _TooLarge(Exception):
@@ -42,8 +38,7 @@ class PairCheck(QObject):
     panel
         Where the findings are shown.
     asked
-        The pairs and the flags of the settings; a ValueError where there is nothing to check, a `NotToCheck` where that
-        is said.
+        What is learned from and the flags of the settings; a ValueError where there is nothing to check.
     """
 
     def __init__(self, session: Session, token: object, panel: CheckPanel, asked: Asked) -> None:
@@ -79,9 +74,6 @@ class PairCheck(QObject):
         try:
             pairs, flags = self._asked()
             key = _key(pairs, flags)
-        except NotToCheck as why:
-            self._seen, self._again = None, self.job is not None  # and then its findings go
-            return self.panel.say(str(why))
         except ValueError:  # said when it is to be trained
             self._seen = None
             return self.panel.clear()
@@ -99,7 +91,7 @@ class PairCheck(QObject):
             folder.append(new_working_folder())
             return ["check", *pairs.words(folder[0], stopped), *flags]
 
-        self.panel.say("Looks at the pairs …")
+        self.panel.say("Looks at the images …")
         self.job = job = self._session.start(self._token, prepare, LOOK)
         job.heard.connect(self._hear)
         job.ended.connect(self._end)
@@ -124,7 +116,7 @@ class PairCheck(QObject):
             self.look()
 
 
-def _key(pairs: LayerPairs | FilePairs, flags: list[str]) -> object:
+def _key(pairs: Learned, flags: list[str]) -> object:
     return pairs.key, tuple(flags)
 
 

@@ -17,7 +17,9 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.folders import list_images
 from napari_pix2pix.files.partners import named_pairs
 from napari_pix2pix.files.stacks import open_stack
+from napari_pix2pix.widgets.domains import FileDomains, LayerDomains
 from napari_pix2pix.widgets.layers import layer_axes, pixels
+from napari_pix2pix.widgets.pair_rows import Learned
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
 from napari_pix2pix.widgets.session import Session
 
@@ -46,7 +48,7 @@ class PairPicture(QLabel):
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hide()
 
-    def look(self, pairs: LayerPairs | FilePairs | None) -> None:
+    def look(self, pairs: Learned | None) -> None:
         """Show the first of these pairs, once a thread has read it; None: nothing."""
         key = None if pairs is None else pairs.key
         if key == self._key:
@@ -63,20 +65,23 @@ class PairPicture(QLabel):
         height, width = picture.shape[:2]
         image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
         self.setPixmap(QPixmap.fromImage(image))
-        self.setToolTip("Source and target image of the first pair, as they are learned from: do they belong together?")
+        self.setToolTip("The first that is learned from, as it is read: source and target, or two domains")
         self.show()
 
 
-def pictured(pairs: LayerPairs | FilePairs) -> NDArray[np.uint8] | None:
-    """Source and target of the first pair, (Y, X, 3): the middle plane of each; None where a frame is too large.
+def pictured(pairs: Learned) -> NDArray[np.uint8] | None:
+    """The first two images that are learned from, (Y, X, 3): the middle plane of each; None where a frame is too large.
 
     Raises
     ------
     ValueError, OSError
         If one cannot be read.
     """
-    if isinstance(pairs, LayerPairs):
-        sides = [_of_layer(layer) for layer in pairs.pairs[0][:2]]
+    if isinstance(pairs, LayerPairs | LayerDomains):
+        layers = pairs.first if isinstance(pairs, LayerDomains) else pairs.pairs[0][:2]
+        sides = [_of_layer(layer) for layer in layers]
+    elif isinstance(pairs, FileDomains):
+        sides = [_of_file(path, pairs.axes) for path in pairs.first]
     else:
         sides = [_of_file(path, axes) for path, axes in zip(_first(pairs), pairs.axes, strict=True)]
     if (first := sides[0]) is None or (second := sides[1]) is None:

@@ -17,6 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_pix2pix.core.settings.training import Data
+from napari_pix2pix.widgets.domain_table import DomainTable
+from napari_pix2pix.widgets.domains import FileDomains, LayerDomains
 from napari_pix2pix.widgets.layer_choice import LayerChoice, first_image, first_target
 from napari_pix2pix.widgets.layers import layer_axes, pixels
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPair, LayerPairs
@@ -28,6 +31,8 @@ AXES_TIP = "One letter for each axis: T time, Z planes, C channels, Y, X. "
 CHANNELS_TIP = "Channels in layers of their own: merge them (right click, Merge to Stack) and call the new axis C."
 NO_PAIR = "There must be a source and a target image; open two layers of the same size first."
 SHOWN_PAIRS = 4
+Learned = LayerPairs | FilePairs | LayerDomains | FileDomains
+"""What is learned from."""
 
 
 class AxesLine(QLineEdit):
@@ -143,12 +148,12 @@ class PairRows(QObject):
         super().__init__(dock)
         self._form = dock.form
         self.pairs: list[LayerPair] = []
-        self.paired = True
+        self.data: Data = "pairs"
 
         # Layers, or files.
         self.from_layers, self.from_files = QRadioButton("Layers"), QRadioButton("Files")
         self.from_layers.setToolTip("Layers that are open here")
-        self.from_files.setToolTip("Files or folders, without opening them; folders are paired by file name")
+        self.from_files.setToolTip("Files or folders, without opening them; folders of pairs are paired by file name")
         self.from_layers.setChecked(True)
         self.from_files.toggled.connect(self._switch)
         dock.add_row("Learn from", _in_row(QWidget(), self.from_layers, self.from_files, stretch=True), "")
@@ -208,9 +213,28 @@ class PairRows(QObject):
             dock.add_row(label, box, _FILE_TIPS[name])
             self._file_rows.append(box)
         self._list_rows = [buttons, self.list]
+
+        # Several domains.
+        self.domains = DomainTable(dock.viewer)
+        dock.follow_layers(self.domains)
+        self.folder, self.folder_axes = PathLine("a subfolder for each domain"), QLineEdit()
+        self.folder_axes.setPlaceholderText("axes")
+        self.folder_axes.setToolTip(f"{AXES_TIP}Empty: as the files say")
+        self.folder_axes.setFixedWidth(self.source_axes.width())
+        in_folder = _in_row(QWidget(), self.folder, self.folder_axes)
+        dock.add_row("Domains", self.domains, self.domains.toolTip())
+        dock.add_row("Domains", in_folder, "A folder with a subfolder of images for each domain, called as the domain")
+        for changed in (self.domains.changed, self.folder.changed, self.folder_axes.editingFinished):
+            changed.connect(self.changed)
+        self._domain_rows = {False: self.domains, True: in_folder}  # by whether from files
         self._switch()
 
-    def value(self) -> LayerPairs | FilePairs:
+    @property
+    def paired(self) -> bool:
+        """Whether source and target of a row belong together."""
+        return self.data == "pairs"
+
+    def value(self) -> Learned:
         """What is chosen.
 
         Raises
@@ -218,6 +242,8 @@ class PairRows(QObject):
         ValueError
             If something is missing: one sentence.
         """
+        if self.data == "domains":
+            return self._domains()
         if self.from_files.isChecked():
             source, target, known = (self.files[name].value() for name in _HINTS)
             a, b = (self.file_axes[side].text().strip().upper() for side in ("source", "target"))
@@ -232,9 +258,16 @@ class PairRows(QObject):
         layers.require()
         return layers
 
-    def pair_up(self, paired: bool) -> None:
-        """Take source and target of each row as a pair, or as images of either side that belong to no other."""
-        self.paired = paired
+    def _domains(self) -> LayerDomains | FileDomains:
+        if not self.from_files.isChecked():
+            return self.domains.value()
+        domains = FileDomains(self.folder.value(), self.folder_axes.text().strip().upper())
+        domains.require()
+        return domains
+
+    def ask_for(self, data: Data) -> None:
+        """Pairs; images of two sides that belong to no other; or images of several domains."""
+        self.data = data
         self._switch()
 
     def choose_files(self, source: Path | str, target: Path | str) -> None:
@@ -263,11 +296,14 @@ class PairRows(QObject):
         files = self.from_files.isChecked()
         for rows, shown in ((self._layer_rows, not files), (self._file_rows, files)):
             for row in rows:
-                self._form.setRowVisible(row, shown and (self.paired or row is not rows[-1]))  # where it is known
+                needed = self.paired or (self.data == "unpaired" and row is not rows[-1])  # that says where it is known
+                self._form.setRowVisible(row, shown and needed)
+        for of_files, row in self._domain_rows.items():
+            self._form.setRowVisible(row, self.data == "domains" and files == of_files)
         self._show_pairs()
 
     def _show_pairs(self) -> None:
-        files = self.from_files.isChecked()
+        files = self.from_files.isChecked() or self.data == "domains"
         self.list.clear()
         self.list.addItems([pair.text for pair in self.pairs])
         height = self.list.sizeHintForRow(0) * min(len(self.pairs), SHOWN_PAIRS) + 2 * self.list.frameWidth()

@@ -101,7 +101,7 @@ class LayerPairs(NamedTuple):
         """
         paths: list[Any] = []
         axes: list[str] = []
-        names = _distinct([layer.name for layer in self.of_side("source")])
+        names = distinct([layer.name for layer in self.of_side("source")])
         for side in ("source", "target"):
             layers = self.of_side(side)
             if len(layers) == 1:
@@ -109,9 +109,9 @@ class LayerPairs(NamedTuple):
                 paths.append(file.path)
                 axes += [f"--{side}-axes", file.axes]
                 continue
-            called = names if self.paired else _distinct([layer.name for layer in layers])
+            called = names if self.paired else distinct([layer.name for layer in layers])
             paths.append(folder / side)
-            axes += _axes(side, _written(layers, called, folder / side, stopped))
+            axes += axes_flags(side, written(layers, called, folder / side, stopped))
         words = [*paths, *axes]
         if not self.paired or all(pair.known is None for pair in self.pairs):
             return words
@@ -123,14 +123,14 @@ class LayerPairs(NamedTuple):
         return [*words, "--valid", folder / "known"]
 
 
-def _written(layers: list[Layer], names: list[str], folder: Path, stopped: Callable[[], bool]) -> list[LayerFile]:
+def written(layers: list[Layer], names: list[str], folder: Path, stopped: Callable[[], bool]) -> list[LayerFile]:
     """Files of these layers below `folder`, under these names."""
     paths = [folder / f"{name}.ome.tif" for name in names]
     return [_placed(file_of(layer, path, stopped), path) for layer, path in zip(layers, paths, strict=True)]
 
 
-def _axes(side: str, files: list[LayerFile]) -> list[str]:
-    """Flags, if the files themselves say other axes."""
+def axes_flags(side: str, files: list[LayerFile]) -> list[str]:
+    """Flags of this side, if the files themselves say other axes."""
     if all(open_stack(file.path).axes == file.axes for file in files):
         return []
     if len(said := {file.axes for file in files}) > 1:
@@ -199,7 +199,7 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def _distinct(names: list[str]) -> list[str]:
+def distinct(names: list[str]) -> list[str]:
     """File names for layers of these names."""
     found: list[str] = []
     for name in names:

@@ -4,14 +4,18 @@ import os
 import shlex
 import subprocess
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_pix2pix.core.settings.config import METHODS, Config, Settings, make_config
 from napari_pix2pix.widgets.flags import changed_flags
 
-READ = {"pairs": ("pairing", "open_stacks"), "unpaired": ("unpaired", "UnpairedStacks.open")}
+READ = {
+    "pairs": ("pairing", "open_stacks"),
+    "unpaired": ("unpaired", "UnpairedStacks.open"),
+    "domains": ("domains", "DomainStacks.open"),
+}
 """By what a method learns from: the module and the name of what reads it."""
 FOR_CMD = set("&|<>^%()")
 """What cmd.exe reads as its own where it is not quoted."""
@@ -68,7 +72,9 @@ class Recipe(NamedTuple):
 
     def script(self, pairs: Sequence[Any]) -> str:
         """The same in Python."""
-        source, target, *said = map(str, pairs)
+        words = list(map(str, pairs))
+        places = list(takewhile(lambda word: not word.startswith("--"), words))
+        said, source, target = words[len(places) :], places[0], places[1] if len(places) > 1 else None
         settings = ", ".join(
             f"{flag.removeprefix('--').replace('-', '_')}={True if value.startswith('--') else value!r}"
             for flag, value in pairwise([*said, "--"])

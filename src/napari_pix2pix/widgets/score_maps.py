@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import Colormap
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
@@ -122,7 +123,7 @@ class ScoreMaps:
             self.parts[part],
             name=self.title(part),
             metadata={MADE_HERE: {"is": "patch scores", "source": self.image.name}},
-            colormap=bad_colours(part not in ERRORS),
+            colormap=self.colours(part, self.threshold(part)),
             contrast_limits=self.summaries[part].limits,
             interpolation2d="nearest",
             blending="translucent",
@@ -162,6 +163,12 @@ class ScoreMaps:
         if part in ERRORS:
             return high if self.trust_limit is None else self.trust_limit
         return RARE if part == "rank" else low
+
+    def colours(self, part: str, threshold: float) -> Colormap:
+        """What is better than the threshold is faint."""
+        low, high = self.summaries[part].limits
+        share, low_is_bad = (threshold - low) / (high - low), part not in ERRORS
+        return bad_colours(low_is_bad, min(1.0, max(0.0, 1 - share if low_is_bad else share)))
 
     def bad(self, part: str, threshold: float) -> NDArray[np.bool_]:
         """Which fields are."""
@@ -225,8 +232,8 @@ class ScoreMaps:
         ranks = (rankdata(values) for values in (expected, true))
         rho = float(np.corrcoef(*ranks)[0, 1])
         return (
-            f"Expected and true error of {inside.sum():,} fields go together with ρ = {rho:.2f} (Spearman; 1: in the "
-            f"same order), mean {expected.mean():.3g} told, {true.mean():.3g} true."
+            f"Expected and true error of {inside.sum():,} fields go together with ρ\u00a0=\u00a0{rho:.2f} (Spearman; "
+            f"1: in the same order), mean {expected.mean():.3g} told, {true.mean():.3g} true."
         )
 
     def at(self, place: Sequence[float]) -> Place | None:

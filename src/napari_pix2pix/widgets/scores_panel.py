@@ -1,16 +1,17 @@
 """What was found of an image's fields: an overlay with sliders, the field under the mouse, the worst ones, a mask."""
 
+import math
 from typing import Any
 
 from napari.layers import Image, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible, QLabeledDoubleSlider
+from superqt import QLabeledDoubleSlider
 
 from napari_pix2pix.widgets.field_pointer import FieldPointer
 from napari_pix2pix.widgets.flags import in_a_dock
+from napari_pix2pix.widgets.fold import Fold
 from napari_pix2pix.widgets.score_maps import ERRORS, TITLES, Place, ScoreMaps
-from napari_pix2pix.widgets.trust_layers import bad_colours
 from napari_pix2pix.widgets.worst_list import WorstList
 
 HINT = "Point at the image to see what is known of a field; click to keep it."
@@ -64,11 +65,7 @@ class ScoresPanel(QWidget):
         inside.addWidget(self.mask_button)
         inner = QWidget()
         self._details = QFormLayout(inner)
-        self.details = QCollapsible("Details")
-        self.details.setToolTip("What to ask, what to show, and what the figures promise")
-        self.details.setCollapsedIcon("▶")
-        self.details.setExpandedIcon("▼")
-        self.details.addWidget(inner)
+        self.details = Fold("Details", "What to ask, what to show, and what the figures promise", inner)
         self.add_detail("Show", self.part, "What the overlay and the list show. What glows is bad in each")
         self._details.addRow(self.promise)
         layout = QVBoxLayout(self)
@@ -80,6 +77,7 @@ class ScoresPanel(QWidget):
         self.threshold.valueChanged.connect(self._colour)
         self.part.currentIndexChanged.connect(self._show_part)
         self.mask_button.clicked.connect(self.mask)
+        self._coloured: tuple[str, float] = "", 0.0  # the part and the threshold of the overlay's colours
         viewer.layers.events.removed.connect(self._removed)
         self.clear()
 
@@ -108,6 +106,7 @@ class ScoresPanel(QWidget):
         self.agreement.setText(self.maps.agreement())
         self.agreement.setVisible(bool(self.agreement.text()))
         self.overlay.opacity = self.opacity.value()
+        self._coloured = part, self.maps.threshold(part)  # as it comes
         self._set_threshold(part)
         self.worst.show_maps(self.maps, part, frames_first)
         self._tell("")
@@ -162,13 +161,13 @@ class ScoresPanel(QWidget):
         self._colour()
 
     def _colour(self, *_: Any) -> None:
-        """What is better than the threshold is faint."""
+        """What is better than the threshold is faint; a colour map is drawn anew only where it is another."""
         if self.maps is None or self.overlay is None:
             return
-        low, high = self.maps.summaries[self.part.currentData()].limits
-        share = (self.threshold.value() - low) / (high - low)
-        low_is_bad = self.part.currentData() not in ERRORS
-        self.overlay.colormap = bad_colours(low_is_bad, min(1.0, max(0.0, 1 - share if low_is_bad else share)))
+        part, threshold = self.part.currentData(), self.threshold.value()
+        if part != self._coloured[0] or not math.isclose(threshold, self._coloured[1], rel_tol=1e-3):  # a slider rounds
+            self.overlay.colormap = self.maps.colours(part, threshold)
+            self._coloured = part, threshold
 
     def mask(self) -> None:
         """Add the mask, once a thread has made it."""

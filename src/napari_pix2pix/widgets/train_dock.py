@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,23 +23,23 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.settings.config import METHODS, Config, PairSettings, make_config, read_json_object
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.check_panel import CheckPanel
 from napari_pix2pix.widgets.choices import DeviceChoice, FolderChoice
+from napari_pix2pix.widgets.continue_button import ContinueButton
 from napari_pix2pix.widgets.dock import Dock, Request
-from napari_pix2pix.widgets.flags import IN_DOCKS, as_plain, in_a_dock
+from napari_pix2pix.widgets.flags import IN_DOCKS, in_a_dock
+from napari_pix2pix.widgets.fold import Fold
 from napari_pix2pix.widgets.layer_choice import offered
-from napari_pix2pix.widgets.pair_check import MOST_BYTES, QUIET_MS, NotToCheck, PairCheck
+from napari_pix2pix.widgets.pair_check import MOST_BYTES, QUIET_MS, PairCheck
 from napari_pix2pix.widgets.pair_picture import PairPicture
-from napari_pix2pix.widgets.pair_rows import PairRows
-from napari_pix2pix.widgets.pairs import FilePairs, LayerPairs
+from napari_pix2pix.widgets.pair_rows import Learned, PairRows
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.recipe import Recipe, shell_line
-from napari_pix2pix.widgets.runs import UnfinishedRun, unfinished_run, unfinished_runs
+from napari_pix2pix.widgets.runs import UnfinishedRun
 from napari_pix2pix.widgets.samples import tissue
 from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.settings_form import SettingsForm
@@ -54,10 +53,10 @@ PRESET_TIPS = {
 }
 METHOD_TIP = (
     "Pairs: source and target show the same, pixel by pixel. No pairs: two sets of images, e.g. of two stains, that "
-    "need not show the same; how wrong a prediction is cannot be told then"
+    "need not show the same; numbers and sizes may differ. Several domains: the same of as many stains, scanners or "
+    "modalities as there are, each into any other. How wrong a prediction is, only pairs can tell"
 )
-APART = "No pairs: what a source shows need not be in any target; numbers and sizes may differ."
-LEARNS_FROM = {"pairs": "pairs", "unpaired": "no pairs"}
+LEARNS_FROM = {"pairs": "pairs", "unpaired": "no pairs", "domains": "several domains"}
 """What methods that are offered here learn from."""
 TIMES = {"a first look (3 min)": 3.0, "an hour": 60.0, "overnight (10 h)": 600.0, "steps": None}
 TIME_OF = {"fast": 0, "microscopy": 1}
@@ -134,6 +133,7 @@ class TrainDock(TrainingDock):
         self._fills = False  # the form, so that steps are nobody's choice
         self.time = QLabel()
         self.time.setWordWrap(True)
+        self.time.setMinimumHeight(1)  # else a line of words has room for three
         self.add_row(
             "How long",
             _row(self.how_long, self.steps),
@@ -197,10 +197,6 @@ class TrainDock(TrainingDock):
             "Save …": ("The settings as a JSON file, for here or for --config", self._save),
         }
         buttons = [_button(text, tooltip, slot) for text, (tooltip, slot) in ways.items()]
-        more = QCollapsible("More settings")
-        more.setToolTip("Everything else; the preset's values are good ones")
-        more.setCollapsedIcon("▶")
-        more.setExpandedIcon("▼")
         layout = self.settings.layout()
         layout.insertRow(0, "folder", self.folder)
         layout.insertRow(1, _row(*buttons))
@@ -219,17 +215,11 @@ class TrainDock(TrainingDock):
             for part in (called, control):
                 part.setToolTip(PairSettings.model_fields[name].description or "")
             layout.insertRow(row, called, control)
-        more.addWidget(self.settings)
-        more.layout().setContentsMargins(0, 0, 0, 0)
-        self.form.addRow(more)
+        self.form.addRow(Fold("More settings", "Everything else; the preset's values are good ones", self.settings))
 
     def _add_ways_out(self) -> None:
         """Runs to continue, and the training as text."""
-        self.continue_button = QPushButton("Continue a run …")
-        self.continue_button.setToolTip("Go on with a run that was stopped, from where it was")
-        self._runs = QMenu(self)
-        self._runs.aboutToShow.connect(self._list_runs)
-        self.continue_button.setMenu(self._runs)
+        self.continue_button = ContinueButton(self.folder.value, self.continue_run)
         self.copy_button = QPushButton("Copy as …")
         self.copy_button.setToolTip("This training as text, to run it elsewhere or many times")
         menu = QMenu(self)
@@ -295,10 +285,11 @@ class TrainDock(TrainingDock):
             self.preset.setCurrentIndex(max(0, self.preset.findText(before)))
         for combo in (self.method, self.preset):
             combo.blockSignals(False)
-        if self.pairs.paired != (paired := config.data == "pairs"):
-            self.pairs.pair_up(paired)
+        if self.pairs.data != config.data:
+            self.pairs.ask_for(config.data)
+            self.show_row(self.target_kind, config.data != "domains")
             for control in (self.foreground, self.ignore_label):  # what is said of pairs alone
-                self.settings.layout().setRowVisible(control, paired)
+                self.settings.layout().setRowVisible(control, self.pairs.paired)
 
     def _change_method(self, _: int) -> None:
         """The settings of another method, of the preset of this name if it has one."""
@@ -406,10 +397,7 @@ class TrainDock(TrainingDock):
 
     # The check
 
-    def _to_check(self) -> tuple[LayerPairs | FilePairs, list[str]]:
-        if not self.pairs.paired:
-            self.pairs.value()
-            raise NotToCheck(APART)
+    def _to_check(self) -> tuple[Learned, list[str]]:
         config = self.value().model_copy(update={"steps": self._preset(self.preset.currentText()).steps})
         return self.pairs.value(), [*self._read_as(), *self._recipe(Path(), config).flags]
 
@@ -468,9 +456,6 @@ class TrainDock(TrainingDock):
         """Look at the pairs with these settings, then train."""
         self.check.leave_to_others()
         self.picture.hide()  # what is learned is seen now
-        if not self.pairs.paired:
-            super().begin(request)
-            return
         pairs, flags = self.pairs.value(), self._recipe(Path()).flags
         words: list[Any] = []
 
@@ -482,7 +467,7 @@ class TrainDock(TrainingDock):
             return ["check", *words[1 : words.index("--out")], *flags]
 
         self._then, self._unusable = Request(lambda _: words, request.layers), ""
-        self.starting = "Looks at the pairs …"
+        self.starting = "Looks at the images …"
         super().begin(Request(check, request.layers))
 
     def stop(self) -> None:
@@ -532,24 +517,6 @@ class TrainDock(TrainingDock):
         return Recipe(folder, self.preset.currentText(), config or self.value(), self.device.value(), self.minutes())
 
     # Runs that were stopped
-
-    def _list_runs(self) -> None:
-        self._runs.clear()
-        self._runs.setToolTipsVisible(True)
-        folder = self.folder.value()
-        for run in unfinished_runs(folder):
-            self._runs.addAction(run.text, partial(self.continue_run, run)).setToolTip(as_plain(str(run.path)))
-        if self._runs.isEmpty():
-            self._runs.addAction(f"No unfinished run in {folder}").setEnabled(False)
-        self._runs.addSeparator()
-        self._runs.addAction("Another one …", self._choose_run)
-
-    def _choose_run(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "The folder of a run", str(self.folder.value()))
-        if path and (run := unfinished_run(Path(path))) is not None:
-            self.continue_run(run)
-        elif path:
-            show_error(f"A run to continue must hold what it was stopped with; {path} does not, or it has ended.")
 
     def continue_run(self, run: UnfinishedRun) -> None:
         """Go on with this run, with its pairs and settings."""

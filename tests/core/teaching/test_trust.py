@@ -263,6 +263,7 @@ def test_errors_are_in_the_units_of_the_target() -> None:
         np.testing.assert_allclose(found, true, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Volumes should")
 def test_volumes(tmp_path) -> None:
     """In three dimensions: taught, scored, and a field of the first output is a field of the second."""
     source, target = (np.stack(side) for side in zip(*STACKS, strict=True))

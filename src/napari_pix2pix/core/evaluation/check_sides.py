@@ -62,7 +62,7 @@ def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
             remarks.append(Remark(text, f"{same} images are on both sides"))
         remarks += unlike(data, kinds) if same < len(source) else []
     sentences = {level: [one.text for one in remarks if one.level == level] for level in ("unusable", "warning")}
-    found = {name: sides[name].figures() | {"kind": kinds[name]} for name in sides}
+    found = {name: sides[name].figures() | {"kind": kinds[name], "n_frames": len(data.sides[name])} for name in sides}
     counts = {f"n_{name}s": len(frames) for name, frames in data.sides.items()}
     patches = {
         name: sum(
