@@ -57,7 +57,11 @@ def test_a_run_tells_its_domains_and_how_it_was_chosen(folders, capsys) -> None:
         {row["source_sha256"] for row in rows}
     ) == 12
     assert "validation_swd_floor" in (folders / "run" / "history.csv").read_text()
-    assert (folders / "run" / "report.html").exists() and list((folders / "run" / "previews").iterdir())
+    page = (folders / "run" / "report.html").read_text()
+    rows = [f'alt="{made} of {name}: ' for name in ("H&amp;E", "fluo", "grey") for made in ("image", "as fluo")]
+    assert all(row in page for row in rows) and page.count("<img") == 12 and "none was held out" not in page
+    assert "takes" in page and "of the translations for what they were to be" in page
+    assert list((folders / "run" / "previews").iterdir())
     code, out, _ = run(capsys, "info", folders / "run", "--json")
     told = json.loads(out.splitlines()[-1])
     assert code == 0 and told["directions"] == ["H&E", "fluo", "grey"] and told["domains"]["sets"]["domain"]

@@ -28,6 +28,8 @@ BRIEF = {
     "classes": ("dice", "iou", "pixel_accuracy"),
     "instances": ("object_f1_iou50", "dice"),
 }
+MOST_LABELS = 16
+"""Of more domains, those of a card are the first."""
 PLANES = {"neighbours": "each plane with its neighbours", "all": "all planes at once", "volume": "volumes"}
 
 
@@ -81,6 +83,7 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         lines["on held-out images" if no_pairs else f"on {kind} pairs"] = ", ".join(
             f"{name} {value:.4g}" for name, value in figures.items()
         )
+    lines |= confusion_lines(told.get("confusion", {}))
     if one_image(told):
         lines["these figures"] = "are from within one image and say nothing about another"
     lines["refuses"] = "; ".join(refusals(model))
@@ -90,6 +93,19 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
     lines["sha256"] = model.hash()
     return lines
+
+
+def confusion_lines(confusion: dict[str, dict[str, dict[str, int]]]) -> dict[str, str]:
+    """Of each domain which domains its real held-out patches are told for, the most frequent first."""
+    lines = {}
+    for name, told in confusion.items():
+        for label, counts in told.items():
+            total = sum(counts.values())
+            shares = (f"{other} {n / total:.0%}" for other, n in sorted(counts.items(), key=lambda one: -one[1]))
+            called = label if len(confusion) == 1 else f"{name}={label}"
+            many = f"{', '.join(shares)} (of {total} held-out patches)"
+            lines[f"{called} looks like"] = many if total else "not known: nothing is held out"
+    return dict(list(lines.items())[:MOST_LABELS])
 
 
 def refusals(model: "TrainedModel") -> list[str]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.teaching.examples import Example
+from napari_pix2pix.report.example_pictures import Panel
 
 TITLES = {
     "mae": ("mean absolute error", "grey values; 0 is perfect"),
@@ -34,6 +35,14 @@ TITLES = {
 FOREGROUND = "_foreground"
 
 
+class Translated(NamedTuple):
+    """An image of a domain, what to know of it, and pictures of it and its translations."""
+
+    name: str
+    note: str
+    panels: Sequence[Panel]
+
+
 @dataclass(frozen=True)
 class Content:
     """What a report is about.
@@ -60,6 +69,8 @@ class Content:
         By name a sentence for each pair that was left out.
     remarks
         What else to know, a sentence each.
+    translated
+        Of a model of several domains, an image of each.
     """
 
     title: str
@@ -72,6 +83,7 @@ class Content:
     channels: Sequence[str] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    translated: Sequence[Translated] = ()
 
     def called(self, report: dict[str, Any]) -> list[str]:
         """What the target's channels are called; their numbers, where the files do not say."""

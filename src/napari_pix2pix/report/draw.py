@@ -14,11 +14,13 @@ from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.teaching.examples import MOST, examples
 from napari_pix2pix.core.training.run_folder import RunFolder
+from napari_pix2pix.files.domains import DomainStacks
 from napari_pix2pix.files.pairing import PairedStacks, taken_names
 from napari_pix2pix.files.training_stacks import TrainingStacks
 from napari_pix2pix.report.card import model_lines
 from napari_pix2pix.report.content import Content
 from napari_pix2pix.report.page import write_report
+from napari_pix2pix.report.translations import translations
 
 FEW = 3
 """Examples of several channels each."""
@@ -79,7 +81,8 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     if not isinstance(validation, PairedStacks):
         figures = model.provenance.get("figures", {}).get("validation", {})
         remarks = [*method_of(model.config).told(figures), NO_PAIRS]
-        content = Content(title, command, None, model, (), _card(model, run), history, remarks=remarks)
+        grid = translations(model, validation.frames(hashed=False)) if isinstance(validation, DomainStacks) else []
+        content = Content(title, command, None, model, (), _card(model, run), history, (), {}, remarks, grid)
         write_report(path, content)
         return path
     pairs = validation.frames(hashed=False)  # that they chose the model is known, and said

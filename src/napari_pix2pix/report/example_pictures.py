@@ -111,7 +111,7 @@ def cut(example: Example, kind: Kind) -> Cut:
             + (": where the error is largest." if SIDE in (height, width) else ": all that is judged.")
         )
     here = (slice(None), *window)
-    ends = np.array([_ends(channel[known]) for channel in target]).T
+    ends = np.array([ends_of(channel[known]) for channel in target]).T
     scores, faded = (None, None) if scored is None else _at_pixels(scored, shape, plane)
     if scores is not None and faded is not None:
         scores, faded = scores[window], faded[window]
@@ -155,7 +155,8 @@ def _within(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> tuple[slice, 
     return tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(outer, inner, strict=True))
 
 
-def _ends(values: NDArray[Any]) -> tuple[float, float]:
+def ends_of(values: NDArray[Any]) -> tuple[float, float]:
+    """The values that are shown black and white."""
     values = values[np.isfinite(values)].astype(float)
     low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
     return float(low), float(high) if high > low else float(low) + 1
@@ -181,11 +182,12 @@ def _at_pixels(scored: Any, shape: tuple[int, ...], plane: int | None) -> tuple[
 def _stretched(source: NDArray[Any]) -> Image:
     """A source (C, Y, X) in 0-255 between its extremes, uint8; colours between those of all three, which keeps hues."""
     if source.dtype == np.uint8 and len(source) == 3:
-        return _grey(source, *_ends(source))
-    return np.stack([_grey(channel, *_ends(channel)) for channel in source])
+        return grey(source, *ends_of(source))
+    return np.stack([grey(channel, *ends_of(channel)) for channel in source])
 
 
-def _grey(values: NDArray[Any], low: float, high: float) -> Image:
+def grey(values: NDArray[Any], low: float, high: float) -> Image:
+    """Values in 0-255, `low` as black and `high` as white."""
     return np.nan_to_num(np.clip((values.astype(float) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
@@ -219,7 +221,7 @@ def panels_of(
         What the target's channels are called.
     """
     example = found.example
-    first = [] if example.source is None else [_source_panel(example.source, source_shows)]
+    first = [] if example.source is None else [source_panel(example.source, source_shows)]
     last = [] if found.scores is None else [_score_panel(found, score_ends)]
     if kind != "intensity":
         target = label_colours(example.target[0], kind, classes)
@@ -236,7 +238,7 @@ def panels_of(
     groups = [[0, 1, 2]] if colours else [[channel] for channel in range(len(example.target))][:MOST_CHANNELS]
     for group in groups:
         pictures = [
-            np.stack([_grey(image[channel], *found.ends[:, channel]) for channel in group], axis=-1)
+            np.stack([grey(image[channel], *found.ends[:, channel]) for channel in group], axis=-1)
             for image in (example.target, example.prediction)
         ]
         target, prediction = (picture[..., 0] if len(group) == 1 else picture for picture in pictures)
@@ -256,7 +258,8 @@ def panels_of(
     return rows
 
 
-def _source_panel(source: Image, shows: SourceShows) -> Panel:
+def source_panel(source: Image, shows: SourceShows) -> Panel:
+    """A source (C, Y, X)."""
     if len(source) == 1 or shows == "colours":
         pixels = source[0] if len(source) == 1 else np.moveaxis(source[:3], 0, -1)
         return Panel("source", "what the model sees", pixels)

@@ -75,8 +75,6 @@ def _example(
     notes = [*cut.notes]
     if cut.scores is None and content.model is not None:
         notes.append(f"No patch scores: {example.why_no_scores}")
-    buttons = (("−", "0.5", "Zoom out"), ("+", "2", "Zoom in"), ("whole image", "0", "Show the whole image"))
-    height, width = rows[0][0].pixels.shape[:2]
     return tag(
         "div",
         tag(
@@ -84,42 +82,47 @@ def _example(
             tag("span", place, class_="place") if place else None,
             tag("h3", example.figures["name"]),
             tag("span", said, class_=marked("", seen) or None),
-            tag(
-                "span",
-                *(tag("button", text, type="button", data_zoom=by, aria_label=label) for text, by, label in buttons),
-                class_="zoom",
-            ),
+            zoom_buttons(),
             class_="head",
         ),
         *(tag("p", note, class_="soft") for note in notes),
+        *(panels(row, example.figures["name"]) for row in rows),
+        class_="example",
+    )
+
+
+def zoom_buttons() -> Html:
+    """What magnifies all pictures of an image."""
+    buttons = (("−", "0.5", "Zoom out"), ("+", "2", "Zoom in"), ("whole image", "0", "Show the whole image"))
+    made = (tag("button", text, type="button", data_zoom=by, aria_label=label) for text, by, label in buttons)
+    return tag("span", *made, class_="zoom")
+
+
+def panels(row: Sequence[pictures.Panel], of: str) -> Html:
+    """Pictures side by side, of the image that is called so."""
+    return tag(
+        "div",
         *(
             tag(
-                "div",
-                *(
+                "figure",
+                tag(
+                    "span",
                     tag(
-                        "figure",
-                        tag(
-                            "span",
-                            tag(
-                                "img",
-                                src=panel.uri,
-                                width=str(width),
-                                height=str(height),
-                                alt=f"{panel.name} of {example.figures['name']}: {panel.text}",
-                            ),
-                            class_="box",
-                        ),
-                        tag("figcaption", panel.name),
-                        class_="panel",
-                    )
-                    for panel in row
+                        "img",
+                        src=panel.uri,
+                        width=str(panel.pixels.shape[1]),
+                        height=str(panel.pixels.shape[0]),
+                        alt=f"{panel.name} of {of}: {panel.text}",
+                    ),
+                    class_="box",
                 ),
-                class_="panels",
-                style=f"--columns: {len(row)}",
+                tag("figcaption", panel.name),
+                class_="panel",
             )
-            for row in rows
+            for panel in row
         ),
-        class_="example",
+        class_="panels",
+        style=f"--columns: {len(row)}",
     )
 
 

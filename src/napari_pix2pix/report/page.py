@@ -21,6 +21,7 @@ from napari_pix2pix.report.markup import Html, joined, table, tag
 from napari_pix2pix.report.methods_paragraph import methods
 from napari_pix2pix.report.pieces import drawn, interval, number
 from napari_pix2pix.report.tables import error_table, figure_tables, object_tables, table_of_images
+from napari_pix2pix.report.translations import grid_of
 from napari_pix2pix.report.trust import TITLE as TRUST
 from napari_pix2pix.report.trust import trust_section
 
@@ -95,6 +96,8 @@ def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
         yield "Objects", object_tables(report, content.called(report))
         yield TRUST, trust_section(report)
         yield "All images", table_of_images(report)
+    if content.translated and model is not None:
+        yield "Translations", grid_of(content.translated, model.domains.n)
     if content.history:
         judged_on = "held-out images" if content.report is None else "validation pairs"
         said = f"Losses, and figures of the {judged_on}, over the steps of the training."

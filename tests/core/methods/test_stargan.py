@@ -105,6 +105,22 @@ def test_every_domain_is_made_in_tiles_or_whole(tmp_path) -> None:
     assert "mask vector" in text and "Choi et al., 2018" in text and "09020" in "".join(cited)
 
 
+def test_the_card_says_which_domain_is_told_for_which(tmp_path) -> None:
+    """Counted by real images whose label is known; the diagonal is the accuracy."""
+    labels = {"stain": {"bright": "x", "dark": "y", "dim": None}, "scanner": {"bright": "A", "dark": None, "dim": "B"}}
+    for name, data in (("one", domains()), ("two", domains(labels))):
+        trained(tmp_path / name, data)
+        model = core.load_model(tmp_path / name / "model.safetensors", "cpu")
+        found = model.provenance["confusion"]
+        assert {one: tuple(told) for one, told in found.items()} == model.domains.sets
+        rows = [(label, counts) for told in found.values() for label, counts in told.items()]
+        right, total = sum(n.get(label, 0) for label, n in rows), sum(sum(n.values()) for _, n in rows)
+        assert model.provenance["figures"]["validation"]["domain_accuracy"] == pytest.approx(right / total)
+        said = model_text(model)
+        called = [f"{one}={label}" if name == "two" else label for one, told in found.items() for label in told]
+        assert all(f"{label} looks like" in said for label in called) and "held-out patches)" in said
+
+
 def test_too_little_held_out_chooses_no_model(tmp_path, monkeypatch) -> None:
     """The last one is kept; whose the images are told to be, it says all the same."""
     monkeypatch.setattr(loop, "JUDGED_PATCHES", 3)

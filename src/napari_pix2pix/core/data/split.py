@@ -108,7 +108,7 @@ def without_seen(split: Split, pairs: PairedFrames, seen: Sequence[dict[str, Any
     return Split(train, validation, calibration, (*split.remarks, remark))
 
 
-def windows_of(pairs: PairedFrames, rows: Iterable[dict[str, Any]], kind: str) -> tuple[Region, ...]:
+def windows_of(pairs: PairedFrames | Frames, rows: Iterable[dict[str, Any]], kind: str) -> tuple[Region, ...]:
     """The regions of `kind` that `Split.rows` told; rows of pairs that are not there are left out."""
     frames = {(pairs.names[stack], frame): i for i, (stack, frame) in enumerate(pairs.places)}
     found = []

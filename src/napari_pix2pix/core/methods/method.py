@@ -16,6 +16,8 @@ C = TypeVar("C", bound=Config)
 Networks = Mapping[str, nn.Module]
 Batch = Mapping[str, Tensor]
 """The patches of a step, by name (N, C, [Z,] Y, X) in network values: as the method's kind of data gives them."""
+Confusion = dict[str, dict[str, dict[str, int]]]
+"""By set of labels, for each label how many of its images are told for which."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,10 @@ class Method(Generic[C]):
 
     def judge(self, config: C, networks: Networks, batch: Batch, shapes: Shapes) -> dict[str, float]:
         """Figures of the networks, ready for use, on patches that were held out; none of them needs a truth."""
+        return {}
+
+    def confusion(self, config: C, networks: Networks, batch: Batch, shapes: Shapes) -> Confusion:
+        """Of held-out patches whose label is known, for which label they are told; empty where no network tells."""
         return {}
 
     def told(self, figures: Mapping[str, float]) -> Sequence[str]:

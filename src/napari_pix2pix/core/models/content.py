@@ -83,6 +83,7 @@ class Provenance(Told):
     seen: list[RegionFacts] = []
     old_regions: list[RegionFacts] = []
     figures: dict[str, dict[str, float]] = {}
+    confusion: dict[str, dict[str, dict[str, Count]]] = {}
     step: Count = 0
     seed: int = 0
     device: str = ""

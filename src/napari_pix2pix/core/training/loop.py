@@ -343,12 +343,17 @@ class _Loop(Prepared):
             judged = judge(self.model, self.material.judged, self.material.judging)
             self._warn_once(COLLAPSED if judged.constant else None)
             return judged.figures, HEADLINES[self.model.target_encoding.kind]
-        if self.material.held_out is None or not self.method.headline:
+        if (batch := self._held_out()) is None:
             return {}, ""
-        count = max(JUDGED_PATCHES, PER_LABEL * self.shapes.domains.n)
-        batch = self.material.held_out.batch(0, HELD_OUT, range(count)).to(self.model.device)
         with torch.inference_mode():
             return self.method.judge(self.config, self.model.networks, batch, self.shapes), self.method.headline
+
+    def _held_out(self) -> Batch | None:
+        """The patches that judge where no pairs do, the same each time."""
+        if self.material.held_out is None or not self.method.headline:
+            return None
+        count = max(JUDGED_PATCHES, PER_LABEL * self.shapes.domains.n)
+        return self.material.held_out.batch(0, HELD_OUT, range(count)).to(self.model.device)
 
     def judge_now(self) -> None:
         """What a validation does, without keeping anything."""
@@ -375,6 +380,10 @@ class _Loop(Prepared):
 
     def _keep(self, figures: dict[str, dict[str, float]]) -> None:
         self.model.provenance |= {"step": self.step, "figures": figures}
+        if figures and (batch := self._held_out()) is not None:
+            with torch.inference_mode():
+                told = self.method.confusion(self.config, self.model.networks, batch, self.shapes)
+            self.model.provenance |= {"confusion": told} if told else {}
         if self.writes:
             self.model.save(self.run.model)
 
