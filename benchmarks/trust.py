@@ -156,7 +156,7 @@ def damage_rows(judges: dict[str, Any], pairs: Pairs, settings: argparse.Namespa
     encoding, fields = model.target_encoding, model.match.network.fields
     held = list(cut(pairs))[: settings.images]
     sources = [model.source_encoding.encode(source) for source, _ in held]
-    images = [as_scored(model.generate(source), encoding) for source in sources]
+    images = [as_scored(model.maps_of_frame(source), encoding) for source in sources]
     clean_by = {n: [scores_by(*both) for both in zip(sources, images, strict=True)] for n, scores_by in judges.items()}
     inside = slice(3, -3)  # fields wholly inside
     for kind in (*KINDS, *WHOLE):
@@ -202,7 +202,7 @@ def error_rows(model: Any, train: Pairs, pairs: Pairs, settings: argparse.Namesp
     errors, below = [], []
     for source, target in cut(pairs):
         frame = model.source_encoding.encode(source)
-        maps = model.generate(frame)
+        maps = model.maps_of_frame(frame)
         image = as_scored(maps, encoding)
         scored = model.score(source, encoding.decode(image), settings.frame_axes)
         inside = scored.valid
@@ -248,7 +248,7 @@ def latent(model: Any, frame: Image) -> Image:
     """The generator's innermost features at the centre of each field, means of 3 x 3, (y, x, features)."""
     kept: list[Any] = []
     hook = model.generator.down[-1].register_forward_hook(lambda *_: kept.append(_[2]))
-    model.generate(frame)
+    model.maps_of_frame(frame)
     hook.remove()
     features = ndimage.uniform_filter(kept[0][0].float().cpu().numpy(), (0, 3, 3), mode="nearest")
     step = frame.shape[-1] / features.shape[-1]
@@ -268,7 +268,7 @@ def well_predicted(model: Any, pairs: Pairs) -> Image:
     for source, target in list(cut(pairs))[:24]:
         frame = model.source_encoding.encode(source)
         inside = valid_scores(fields, frame.shape[1:])
-        truth = pixel_errors(as_scored(model.generate(frame), encoding), encoding.encode(target), encoding)
+        truth = pixel_errors(as_scored(model.maps_of_frame(frame), encoding), encoding.encode(target), encoding)
         features.append(latent(model, frame)[inside][::5])
         errors.append(field_means(truth, fields)[inside][::5])
     every, error = np.concatenate(features), np.concatenate(errors)

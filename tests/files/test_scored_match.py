@@ -109,4 +109,4 @@ def test_what_cannot_be_scored_leaves_no_file(model, tmp_path) -> None:
 def test_maps_are_what_predict_decodes(model) -> None:
     """`generate` gives, of an encoded frame, the maps of `predict_maps`."""
     [(_, _, maps)] = model.predict_maps(SOURCE[0], "YX")
-    np.testing.assert_array_equal(model.generate(model.source_encoding.encode(SOURCE[:1])), maps)
+    np.testing.assert_array_equal(model.maps_of_frame(model.source_encoding.encode(SOURCE[:1])), maps)

@@ -31,6 +31,7 @@ from napari_pix2pix.commands.events import (
 )
 from napari_pix2pix.commands.fit_trust import fit_trust
 from napari_pix2pix.commands.flags import spread
+from napari_pix2pix.commands.generate import generate
 from napari_pix2pix.commands.info import info
 from napari_pix2pix.commands.predict import predict
 from napari_pix2pix.commands.recipe import remember
@@ -51,7 +52,7 @@ app = App(
 )
 
 
-for command in (demo, check, train, predict, score, evaluate, fit_trust, compare, info):
+for command in (demo, check, train, predict, generate, score, evaluate, fit_trust, compare, info):
     app.command(command)
 
 

@@ -7,16 +7,31 @@ from napari_pix2pix.commands.events import Event, Events
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
     from napari_pix2pix.files.domains import DomainStacks
+    from napari_pix2pix.files.images import ImageStacks
     from napari_pix2pix.files.pairing import PairedStacks
     from napari_pix2pix.files.unpaired import UnpairedStacks
 
 
-def understood(stacks: "PairedStacks | UnpairedStacks | DomainStacks", plan: dict[str, Any]) -> str:
+def understood(stacks: "PairedStacks | UnpairedStacks | DomainStacks | ImageStacks", plan: dict[str, Any]) -> str:
     """How the pairs were read, in a sentence, so that a wrong guess is seen."""
     sides = [
         f"{name}s {', '.join(sorted({f'{stack.axes} {stack.array.dtype}' for stack in side}))}"
         for name, side in stacks.sides.items()
     ]
+    if stacks.kind == "images":
+        rows = [row["kind"] for row in plan["provenance"]["regions"]]
+        held = f"{rows.count('train')} train, {rows.count('validation')} are held out."
+        classes = (
+            "; ".join(f"{name} {', '.join(labels)}" for name, labels in plan["domains"]["sets"].items())
+            if plan.get("domains")
+            else ""
+        )
+        what = (
+            f" to make such with their targets ({plan['target_encoding']['kind']})"
+            if plan.get("joint")
+            else " to make such"
+        )
+        return f"Read {' and '.join(sides)}{what}{f' by class ({classes})' if classes else ''}; {held}"
     if stacks.kind == "domains":
         kind_of = [row["kind"] for row in plan["provenance"]["regions"]]
         known = "; ".join(f"{name} {', '.join(labels)}" for name, labels in plan["domains"]["sets"].items())
@@ -39,7 +54,7 @@ def understood(stacks: "PairedStacks | UnpairedStacks | DomainStacks", plan: dic
     return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
 
 
-def told_of_sides(stacks: "UnpairedStacks | DomainStacks") -> Events:
+def told_of_sides(stacks: "UnpairedStacks | DomainStacks | ImageStacks") -> Events:
     """What the user should know about images that are no pairs before any work."""
     for side, images in stacks.sides.items():
         predicted = [name for name, stack in zip(stacks.names[side], images, strict=True) if stack.is_prediction]
@@ -71,6 +86,12 @@ def told(stacks: "PairedStacks", left_out: str = "warning") -> Events:
     for name, stack in zip(stacks.files.names, stacks.files.targets, strict=True):
         if stack.is_prediction:
             yield {"event": "warning", "text": f"The target of {name} is a prediction, not the truth."}
+    if generated := sum(stack.is_generated for stack in stacks.files.targets):
+        text = (
+            f"{generated} of {len(stacks.files.targets)} pairs are generated, no observations: they may train, but "
+            "figures on them say nothing. Judge by real pairs of their own (`validation_source`, `test_source`)."
+        )
+        yield {"event": "warning", "text": text}
     for name, source, target in zip(stacks.files.names, stacks.files.sources, stacks.files.targets, strict=True):
         a, b = source.pixel_size_um, target.pixel_size_um
         if any(axis in a and axis in b and abs(a[axis] / b[axis] - 1) > 0.01 for axis in "YX"):

@@ -46,6 +46,7 @@ def score(
     themselves: give SOURCE alone; OUT.domains.tif tells which domain each field looks like.
     """
     from napari_pix2pix.commands.jobs import ModelWork, do_each
+    from napari_pix2pix.core.running.sources import require_translator
     from napari_pix2pix.files.folders import place_below
     from napari_pix2pix.files.outputs import beside, plan_outputs
     from napari_pix2pix.files.partners import further_paths, halved, named_pairs
@@ -53,6 +54,7 @@ def score(
 
     how = settings or ScoreSettings()
     loaded = load(model, device)
+    require_translator(loaded)
     if loaded.domains.sets:
         require_alone(image, how, pair_by)
         image = source

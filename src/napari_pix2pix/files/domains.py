@@ -1,28 +1,24 @@
 """Images of several domains in files: a domain per subfolder, or labels by a table or by names."""
 
-import csv
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import list_images, named_as
+from napari_pix2pix.files.labels import Labels, alone, by_name, by_table
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import channel_numbers, found_again, identity_of
-from napari_pix2pix.files.said import OF_PAIRS, require_no_plane_channels, require_unsaid
-from napari_pix2pix.files.stacks import SUFFIXES, Stack, is_image, open_stack, stem
+from napari_pix2pix.files.said import OF_IMAGES, OF_PAIRS, require_no_plane_channels, require_unsaid
+from napari_pix2pix.files.stacks import Stack, is_image, open_stack
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.data.frames import DomainFrames
 
-SET = "domain"
-"""What the only set of labels is called where nobody names it."""
-Labels = dict[str, str | None]
+SET = alone("domains")
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class DomainStacks:
                 f"Images of several domains must be in one folder, a subfolder for each; got {target}, too. Leave it "
                 "out."
             )
-        require_unsaid(settings, "Images of several domains", *OF_PAIRS, "target_axes", "target_channels")
+        require_unsaid(settings, "Images of several domains", *OF_PAIRS, *OF_IMAGES, "target_axes", "target_channels")
         require_no_plane_channels(settings, "for images of several domains")
         root, said = Path(source), settings.domains
         if said is None:
@@ -80,9 +76,9 @@ class DomainStacks:
         else:
             listed = list_images(source, tree=True)
             if said.lower().endswith(".csv"):
-                paths = _by_table(Path(said), {named_as(source)(path): path for path in listed})
+                paths = by_table(Path(said), {named_as(source)(path): path for path in listed}, "domains")
             else:
-                paths = _by_name(said, listed)
+                paths = by_name(said, listed, "domains")
         called = named_as(source)
         stacks = tuple(open_stack(path, settings.source_axes) for path in paths)
         return cls(stacks, {"image": tuple(map(called, paths))}, tuple(paths.values()), settings)
@@ -189,76 +185,3 @@ def _called(labels: Mapping[str, str | None]) -> str:
     if list(labels) == [SET]:
         return str(labels[SET])
     return ",".join(f"{name}={label}" for name, label in sorted(labels.items()) if label) or "not known"
-
-
-def _by_table(table: Path, paths: Mapping[str, Path]) -> dict[Path, Labels]:
-    """The labels of images, by name, by a CSV file: ``name``, with or without its ending, and a column for each set.
-
-    A name may hold the subfolder, and must where images in two are called alike. Columns end with commas, semicolons or
-    tabs, as spreadsheets write them.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is none, names an image that is not there, or not one that is.
-    """
-    if not table.is_file():
-        raise FileNotFoundError(f"A table of domains must be there; there is no file {table}. Check the path.")
-    try:
-        text = table.read_text("utf-8-sig")
-        rows = list(csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=text.partition("\n")[0].count)))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"A table of domains must be a CSV file; {table} is none: {error}. Give another.") from error
-    sets = [name for name in (rows[0] if rows else {}) if name and name != "name"]
-    if not rows or "name" not in rows[0] or not sets:
-        raise ValueError(
-            f"A table of domains must have the columns name and one for each set of labels; {table} has not. Add them."
-        )
-    called = Counter(PurePath(name).name for name in paths)
-    own = dict(paths) | {PurePath(name).name: path for name, path in paths.items() if called[PurePath(name).name] == 1}
-    found: dict[Path, Labels] = {}
-    for row in rows:
-        said = unicodedata.normalize("NFC", str(row["name"] or "").strip())
-        name = PurePath(said).with_name(stem(Path(said))).as_posix() if said.lower().endswith(SUFFIXES) else said
-        if called[name] > 1 and name not in paths:
-            raise ValueError(
-                f"A table of domains must tell images apart; {called[name]} are called {said}. Write their subfolders "
-                "before their names, like a/x.tif."
-            )
-        if name not in own:
-            raise ValueError(
-                f"A table of domains must name images that are there; {table} names {said}, of which there is no file. "
-                "Correct the name or leave the row out."
-            )
-        if own[name] in found:
-            raise ValueError(f"A table of domains must name an image once; {table} names {said} twice. Leave one out.")
-        found[own[name]] = {one: str(row[one] or "").strip() or None for one in sets}
-    if missing := [name for name, path in paths.items() if path not in found]:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ValueError(
-            f"A table of domains must name every image; {missing[0]}{more} is not in {table}. Add it; its labels may "
-            "be empty, which means not known."
-        )
-    return found
-
-
-def _by_name(pattern: str, paths: list[Path]) -> dict[Path, Labels]:
-    """The labels of images by a regular expression on their names; a named group is a set, the only one `SET`."""
-    try:
-        known = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"domains must be a CSV file or a regular expression; got {pattern}: {error}.") from error
-    if not known.groups:
-        raise ValueError(f"domains must have a group in brackets, which is the label; {pattern} has none. Add one.")
-    found: dict[Path, Labels] = {}
-    for path in paths:
-        match = known.search(path.name)
-        if match is None:
-            raise ValueError(
-                f"domains must fit the names of all images; {pattern} does not fit {path.name}. Change it, or give a "
-                "CSV file."
-            )
-        found[path] = dict(match.groupdict()) or {SET: match.group(1)}
-    return found

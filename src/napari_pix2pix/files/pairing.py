@@ -13,7 +13,7 @@ from napari_pix2pix.files.folders import by_names, list_images
 from napari_pix2pix.files.groups import read_groups
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.partners import PairedFiles, open_pairs
-from napari_pix2pix.files.said import OF_DOMAINS, require_unsaid
+from napari_pix2pix.files.said import OF_DOMAINS, OF_IMAGES, require_unsaid
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
     """
     if settings.valid and settings.annotated_frames:
         raise ValueError("What is known must be said once: give `valid` or `annotated_frames`, not both.")
-    require_unsaid(settings, "Pairs", *OF_DOMAINS)
+    require_unsaid(settings, "Pairs", *OF_DOMAINS, *OF_IMAGES)
     files = open_pairs(
         source,
         target,

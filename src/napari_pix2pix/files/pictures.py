@@ -35,15 +35,18 @@ def write_preview(path: Path, preview: Preview) -> None:
     """A PNG: source | prediction | target | scores, and their names below; of a volume, the middle plane.
 
     Where the model goes both ways, the third panel is what comes of the prediction back again, and the other way is a
-    second row. Each time with the same limits: those of the real grey values, and of the scores from surely fake
-    (dark) to surely real (bright).
+    second row. Of images from nothing: real ones | such as are made now | their targets. Each time with the same
+    limits: those of the real grey values, and of the scores from surely fake (dark) to surely real (bright).
     """
     import imagecodecs
 
     names: tuple[tuple[str, ...], ...] = (PANELS,)
     back = preview.back
     of_sources = False if back is None else back.labels
-    rows = [_panels(preview, of_sources)]
+    if preview.grown:
+        rows, names = [_from_nothing(preview)], (("real", f"made: {preview.grown}", "its targets"),)
+    else:
+        rows = [_panels(preview, of_sources)]
     if back is not None:
         rows, names = [*rows, _panels(back, preview.labels)], THERE_AND_BACK
     height, width = (max(panel.shape[axis] for panels in rows for panel in panels) for axis in (0, 1))
@@ -61,6 +64,7 @@ def write_preview(path: Path, preview: Preview) -> None:
 
 def _panels(preview: Preview, of_sources: bool) -> list[NDArray[np.uint8]]:
     """A row of panels; `of_sources`: whether sources are labels."""
+    assert preview.target is not None
     again = preview.target if preview.again is None else preview.again
     source, prediction, target, again = (
         frame[:, frame.shape[1] // 2] if frame.ndim == 4 else frame
@@ -69,6 +73,12 @@ def _panels(preview: Preview, of_sources: bool) -> list[NDArray[np.uint8]]:
     last = as_rgb(target, labels=preview.labels) if preview.again is None else as_rgb(again, source, of_sources)
     panels = [as_rgb(source, labels=of_sources), as_rgb(prediction, target, preview.labels), last]
     return panels if preview.scored is None else [*panels, _scores_as_rgb(preview.scored, source.shape[-2:])]
+
+
+def _from_nothing(preview: Preview) -> list[NDArray[np.uint8]]:
+    """Real images and some that are made, in the same range of grey values, and the targets made with them."""
+    panels = [as_rgb(preview.source), as_rgb(preview.prediction, preview.source)]
+    return panels if preview.target is None else [*panels, as_rgb(preview.target, labels=preview.labels)]
 
 
 def _names(panels: list[NDArray[np.uint8]], names: tuple[str, ...]) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """What is said of images in files, held against what a method learns from."""
 
 from napari_pix2pix.core.settings.config import PairSettings, method_for
+from napari_pix2pix.core.settings.training import Data
 
 OF_PAIRS = (
     *("source_more", "target_more", "side_by_side", "pair_by", "groups", "valid", "ignore_label", "foreground"),
@@ -9,16 +10,22 @@ OF_PAIRS = (
 """What is said of pairs alone."""
 OF_DOMAINS = ("domains",)
 """What is said of images of several domains alone."""
+OF_IMAGES = ("condition",)
+"""What is said of images that are made from nothing alone."""
+WHOSE: tuple[tuple[Data, str, tuple[str, ...]], ...] = (
+    ("pairs", "pairs", OF_PAIRS),
+    ("domains", "several domains", OF_DOMAINS),
+    ("images", "images that are made from nothing", OF_IMAGES),
+)
 
 
 def require_unsaid(settings: PairSettings, what: str, *names: str) -> None:
     """Raise a ValueError if one of these is said of `what`, which cannot have it."""
     for name in names:
         if getattr(settings, name) != PairSettings.model_fields[name].default:
-            of = "several domains" if name in OF_DOMAINS else "pairs"
+            data, of = next((kind, of) for kind, of, names in WHOSE if name in names)
             raise ValueError(
-                f"{what} cannot have `{name}`, which is of {of}. Leave it out, or choose the method "
-                f"{method_for('domains' if name in OF_DOMAINS else 'pairs')}."
+                f"{what} cannot have `{name}`, which is of {of}. Leave it out, or choose the method {method_for(data)}."
             )
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.files.domains import DomainStacks
+from napari_pix2pix.files.images import ImageStacks
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import PairedStacks, open_stacks
 from napari_pix2pix.files.pairing import reopen as reopen_pairs
 from napari_pix2pix.files.unpaired import UnpairedStacks
 
-OTHERS: dict[str, Any] = {"unpaired": UnpairedStacks, "domains": DomainStacks}
+OTHERS: dict[str, Any] = {"unpaired": UnpairedStacks, "domains": DomainStacks, "images": ImageStacks}
 """What methods learn from that is no pairs, by its kind."""
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class TrainingStacks:
         What the model to start from was trained on, where it is mixed in.
     """
 
-    train: PairedStacks | UnpairedStacks | DomainStacks
+    train: PairedStacks | UnpairedStacks | DomainStacks | ImageStacks
     validation: PairedStacks | None = None
     test: PairedStacks | None = None
     old: PairedStacks | None = None
@@ -47,7 +48,7 @@ class TrainingStacks:
     @classmethod
     def open(
         cls,
-        train: PairedStacks | UnpairedStacks | DomainStacks,
+        train: PairedStacks | UnpairedStacks | DomainStacks | ImageStacks,
         validation: Sides | None,
         test: Sides | None,
         initial: "TrainedModel | None",
@@ -62,8 +63,9 @@ class TrainingStacks:
             If they cannot be read so, or a file or group is in two kinds.
         """
         said, judges = train.settings, {}
-        if isinstance(train, DomainStacks) and (validation or test):
-            raise ValueError("Images of several domains have no pairs to be judged by; leave these out.")
+        if isinstance(train, DomainStacks | ImageStacks) and (validation or test):
+            what = "Images of several domains" if isinstance(train, DomainStacks) else "Images from nothing"
+            raise ValueError(f"{what} have no pairs to be judged by; leave these out.")
         for kind, sides in (("validation", validation), ("test", test)):
             if sides is None:
                 continue

@@ -51,13 +51,25 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     classes = f" {list(target.classes)}" if target.classes else ""
     described = model.describe()
     ways = {"makes": f"{' or '.join(model.directions)} of the other"} if len(model.directions) > 1 else {}
-    if model.domains.sets:
+    nothing = config.data == "images"
+    if nothing:
+        side, classes_ = (
+            f"{getattr(config, 'patch_size', 0)} x {getattr(config, 'patch_size', 0)} px",
+            model.domains.names,
+        )
+        also = f", with their targets: {targets}, {KINDS[target.kind]}" if model.joint else ""
+        ways = {"makes": f"images of {side} from nothing: {sources}{also}"}
+        ways |= {"classes": ", ".join(classes_)} if classes_ else {}
+    elif model.domains.sets:
         ways = {"makes": f"any of {', '.join(model.domains.names)}, of any image"}
     sizes = pairs.get("pixel_size_um", {})
     groups = len(set(pairs.get("groups") or ()))
-    lines = {
+    sides = {
         "from": sources + (f", {PLANES[view.z]}" if view.z in PLANES else ""),
         "to": f"{targets}: {KINDS[target.kind]}{classes}",
+    }
+    lines = {
+        **({} if nothing else sides),
         **ways,
         "normalization": f"source {_range(model.source_encoding)}; target {_range(target)}",
         "networks": described.networks,
@@ -75,7 +87,8 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     if trust := told.get("trust"):
         taught = f"judged after {trust.get('steps', 0)} steps, calibrated on {trust.get('groups', 0)} groups"
         lines["match"] = f"not judged: {trust['not_taught']}" if trust.get("not_taught") else taught
-    lines["tiles"], lines["predicts in"] = _tiles(model), told.get("predicts_in", "float32")
+    if not nothing:
+        lines["tiles"], lines["predicts in"] = _tiles(model), told.get("predicts_in", "float32")
     if "bfloat16_changes_error_by" in told:
         lines["predicts in"] += f" (bfloat16 changes the validation error by {told['bfloat16_changes_error_by']:.2%})"
     for kind, figures in told.get("figures", {}).items():
@@ -87,7 +100,7 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     if one_image(told):
         lines["these figures"] = "are from within one image and say nothing about another"
     lines["refuses"] = "; ".join(refusals(model))
-    if (known := model.source_encoding.normalization) and known.each_image is None:
+    if (known := model.source_encoding.normalization) and known.each_image is None and not nothing:
         lines["warns of"] = "sources of which a tenth lies outside of their range"
     lines |= {name: said for name in ("authors", "licence") if (said := getattr(config, name))}
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
@@ -111,6 +124,8 @@ def confusion_lines(confusion: dict[str, dict[str, dict[str, int]]]) -> dict[str
 def refusals(model: "TrainedModel") -> list[str]:
     """What the model will not do, or take, a phrase each."""
     view, source = model.source_view, model.source_encoding
+    if model.config.data == "images":
+        return ["to predict, to score and to be evaluated: it makes images from nothing"]
     named = f" ({', '.join(view.names)})" if view.names else ""
     found = [f"sources without its {_channels(source.n_channels, ())}{named}"]
     found += ["sources without planes (Z)"] if view.z != "frame" else []

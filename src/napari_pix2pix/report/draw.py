@@ -32,6 +32,10 @@ NO_PAIRS = (
     "The model learned without pairs, so this page has no figures of truth: evaluate it on a few registered pairs, "
     "which tell what it invents and what it misses. Without them no error can be expected of a prediction, either."
 )
+MADE = (
+    "The model makes images from nothing: they are no observations, and no figure tells whether one of them is true. "
+    "Beside real images they show what it has learned; whether training on them helps, only real pairs can tell."
+)
 NOT_JUDGED = "No pairs were set aside to judge this model by, so this page has no figures: evaluate it on other pairs."
 
 
@@ -80,7 +84,7 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     validation = stacks.validation or stacks.train
     if not isinstance(validation, PairedStacks):
         figures = model.provenance.get("figures", {}).get("validation", {})
-        remarks = [*method_of(model.config).told(figures), NO_PAIRS]
+        remarks = [*method_of(model.config).told(figures), MADE if model.config.data == "images" else NO_PAIRS]
         grid = translations(model, validation.frames(hashed=False)) if isinstance(validation, DomainStacks) else []
         content = Content(title, command, None, model, (), _card(model, run), history, (), {}, remarks, grid)
         write_report(path, content)

@@ -129,7 +129,7 @@ def test_any_window_of_the_maps_is_that_of_the_whole(model) -> None:
     """Wherever a tile of scores lies, the judge sees the maps that it would see in one piece."""
     one = replace(model, provenance={})  # in float32
     source = one.source_encoding.encode(STACKS[0][0][None])
-    whole, read = one.generate(source), maps_of(one, reader(source), source.shape[1:])
+    whole, read = one.maps_of_frame(source), maps_of(one, reader(source), source.shape[1:])
     for window in ((slice(0, 96), slice(0, 128)), (slice(6, 37), slice(50, 67)), (slice(70, 96), slice(97, 128))):
         np.testing.assert_allclose(read(window), whole[(slice(None), *window)], atol=1e-5)
 

@@ -204,21 +204,58 @@ class DomainFrames:
 
 
 class Images:
-    """Images alone; or images and their targets, which are generated together.
+    """Images alone; or images and their targets, which are made together.
 
     Parameters
     ----------
     stack
-        As in `Frames`, or `Frames`.
+        As in `Frames`, or `Frames`; or, of images with targets, `PairedFrames`.
     axes
         Of the stacks; a tuple where those of the targets differ.
     target
         Of the same frames; None: none.
+    conditions
+        The class of each stack, None where it is not known; or by name of the set of labels such a list. Default: none.
+
+    Raises
+    ------
+    ValueError
+        If conditions are not one for each stack, or of fewer than two classes.
     """
 
     kind: Literal["images"] = "images"
 
-    def __init__(self, stack: Any, axes: Any = None, *, target: Any = None) -> None:
+    def __init__(
+        self,
+        stack: Any,
+        axes: Any = None,
+        *,
+        target: Any = None,
+        conditions: Sequence[str | None] | Mapping[str, Sequence[str | None]] | None = None,
+    ) -> None:
         own = axes[0] if isinstance(axes, tuple) else axes
-        self.pairs = None if target is None else PairedFrames(stack, target, axes)
-        self.sides: dict[str, Frames] = {"image": stack if isinstance(stack, Frames) else Frames(stack, own)}
+        self.pairs: PairedFrames | None = None
+        if isinstance(stack, PairedFrames):
+            self.pairs = stack
+        elif target is not None:
+            self.pairs = PairedFrames(stack, target, axes)
+        if self.pairs is not None:
+            n_stacks = len(self.pairs.names)
+            self.sides: dict[str, Frames] = {}
+        else:
+            frames = stack if isinstance(stack, Frames) else Frames(stack, own)
+            self.sides, n_stacks = {"image": frames}, len(frames.names)
+        said = conditions if isinstance(conditions, Mapping) else {"condition": conditions} if conditions else {}
+        for name, labels in said.items():
+            if len(labels) != n_stacks:
+                raise ValueError(f"There must be a {name} for each image, {n_stacks}; got {len(labels)}.")
+            if len(known := sorted({label for label in labels if label})) < 2:
+                raise ValueError(
+                    f"There must be at least two classes of {name}; got {', '.join(known) or 'none'}. Leave it out."
+                )
+        self.domains = Domains(sets={name: tuple(sorted(set(filter(None, own)))) for name, own in said.items()})
+        self.labels = [{name: own[i] for name, own in said.items()} for i in range(n_stacks)]
+
+    def vector(self, stack: int) -> NDArray[np.float32]:
+        """What networks see of the classes of a stack, see `Domains.planes`."""
+        return np.array(self.domains.planes(self.labels[stack]), np.float32)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from threading import RLock
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import WHOLE, Window
 from napari_pix2pix.core.settings.config import Config
+
+TRAINED_PER_JUDGED = 8
+"""Patches that trained, for each that judges what is made of none: whether it is a copy."""
 
 
 @dataclass
@@ -108,6 +112,53 @@ class DomainPatches:
         vectors = (torch.from_numpy(np.stack(rows)) for rows in zip(*told, strict=True))
         image = next(iter(self.sides.values())).batch(patches)
         return Batch(zip(("image", "labels", "known", "wanted", "wanted_known"), (image, *vectors), strict=True))
+
+
+class Drawn(Protocol):
+    """What gives patches of some regions by (seed, step, number)."""
+
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
+        """The patches of this step; only those with these `numbers`, if given."""
+
+
+@dataclass(frozen=True)
+class ImagePatches:
+    """Patches of images, each class as likely; with the random numbers to make others of.
+
+    Parameters
+    ----------
+    classes
+        The patches of each class, ``image`` or ``source``, and ``target`` if there is one.
+    vectors
+        What networks see of each class, empty where there are none.
+    config
+        The settings.
+    latent
+        How many numbers an image is made of.
+    trained
+        Where these judge: those that train, of which some are given, too.
+    """
+
+    classes: Sequence[Drawn]
+    vectors: Sequence[NDArray[np.float32]]
+    config: Config
+    latent: int
+    trained: "ImagePatches | None" = None
+
+    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
+        """``image``, ``target`` if there is one, numbers ``z`` (N, latent) and, of classes, ``labels`` (N, n)."""
+        numbers = range(self.config.batch_size) if numbers is None else numbers
+        random = [_random(self.config, stream, step, k, 1) for k in numbers]
+        which = [int(one.integers(len(self.classes))) for one in random]
+        drawn = [self.classes[i].batch(step, stream, range(k, k + 1)) for i, k in zip(which, numbers, strict=True)]
+        batch = Batch({"image" if name == "source" else name: torch.cat([p[name] for p in drawn]) for name in drawn[0]})
+        batch["z"] = torch.from_numpy(np.stack([one.standard_normal(self.latent, np.float32) for one in random]))
+        if len(self.vectors[0]):
+            batch["labels"] = torch.from_numpy(np.stack([self.vectors[i] for i in which]))
+        if self.trained is not None:
+            others = self.trained.batch(step, stream, range(TRAINED_PER_JUDGED * len(numbers)))
+            batch["trained"] = torch.cat([others[name] for name in ("image", "target") if name in others], dim=1)
+        return batch
 
 
 def _random(config: Config, *place: int) -> np.random.Generator:

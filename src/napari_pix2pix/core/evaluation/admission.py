@@ -10,7 +10,7 @@ from napari_pix2pix.core.data.regions import Windows
 from napari_pix2pix.core.data.split import seen_frames
 from napari_pix2pix.core.encodings.kinds import guess_kind, may_be_labels
 from napari_pix2pix.core.evaluation.codings import in_one_coding, require_labels
-from napari_pix2pix.core.running.sources import counted
+from napari_pix2pix.core.running.sources import counted, require_translator
 from napari_pix2pix.core.running.trained_model import TrainedModel
 
 LOOKED_AT = 16
@@ -39,7 +39,8 @@ def require_suited(model: TrainedModel, pairs: PairedFrames) -> None:
 
 
 def require_two_sides(model: TrainedModel) -> None:
-    """Raise a ValueError if the model knows domains instead of a source and a target."""
+    """Raise a ValueError if the model makes images from nothing, or knows domains instead of a source and a target."""
+    require_translator(model)
     if model.domains.sets:
         raise ValueError(
             "A model must make targets of sources to be judged, or taught, by pairs; this one makes any of several "

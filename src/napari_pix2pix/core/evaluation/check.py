@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_pix2pix.core.data.alignment import Alignment
-from napari_pix2pix.core.data.frames import DomainFrames, UnpairedFrames
+from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, settle_empty_frames
 from napari_pix2pix.core.data.patches import patch_shape
 from napari_pix2pix.core.data.regions import Windows, pieces
@@ -59,7 +59,8 @@ def check(
     Parameters
     ----------
     source, target, axes, names
-        As in `PairedFrames`; or `source` is one, or `UnpairedFrames` or `DomainFrames`, and the others are left out.
+        As in `PairedFrames`; or `source` is one, or `UnpairedFrames`, `DomainFrames` or `Images`, and the others are
+        left out.
     config
         Its kinds are believed, and what a training with it would refuse is unusable; None: kinds and patch size are
         found from the pairs, and what a training would ask about is a warning.
@@ -79,7 +80,9 @@ def check(
     ValueError
         If the stacks do not pair up.
     """
-    if isinstance(source, UnpairedFrames | DomainFrames):
+    if isinstance(source, Images) and source.pairs is not None:
+        source = source.pairs
+    if isinstance(source, UnpairedFrames | DomainFrames | Images):
         return check_sides(source, config or make_config(changes={"method": method_for(source.kind)}))
     pairs = source if isinstance(source, PairedFrames) else PairedFrames(source, target, axes, names=names)
     trained, pairs = pairs, pairs.planes()  # what is measured is measured plane by plane

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from napari_pix2pix.core.data.frames import DomainFrames, UnpairedFrames
+from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.patches import patch_shape
 from napari_pix2pix.core.data.regions import Windows, pieces
 from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
@@ -16,7 +16,7 @@ from napari_pix2pix.core.settings.config import Config
 SAME = "Sources and targets must be of two kinds; these are the same images on both sides. Give other targets."
 
 
-def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
+def check_sides(data: UnpairedFrames | DomainFrames | Images, config: Config) -> Figures:
     """What makes images that are no pairs unusable with these settings, and what to look at before.
 
     Every frame is read, in pieces of at most 16 megapixels; what they hold is compared on some frames of each side.
@@ -37,7 +37,7 @@ def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
         if name == "target" and isinstance(data, UnpairedFrames):
             kinds[name] = config.target_kind if config.target_kind != "auto" else guess_kind(some)
         is_labels = kinds[name] != "intensity" or n_colours(some) <= FEW_COLOURS
-        called = name if isinstance(data, UnpairedFrames) else f"image of {name}"
+        called = f"image of {name}" if isinstance(data, DomainFrames) else name
         sides[name] = side = Side(called, frames.plans, is_labels)
         for piece in regions:
             side.add(frames.read(piece.frame, piece.window), piece.frame, frames.name(piece.frame))
@@ -53,7 +53,7 @@ def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
     remarks += small_patches(config, min(shapes)) if shapes else []
     if isinstance(data, DomainFrames):
         remarks += lonely(data) + labelled(data) + doubles(data)
-    elif not any(remark.level == "unusable" for remark in remarks):
+    elif isinstance(data, UnpairedFrames) and not any(remark.level == "unusable" for remark in remarks):
         same, (source, target) = twins(data), data.sides.values()
         if same == len(source) == len(target):
             remarks.append(Remark(SAME, "the same images on both sides", "unusable"))
@@ -76,14 +76,14 @@ def check_sides(data: UnpairedFrames | DomainFrames, config: Config) -> Figures:
         "unusable": sentences["unusable"],
         "warnings": sentences["warning"],
         "remarks": [asdict(one) for one in remarks],
-        **(counts | found if isinstance(data, UnpairedFrames) else {"domains": found}),
+        **({"domains": found} if isinstance(data, DomainFrames) else counts | found),
         "patch_size": config.patch_size,
         "n_patches": patches,
         "facts": {name: _fact(data, name, found[name], patches[name], config.patch_size) for name in sides},
     }
 
 
-def _fact(data: UnpairedFrames | DomainFrames, name: str, figures: Figures, patches: int, size: int) -> str:
+def _fact(data: UnpairedFrames | DomainFrames | Images, name: str, figures: Figures, patches: int, size: int) -> str:
     """What a side is, in a line."""
     ends = "" if figures["range"] is None else ", {:g} to {:g}".format(*figures["range"])
     many, channels = len(data.sides[name]), figures["channels"]

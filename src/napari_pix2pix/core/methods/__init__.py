@@ -3,12 +3,13 @@
 from typing import Any
 
 from napari_pix2pix.core.methods.cyclegan import CycleGAN
+from napari_pix2pix.core.methods.gan import GAN
 from napari_pix2pix.core.methods.method import Method
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix
 from napari_pix2pix.core.methods.stargan import StarGAN
 from napari_pix2pix.core.settings.config import Config
 
-METHODS: dict[str, Method[Any]] = {"pix2pix": Pix2Pix(), "cyclegan": CycleGAN(), "stargan": StarGAN()}
+METHODS: dict[str, Method[Any]] = {"pix2pix": Pix2Pix(), "cyclegan": CycleGAN(), "stargan": StarGAN(), "gan": GAN()}
 
 
 def method_of(config: Config) -> Method[Any]:

@@ -100,6 +100,11 @@ class Learner(Generic[C]):
         for network in self.networks.values():
             network.train()
 
+    def forget(self) -> None:
+        """Let Adam begin anew, as where networks grow."""
+        for optimizer in self.optimizers.values():
+            optimizer.state.clear()
+
     def follow(self) -> None:
         """Let the averages follow the weights of this step."""
         for name, average in self.averages.items():

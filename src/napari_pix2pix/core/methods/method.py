@@ -34,6 +34,8 @@ class Shapes:
         What an error on a pixel of each class of the target weighs; empty: all the same.
     domains
         The labels that images bear.
+    joint
+        Whether targets are made together with their sources.
     """
 
     source: int
@@ -41,11 +43,14 @@ class Shapes:
     spatial_dims: int = 2
     class_weights: tuple[float, ...] = ()
     domains: Domains = NO_DOMAINS
+    joint: bool = False
 
     @classmethod
-    def of(cls, source: Encoding, target: Encoding, spatial_dims: int, domains: Domains) -> "Shapes":
+    def of(
+        cls, source: Encoding, target: Encoding, spatial_dims: int, domains: Domains, joint: bool = False
+    ) -> "Shapes":
         """Of images so encoded."""
-        return cls(source.n_maps, target.n_maps, spatial_dims, target.weights, domains)
+        return cls(source.n_maps, target.n_maps, spatial_dims, target.weights, domains, joint)
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,10 @@ class Method(Generic[C]):
     def advice(self, config: C, shapes: Shapes) -> Sequence[str]:
         """What the user should know of these settings before the first step, a sentence each."""
         return ()
+
+    def stages(self, config: C) -> Sequence[float]:
+        """After which shares of the training steps are timed, where some take longer than others."""
+        return (0.0,)
 
     def direction(self, config: C, shapes: Shapes, name: str) -> Direction:
         """The way to what is called so.

@@ -33,9 +33,16 @@ def sliced_wasserstein(ours: Tensor, theirs: Tensor, seed: int = 0, *, scaled: b
     ----------
     Karras et al., "Progressive growing of GANs for improved quality, stability, and variation", ICLR 2018, section 5.
     """
+    return float(np.mean(list(distances(ours, theirs, seed, scaled=scaled).values())))
+
+
+def distances(ours: Tensor, theirs: Tensor, seed: int = 0, *, scaled: bool = True) -> dict[int, float]:
+    """`sliced_wasserstein` of each level, by the length of its shorter side, the finest first."""
     levels = zip(pyramid(plane_of(ours)), pyramid(plane_of(theirs)), strict=True)
-    found = [_distance(ours, theirs, [seed, i], scaled) for i, (ours, theirs) in enumerate(levels)]
-    return THOUSAND * float(np.mean(found))
+    return {
+        min(ours.shape[-2:]): THOUSAND * _distance(ours, theirs, [seed, i], scaled)
+        for i, (ours, theirs) in enumerate(levels)
+    }
 
 
 def plane_of(images: Tensor) -> Tensor:

@@ -117,6 +117,7 @@ class Content(BaseModel):
     provenance: Provenance
     trust: JudgeFacts | None = None
     domains: Domains = Domains()
+    joint: bool = False
     target_view: SourceView | None = None
     source_channel_axis: Literal["", "C", "S"] = ""
 

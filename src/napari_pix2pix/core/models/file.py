@@ -88,7 +88,9 @@ def load_parts(path: Path) -> Parts:
 def _networks_of(content: Content) -> tuple[dict[str, nn.Module], JudgeNetwork | None]:
     """New networks, and the judge of the match where there is one."""
     config, source, target = content.config, content.source_encoding, content.target_encoding
-    made = method_of(config).networks(config, Shapes.of(source, target, content.spatial_dims, content.domains))
+    made = method_of(config).networks(
+        config, Shapes.of(source, target, content.spatial_dims, content.domains, content.joint)
+    )
     judge = None
     if content.trust is not None:
         judge = match_network(config.judge, source, target, content.spatial_dims, content.trust.conditional)

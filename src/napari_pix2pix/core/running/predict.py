@@ -159,7 +159,7 @@ def _target_encoding(model: "TrainedModel", seed_threshold: float | None, min_si
     return validated(Encoding, {**dict(model.target_encoding), **known}) if known else model.target_encoding
 
 
-def generate(model: "TrainedModel", frame: NDArray[np.float32]) -> NDArray[np.float32]:
+def maps_of_frame(model: "TrainedModel", frame: NDArray[np.float32]) -> NDArray[np.float32]:
     """The maps (n_maps, [Z,] Y, X) of one frame (C, [Z,] Y, X), both in network values, as `predict` makes them."""
     forward, tiles = forward_of(model, PredictSettings()), model.tile_plan(frame.shape[1:])
     if model.config.norm_statistics == "image":

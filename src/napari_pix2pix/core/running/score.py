@@ -150,7 +150,7 @@ def maps_of(model: "TrainedModel", source: ReadWindow, shape: tuple[int, ...]) -
     """
     plan, forward = model.tile_plan(shape), forward_of(model, PredictSettings())
     if not model.tileable:
-        maps = model.generate(source(tuple(slice(0, n) for n in shape)))
+        maps = model.maps_of_frame(source(tuple(slice(0, n) for n in shape)))
         return reader(maps)
     frame = WindowedFrame(source, (model.source_encoding.n_maps, *shape))
 

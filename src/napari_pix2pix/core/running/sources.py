@@ -20,8 +20,18 @@ OUTSIDE = 0.1
 """The share of an image's pixels beyond the training range from which on a warning is given."""
 
 
+def require_translator(model: "TrainedModel") -> None:
+    """Raise a ValueError if the model makes images from nothing: it takes no source."""
+    if model.config.data == "images":
+        raise ValueError(
+            f"A model must make images of others for this; this one, of the method {model.config.method}, makes them "
+            "from nothing. Use generate, and train a model of pix2pix on what it makes."
+        )
+
+
 def source_plan(model: "TrainedModel", stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
     """How frames of the source `stack` are taken for the model, see `TrainedModel.source_plan`."""
+    require_translator(model)
     plan, view = replace(AxesPlan.of(stack, axes), z=model.source_view.z), model.source_view
     expected = model.source_encoding.n_channels
     if channels:

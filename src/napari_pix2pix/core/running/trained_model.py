@@ -22,12 +22,12 @@ from napari_pix2pix.core.models.file import load_parts, model_hash, save_model
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.networks.patchgan import PatchGAN
-from napari_pix2pix.core.running import predict, score, sources
+from napari_pix2pix.core.running import from_nothing, predict, score, sources
 from napari_pix2pix.core.running.bands import Band, joined, unknown
 from napari_pix2pix.core.running.patch_scores import PatchScores, ScoreKind, frame_outputs, score_grid
 from napari_pix2pix.core.running.prediction import ONE_PIECE
 from napari_pix2pix.core.settings.config import Config, Precision, validated
-from napari_pix2pix.core.settings.running import PredictSettings
+from napari_pix2pix.core.settings.running import GenerateSettings, PredictSettings
 from napari_pix2pix.core.trust.judge import MatchJudge
 
 
@@ -58,6 +58,8 @@ class TrainedModel:
         The labels that images bear, where it translates between domains.
     back
         Where it translates targets to sources, too: how frames are taken from targets, and the channel axis of sources.
+    joint
+        Whether it makes targets together with their images, from nothing.
     makes, forward
         Which side, or domain, it makes, and where that is not the target, the model as it was loaded; see `toward`.
     """
@@ -73,6 +75,7 @@ class TrainedModel:
     further: dict[str, Any] = field(default_factory=dict)
     domains: Domains = NO_DOMAINS
     back: tuple[SourceView, str] | None = None
+    joint: bool = False
     makes: str = "target"
     forward: "TrainedModel | None" = None
 
@@ -128,7 +131,8 @@ class TrainedModel:
         return method_of(self.config).direction(self.config, self.shapes, self.makes)
 
     def require_asked(self) -> None:
-        """Raise a ValueError if it makes several domains and was not asked for one."""
+        """Raise a ValueError if it makes images from nothing, or several domains and was not asked for one."""
+        sources.require_translator(self)
         if self.domains.sets:
             self.domains.labels_of(self.makes)
 
@@ -150,7 +154,7 @@ class TrainedModel:
         if self.forward is not None:
             return self.forward.shapes
         spatial_dims = 3 if self.source_view.z == "volume" else 2
-        return Shapes.of(self.source_encoding, self.target_encoding, spatial_dims, self.domains)
+        return Shapes.of(self.source_encoding, self.target_encoding, spatial_dims, self.domains, self.joint)
 
     def describe(self) -> Description:
         """Its networks and what they learned by, for people."""
@@ -190,6 +194,7 @@ class TrainedModel:
             "provenance": self.provenance,
             **({"trust": self.match.content()} if self.match else {}),
             **({"domains": self.domains.model_dump(mode="json")} if self.domains.sets else {}),
+            **({"joint": True} if self.joint else {}),
             **({"target_view": view.model_dump(mode="json"), "source_channel_axis": channel_axis} if view else {}),
         }
 
@@ -398,9 +403,56 @@ class TrainedModel:
         """The spread of a prediction, as in `predict_draws`, from the standard deviation of its maps."""
         return np.where(unknown(source).any(axis=0), np.float32(np.nan), self.target_encoding.decode_spread(spread))
 
-    def generate(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    def maps_of_frame(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
         """The maps (n_maps, [Z,] Y, X) of one frame (C, [Z,] Y, X), both in network values, as `predict` makes them."""
-        return predict.generate(self, frame)
+        return predict.maps_of_frame(self, frame)
+
+    def generate(
+        self, n: int, *, seed: int = 0, condition: str | None = None, truncation: float | None = None
+    ) -> NDArray[Any]:
+        """Images from nothing (n, C, Y, X), in the grey values of those that trained.
+
+        Image k of a seed is the same, whatever `n` is and on however many threads.
+
+        Parameters
+        ----------
+        n
+            How many.
+        seed
+            Of the random numbers that they are made of.
+        condition
+            The class of all, where the model knows some; None: each of a class drawn at random.
+        truncation
+            The largest random number, in standard deviations: the lower, the more usual, and the more alike, images
+            are. None: any.
+
+        Raises
+        ------
+        ValueError
+            If the model is of another method or does not know the condition, or a number is out of range.
+        """
+        how = validated(GenerateSettings, {"seed": seed, "condition": condition, "truncation": truncation})
+        return np.stack([one.image for one in from_nothing.generate(self, range(n), how)])
+
+    def generate_pairs(
+        self, n: int, *, seed: int = 0, condition: str | None = None, truncation: float | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Images from nothing with their targets, (n, C, Y, X) each, by a model that learned from pairs.
+
+        Raises
+        ------
+        ValueError
+            As `generate`, or if it makes images alone.
+        """
+        if not self.joint:
+            raise ValueError(
+                "A model must have learned from images with targets to make pairs; this one makes images alone. "
+                "Generate images, or train on SOURCE and TARGET."
+            )
+        how = validated(GenerateSettings, {"seed": seed, "condition": condition, "truncation": truncation})
+        sides = zip(*((one.image, one.target) for one in from_nothing.generate(self, range(n), how)), strict=True)
+        images, targets = (np.stack(side) for side in sides)
+        return images, targets
 
     def novel(self, stack: Any, plan: AxesPlan, frame: int) -> float:
         """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows."""
@@ -501,7 +553,7 @@ class TrainedModel:
         self, judge: MatchJudge, source: NDArray[np.float32], images: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
         """The outputs of `judge` (2, [z,] y, x) for images of one frame, in network values, as of `as_scored`."""
-        own = [self.generate(source)] if judge.network.sees_maps else []
+        own = [self.maps_of_frame(source)] if judge.network.sees_maps else []
         seen = ([source, image, *own] for image in images)
         return [frame_outputs(judge.network, sides, self.device, ONE_PIECE) for sides in seen]
 
@@ -539,4 +591,5 @@ def load_model(path: Path | str, device: str = "auto") -> TrainedModel:
         content.further,
         content.domains,
         back,
+        content.joint,
     ).to(device)

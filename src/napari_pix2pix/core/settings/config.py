@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_pix2pix.core.settings.cyclegan import CycleGANConfig
+from napari_pix2pix.core.settings.gan import GANConfig
 from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
 from napari_pix2pix.core.settings.stargan import StarGANConfig
 from napari_pix2pix.core.settings.training import (
@@ -42,7 +43,12 @@ __all__ = [
     "validated",
 ]
 
-METHODS: dict[str, type[Config]] = {"pix2pix": Pix2PixConfig, "cyclegan": CycleGANConfig, "stargan": StarGANConfig}
+METHODS: dict[str, type[Config]] = {
+    "pix2pix": Pix2PixConfig,
+    "cyclegan": CycleGANConfig,
+    "stargan": StarGANConfig,
+    "gan": GANConfig,
+}
 """The settings of each method, by its name; `core.methods` has the methods themselves."""
 PRESETS = Pix2PixConfig.presets
 
@@ -86,6 +92,9 @@ class PairSettings(Settings):
     domains: str | None = None
     """For images of several domains, where these are no subfolders: a CSV file (name, and a column for each set of
     labels; an empty cell: not known) or a regular expression on the names, with a named group for each set."""
+    condition: str | None = None
+    """For images that are made from nothing: the class of each, by a CSV file (name, class; an empty cell: not known)
+    or a regular expression on the names with a group for it."""
     annotated_frames: tuple[int, ...] = ()
     """The frames that are annotated, counted from 0 over all pairs that train; default: all. Validation and test pairs
     of their own are taken as annotated."""

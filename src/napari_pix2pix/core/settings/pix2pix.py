@@ -88,7 +88,7 @@ class Pix2PixConfig(Translation):
 
     method: Literal["pix2pix"] = "pix2pix"
     """How networks learn from images: pix2pix from aligned pairs, cyclegan from sources and targets that are no pairs,
-    stargan from images of several domains."""
+    stargan from images of several domains, gan from images alone, to make such from nothing."""
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
     """Weight of the L1 loss (the paper's lambda)."""
     gan_weight: Annotated[float, Field(ge=0)] = 1.0

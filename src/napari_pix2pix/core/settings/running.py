@@ -96,3 +96,15 @@ class ScoreSettings(Running):
     """A table of all scores, too (OUT.table.csv): position, score, rank, errors."""
     per_pixel: bool = False
     """Every image on the pixels of IMAGE, linear between the centres of the fields, instead of one for each field."""
+
+
+class GenerateSettings(Settings):
+    """How a model makes images from nothing."""
+
+    condition: str | None = None
+    """The class of all images, where the model knows some. Default: each of any."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The same seed, the same images, however many."""
+    truncation: Annotated[float, Field(ge=0.05, le=10)] | None = None
+    """The largest random number that images are made of, in standard deviations: the lower, the more usual, and the
+    more alike, they are. Default: any."""

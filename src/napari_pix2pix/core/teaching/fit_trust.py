@@ -257,7 +257,7 @@ def calibrated(
         inside = whole_scores(fields, region.shape) & (known > 0.999)
         if not inside.any():
             continue
-        prediction = as_scored(model.generate(source), encoding)
+        prediction = as_scored(model.maps_of_frame(source), encoding)
         real, predicted = model.judged(judge, source, (target, prediction))
         error = field_means(pixel_errors(prediction, target, encoding), fields)
         expected = judge.expected_error(predicted[1])

@@ -98,7 +98,7 @@ class Teacher:
         count = count if windows is None else min(windows, count)
         drawn = patches.batch(0, TEACHING, range(count))
         sources = drawn["source"].numpy()
-        maps = np.stack([model.generate(source) for source in sources])
+        maps = np.stack([model.maps_of_frame(source) for source in sources])
         sides = drawn["target"].numpy(), maps
         targets, predictions = (np.stack([encoding.encode(encoding.decode(one)) for one in some]) for some in sides)
         known = drawn["known"][:, 0].numpy() if "known" in drawn else np.ones_like(maps[:, 0])

@@ -29,6 +29,7 @@ from napari_pix2pix.core.running.patch_scores import PatchScores
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.core.training.finishing import finished, is_to_judge, loaded, taught
+from napari_pix2pix.core.training.made_now import made_of_nothing
 from napari_pix2pix.core.training.material import Sided
 from napari_pix2pix.core.training.prepare import Prepared, prepare, seed_of
 from napari_pix2pix.core.training.reports import Preview, Report
@@ -389,10 +390,12 @@ class _Loop(Prepared):
 
     def look_now(self) -> Preview:
         """The middle of the first validation window, or of the first one that trains."""
-        source, target = self.material.look(2 * self.config.patch_size)
         for name in self._makers:
             self.model.networks[name].eval()
+        if self.model.config.data == "images":
+            return made_of_nothing(self.model, self.material.patches)
         model = self.model.toward(self.model.directions[-1]) if self.model.domains.sets else self.model
+        source, target = self.material.look(2 * self.config.patch_size)
         there = self._seen(model, source, target)
         if self.model.back is None:
             return there

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -76,6 +76,8 @@ class Material:
         As in `TrainedModel`, where sources and targets are no pairs.
     domains
         The labels that images bear, if they are of several domains.
+    joint
+        Whether targets are made together with images.
     """
 
     patches: Patches
@@ -95,6 +97,7 @@ class Material:
     held_out: Patches | None = None
     back: tuple[SourceView, str] | None = None
     domains: Domains = NO_DOMAINS
+    joint: bool = False
 
 
 def of_pairs(
@@ -165,27 +168,13 @@ def of_pairs(
     )
 
 
-@dataclass(frozen=True)
-class JointPatches:
-    """Patches of pairs for a method that makes both: ``image`` and ``target``."""
-
-    pairs: Patches
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of a patch ([Z,] Y, X)."""
-        return self.pairs.shape
-
-    def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
-        """The patches of this step; only those with these `numbers`, if given."""
-        drawn = self.pairs.batch(step, stream, numbers).items()
-        return Batch({"image" if name == "source" else name: side for name, side in drawn})
-
-
 def of_sides(
-    data: Sided, judges: tuple[PairedFrames | None, PairedFrames | None], start: Start, method: Method[Any]
+    data: UnpairedFrames | DomainFrames,
+    judges: tuple[PairedFrames | None, PairedFrames | None],
+    start: Start,
+    method: Method[Any],
 ) -> Material:
-    """Sides that are no pairs: each is divided and encoded by itself, but domains and images alone by one encoding."""
+    """Sides that are no pairs: each is divided and encoded by itself, but domains by one encoding."""
     config, first, last = start.config, next(iter(data.sides.values())), list(data.sides.values())[-1]
     if isinstance(data, DomainFrames) and start.model is not None and data.domains != start.model.domains:
         ours, theirs = (", ".join(domains.names) or "none" for domains in (data.domains, start.model.domains))
@@ -193,9 +182,6 @@ def of_sides(
             f"Images must be of the domains of the model to start from, {theirs}; got {ours}. Give these, or train "
             "anew."
         )
-    if isinstance(data, Images) and data.pairs is not None:
-        made = of_pairs(data.pairs, (None, None), None, start, method)
-        return replace(made, patches=JointPatches(made.patches), judged=None, judged_regions=(), judging=())
     for frames in data.sides.values():
         frames.require_patches(config.patch_size, config.grid)
         frames.require_finite()

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 import napari_pix2pix
+from napari_pix2pix.core.data.frames import Images
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.engine.devices import resolve_precision
 from napari_pix2pix.core.methods import method_of
@@ -19,6 +20,7 @@ from napari_pix2pix.core.methods.method import Method, Shapes
 from napari_pix2pix.core.networks.norms import BatchRenorm
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config
+from napari_pix2pix.core.training.image_material import of_images
 from napari_pix2pix.core.training.material import Material, Sided, of_pairs, of_sides
 from napari_pix2pix.core.training.memory import require_memory
 from napari_pix2pix.core.training.start import Start
@@ -90,7 +92,7 @@ def prepare(
     if isinstance(data, PairedFrames):
         material = of_pairs(data, judges, old_pairs, start, method)
     else:
-        material = of_sides(data, judges, start, method)
+        material = of_images(data, start, method) if isinstance(data, Images) else of_sides(data, judges, start, method)
         config = config.model_copy(update={"target_kind": material.encodings[1].kind})
     if config.patience and not material.judged_regions and material.held_out is None:
         warnings.warn("Without validation pairs nothing can be seen to improve: `patience` does nothing.", stacklevel=3)
@@ -99,7 +101,7 @@ def prepare(
 
     # Networks and their optimizers.
     torch.manual_seed(seed_of(config.seed, 0))
-    shapes = Shapes.of(source_encoding, target_encoding, material.spatial_dims, material.domains)
+    shapes = Shapes.of(source_encoding, target_encoding, material.spatial_dims, material.domains, material.joint)
     for sentence in method.advice(config, shapes):
         warnings.warn(sentence, stacklevel=3)
     networks = method.networks(config, shapes)
@@ -133,7 +135,7 @@ def prepare(
     shown = networks | {name: average.module for name, average in averages.items()}
     model = TrainedModel(config, shown, source_encoding, target_encoding, material.view, material.channel_axis)
     model.back = material.back if "source" in method.directions(config, shapes) else None
-    model.domains = material.domains
+    model.domains, model.joint = material.domains, material.joint
     model.provenance = {
         "pairs": provenance,
         "split": {kind: sum(row["kind"] == kind for row in material.rows) for kind in ("train", "calibration")}

@@ -16,16 +16,18 @@ class Preview:
 
     With the present discriminator's scores of the prediction, where there is one and a field of it fits in. Where the
     model goes both ways, also `again`, what comes of the prediction back again, and `back`, the other way: from the
-    target, to which the source is no truth.
+    target, to which the source is no truth. Of images from nothing, which `grown` tells the size of, a mosaic of real
+    ones, of some that are made and, as the target, of their targets, if they have some.
     """
 
     source: NDArray[Any]
     prediction: NDArray[Any]
-    target: NDArray[Any]
+    target: NDArray[Any] | None
     labels: bool = False
     scored: PatchScores | None = None
     again: NDArray[Any] | None = None
     back: "Preview | None" = None
+    grown: str = ""
 
 
 @dataclass(frozen=True)

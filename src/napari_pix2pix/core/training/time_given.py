@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +49,8 @@ def settle(loop: "_Loop", minutes: float) -> Config:
         torch.set_num_threads(loop.threads)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd is told when it counts
-            step_s = _of_a_step(loop, 60 * minutes * MEASURING)
+            stages = loop.method.stages(config)
+            step_s = fmean(_of_a_step(loop, at, 60 * minutes * MEASURING / len(stages)) for at in stages)
             judged_s = _taken(loop.judge_now)
             step_s += _taken(loop.look_now) / PREVIEW_EVERY + judged_s / config.validate_every
             trust_s = _of_teaching(loop) if config.trust_steps and config.data == "pairs" else None
@@ -68,8 +70,9 @@ def settle(loop: "_Loop", minutes: float) -> Config:
     return config.model_copy(update=told)
 
 
-def _of_a_step(loop: "_Loop", most_s: float) -> float:
-    """Seconds."""
+def _of_a_step(loop: "_Loop", at: float, most_s: float) -> float:
+    """Seconds, after this share of the training."""
+    loop.step = int(at * loop.config.steps)
     loop.last = loop.step + WARM + MEASURED
     made, since = 0, math.inf
     for batch in loop.batches():

@@ -135,13 +135,20 @@ class Stack:
     @property
     def is_prediction(self) -> bool:
         """Whether a network made it: its description says so, or the name of a channel."""
+        named = any(name.endswith(PREDICTED) for name in self.channel_names)
+        return self._says("predicted") or named or any(part.is_prediction for part in self.parts)
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether it was made from nothing, as its description says."""
+        return self._says("generated") or any(part.is_generated for part in self.parts)
+
+    def _says(self, what: str) -> bool:
         try:
             said = json.loads(self.description)
         except ValueError:
-            said = None
-        marked = isinstance(said, dict) and said.get("predicted") is True
-        named = any(name.endswith(PREDICTED) for name in self.channel_names)
-        return marked or named or any(part.is_prediction for part in self.parts)
+            return False
+        return isinstance(said, dict) and said.get(what) is True
 
 
 @dataclass(frozen=True)

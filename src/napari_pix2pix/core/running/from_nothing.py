@@ -1,0 +1,107 @@
+"""Images from nothing, by a model that makes them: image k of a seed is the same however many are made, and where."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import truncnorm
+from torch.nn.functional import interpolate
+
+from napari_pix2pix.core.settings.running import GenerateSettings
+
+if TYPE_CHECKING:
+    from napari_pix2pix.core.running.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image from nothing.
+
+    Parameters
+    ----------
+    image
+        (C, Y, X), in the grey values of those that trained.
+    target
+        Made with it, (K, Y, X), in grey values or labels; None where the model makes none.
+    condition
+        Its class, empty where there are none.
+    """
+
+    image: NDArray[Any]
+    target: NDArray[Any] | None
+    condition: str
+
+
+def require_maker(model: "TrainedModel") -> None:
+    """Raise a ValueError if the model makes images of others."""
+    if model.config.data != "images":
+        raise ValueError(
+            f"A model must make images from nothing to generate; this one, of the method {model.config.method}, makes "
+            "them of others. Use predict, or train one with `method` gan."
+        )
+
+
+def generate(model: "TrainedModel", numbers: Iterable[int], how: GenerateSettings) -> Iterator[Made]:
+    """The images of these numbers, one at a time; errors, before the first, as of `TrainedModel.generate`."""
+    require_maker(model)
+    if how.condition is not None:
+        _require_known(model, how.condition)
+    return _made(model, numbers, how)
+
+
+def _made(model: "TrainedModel", numbers: Iterable[int], how: GenerateSettings) -> Iterator[Made]:
+    generator, size, n_maps = model.generator, model.config.patch_size, model.source_encoding.n_maps
+    for number in numbers:
+        random = np.random.default_rng([how.seed, number])
+        latent = drawn(random, model.config.latent, how.truncation)  # type: ignore[attr-defined]
+        own = how.condition
+        if own is None and model.domains.sets:
+            own = model.domains.names[int(random.integers(model.domains.n))]
+        planes = model.domains.planes(model.domains.labels_of(own)) if own else ()
+        seen = torch.from_numpy(np.concatenate([latent, np.array(planes, np.float32)]))[None].to(model.device)
+        with torch.inference_mode(), _alone():
+            maps = interpolate(generator(seen), (size, size), mode="nearest")[0].float().cpu().numpy()
+        target = model.target_encoding.decode(maps[n_maps:]) if model.joint else None
+        yield Made(model.source_encoding.decode(maps[:n_maps]), target, own or "")
+
+
+def drawn(random: np.random.Generator, n: int, truncation: float | None) -> NDArray[np.float32]:
+    """Standard normal numbers; with a truncation, of those that are no larger."""
+    if truncation is None:
+        return random.standard_normal(n, np.float32)
+    inside: NDArray[np.float32] = truncnorm.ppf(random.uniform(size=n), -truncation, truncation).astype(np.float32)
+    return inside
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One thread, so that sums do not depend on how many there are; the network sees one image at a time, too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _require_known(model: "TrainedModel", condition: str) -> None:
+    if not model.domains.sets:
+        raise ValueError("A model without classes must not be asked for one; leave `condition` out.")
+    try:
+        model.domains.labels_of(condition)
+    except ValueError as error:
+        known = ", ".join(model.domains.names)
+        raise ValueError(f"condition must be one that the model knows, {known}; got {condition}.") from error
+
+
+def mosaic(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Images (C, Y, X) side by side in rows, as nearly square as may be."""
+    columns = int(np.ceil(len(images) ** 0.5))
+    blank = np.zeros_like(images[0])
+    rows = [[*images[i : i + columns]] for i in range(0, len(images), columns)]
+    rows[-1] += [blank] * (columns - len(rows[-1]))
+    return np.concatenate([np.concatenate(row, axis=2) for row in rows], axis=1)
