@@ -203,7 +203,7 @@ class GAN(Method[GANConfig]):
             architecture=[
                 "A generative adversarial network (Goodfellow et al., 2014) was trained with {} to make images of "
                 f"{config.latent} random numbers.",
-                f"Its networks ({how}) made and judged images {sizes}; the generator had {weights:.3g} million weights.",
+                f"Its networks ({how}) made and judged images {sizes} ({weights:.3g} million weights).",
             ],
             objective=[
                 f"They minimised {OBJECTIVES[config.objective]}.",

@@ -35,7 +35,10 @@ class GANConfig(Config):
             "steps": 637_500,  # 17 phases of 600,000 images
             "rotate": False,
         },
-        "fast": {"patch_size": 64, "base_channels": 16, "latent": 64, "steps": 9_000, "validate_every": 1_000},
+        "fast": {
+            **{"patch_size": 64, "base_channels": 8, "latent": 64, "batch_size": 8},
+            **{"steps": 18_000, "validate_every": 1_000},
+        },
         "vanilla": {
             "grow": False,
             "objective": "cross-entropy",
