@@ -102,7 +102,7 @@ def in_minutes(data: core.Images, changes: dict[str, Any], minutes: float, seed:
 def quality(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Distances by level, of both GANs and of real images."""
     found = read(args.data)
-    learn, judge = ([image for image, _ in found[split]] for split in ("train", "val"))
+    learn, judge = ([image for image, _ in found[split]] for split in ("train", "validation"))
     real, others = windows(judge, JUDGED, 0), windows(judge, JUDGED, 1)
     floor = distances(others, real)
     yield {"set": "quality", "by": "floor: real images", **told(floor), "diversity": 1.0}
@@ -150,7 +150,7 @@ def pays(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         ):
             kept = {"validation_share": 0.0, "calibration_share": 0.0}
             finder = trained(data, PAIRED | changes | kept, args.steps, seed)
-            scores = [object_f1(finder.predict_frame(image)[0], label[0]) for image, label in found["val"]]
+            scores = [object_f1(finder.predict_frame(image)[0], label[0]) for image, label in found["validation"]]
             yield {"set": "pays", "by": by, "seed": seed, "object_f1_iou50": statistics.mean(scores)}
 
 

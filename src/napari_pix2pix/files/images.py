@@ -11,7 +11,7 @@ from napari_pix2pix.files.folders import list_images, named_as
 from napari_pix2pix.files.labels import Labels, by_name, by_table
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import PairedStacks, channel_numbers, found_again, identity_of, open_stacks, reopen
-from napari_pix2pix.files.said import OF_DOMAINS, OF_PAIRS, require_no_plane_channels, require_unsaid
+from napari_pix2pix.files.said import OF_DOMAINS, OF_PAIRS, require_unsaid
 from napari_pix2pix.files.stacks import Stack, open_stack
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class ImageStacks:
             If one cannot be read, has no target or no class, or something is said that images from nothing have not.
         """
         require_unsaid(settings, "Images that others are made of", *OF_DOMAINS)
+        if settings.z != "frame":
+            raise ValueError(f"z must be frame for images that are made from nothing; got {settings.z}. Leave it out.")
         own = settings.model_copy(update={"condition": None})
         if target is not None or settings.side_by_side:
             require_unsaid(settings, "Images that others are made of with their targets", *NOT_KNOWN)
@@ -54,7 +56,6 @@ class ImageStacks:
             sides = dict(zip(names["source"], (stack.path for stack in stacks), strict=True))
             return cls(stacks, names, settings, _classes(settings, sides), pairs)
         require_unsaid(settings, "Images without targets", *OF_PAIRS, "target_axes", "target_channels")
-        require_no_plane_channels(settings, "for images without targets")
         paths = list_images(source, tree=True)
         called = tuple(map(named_as(source), paths))
         stacks = tuple(open_stack(path, settings.source_axes) for path in paths)

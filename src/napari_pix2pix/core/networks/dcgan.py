@@ -22,7 +22,8 @@ class DCGenerator(nn.Module):
 
     def __init__(self, latent: int, channels: int, widths: Sequence[int]) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent, widths[0], 4, bias=False)]
+        layers: list[nn.Module] = []
+        self.start = nn.ConvTranspose2d(latent, widths[0], 4, bias=False)
         for before, after in pairwise(widths):
             layers += [norm_layer("batch", before), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
         layers += [norm_layer("batch", widths[-1]), nn.ReLU(), nn.Conv2d(widths[-1], channels, 3, padding=1)]
@@ -31,7 +32,16 @@ class DCGenerator(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Images."""
-        image: Tensor = self.layers(numbers[..., None, None])
+        return self.finished(self.begun(numbers))
+
+    def begun(self, numbers: Tensor) -> Tensor:
+        """The coarsest features (N, widths[0], 4, 4)."""
+        features: Tensor = self.start(numbers[..., None, None])
+        return features
+
+    def finished(self, features: Tensor) -> Tensor:
+        """Images of what has `begun`."""
+        image: Tensor = self.layers(features)
         return image.float()
 
 

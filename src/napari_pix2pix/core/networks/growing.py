@@ -79,10 +79,16 @@ class GrowingGenerator(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Images of the level that `grown` says, as they fade in."""
+        return self.finished(self.begun(numbers))
+
+    def begun(self, numbers: Tensor) -> Tensor:
+        """The coarsest features (N, widths[0], 4, 4)."""
+        return normalized(leaky_relu(self.start(normalized(numbers)[..., None, None]), SLOPE))
+
+    def finished(self, features: Tensor) -> Tensor:
+        """Images of what has `begun`."""
         level, share = parts_of(self.grown, len(self.blocks))
-        features = normalized(numbers)[..., None, None]
-        for layer in (self.start, self.first):
-            features = normalized(leaky_relu(layer(features), SLOPE))
+        features = normalized(leaky_relu(self.first(features), SLOPE))
         before = features
         for block in list(self.blocks)[:level]:
             before, features = features, magnified(features)

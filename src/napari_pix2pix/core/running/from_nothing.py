@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import truncnorm
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from napari_pix2pix.core.settings.running import GenerateSettings
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
+
+OTHERS = 256
+"""Images whose mean is the most usual one."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +57,39 @@ def generate(model: "TrainedModel", numbers: Iterable[int], how: GenerateSetting
 
 
 def _made(model: "TrainedModel", numbers: Iterable[int], how: GenerateSettings) -> Iterator[Made]:
-    generator, size, n_maps = model.generator, model.config.patch_size, model.source_encoding.n_maps
+    generator: Any = model.generator
+    config: Any = model.config
+    size, n_numbers, n_maps = config.patch_size, config.latent, model.source_encoding.n_maps
     for number in numbers:
         random = np.random.default_rng([how.seed, number])
-        latent = drawn(random, model.config.latent, how.truncation)  # type: ignore[attr-defined]
+        latent = random.standard_normal(n_numbers, np.float32)
         own = how.condition
         if own is None and model.domains.sets:
             own = model.domains.names[int(random.integers(model.domains.n))]
         planes = model.domains.planes(model.domains.labels_of(own)) if own else ()
         seen = torch.from_numpy(np.concatenate([latent, np.array(planes, np.float32)]))[None].to(model.device)
         with torch.inference_mode(), _alone():
-            maps = interpolate(generator(seen), (size, size), mode="nearest")[0].float().cpu().numpy()
+            made = generator.finished(_usual(generator, seen, n_numbers, how.truncation))
+            maps = interpolate(made, (size, size), mode="nearest")[0].float().cpu().numpy()
         target = model.target_encoding.decode(maps[n_maps:]) if model.joint else None
         yield Made(model.source_encoding.decode(maps[:n_maps]), target, own or "")
 
 
-def drawn(random: np.random.Generator, n: int, truncation: float | None) -> NDArray[np.float32]:
-    """Standard normal numbers; with a truncation, of those that are no larger."""
-    if truncation is None:
-        return random.standard_normal(n, np.float32)
-    inside: NDArray[np.float32] = truncnorm.ppf(random.uniform(size=n), -truncation, truncation).astype(np.float32)
-    return inside
+def _usual(generator: Any, seen: Tensor, latent: int, share: float) -> Tensor:
+    """The coarsest features of what is seen (1, n), brought so near to those of the mean image.
+
+    References
+    ----------
+    Karras, Laine and Aila, "A style-based generator architecture for generative adversarial networks", CVPR 2019,
+    appendix B: the truncation trick.
+    """
+    own: Tensor = generator.begun(seen)
+    if share == 1:
+        return own
+    numbers = torch.from_numpy(np.random.default_rng(0).standard_normal((OTHERS, latent), np.float32)).to(seen.device)
+    others = torch.cat([numbers, seen[:, latent:].expand(OTHERS, -1)], dim=1)
+    middle: Tensor = generator.begun(others).mean(dim=0, keepdim=True)
+    return torch.lerp(middle, own, share)
 
 
 @contextmanager

@@ -407,9 +407,7 @@ class TrainedModel:
         """The maps (n_maps, [Z,] Y, X) of one frame (C, [Z,] Y, X), both in network values, as `predict` makes them."""
         return predict.maps_of_frame(self, frame)
 
-    def generate(
-        self, n: int, *, seed: int = 0, condition: str | None = None, truncation: float | None = None
-    ) -> NDArray[Any]:
+    def generate(self, n: int, *, seed: int = 0, condition: str | None = None, truncation: float = 1.0) -> NDArray[Any]:
         """Images from nothing (n, C, Y, X), in the grey values of those that trained.
 
         Image k of a seed is the same, whatever `n` is and on however many threads.
@@ -423,8 +421,8 @@ class TrainedModel:
         condition
             The class of all, where the model knows some; None: each of a class drawn at random.
         truncation
-            The largest random number, in standard deviations: the lower, the more usual, and the more alike, images
-            are. None: any.
+            How far images may be from the mean one, as a share up to 1: the lower, the more usual, and the more alike,
+            they are.
 
         Raises
         ------
@@ -435,7 +433,7 @@ class TrainedModel:
         return np.stack([one.image for one in from_nothing.generate(self, range(n), how)])
 
     def generate_pairs(
-        self, n: int, *, seed: int = 0, condition: str | None = None, truncation: float | None = None
+        self, n: int, *, seed: int = 0, condition: str | None = None, truncation: float = 1.0
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Images from nothing with their targets, (n, C, Y, X) each, by a model that learned from pairs.
 

@@ -105,6 +105,5 @@ class GenerateSettings(Settings):
     """The class of all images, where the model knows some. Default: each of any."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """The same seed, the same images, however many."""
-    truncation: Annotated[float, Field(ge=0.05, le=10)] | None = None
-    """The largest random number that images are made of, in standard deviations: the lower, the more usual, and the
-    more alike, they are. Default: any."""
+    truncation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far images may be from the mean one, as a share: the lower, the more usual, and the more alike, they are."""

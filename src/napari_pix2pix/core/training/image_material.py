@@ -31,6 +31,9 @@ def of_images(data: Images, start: Start, method: Method[Any]) -> Material:
     """
     assert isinstance(start.config, GANConfig)
     _require_same_classes(data, start)
+    plan = data.pairs.source_plans[0] if data.pairs else data.sides["image"].plans[0]
+    if plan.z != "frame":
+        raise ValueError(f"z must be frame for images that are made from nothing; got {plan.z}. Leave it out.")
     _require_large_enough(data, start.config.patch_size)
     config = start.config.model_copy(update={"calibration_share": 0.0})
     if data.pairs is not None:
