@@ -27,7 +27,7 @@ def test_everything_that_the_manifest_names_is_there() -> None:
     for command in manifest.contributions.commands:
         assert callable(EntryPoint("", str(command.python_name), "").load())
     names = {widget.display_name for widget in manifest.contributions.widgets}
-    assert names == {"Train", "Predict", "Improve", "Patch scores", "Evaluate"}
+    assert names == {"Train", "Predict", "Improve", "Patch scores", "Evaluate", "Generate"}
     assert set(manifest.contributions.menus) == {"napari/layers/filter", "napari/layers/visualize"}
 
 
@@ -76,7 +76,8 @@ def test_napari_opens_docks_and_samples(make_napari_viewer) -> None:
     viewer = make_napari_viewer()
     viewer.open_sample("napari-pix2pix", "tissue")
     assert [layer.name for layer in viewer.layers] == ["tissue", "nuclei"]
-    for name in ("Train", "Predict", "Improve", "Patch scores", "Evaluate"):
+    for name in ("Train", "Predict", "Improve", "Patch scores", "Evaluate", "Generate"):
         _, dock = viewer.window.add_plugin_dock_widget("napari-pix2pix", name)
-        assert dock.source.value.name == "tissue"
+        if name != "Generate":  # from nothing
+            assert dock.source.value.name == "tissue"
         assert not dock.parent().windowIcon().isNull()  # of a dock that floats

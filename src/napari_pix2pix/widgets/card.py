@@ -82,12 +82,14 @@ def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
     if back and content.target_view is not None:
         encoding, view, channel_axis = content.source_encoding, content.target_view, content.source_channel_axis
     step = told.step if "step" in told.model_fields_set else config.steps
-    parts = [f"predicts {KINDS[encoding.kind]}", f"trained for {step} steps"]
+    made = f"makes images{' with their targets' * content.joint} from nothing"
+    nothing = config.data == "images"
+    parts = [made if nothing else f"predicts {KINDS[encoding.kind]}", f"trained for {step} steps"]
     if figures := told.figures.get("validation"):
         name = next((name for name in UNPAIRED if name in figures), next(iter(figures)))
         value = figures[name]
         parts.append(f"{name} {value:.3g} on {'held-out images' if name in UNPAIRED else 'validation pairs'}")
-    if not config.scores:
+    if not config.scores and not nothing:
         parts.append("gives no patch scores")
     not_taught = (told.trust.not_taught if told.trust else None) or ""
     text, taught = " · ".join(parts), content.trust is not None and not back
