@@ -145,6 +145,11 @@ class ImagePatches:
     latent: int
     trained: "ImagePatches | None" = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a patch (Y, X)."""
+        return (self.config.patch_size, self.config.patch_size)
+
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """``image``, ``target`` if there is one, numbers ``z`` (N, latent) and, of classes, ``labels`` (N, n)."""
         numbers = range(self.config.batch_size) if numbers is None else numbers
