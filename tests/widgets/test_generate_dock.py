@@ -7,7 +7,8 @@ from napari.layers import Image, Labels
 from napari_pix2pix import core
 from napari_pix2pix.core.training import loop
 from napari_pix2pix.widgets.generate_dock import GenerateDock
-from napari_pix2pix.widgets.places import remember_model
+from napari_pix2pix.widgets.places import recent_models, remember_model
+from napari_pix2pix.widgets.train_dock import TrainDock
 from small import blobs
 from widgets.conftest import opened
 
@@ -92,3 +93,29 @@ def test_another_methods_model_is_told_so(make_napari_viewer, until, tmp_path) -
     dock.run()
     until(lambda: dock.job is None and dock.run_button.isEnabled())
     assert "makes them of others" in dock.status.text() + dock.warnings.text() and not viewer.layers
+
+
+@pytest.mark.parametrize("targets", [True, False], ids=["with targets", "alone"])
+def test_layers_are_trained_on_and_more_are_made(make_napari_viewer, until, targets) -> None:
+    """Images, and targets if they are ticked; the picture shows real ones beside made ones; Generate comes next."""
+    viewer = make_napari_viewer()
+    image, labels = blobs((48, 64))
+    viewer.add_image(np.stack([image, blobs((48, 64), seed=1)[0]]), name="cells")
+    viewer.add_labels(np.stack([labels, blobs((48, 64), seed=1)[1]]), name="nuclei")
+    dock = opened(viewer, TrainDock)
+    dock.set_value(core.make_config("fast", changes=TINY | {"target_kind": "instances" if targets else "auto"}))
+    assert dock.method.currentText() == "images from nothing (GAN)"
+    assert dock.pairs.with_targets.isVisibleTo(dock) and not dock.known.native.isVisibleTo(dock)
+    dock.pairs.with_targets.setChecked(targets)
+    assert dock.target.native.isVisibleTo(dock) == targets
+    found = "1 pair, 2 frames" if targets else "image: 2 frames, uint16"
+    until(lambda: "".join(dock.findings.texts[:1]).startswith(found))
+    dock.run()
+    until(lambda: dock.job is None and dock.run_button.isEnabled(), 120)
+    assert "Trained." in dock.status.text() and "Generate offers it" in dock.status.text(), dock.status.text()
+    assert recent_models()[0].path.exists() and dock.door.text() == "Generate with it"
+    page = dock.lead_on()
+    assert isinstance(page, GenerateDock)
+    until(lambda: page.job is None and page.run_button.isEnabled())
+    made = [layer.name for layer in viewer.layers if layer.name.startswith(("generated", "targets of"))]
+    assert made == ["generated, seed 0"] + ["targets of generated, seed 0"] * targets, page.status.text()

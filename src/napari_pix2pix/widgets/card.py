@@ -40,6 +40,8 @@ class Card(NamedTuple):
         Whether it learned from pairs.
     domains
         The domains that it makes, if it is of several: images are their own source.
+    translates
+        Whether it makes images of others, and not from nothing.
     """
 
     encoding: Encoding
@@ -51,6 +53,7 @@ class Card(NamedTuple):
     directions: tuple[str, ...] = ("target",)
     paired: bool = True
     domains: tuple[str, ...] = ()
+    translates: bool = True
 
     def bytes_of(self, plan: AxesPlan) -> int:
         """Of the prediction for a source of this plan."""
@@ -103,4 +106,5 @@ def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
         content.directions,
         config.data == "pairs",
         content.domains.names,
+        not nothing,
     )

@@ -129,7 +129,7 @@ def in_short(report: Event) -> str:
 
 def _of_sides(report: Event) -> str:
     """``source: 3 frames, uint16 · target: 5 frames, classes``; of domains by their names."""
-    sides = report.get("domains") or {name: report[name] for name in ("source", "target")}
+    sides = report.get("domains") or {name: report[name] for name in ("source", "target", "image") if name in report}
     told = []
     for name, figures in sides.items():
         frames = figures["n_frames"]

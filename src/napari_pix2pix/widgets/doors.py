@@ -5,7 +5,11 @@ from typing import Any
 
 from qtpy.QtWidgets import QDockWidget, QWidget
 
-PAGES = {"Predict": "predict_dock.PredictDock", "Patch scores": "scores_dock.ScoresDock"}
+PAGES = {
+    "Predict": "predict_dock.PredictDock",
+    "Patch scores": "scores_dock.ScoresDock",
+    "Generate": "generate_dock.GenerateDock",
+}
 """By the name in the menu: what it is."""
 
 

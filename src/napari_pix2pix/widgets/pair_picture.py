@@ -79,21 +79,23 @@ def pictured(pairs: Learned) -> NDArray[np.uint8] | None:
     """
     if isinstance(pairs, LayerPairs | LayerDomains):
         layers = pairs.first if isinstance(pairs, LayerDomains) else pairs.pairs[0][:2]
-        sides = [_of_layer(layer) for layer in layers]
+        sides = [_of_layer(layer) for layer in dict.fromkeys(layers)]
     elif isinstance(pairs, FileDomains):
         sides = [_of_file(path, pairs.axes) for path in pairs.first]
     else:
-        sides = [_of_file(path, axes) for path, axes in zip(_first(pairs), pairs.axes, strict=True)]
-    if (first := sides[0]) is None or (second := sides[1]) is None:
+        sides = [_of_file(path, axes) for path, axes in zip(_first(pairs), pairs.axes, strict=False)]
+    shown = [side for side in sides if side is not None]
+    if len(shown) < len(sides):
         return None
-    height = max(len(first), len(second))
-    rows = [np.pad(side, ((0, height - len(side)), (0, 0), (0, 0))) for side in (first, second)]
-    gap = np.zeros((height, GAP, 3), np.uint8)
-    return np.ascontiguousarray(np.concatenate([rows[0], gap, rows[1]], axis=1))
+    height = max(map(len, shown))
+    rows = [np.pad(side, ((0, height - len(side)), (0, GAP), (0, 0))) for side in shown]
+    return np.ascontiguousarray(np.concatenate(rows, axis=1)[:, :-GAP])
 
 
-def _first(pairs: FilePairs) -> tuple[Path, Path]:
+def _first(pairs: FilePairs) -> tuple[Path, ...]:
     """The files of the first pair; where none is named, the first of each side."""
+    if pairs.alone:
+        return (list_images(Path(pairs.source).expanduser())[0],)
     source, target = (Path(side).expanduser() for side in (pairs.source, pairs.target))
     if not pairs.paired:
         return list_images(source)[0], list_images(target)[0]

@@ -7,6 +7,7 @@ from napari.layers import Labels, Layer, Shapes
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
@@ -156,7 +157,12 @@ class PairRows(QObject):
         self.from_files.setToolTip("Files or folders, without opening them; folders of pairs are paired by file name")
         self.from_layers.setChecked(True)
         self.from_files.toggled.connect(self._switch)
+        self.with_targets = QCheckBox("and their target images")
+        self.with_targets.setToolTip("Make pairs of an image and its labels, or another image; else images alone")
+        self.with_targets.toggled.connect(self._switch)
         dock.add_row("Learn from", _in_row(QWidget(), self.from_layers, self.from_files, stretch=True), "")
+
+        dock.add_row("Make images", self.with_targets, self.with_targets.toolTip())
 
         # A pair of layers.
         explained = {
@@ -232,7 +238,12 @@ class PairRows(QObject):
     @property
     def paired(self) -> bool:
         """Whether source and target of a row belong together."""
-        return self.data == "pairs"
+        return self.data in ("pairs", "images")
+
+    @property
+    def alone(self) -> bool:
+        """Whether sources have no targets."""
+        return self.data == "images" and not self.with_targets.isChecked()
 
     def value(self) -> Learned:
         """What is chosen.
@@ -247,14 +258,15 @@ class PairRows(QObject):
         if self.from_files.isChecked():
             source, target, known = (self.files[name].value() for name in _HINTS)
             a, b = (self.file_axes[side].text().strip().upper() for side in ("source", "target"))
-            files = FilePairs(source, target, known if self.paired else "", (a, b), self.paired)
+            known = known if self.data == "pairs" else ""
+            files = FilePairs(source, target, known, (a, b), self.paired, self.alone)
             files.require()
             return files
         pair = self._shown()
         chosen = [*self.pairs] if pair is None or pair in self.pairs else [*self.pairs, pair]
         if not chosen:
             raise ValueError(NO_PAIR)
-        layers = LayerPairs(tuple(chosen), self.paired)
+        layers = LayerPairs(tuple(chosen), self.paired, self.alone)
         layers.require()
         return layers
 
@@ -266,7 +278,7 @@ class PairRows(QObject):
         return domains
 
     def ask_for(self, data: Data) -> None:
-        """Pairs; images of two sides that belong to no other; or images of several domains."""
+        """Pairs; images of two sides that belong to no other; images of several domains; or images, to make others."""
         self.data = data
         self._switch()
 
@@ -288,16 +300,18 @@ class PairRows(QObject):
         self.changed.emit()
 
     def _shown(self) -> LayerPair | None:
-        source, target = self.source.value, self.target.value
-        known = self.known.value if self.paired else None
+        source = self.source.value
+        target = source if self.alone else self.target.value
+        known = self.known.value if self.data == "pairs" else None
         return None if source is None or target is None else LayerPair(source, target, known)
 
     def _switch(self, *_: object) -> None:
         files = self.from_files.isChecked()
         for rows, shown in ((self._layer_rows, not files), (self._file_rows, files)):
             for row in rows:
-                needed = self.paired or (self.data == "unpaired" and row is not rows[-1])  # that says where it is known
-                self._form.setRowVisible(row, shown and needed)
+                wanted = {"pairs": 3, "unpaired": 2, "images": 1 if self.alone else 2}.get(self.data, 0)
+                self._form.setRowVisible(row, shown and row in rows[:wanted])  # the last says where it is known
+        self._form.setRowVisible(self.with_targets, self.data == "images")
         for of_files, row in self._domain_rows.items():
             self._form.setRowVisible(row, self.data == "domains" and files == of_files)
         self._show_pairs()

@@ -37,25 +37,29 @@ class LayerPairs(NamedTuple):
     paired
         Whether source and target of each belong together, as with most methods; else they are so many images of either
         side.
+    alone
+        Whether sources have no targets, as where images are made from nothing; those of the pairs are not looked at.
     """
 
     pairs: tuple[LayerPair, ...]
     paired: bool = True
+    alone: bool = False
 
     @property
     def name(self) -> str:
         """What a model of these may be called."""
-        return str(self.pairs[-1].target.name)
+        return str((self.pairs[-1].source if self.alone else self.pairs[-1].target).name)
 
     @property
     def targets(self) -> set[object]:
         """What is learned to predict."""
-        return {pair.target for pair in self.pairs}
+        return {pair.source if self.alone else pair.target for pair in self.pairs}
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """All layers among them."""
-        return tuple(dict.fromkeys(layer for pair in self.pairs for layer in pair if layer is not None))
+        used = (pair[:1] if self.alone else pair for pair in self.pairs)
+        return tuple(dict.fromkeys(layer for pair in used for layer in pair if layer is not None))
 
     @property
     def key(self) -> object:
@@ -69,6 +73,8 @@ class LayerPairs(NamedTuple):
 
     def require(self) -> None:
         """Raise a ValueError unless every source has one target image, another layer; if unpaired, no layer is both."""
+        if self.alone:
+            return
         seen: dict[Layer, Layer] = {}
         for pair in self.pairs:
             if pair.source is pair.target:
@@ -102,7 +108,7 @@ class LayerPairs(NamedTuple):
         paths: list[Any] = []
         axes: list[str] = []
         names = distinct([layer.name for layer in self.of_side("source")])
-        for side in ("source", "target"):
+        for side in ("source",) if self.alone else ("source", "target"):
             layers = self.of_side(side)
             if len(layers) == 1:
                 file = file_of(layers[0], folder / f"{side}.ome.tif", stopped)
@@ -149,7 +155,7 @@ class FilePairs(NamedTuple):
         A mask, or a folder of them; empty: known everywhere.
     axes
         Of sources and targets; empty: as the files say.
-    paired
+    paired, alone
         As of `LayerPairs`.
     """
 
@@ -158,18 +164,24 @@ class FilePairs(NamedTuple):
     known: str = ""
     axes: tuple[str, str] = ("", "")
     paired: bool = True
+    alone: bool = False
 
     layers: tuple[Layer, ...] = ()
 
     @property
+    def sides(self) -> tuple[str, ...]:
+        """The paths of sources and, if there are some, targets."""
+        return (self.source,) if self.alone else (self.source, self.target)
+
+    @property
     def name(self) -> str:
         """What a model of these may be called."""
-        return stem(Path(self.target))
+        return stem(Path(self.sides[-1]))
 
     @property
     def targets(self) -> set[object]:
         """What is learned to predict."""
-        return {str(self.target)}
+        return {str(self.sides[-1])}
 
     @property
     def key(self) -> object:
@@ -178,19 +190,21 @@ class FilePairs(NamedTuple):
 
     def require(self) -> None:
         """Raise a ValueError unless both paths are given."""
-        if not self.source or not self.target:
+        if self.alone and not self.source:
+            raise ValueError("There must be images to learn from; choose a file or a folder.")
+        if not all(self.sides):
             raise ValueError("There must be a source and a target image; choose a file or a folder for each.")
 
     def n_bytes(self) -> int:
         """How much there is to read, as files."""
-        found = [path for side in (self.source, self.target) for path in list_images(_path(side))]
+        found = [path for side in self.sides for path in list_images(_path(side))]
         files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path])]
         return sum(file.stat().st_size for file in files if file.exists())  # a broken link has none
 
     def words(self, folder: Path, stopped: Callable[[], bool] = lambda: False) -> list[Any]:
         """SOURCE TARGET and flags; nothing is written."""
-        words: list[Any] = [_path(self.source), _path(self.target)]
-        for flag, said in zip(("--source-axes", "--target-axes"), self.axes, strict=True):
+        words: list[Any] = [_path(side) for side in self.sides]
+        for flag, said in zip(("--source-axes", "--target-axes"), self.axes[: len(self.sides)], strict=False):
             words += [flag, said] if said else []
         return words + (["--valid", _path(self.known)] if self.known else [])
 

@@ -15,6 +15,7 @@ READ = {
     "pairs": ("pairing", "open_stacks"),
     "unpaired": ("unpaired", "UnpairedStacks.open"),
     "domains": ("domains", "DomainStacks.open"),
+    "images": ("images", "ImageStacks.open"),
 }
 """By what a method learns from: the module and the name of what reads it."""
 FOR_CMD = set("&|<>^%()")

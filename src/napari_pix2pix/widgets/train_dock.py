@@ -54,9 +54,15 @@ PRESET_TIPS = {
 METHOD_TIP = (
     "Pairs: source and target show the same, pixel by pixel. No pairs: two sets of images, e.g. of two stains, that "
     "need not show the same; numbers and sizes may differ. Several domains: the same of as many stains, scanners or "
-    "modalities as there are, each into any other. How wrong a prediction is, only pairs can tell"
+    "modalities as there are, each into any other. Images from nothing: others like these, or pairs of an image and "
+    "its labels to train on. How wrong a prediction is, only pairs can tell"
 )
-LEARNS_FROM = {"pairs": "pairs", "unpaired": "no pairs", "domains": "several domains"}
+LEARNS_FROM = {
+    "pairs": "pairs",
+    "unpaired": "no pairs",
+    "domains": "several domains",
+    "images": "images from nothing",
+}
 """What methods that are offered here learn from."""
 TIMES = {"a first look (3 min)": 3.0, "an hour": 60.0, "overnight (10 h)": 600.0, "steps": None}
 TIME_OF = {"fast": 0, "microscopy": 1}
@@ -289,7 +295,7 @@ class TrainDock(TrainingDock):
             self.pairs.ask_for(config.data)
             self.show_row(self.target_kind, config.data != "domains")
             for control in (self.foreground, self.ignore_label):  # what is said of pairs alone
-                self.settings.layout().setRowVisible(control, self.pairs.paired)
+                self.settings.layout().setRowVisible(control, config.data == "pairs")
 
     def _change_method(self, _: int) -> None:
         """The settings of another method, of the preset of this name if it has one."""
@@ -506,7 +512,7 @@ class TrainDock(TrainingDock):
     def _read_as(self) -> list[str]:
         """Flags that say how the pairs are read."""
         said = self._reading()
-        if not self.pairs.paired:
+        if self.pairs.data != "pairs":
             said = said.model_copy(update={"foreground": False, "ignore_label": None})
         words = [] if said.z == PairSettings().z else ["--z", said.z]
         words += ["--foreground"] if said.foreground else []

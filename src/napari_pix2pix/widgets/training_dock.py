@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QMessageBox, QPushButton, QWidget
 
 from napari_pix2pix.core.settings.config import Config
 from napari_pix2pix.widgets.bridge import Event
+from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice
 from napari_pix2pix.widgets.curves import Curves, warm_up
 from napari_pix2pix.widgets.dock import Dock, Request
@@ -28,6 +29,8 @@ LINK = "#3b8bd0"
 """Seen on dark and on light."""
 JUDGING = 0.25
 """Of the time of a training that is given time, at most, learns to judge; so much is assumed where it is not known."""
+LEADS = {True: ("Predict", "Predict with it"), False: ("Generate", "Generate with it")}
+"""By whether a model makes images of others: what is next."""
 WARM, NOTED_EVERY_S = 10, 5.0
 """The time of a step is remembered after so many steps, and so often."""
 
@@ -42,7 +45,7 @@ class TrainingDock(Dock):
     """
 
     device: DeviceChoice
-    leads_to, door_text = "Predict", "Predict with it"
+    leads_to, door_text = LEADS[True]
     stop_explained = "End the training; the best model so far is kept, and the run can be continued later"
 
     def __init__(self, viewer: Any) -> None:
@@ -185,7 +188,12 @@ class TrainingDock(Dock):
             remember_model(model)
             self.session.models_changed.emit()
             how = "Trained." if well else html.escape(self.status.text()) + " The best model so far is kept."
-            offered = f"Predict and Patch scores offer it as “{html.escape(run.name)}”."
+            translates = read_card(model).translates
+            self.leads_to, self.door_text = LEADS[translates]
+            self.door.setText(self.door_text)
+            self.door.setToolTip(f"Open {self.leads_to}, or bring it to the front")
+            offering = "Predict and Patch scores offer" if translates else "Generate offers"
+            offered = f"{offering} it as “{html.escape(run.name)}”."
             lines = [f"{how} {offered}", *map(html.escape, self.figures()), html.escape(str(model))]
             if report := self.result.get("report"):
                 lines.insert(-1, f'<a style="color: {LINK}" href="{Path(report).as_uri()}">Report</a>')
@@ -198,9 +206,12 @@ class TrainingDock(Dock):
             self.discard_run()
 
     def lead_on(self) -> Any:
-        """Predict what was learned from."""
+        """Predict what was learned from, or make more like it."""
         page = super().lead_on()
-        page.predict_at_once(next(iter(self.layers), None))
+        if self.leads_to == "Predict":
+            page.predict_at_once(next(iter(self.layers), None))
+        else:
+            page.run()
         return page
 
     def begin_again(self, request: Request) -> None:
