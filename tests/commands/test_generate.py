@@ -104,7 +104,8 @@ def test_a_run_tells_what_it_makes(place, capsys) -> None:
     assert code == 0
     for words in ("16 x 16 px from nothing", "a, b", "with their targets", "to predict, to score", "swd"):
         assert words in said
-    assert "no observations" in (place / "run" / "report.html").read_text()
+    page = (place / "run" / "report.html").read_text()
+    assert "no observations" in page and "if the two are the same, the model copies" in page and "its target" in page
     assert list((place / "run" / "previews").glob("*.png"))
 
 

@@ -15,10 +15,12 @@ from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.teaching.examples import MOST, examples
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.files.domains import DomainStacks
+from napari_pix2pix.files.images import ImageStacks
 from napari_pix2pix.files.pairing import PairedStacks, taken_names
 from napari_pix2pix.files.training_stacks import TrainingStacks
 from napari_pix2pix.report.card import model_lines
 from napari_pix2pix.report.content import Content
+from napari_pix2pix.report.from_nothing import made_pictures
 from napari_pix2pix.report.page import write_report
 from napari_pix2pix.report.translations import translations
 
@@ -86,6 +88,8 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
         figures = model.provenance.get("figures", {}).get("validation", {})
         remarks = [*method_of(model.config).told(figures), MADE if model.config.data == "images" else NO_PAIRS]
         grid = translations(model, validation.frames(hashed=False)) if isinstance(validation, DomainStacks) else []
+        if isinstance(validation, ImageStacks):
+            grid = made_pictures(model, validation.frames(hashed=False))
         content = Content(title, command, None, model, (), _card(model, run), history, (), {}, remarks, grid)
         write_report(path, content)
         return path

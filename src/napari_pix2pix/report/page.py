@@ -17,11 +17,12 @@ from napari_pix2pix.core.teaching.examples import ranked
 from napari_pix2pix.report import figures as figures
 from napari_pix2pix.report.content import TITLES, Content
 from napari_pix2pix.report.examples import examples_of
+from napari_pix2pix.report.from_nothing import MADE, SAID
 from napari_pix2pix.report.markup import Html, joined, table, tag
 from napari_pix2pix.report.methods_paragraph import methods
 from napari_pix2pix.report.pieces import drawn, interval, number
 from napari_pix2pix.report.tables import error_table, figure_tables, object_tables, table_of_images
-from napari_pix2pix.report.translations import grid_of
+from napari_pix2pix.report.translations import grid_of, rows_of
 from napari_pix2pix.report.trust import TITLE as TRUST
 from napari_pix2pix.report.trust import trust_section
 
@@ -97,7 +98,10 @@ def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
         yield TRUST, trust_section(report)
         yield "All images", table_of_images(report)
     if content.translated and model is not None:
-        yield "Translations", grid_of(content.translated, model.domains.n)
+        if model.config.data == "images":
+            yield "Images from nothing", rows_of(content.translated, SAID.format(MADE))
+        else:
+            yield "Translations", grid_of(content.translated, model.domains.n)
     if content.history:
         judged_on = "held-out images" if content.report is None else "validation pairs"
         said = f"Losses, and figures of the {judged_on}, over the steps of the training."

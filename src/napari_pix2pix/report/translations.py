@@ -65,7 +65,12 @@ def grid_of(found: Sequence[Translated], n_domains: int) -> Html | None:
         "drag to move; all pictures of an image follow."
     )
     few = f" The first {MOST} of {n_domains} domains." if n_domains > MOST else ""
-    parts = [tag("p", said + few, class_="soft")]
+    return rows_of(found, said + few)
+
+
+def rows_of(found: Sequence[Translated], said: str) -> Html:
+    """A row of pictures each, below what is said of them."""
+    parts = [tag("p", said, class_="soft")]
     for one in found:
         head = tag("div", tag("h3", one.name), tag("span", one.note, class_="soft"), zoom_buttons(), class_="head")
         parts.append(tag("div", head, panels(one.panels, one.name), class_="example"))

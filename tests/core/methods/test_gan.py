@@ -14,7 +14,7 @@ from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.gan import faded, phase
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.methods.method import Shapes
-from napari_pix2pix.core.methods.originality import diversity, nearest
+from napari_pix2pix.core.methods.originality import diversity, most_alike, nearest
 from napari_pix2pix.core.networks.growing import GrowingCritic, GrowingGenerator, deviation, magnified
 from napari_pix2pix.core.training import loop
 from napari_pix2pix.report.card import model_text
@@ -211,7 +211,8 @@ def test_what_is_all_alike_or_a_copy_is_told() -> None:
     real, train = torch.randn(8, 1, 32, 32), torch.randn(6, 1, 32, 32)
     assert diversity(real[:1].expand(8, -1, -1, -1)) == 0 < diversity(real)
     copied = torch.rot90(train[2:3], 1, (-2, -1)).flip(-1)
-    assert float(nearest(copied, train)) < 1e-3 < float(nearest(real[:1], train))
+    distance, which = most_alike(copied, train)
+    assert float(distance) < 1e-3 < float(nearest(real[:1], train)) and int(which) == 2
     method = method_of(small_gan())
     told = " ".join(method.told({"diversity": 0.2, "copies": 0.5}))
     assert "collapsed" in told and "may be copies" in told

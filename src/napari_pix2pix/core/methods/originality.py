@@ -20,11 +20,16 @@ def diversity(images: Tensor) -> float:
     return float(apart.square().mean().div(n_pixels).sqrt())
 
 
-def nearest(images: Tensor, trained: Tensor) -> Tensor:
-    """Of each image (N, C, Y, X) how far the nearest of those that `trained` is, turned and mirrored: (N,)."""
+def most_alike(images: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each image (N, C, Y, X) how far the nearest of those that `trained` is, turned, mirrored, and which: (N,)."""
     turned = torch.cat([turn for k in range(4) for turn in both_ways(torch.rot90(trained, k, (-2, -1)))])
-    found: Tensor = torch.cdist(small(images), small(turned)).min(dim=1).values
-    return found
+    found = torch.cdist(small(images), small(turned)).min(dim=1)
+    return found.values, found.indices % len(trained)
+
+
+def nearest(images: Tensor, trained: Tensor) -> Tensor:
+    """Only how far."""
+    return most_alike(images, trained)[0]
 
 
 def both_ways(images: Tensor) -> tuple[Tensor, Tensor]:
