@@ -126,6 +126,20 @@ def test_a_layer_is_of_one_side(viewer, notes) -> None:
     assert notes[-1] == "A layer must be a source or a target image; 'stain B' is both. Remove one of its rows."
 
 
+def test_sides_that_look_like_pairs_become_pairs_with_a_click(make_napari_viewer, until) -> None:
+    """The method changes, with the settings of its own preset."""
+    viewer = make_napari_viewer()
+    source, labels = blobs((128, 128))
+    viewer.add_image(source, name="source")
+    viewer.add_labels(labels, name="labels")
+    dock = opened(viewer, TrainDock)
+    before = dock.value()
+    dock.method.setCurrentIndex(1)
+    until(lambda: any(button.text() == "Learn from pairs" for button in dock.findings.buttons))
+    next(button for button in dock.findings.buttons if button.text() == "Learn from pairs").click()
+    assert dock.value() == before and dock.pairs.paired
+
+
 def test_sides_that_cannot_be_learned_from_are_not_trained(viewer, until) -> None:
     """The same image on both sides is refused before anything is written to a run, with what was found in sight."""
     dock = opened(viewer, TrainDock)

@@ -128,12 +128,12 @@ def in_short(report: Event) -> str:
 
 
 def _of_sides(report: Event) -> str:
-    """``source: 3 frames, uint16 · target: 5 frames, classes``; of domains by their names."""
+    """``source: 3 frames, uint16 · target: 5 frames, uint8, objects``; of domains by their names."""
     sides = report.get("domains") or {name: report[name] for name in ("source", "target", "image") if name in report}
     told = []
     for name, figures in sides.items():
         frames = figures["n_frames"]
-        kind = "" if figures["kind"] == "intensity" else f", {figures['kind']}"
+        kind = {"classes": ", classes", "instances": ", objects"}.get(figures["kind"], "")
         told.append(f"{name}: {frames} frame{'s' if frames > 1 else ''}, {'/'.join(figures['dtypes'])}{kind}")
     return " · ".join(told)
 

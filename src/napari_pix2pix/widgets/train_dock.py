@@ -436,7 +436,9 @@ class TrainDock(TrainingDock):
         return known | self._reading().model_dump(include=set(READING))
 
     def _set(self, changes: dict[str, Any]) -> None:
-        """Show these settings, of the training or of how pairs are read, beside the others."""
+        """Show these settings, of the training or of how pairs are read, beside the others; a method with its own."""
+        if (method := changes.get("method")) is not None:
+            self.method.setCurrentIndex(self.method.findData(method))
         read = {**self._reading().model_dump(), **changes}
         others = {name: value for name, value in changes.items() if name not in READING}
         self._fill(make_config(kept=self.value().model_dump(), changes=others))
