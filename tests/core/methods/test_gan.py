@@ -61,7 +61,8 @@ def test_levels_fade_in_and_stay_in_turn() -> None:
     grown = [one.grown for one in phases]
     assert grown == sorted(grown) and grown[0] == 0 and grown[-1] == 2
     assert [grown.count(level) for level in (0, 1, 2)] == [10, 10, 10]
-    assert [i for i, one in enumerate(phases) if one.begins] == [0, 10, 30]
+    assert [i for i, one in enumerate(phases) if not one.since] == [0, 10, 30]
+    assert [one.since for one in phases[:30]] == [*range(10), *range(20)]
     assert 0 < grown[10] < grown[19] < 1
     assert phase(small_gan(steps=1), 0).grown == 0
 

@@ -48,12 +48,12 @@ class Phase:
     ----------
     grown
         Levels beyond the first that the networks have; a fraction is the share of the one that fades in.
-    begins
-        Whether the step is the first of a level: Adam forgets what it knew.
+    since
+        Steps since the finest level began; at 0 Adam forgets what it knew.
     """
 
     grown: float
-    begins: bool
+    since: int
 
 
 def phase(config: GANConfig, done: int) -> Phase:
@@ -66,11 +66,11 @@ def phase(config: GANConfig, done: int) -> Phase:
     n = 2 * config.levels - 1
     number = min(done * n // config.steps, n - 1)
     level, stays = divmod(number + 1, 2)
-    first = -(-number * config.steps // n)
+    first, following = (-(-k * config.steps // n) for k in (number, number + 1))
     if not stays:
-        following = -(-(number + 1) * config.steps // n)
-        return Phase(level - 1 + (done - first + 1) / (following - first + 1), done == first)
-    return Phase(float(level), done == 0)
+        return Phase(level - 1 + (done - first + 1) / (following - first + 1), done - first)
+    began = -(-max(number - 1, 0) * config.steps // n)
+    return Phase(float(level), done - began)
 
 
 class GAN(Method[GANConfig]):
@@ -117,8 +117,9 @@ class GAN(Method[GANConfig]):
         real = joint(batch)
         if config.grow:
             now = phase(config, learner.done)
-            if now.begins:
+            if not now.since:
                 learner.forget()
+            learner.average_over(now.since)
             for network in (generator, critic):
                 network.module.grown.fill_(now.grown)
             real = faded(real, now.grown, config.levels)

@@ -22,7 +22,11 @@ class Average(AveragedModel):
     """A copy whose weights follow those of a network, each step keeping `decay` of what they were."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        super().__init__(network, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+        self.decay = decay
+        super().__init__(network, multi_avg_fn=self._follow)
+
+    def _follow(self, averages: Any, current: Any, n: Any) -> None:
+        get_ema_multi_avg_fn(self.decay)(averages, current, n)  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -104,6 +108,11 @@ class Learner(Generic[C]):
         """Let Adam begin anew, as where networks grow."""
         for optimizer in self.optimizers.values():
             optimizer.state.clear()
+
+    def average_over(self, n: int) -> None:
+        """Let averages keep no more than suits the `n` steps that they are of: at first they follow closely."""
+        for average in self.averages.values():
+            average.decay = min(self.config.ema_decay, (1 + n) / (10 + n))
 
     def follow(self) -> None:
         """Let the averages follow the weights of this step."""
