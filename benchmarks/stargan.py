@@ -53,6 +53,8 @@ STAR: dict[str, Any] = {
     "method": "stargan",
     "discriminator": {**NETWORKS["discriminator"], "norm": "none"},
     "learning_rate": 2e-4,
+    "reconstruction_weight": 200,  # with 10 and 1 nothing of an image is kept, see docs/decisions.md
+    "domain_weight": 10,
 }
 MOST = 60
 """Images of a domain that learn."""
