@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pix2pix.core.encodings.encoding import LIMIT, fit_encoding, rare_weights
+from napari_pix2pix.core.encodings.encoding import LIMIT, Encoding, fit_encoding, rare_weights
 from napari_pix2pix.core.encodings.kinds import guess_kind
 from napari_pix2pix.core.evaluation.metrics.instances import object_f1
 
@@ -110,3 +110,10 @@ def test_the_smallest_object_is_learned() -> None:
     maps[:, 1, 1] = 0.9
     assert encoding.decode(maps).max() == 99
     assert fit_encoding([labels * 0], "instances").min_size == 10
+
+
+@pytest.mark.parametrize("classes", [(-1, 2), (0, 2**63), (0, 256)])
+def test_classes_must_be_such_that_the_data_type_holds_them(classes) -> None:
+    """A stranger's file may say otherwise; a prediction could not be written."""
+    with pytest.raises(ValueError, match="classes must be labels that uint8 holds, 0 to 255; got"):
+        Encoding(kind="classes", n_channels=1, dtype="uint8", classes=classes)

@@ -84,6 +84,13 @@ class Encoding(BaseModel):
                 f"A normalization must have a range for each channel, {self.n_channels}; this one has "
                 f"{known.n_channels}."
             )
+        if self.classes and np.dtype(self.dtype).kind in "iu":
+            holds = np.iinfo(self.dtype)
+            if min(self.classes) < holds.min or max(self.classes) > holds.max:
+                raise ValueError(
+                    f"classes must be labels that {self.dtype} holds, {holds.min} to {holds.max}; got "
+                    f"{min(self.classes)} to {max(self.classes)}."
+                )
         if self.weights and len(self.weights) != len(self.classes):
             raise ValueError(f"weights must be one for each class, {len(self.classes)}; got {len(self.weights)}.")
 
