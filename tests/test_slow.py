@@ -27,11 +27,17 @@ raise SystemExit(main())
 
 RICHER = "--ema-decay 0.99 --schedule cosine --foreground-share 0.5 --intensity-jitter 0.1 --precision bfloat16"
 NO_PAIRS = "--method cyclegan --generator.architecture unet --pool-size 3"
+FROM_NOTHING = (
+    "--method gan --patch-size 32 --batch-size 4 --latent 8 --base-channels 2 --target-kind instances --steps 110 "
+    "--validate-every 50 --device cpu --ema-decay 0.9"
+)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("more", ["", RICHER, NO_PAIRS], ids=["default", "average in bfloat16", "without pairs"])
+@pytest.mark.parametrize(
+    "more", ["", RICHER, NO_PAIRS, FROM_NOTHING], ids=["default", "average in bfloat16", "without pairs", "growing"]
+)
 def test_killed_at_random_moments_equals_never_interrupted(tmp_path, more: str) -> None:
     """kill -9 a training again and again, resume it to its end: weights and history equal those of one go.
 
@@ -42,7 +48,7 @@ def test_killed_at_random_moments_equals_never_interrupted(tmp_path, more: str) 
     longer = " ".join(SMALL_FLAGS).replace("--steps 6 --validate-every 4", "--steps 600 --validate-every 140")
     if more == NO_PAIRS:  # whose steps take four times as long
         longer = longer.replace("--steps 600 --validate-every 140", "--steps 160 --validate-every 60")
-    flags = f"{longer} {more}".split()
+    flags = more.split() if more == FROM_NOTHING else f"{longer} {more}".split()
     train = [sys.executable, "-c", SAVES_OFTEN, "train", "--json"]
     first = [*train, "source.tif", "target.tif", "--out"]
     subprocess.run([*first, "whole", *flags], cwd=tmp_path, check=True, capture_output=True)

@@ -50,6 +50,7 @@ PRESET_TIPS = {
     "fast": "fast: a small network, minutes on a processor; to see whether it works at all",
     "microscopy": "microscopy: the full size; a GPU does it in an hour",
     "paper": "paper: as its authors trained it; for comparison",
+    "vanilla": "vanilla, of images from nothing: the first GAN, at full size at once; for comparison",
 }
 METHOD_TIP = (
     "Pairs: source and target show the same, pixel by pixel. No pairs: two sets of images, e.g. of two stains, that "
