@@ -28,7 +28,7 @@ import PIL.ImageFont  # noqa: E402
 from napari._qt.dialogs.qt_notification import NapariQtNotification  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
-DOCKS = ("Train", "Predict", "Improve", "Patch scores", "Evaluate")
+DOCKS = ("Train", "Predict", "Improve", "Patch scores", "Evaluate", "Generate")
 LOOKS = [(size, theme) for size in ((1600, 1000), (1366, 768)) for theme in ("dark", "light")]
 KEPT_SIZE, KEPT_THEME = (1280, 800), "dark"
 PANEL = 500, 430

@@ -107,6 +107,8 @@ def test_layers_are_trained_on_and_more_are_made(make_napari_viewer, until, targ
     assert dock.method.currentText() == "images from nothing (GAN)"
     assert dock.pairs.with_targets.isVisibleTo(dock) and not dock.known.native.isVisibleTo(dock)
     dock.pairs.with_targets.setChecked(targets)
+    assert dock.target_kind.isVisibleTo(dock) == targets
+    assert dock.pairs.add_button.text() == ("Add pair" if targets else "Add images")
     assert dock.target.native.isVisibleTo(dock) == targets
     found = "1 pair, 2 frames" if targets else "image: 2 frames, uint16"
     until(lambda: "".join(dock.findings.texts[:1]).startswith(found))

@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLabel
+from qtpy.QtWidgets import QComboBox
 
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.widgets.card import read_card
@@ -23,11 +22,12 @@ from napari_pix2pix.widgets.places import new_working_folder, remember_model
 from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.stage import Cleared, Stage, taken_over
 from napari_pix2pix.widgets.teach_row import TeachRow
+from napari_pix2pix.widgets.words import Words
 
 OVERLAYS = ("expected error", "not to trust", "patch scores", "difference")
 """What lies over an image; two of them at once cannot be read."""
-DOUBTS = ("expected error", "patch scores")
-"""Overlays that need the view for themselves."""
+STAGED: dict[str, type[Layer]] = {"expected error": Image, "patch scores": Image, "difference": Labels}
+"""Overlays that need the view for themselves, if they are layers of this kind."""
 DRAWN_MS = 20
 """How long the window has, at least, to draw a layer before the next one comes."""
 
@@ -43,10 +43,7 @@ class ModelDock(Dock):
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer)
         self.model = ModelChoice(self.session)
-        self.card = QLabel()
-        self.card.setWordWrap(True)
-        self.card.setMinimumHeight(1)  # else two lines of words have room for four
-        self.card.setTextFormat(Qt.TextFormat.PlainText)  # the model may be a stranger's
+        self.card = Words()
         self.card.setToolTip("What the model says of itself")
         self.add_row("Model", self.model, "The model to use: the last one trained comes first")
         self.form.addRow("", self.card)
@@ -158,10 +155,9 @@ class ModelDock(Dock):
         for layer in layers:
             self.viewer.add_layer(layer)
             yield
-        seen = *self.layers, *(layer for layer in layers if made_here(layer) == "prediction")
         for layer in layers:
-            if isinstance(layer, Image) and made_here(layer) in DOUBTS and layer in self.viewer.layers:
-                Stage(self.viewer, layer, seen, self._cleared)
+            if isinstance(layer, STAGED.get(made_here(layer), ())) and layer in self.viewer.layers:
+                Stage(self.viewer, layer, self._seen_beside(layer, layers), self._cleared)
                 self._cleared = Cleared()
                 yield
         self._cleared.restore()  # unless an overlay has taken it over
@@ -170,6 +166,12 @@ class ModelDock(Dock):
             yield
         self.added(layers)
         self.idle("Added " + " and ".join(f"“{layer.name}”" for layer in layers) + f". {self.remark}")
+
+    def _seen_beside(self, overlay: Layer, layers: list[Layer]) -> tuple[Layer, ...]:
+        """What stays in sight: what was judged; of a difference, which shows both sides, only images as they were."""
+        if made_here(overlay) == "difference":
+            return tuple(layer for layer in self.viewer.layers if isinstance(layer, Image) and not made_here(layer))
+        return *self.layers, *(layer for layer in layers if made_here(layer) == "prediction")
 
     def added(self, layers: list[Layer]) -> None:
         """These layers have come; some may have gone again."""

@@ -245,6 +245,11 @@ class PairRows(QObject):
         """Whether sources have no targets."""
         return self.data == "images" and not self.with_targets.isChecked()
 
+    @property
+    def has_targets(self) -> bool:
+        """Whether there are target images among them."""
+        return self.data != "domains" and not self.alone
+
     def value(self) -> Learned:
         """What is chosen.
 
@@ -324,8 +329,9 @@ class PairRows(QObject):
         self.list.setFixedHeight(max(height, 1))
         self._form.setRowVisible(self._list_rows[0], not files)
         self._form.setRowVisible(self.list, not files and bool(self.pairs))
-        self.add_button.setText("Add pair" if self.paired else "Add images")
-        self.remove_button.setText("Remove pair" if self.paired else "Remove images")
+        what = "pair" if self.paired and not self.alone else "images"
+        self.add_button.setText(f"Add {what}")
+        self.remove_button.setText(f"Remove {what}")
         self.remove_button.setEnabled(bool(self.pairs))
         self.changed.emit()
 

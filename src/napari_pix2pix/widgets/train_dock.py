@@ -45,6 +45,7 @@ from napari_pix2pix.widgets.session import STOP_S
 from napari_pix2pix.widgets.settings_form import SettingsForm
 from napari_pix2pix.widgets.step_times import expected_phases, in_phases
 from napari_pix2pix.widgets.training_dock import JUDGING, TrainingDock
+from napari_pix2pix.widgets.words import Words
 
 PRESET_TIPS = {
     "fast": "fast: a small network, minutes on a processor; to see whether it works at all",
@@ -138,9 +139,7 @@ class TrainDock(TrainingDock):
         self.steps.setGroupSeparatorShown(True)
         self.steps.setToolTip("Updates of the network")
         self._fills = False  # the form, so that steps are nobody's choice
-        self.time = QLabel()
-        self.time.setWordWrap(True)
-        self.time.setMinimumHeight(1)  # else a line of words has room for three
+        self.time = Words()
         self.add_row(
             "How long",
             _row(self.how_long, self.steps),
@@ -294,7 +293,6 @@ class TrainDock(TrainingDock):
             combo.blockSignals(False)
         if self.pairs.data != config.data:
             self.pairs.ask_for(config.data)
-            self.show_row(self.target_kind, config.data != "domains")
             for control in (self.foreground, self.ignore_label):  # what is said of pairs alone
                 self.settings.layout().setRowVisible(control, config.data == "pairs")
 
@@ -355,7 +353,8 @@ class TrainDock(TrainingDock):
         self._named = bool(text)
 
     def _follow_target(self, *_: Any) -> None:
-        """Until the user names the model, it is called like what it predicts."""
+        """Until the user names the model, it is called like what it predicts; and a target is asked about."""
+        self.show_row(self.target_kind, self.pairs.has_targets)
         try:
             pairs = self.pairs.value()
         except ValueError:  # nothing is chosen yet
