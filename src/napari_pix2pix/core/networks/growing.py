@@ -70,7 +70,7 @@ class GrowingGenerator(nn.Module):
 
     def __init__(self, latent: int, channels: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.start = Equalized(latent, widths[0], 4, gain=sqrt(2) / 4, padding=3)
+        self.start = Equalized(latent, widths[0], 4, padding=3)  # of 16 weights one is used: gain √2 / 4
         self.first = Equalized(widths[0], widths[0])
         pairs = pairwise(widths)
         self.blocks = nn.ModuleList(nn.ModuleList([Equalized(a, b), Equalized(b, b)]) for a, b in pairs)

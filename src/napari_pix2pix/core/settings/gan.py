@@ -37,7 +37,7 @@ class GANConfig(Config):
         },
         "fast": {
             **{"patch_size": 64, "base_channels": 8, "latent": 64, "batch_size": 8},
-            **{"steps": 18_000, "validate_every": 1_000},
+            **{"learning_rate": 4e-3, "steps": 18_000, "validate_every": 1_000},
         },
         "vanilla": {
             "grow": False,
