@@ -188,7 +188,9 @@ class TrainingDock(Dock):
             remember_model(model)
             self.session.models_changed.emit()
             how = "Trained." if well else html.escape(self.status.text()) + " The best model so far is kept."
-            translates = read_card(model).translates
+            translates = True
+            with suppress(ValueError):  # which says so where it is used
+                translates = read_card(model).translates
             self.leads_to, self.door_text = LEADS[translates]
             self.door.setText(self.door_text)
             self.door.setToolTip(f"Open {self.leads_to}, or bring it to the front")
