@@ -205,6 +205,14 @@ def test_what_cannot_be_learned_from(place, tmp_path, capsys, change, words) -> 
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
+def test_what_the_sentence_on_minimax_says_works(place, tmp_path, capsys) -> None:
+    """Typed as it is said."""
+    words = ("train", place / "source", *SMALL, "--objective", "minimax", "--out", tmp_path / "run")
+    code, _, said = run(capsys, *words)
+    assert code == 2 and "or --preset vanilla" in said
+    assert run(capsys, *words, "--preset", "vanilla")[0] == 0
+
+
 def test_few_images_and_a_class_of_one_are_told(place, tmp_path, capsys) -> None:
     """A table of classes as spreadsheets write it; an empty cell is not known; a class of one will be copies."""
     names = sorted(path.name for path in (place / "source").iterdir())

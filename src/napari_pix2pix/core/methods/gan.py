@@ -23,7 +23,7 @@ from napari_pix2pix.core.methods.method import (
 from napari_pix2pix.core.methods.originality import diversity, nearest
 from napari_pix2pix.core.methods.sliced_wasserstein import distances
 from napari_pix2pix.core.networks.dcgan import DCDiscriminator, DCGenerator
-from napari_pix2pix.core.networks.growing import GrowingCritic, GrowingGenerator, magnified
+from napari_pix2pix.core.networks.growing import GrowingCritic, GrowingGenerator, magnified, parts_of
 from napari_pix2pix.core.settings.config import Norm
 from napari_pix2pix.core.settings.gan import GANConfig
 
@@ -105,6 +105,14 @@ class GAN(Method[GANConfig]):
     def critics(self, config: GANConfig) -> dict[str, str]:
         """None that scores fields."""
         return {}
+
+    def growth(self, networks: Networks) -> str:
+        """The size that is made, and what of it fades in."""
+        generator = networks["generator"]
+        if not isinstance(generator, GrowingGenerator):
+            return super().growth(networks)
+        level, share = parts_of(generator.grown, len(generator.blocks))
+        return f"{4 << level} px" if share == 1 else f"{4 << level} px, {share:.0%} faded in"
 
     def stages(self, config: GANConfig) -> Sequence[float]:
         """The middle of each phase."""

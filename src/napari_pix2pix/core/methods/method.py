@@ -149,6 +149,10 @@ class Method(Generic[C]):
         """What the user should know of these settings before the first step, a sentence each."""
         return ()
 
+    def growth(self, networks: Networks) -> str:
+        """How far the networks have grown, for people; of images from nothing."""
+        return "full size"
+
     def stages(self, config: C) -> Sequence[float]:
         """After which shares of the training steps are timed, where some take longer than others."""
         return (0.0,)

@@ -115,7 +115,7 @@ class GANConfig(Config):
             )
         if self.grow and self.objective == "minimax":
             raise ValueError(
-                "objective must not be minimax where networks grow; got minimax. Choose another, or set `grow` false."
+                "objective must not be minimax where networks grow; got minimax. Choose another, or `preset` vanilla."
             )
         if self.source_normalization.statistics == "image":
             raise ValueError(

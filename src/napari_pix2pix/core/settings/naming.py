@@ -12,7 +12,18 @@ ASKED = frozenset(
     {
         *("allow_seen", "annotated_frames", "config", "device", "draws", "from", "keep_frames", "local_workers"),
         *("finish", "minutes"),
-        *("norm_statistics", "objects", "out", "overlap", "overwrite", "precision", "prediction", "rescale", "resume"),
+        *(
+            "norm_statistics",
+            "objects",
+            "out",
+            "overlap",
+            "overwrite",
+            "precision",
+            "prediction",
+            "preset",
+            "rescale",
+            "resume",
+        ),
         *(
             "scheduler",
             "seed_threshold",

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from numpy.typing import NDArray
-
 from napari_pix2pix.core.data.frames import Images
 from napari_pix2pix.core.data.other_patches import Drawn, ImagePatches, SidePatches, UnpairedPatches
 from napari_pix2pix.core.data.patches import PairedPatches
@@ -59,7 +57,7 @@ def of_images(data: Images, start: Start, method: Method[Any]) -> Material:
             spatial_dims=len(frames.plans[0].spatial),
             rows=list(split.rows(frames)),
             remarks=(),
-            look=_nothing_to_see,
+            look=None,
         )
         remarks = split.remarks
 
@@ -77,7 +75,8 @@ def of_images(data: Images, start: Start, method: Method[Any]) -> Material:
     return replace(
         made,
         patches=patches,
-        remarks=tuple(dict.fromkeys([*few, *(one for one in remarks if "calibration" not in one)])),
+        remarks=tuple(dict.fromkeys([*few, *remarks])),
+        look=None,
         judged=None,
         judged_regions=(),
         judging=(),
@@ -112,11 +111,6 @@ def _few(data: Images, split: Split, config: GANConfig) -> str:
             "made may be copies of their parts. Add images."
         )
     return ""
-
-
-def _nothing_to_see(side: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """There is no source to translate."""
-    raise NotImplementedError
 
 
 def _require_large_enough(data: Images, size: int) -> None:

@@ -392,7 +392,7 @@ class _Loop(Prepared):
         """The middle of the first validation window, or of the first one that trains."""
         for name in self._makers:
             self.model.networks[name].eval()
-        if self.model.config.data == "images":
+        if self.material.look is None:
             return made_of_nothing(self.model, self.material.patches)
         model = self.model.toward(self.model.directions[-1]) if self.model.domains.sets else self.model
         source, target = self.material.look(2 * self.config.patch_size)

@@ -62,7 +62,7 @@ class Material:
         On that, a sentence each.
     look
         Gives source and target (C, [Z,] Y, X) to preview, so large at most along Y and X; without pairs the two do not
-        show the same.
+        show the same. None where images are made from nothing.
     judged, judged_regions, judging
         The pairs among which the validation pairs are, and where; what of them chooses the best model: all, or as much
         as is judged in reasonable time. None, and nowhere, without.
@@ -87,7 +87,7 @@ class Material:
     spatial_dims: int
     rows: list[dict[str, Any]]
     remarks: tuple[str, ...]
-    look: Callable[[int], tuple[NDArray[Any], NDArray[Any]]]
+    look: Callable[[int], tuple[NDArray[Any], NDArray[Any]]] | None
     judged: PairedFrames | None = None
     judged_regions: tuple[Region, ...] = ()
     judging: tuple[Region, ...] = ()
