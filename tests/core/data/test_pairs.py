@@ -135,3 +135,20 @@ def test_pairs_within_regions_are_known_there_only() -> None:
     assert (inside.known(1).any(), inside.known(2).all(), pairs.known(1).all()) == (False, True, True)
     assert [region.frame for region in inside.regions()] == [0, 2]
     assert not inside.known_everywhere
+
+
+def test_a_missing_stain_is_not_known_whatever_the_stack_holds() -> None:
+    """Channels that a pair was not stained for read as zeros, and are told; the others are what they were."""
+    targets = [np.stack([np.full((8, 8), 1 + i), np.full((8, 8), 5 + i)]).astype(np.uint16) for i in range(2)]
+    sources = [np.arange(64, dtype=np.uint8).reshape(8, 8)] * 2
+    pairs = PairedFrames(
+        sources, targets, ("YX", "CYX"), channels=(None, [[0, None], [1, 0]]), target_names=["DAPI", "MAP2"]
+    )
+    assert pairs.stained.tolist() == [[True, False], [True, True]] and not pairs.all_stained
+    assert pairs.target(0)[:, 0, 0].tolist() == [1, 0] and pairs.target(1)[:, 0, 0].tolist() == [6, 2]
+    assert pairs.unstained({(1, 0)}).stains(1).tolist() == [False, True]
+    assert PairedFrames(sources, targets, ("YX", "CYX")).all_stained
+    with pytest.raises(ValueError, match="pair 0 is for nothing"):
+        pairs.unstained({(0, 0)})
+    with pytest.raises(ValueError, match="source must have all its channels"):
+        PairedFrames(targets, targets, "CYX", channels=([[0, None], [0, 1]], None))

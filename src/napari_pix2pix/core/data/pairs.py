@@ -1,7 +1,7 @@
 """Pairs of stacks as aligned frames."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.core.settings.config import EmptyFrames
 
-Channels = Sequence[int] | Sequence[Sequence[int]] | None
+Channels = Sequence[int] | Sequence[Sequence[int | None]] | None
 StackAxes = str | Sequence[str | None] | None
 
 
@@ -40,12 +40,15 @@ class PairedFrames:
         A value of the target that means "not known"; default: none does.
     channels
         The channels to take, as numbers, of (source, target): the same of each stack, or a list for each; None: all.
+        In a list of a target, None is a channel that this pair was not stained for; it is not known.
     z
         ``frame``: plane by plane. ``channels``: planes as channels - the neighbours of each plane, or all planes where
         the target has no Z. ``volume``: each time point is one frame, for networks in three dimensions.
     source_names
         For each source what the channels that are taken are called, so that a model can find them in other files;
         default: they have no names.
+    target_names
+        What the channels of the targets are called; default: they have no names.
     hashes
         Of the files of each pair, (source, target), for `split.csv`; default: none.
 
@@ -70,6 +73,7 @@ class PairedFrames:
         channels: tuple[Channels, Channels] = (None, None),
         z: Literal["frame", "channels", "volume"] = "frame",
         source_names: Sequence[Sequence[str]] | None = None,
+        target_names: Sequence[str] = (),
         hashes: Sequence[tuple[str, str]] | None = None,
     ) -> None:
         self.sources = list(source) if isinstance(source, list | tuple) else [source]
@@ -107,7 +111,9 @@ class PairedFrames:
                         f"{plan.n_channels} in {name}."
                     )
             self.places += [(i, frame) for frame in range(a.n_frames)]
+        self._require_stained()
         self.source_names = [tuple(own) for own in source_names or [()] * len(self.sources)]
+        self.target_names = tuple(target_names)
         self.ignore, self.hashes = ignore, hashes
         self._annotated, self._masks = self._known_from(valid)
         self._windows: dict[int, list[Window]] | None = None
@@ -117,6 +123,50 @@ class PairedFrames:
     def n_channels(self) -> tuple[int, int]:
         """Of the sources and of the targets."""
         return self.source_plans[0].n_channels, self.target_plans[0].n_channels
+
+    @property
+    def stained(self) -> NDArray[np.bool_]:
+        """Which channels of which target are there, (pairs, channels)."""
+        return np.array(
+            [[own is not None for own in plan.channels or range(plan.n_channels)] for plan in self.target_plans]
+        )
+
+    @property
+    def all_stained(self) -> bool:
+        """Whether no target misses a channel."""
+        return all(None not in plan.channels for plan in self.target_plans)
+
+    def stains(self, frame: int) -> NDArray[np.bool_]:
+        """Which channels of this frame's target are there, (K,)."""
+        plan = self.target_plans[self.places[frame][0]]
+        return np.array([own is not None for own in plan.channels or range(plan.n_channels)])
+
+    def stain(self, channel: int) -> str:
+        """What messages call this channel of the targets."""
+        return self.target_names[channel] if self.target_names else f"channel {channel}"
+
+    def unstained(self, missing: Collection[tuple[int, int]]) -> "PairedFrames":
+        """The same pairs, these channels of targets, (pair, channel), not known."""
+        other = copy.copy(self)
+        other.target_plans = [
+            replace(
+                plan,
+                channels=tuple(
+                    None if (i, k) in missing else own for k, own in enumerate(plan.channels or range(plan.n_channels))
+                ),
+            )
+            for i, plan in enumerate(self.target_plans)
+        ]
+        other._require_stained()
+        return other
+
+    def _require_stained(self) -> None:
+        """Raise a ValueError if a source misses a channel, or a pair every stain."""
+        if any(None in plan.channels for plan in self.source_plans):
+            raise ValueError("A source must have all its channels; only those of targets may be missing.")
+        for name, own in zip(self.names, self.stained, strict=True):
+            if not own.any():
+                raise ValueError(f"A pair must be stained for something; {name} is for nothing. Leave it out.")
 
     def _known_from(self, valid: Any) -> tuple[set[int] | None, list[tuple[Any, AxesPlan]] | None]:
         """Annotated frames, or a mask and its plan for each pair; checked against the targets."""
@@ -202,7 +252,7 @@ class PairedFrames:
             mask, plan = self._masks[stack]
             known &= (plan.take(mask, index, window) != 0).any(axis=0)
         if self.ignore is not None:
-            known &= (self._target(frame, window) != self.ignore).all(axis=0)
+            known &= (self._target(frame, window)[self.stains(frame)] != self.ignore).all(axis=0)
         if self._windows is not None:
             inside, starts = np.zeros(shape, bool), [side.indices(n)[0] for side, n in zip(sides, whole, strict=True)]
             for part in self._windows.get(frame, ()):

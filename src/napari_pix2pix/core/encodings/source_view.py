@@ -42,10 +42,10 @@ class SourceView(BaseModel):
     @classmethod
     def of(cls, plan: AxesPlan, names: Sequence[tuple[str, ...]] = ((),)) -> "SourceView":
         """The view that `plan` takes; `names` are those of the channels taken, for each training source."""
-        repeated = len(set(plan.channels)) < len(plan.channels)  # a grey image among colour images
+        repeated = len(set(plan.taken)) < len(plan.taken)  # a grey image among colour images
         total = plan.length("C") * plan.length("S")
         return cls(
-            channels=() if repeated else plan.channels,
+            channels=() if repeated else plan.taken,
             of_channels=total,
             colours=repeated or plan.channel_axis == "S",
             z=plan.z,

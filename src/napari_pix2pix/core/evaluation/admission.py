@@ -50,7 +50,7 @@ def require_two_sides(model: TrainedModel) -> None:
 
 def channels_of(model: TrainedModel, pairs: PairedFrames, i: int) -> Sequence[int]:
     """Which channels of the source of pair `i` the model is to take: those chosen, else its own by their names."""
-    return pairs.source_plans[i].channels or model.source_view.numbers(pairs.source_names[i])
+    return pairs.source_plans[i].taken or model.source_view.numbers(pairs.source_names[i])
 
 
 def require_judged(model: TrainedModel, pairs: PairedFrames) -> None:

@@ -49,7 +49,7 @@ class AxesPlan:
     shape
         The shape of the stack, as many numbers as letters.
     channels
-        The channels that `take` gives, by number; empty: all.
+        The channels that `take` gives, by number; empty: all. For None, which the stack has not, it gives zeros.
     z
         How `take` gives the planes of a stack with Z.
 
@@ -61,7 +61,7 @@ class AxesPlan:
 
     axes: str
     shape: tuple[int, ...]
-    channels: tuple[int, ...] = ()
+    channels: tuple[int | None, ...] = ()
     z: ZMode = "frame"
 
     def __post_init__(self) -> None:
@@ -83,7 +83,11 @@ class AxesPlan:
                 f"A stack of {what} must have the axis Z; got {axes}. Give the axes (`source_axes`, `target_axes`), "
                 "with Z for the planes."
             )
-        beyond = [channel for channel in self.channels if not 0 <= channel < self.length("C") * self.length("S")]
+        beyond = [
+            channel
+            for channel in self.channels
+            if channel is not None and not 0 <= channel < self.length("C") * self.length("S")
+        ]
         if beyond:
             raise ValueError(
                 f"channels must be numbers from 0 to {self.length('C') * self.length('S') - 1}; got {beyond[0]}."
@@ -98,6 +102,11 @@ class AxesPlan:
     def length(self, axis: str) -> int:
         """The number of pixels along `axis`; 1 for an axis that the stack lacks."""
         return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """The channels that are read, by number; empty: all."""
+        return tuple(number for number in self.channels if number is not None)
 
     @property
     def n_frames(self) -> int:
@@ -162,7 +171,12 @@ class AxesPlan:
         read = (np.asarray(array[self._index(t, z, window, part)]).transpose(self._order()[1]) for part in parts)
         found = [values.reshape(-1, *values.shape[-len(self.spatial) :]) for values in read]
         values = found[0] if len(found) == 1 else np.concatenate(found)
-        return values if chosen == list(range(len(values))) else values[chosen]
+        values = values if chosen == list(range(len(values))) else values[chosen]
+        if None not in self.channels:
+            return values
+        filled = np.zeros((len(self.channels), *values.shape[1:]), values.dtype)
+        filled[[channel is not None for channel in self.channels]] = values
+        return filled
 
     def _reads(self) -> tuple[list[dict[str, slice]], list[int]]:
         """What is read of the axes C and S, and which channels of that, one after another, are those to take.
@@ -170,7 +184,7 @@ class AxesPlan:
         Of C, neighbours together and no others; of S, in which files hold each pixel's samples together, one piece.
         """
         n = self.length("S")
-        numbers = self.channels or range(self.length("C") * n)
+        numbers = self.taken or range(self.length("C") * n)
         channels, samples = (sorted({divmod(number, n)[i] for number in numbers}) for i in (0, 1))
         first, width = samples[0], samples[-1] + 1 - samples[0]
         starts = [channel for channel in channels if channel - 1 not in channels]

@@ -117,6 +117,6 @@ def _source(model: TrainedModel, pairs: PairedFrames, region: Region) -> NDArray
     """The source (C, [Z,] Y, X) as the model takes it."""
     stack, frame = pairs.places[region.frame]
     plan = pairs.source_plans[stack]
-    channels = plan.channels or model.source_view.numbers(pairs.source_names[stack])
+    channels = plan.taken or model.source_view.numbers(pairs.source_names[stack])
     taken = model.source_plan(pairs.sources[stack], plan.axes, channels)
     return taken.take(pairs.sources[stack], frame, region.window)
