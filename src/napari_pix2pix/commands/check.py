@@ -43,7 +43,7 @@ def check(
     stacks = open_stacks(source, target, pairs or PairSettings()).without_bad()
     files = stacks.files
     report = core.check(stacks.frames(hashed=False), config=chosen)
-    texts = [event["text"] for event in told(stacks)]
+    texts = [event["text"] for event in told(stacks) if event["event"] == "warning"]
     usual, fitting = Config().patch_size, report["suggested"]["patch_size"]
     needed = []  # without which train refuses these pairs
     if chosen is None and report["usable"] and min(report["smallest"]) < usual:

@@ -68,7 +68,8 @@ def evaluate(
     from napari_pix2pix.core.engine.atomic import is_full
     from napari_pix2pix.core.evaluation.admission import require_judged, require_two_sides
     from napari_pix2pix.files.evaluations import write_evaluation
-    from napari_pix2pix.files.pairing import open_stacks, taken_names
+    from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.files.training_stacks import target_names_of
     from napari_pix2pix.report.card import figures_text
     from napari_pix2pix.report.draw import draw_evaluation
 
@@ -85,6 +86,8 @@ def evaluate(
         yield from told_of_halves(loaded, said.side_by_side)
     # One bad pair among several does not stop the others.
     stacks = open_stacks(source, target, said if said.annotated_frames else said.model_copy(update={"skip_bad": True}))
+    if loaded is not None:
+        stacks = stacks.like(target_names_of(loaded))
     if not said.annotated_frames:  # which are counted over all pairs
         stacks = stacks.sifted(lambda pair: None if loaded is None else require_judged(loaded, pair))
     yield from told(stacks, "warning" if said.skip_bad else "failure")
@@ -102,7 +105,7 @@ def evaluate(
         report = core.evaluate(loaded, frames, None, beside=others, allow_seen=allow_seen, **asked)
     if stacks.files.skipped and not said.skip_bad:
         report["failed"] = list(stacks.files.skipped)
-    names = taken_names(stacks.files.targets[0], said.target_channels)
+    names = stacks.target_names
     path, page = out / "metrics.json", out / "report.html"
     undrawn: Exception | None = None
     with all_or_none(written):

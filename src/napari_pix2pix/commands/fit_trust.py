@@ -50,6 +50,7 @@ def fit_trust(
     from napari_pix2pix.core.evaluation.admission import require_judged, require_two_sides
     from napari_pix2pix.files.outputs import require_apart, require_writable
     from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.files.training_stacks import target_names_of
 
     require_apart([model, model / "model.safetensors", source, target], [out])
     require_writable(out.parent)
@@ -57,7 +58,7 @@ def fit_trust(
     require_two_sides(loaded)
     if "z" not in said.model_fields_set:
         said = said.model_copy(update={"z": loaded.source_view.pairs_z})
-    stacks = open_stacks(source, target, said).without_bad()
+    stacks = open_stacks(source, target, said).without_bad().like(target_names_of(loaded))
     if said.skip_bad and not said.annotated_frames:
         stacks = stacks.sifted(lambda pair: require_judged(loaded, pair))
     elif not said.annotated_frames:

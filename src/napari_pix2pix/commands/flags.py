@@ -100,7 +100,7 @@ def _is_another(flag: str, word: str, words: Sequence[str], names: bool) -> bool
 
 @cache
 def _channels_in(words: tuple[str, ...]) -> frozenset[str]:
-    """The channels of all images among the words; of a folder, those of its first."""
+    """The channels of all images among the words."""
     from napari_pix2pix.files.folders import list_images
     from napari_pix2pix.files.stacks import open_stack
 
@@ -108,7 +108,8 @@ def _channels_in(words: tuple[str, ...]) -> frozenset[str]:
     for word in words:
         if not word.startswith("-"):
             with suppress(ValueError, OSError):  # no image, or told by whoever reads it
-                found.update(open_stack(list_images(word)[0]).channel_names)
+                for path in list_images(word):
+                    found.update(open_stack(path).channel_names)
     return frozenset(found)
 
 

@@ -76,6 +76,8 @@ def told(stacks: "PairedStacks", left_out: str = "warning") -> Events:
     """What the user should know about these pairs before any work; `left_out` is the event for pairs left out."""
     for name, sentence in stacks.files.skipped.items():
         yield {"event": left_out, "file": name, "text": sentence}
+    if stacks.stains and not stacks.stains.all_there:
+        yield {"event": "note", "text": str(stacks.stains)}
     first, *others = stacks.source_names
     for name, names in zip(stacks.files.names[1:], others, strict=True):
         if names != first and len(names) == len(first):

@@ -91,6 +91,12 @@ def _divided(path: Path | str) -> tuple[Path, str] | None:
     return None
 
 
+def below_pattern(path: Path | str) -> str | None:
+    """Of a glob pattern what begins with its first star's folder; None where `path` is no pattern."""
+    divided = _divided(path)
+    return divided[1] if divided else None
+
+
 def _matched(path: Path) -> list[Path]:
     """The images that a pattern matches; other files, only where it matches no image."""
     if (divided := _divided(path)) is None:

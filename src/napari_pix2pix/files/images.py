@@ -52,6 +52,11 @@ class ImageStacks:
         if target is not None or settings.side_by_side:
             require_unsaid(settings, "Images that others are made of with their targets", *NOT_KNOWN)
             pairs = open_stacks(source, target, own).without_bad()
+            if pairs.stains and not pairs.stains.all_there:
+                raise ValueError(
+                    "Images that others are made of with their targets must have every stain; some lack one "
+                    f"({str(pairs.stains).rstrip('.')}). Leave these pairs out, or take fewer stains."
+                )
             stacks, names = pairs.files.sources, dict.fromkeys(("source", "target"), pairs.files.names)
             sides = dict(zip(names["source"], (stack.path for stack in stacks), strict=True))
             return cls(stacks, names, settings, _classes(settings, sides), pairs)

@@ -1,8 +1,8 @@
 """How the pairs in files are meant: channels, planes, what is known, what belongs together."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -15,6 +15,7 @@ from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.partners import PairedFiles, open_pairs
 from napari_pix2pix.files.said import OF_DOMAINS, OF_IMAGES, require_unsaid
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256
+from napari_pix2pix.files.stains import Stains, in_one_spelling, of_folders, of_names
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.data.pairs import PairedFrames
@@ -32,6 +33,8 @@ class PairedStacks:
     settings: PairSettings
     masks: tuple[Stack, ...] = ()
     groups: tuple[str, ...] = ()
+    stains: Stains | None = None
+    """Which channel of each target is which; None: in all the same, by number."""
     hashed: "list[list[dict[str, Any]]] | None" = field(default=None, repr=False, compare=False)
     """Path, axes and hash of each source, target and mask, where they have been read already."""
 
@@ -62,15 +65,55 @@ class PairedStacks:
                 [channel_numbers(stack, said.source_channels) for stack in files.sources]
                 if said.source_channels
                 else None,
-                [channel_numbers(stack, said.target_channels) for stack in files.targets]
-                if said.target_channels
-                else None,
+                self._target_numbers,
             ),
             z=said.z,
             source_names=self.source_names,
+            target_names=self.target_names,
             hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)] if hashed else None,
         )
         return pairs.recoded(target=as_mask) if said.foreground else pairs
+
+    @property
+    def _target_numbers(self) -> Sequence[Sequence[int | None]] | None:
+        """Of the channels to take of each target; None: all."""
+        if self.stains is not None:
+            return self.stains.numbers
+        wanted = self.settings.target_channels
+        return [channel_numbers(stack, wanted) for stack in self.files.targets] if wanted else None
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """What the channels of the targets that are taken are called; empty where nobody says."""
+        return self.stains.names if self.stains else taken_names(self.files.targets[0], self.settings.target_channels)
+
+    def like(self, names: Sequence[str]) -> "PairedStacks":
+        """The same pairs, the channels of their targets in the order of these stains, of which some may be missing.
+
+        As they are where either side has no names, or where channels are as many but called otherwise: by number.
+
+        Raises
+        ------
+        ValueError
+            If they miss some and have others.
+        """
+        own = self.target_names
+        if not names or not own or own == tuple(names) or not all((*names, *own)):
+            return self
+        spelled = in_one_spelling([*names, *own], self.settings.same_names if self.stains else "different")
+        called = [spelled[name] for name in own]
+        if strange := [name for name in called if name not in names]:
+            if self.stains is None or self.stains.all_there:
+                return self
+            raise ValueError(
+                f"Stains must be those that were learned, {', '.join(names)}; {strange[0]} is none of them. Choose "
+                "others with `target_channels`."
+            )
+        count = self.files.targets[0].plan.n_channels
+        numbers = self._target_numbers or [range(count)] * len(self.files.targets)
+        at = [called.index(name) if name in called else None for name in names]
+        placed = tuple(tuple(None if k is None else each[k] for k in at) for each in numbers)
+        return replace(self, stains=Stains(tuple(names), placed))
 
     @property
     def sides(self) -> dict[str, tuple[Stack, ...]]:
@@ -171,7 +214,8 @@ class PairedStacks:
 
         files = self.files
         left = PairedFiles(only(files.names), only(files.sources), only(files.targets), skipped or {})
-        return PairedStacks(left, self.settings, only(self.masks), only(self.groups))
+        stains = self.stains.only(kept) if self.stains else None
+        return PairedStacks(left, self.settings, only(self.masks), only(self.groups), stains)
 
     @cached_property
     def _identities(self) -> list[list[dict[str, Any]]]:
@@ -194,9 +238,9 @@ class PairedStacks:
             "names": list(self.files.names),
             "groups": list(self.groups),
             "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
-            "target_channels": list(taken_names(self.files.targets[0], self.settings.target_channels)),
+            "target_channels": list(self.target_names),
             "pixel_size_um": self.files.sources[0].pixel_size_um,
-        }
+        } | ({"stains": [list(own) for own in self.stains.numbers]} if self.stains else {})
 
 
 def open_stacks(source: Path | str, target: Path | str | None, settings: PairSettings) -> PairedStacks:
@@ -224,7 +268,14 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
     )
     masks = _open_masks(settings.valid, files.names) if settings.valid else ()
     groups = tuple(read_groups(settings.groups, files.names)) if settings.groups else ()
-    return PairedStacks(files, settings, masks, groups)
+    return PairedStacks(files, settings, masks, groups, _stains_of(files, settings))
+
+
+def _stains_of(files: PairedFiles, settings: PairSettings) -> Stains | None:
+    wanted, same = settings.target_channels, settings.same_names
+    if files.folders:
+        return of_folders(files.targets, files.names, files.places, files.folders, wanted, same)
+    return of_names(files.targets, wanted, same)
 
 
 def reopen(provenance: dict[str, Any], moved: Moved | None = None) -> PairedStacks:
@@ -251,7 +302,12 @@ def reopen(provenance: dict[str, Any], moved: Moved | None = None) -> PairedStac
     files = PairedFiles(tuple(provenance["names"]), sides[0], sides[1])
     known = {stack.path.resolve(): said["sha256"] for stack, said in found}
     hashed = [[identity_of(stack, known) for stack in side] for side in sides]
-    return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]), hashed)
+    stains = None
+    if numbers := provenance.get("stains"):
+        stains = Stains(tuple(provenance["target_channels"]), tuple(map(tuple, numbers)))
+        if len(numbers) != len(files.names) or any(len(own) != len(stains.names) for own in numbers):
+            raise ValueError("An earlier training must tell the stains of each target; it tells others.")
+    return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]), stains, hashed)
 
 
 def channel_numbers(stack: Stack, wanted: tuple[str, ...]) -> list[int]:

@@ -6,12 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from napari_pix2pix.files.folders import each_by_name, has_folder_stars, in_one_form, list_images, named_as, placed_as
-from napari_pix2pix.files.stacks import (
-    Stack,
-    join_stacks,
-    open_stack,
-    stem,
-)
+from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, stem
+from napari_pix2pix.files.stains import apart, called
 
 
 @dataclass(frozen=True)
@@ -26,12 +22,17 @@ class PairedFiles:
         One per pair, too.
     skipped
         By name a sentence for each pair that was left out.
+    places, folders
+        Where targets do not all lie in the same folders: for each the numbers of those in which it has a file, and what
+        the folders call the stain that is in them. Else empty.
     """
 
     names: tuple[str, ...]
     sources: tuple[Stack, ...]
     targets: tuple[Stack, ...]
     skipped: dict[str, str] = field(default_factory=dict)
+    places: tuple[tuple[int, ...], ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 def open_pairs(
@@ -72,30 +73,39 @@ def open_pairs(
     """
     halves: tuple[str | None, str | None] = (None, None)
     skipped: dict[str, str] = {}
+    targets = source if target is None else target
     if side_by_side is not None:
         if target is not None or pair_by is not None:
             raise ValueError("Images side by side must come from one path; leave out the target and `pair_by`.")
         halves = halved(side_by_side)
         images = each_by_name(list_images(source), placed_as(source, stem))
-        named = {name: (path, path) for name, path in images.items()}
+        sides = images, images
     elif target is None and pair_by is None:
         raise ValueError("A source must have a target, unless both are side by side in one image (`side_by_side`).")
     else:
-        named = named_pairs(source, source if target is None else target, pair_by, alone=skipped if skip_bad else None)
-    pairs = {}
-    further = [further_paths(paths, list(named)) for paths in more]
-    for name, (a, b) in named.items():
+        a, b = named_sides(source, targets, pair_by)
+        sides = dict(sorted(a.items())), b
+    alone = skipped if skip_bad else None
+    if more[1] or side_by_side:
+        stained = stained_paths(*sides, more[1], (source, targets), alone)
+    else:
+        stained = {name: [b] for name, (_, b) in paired(*sides, (source, targets), pair_by, alone).items()}
+    further = further_paths(more[0], list(stained))
+    complete = all(None not in paths for paths in stained.values())
+    pairs, places = {}, []
+    for name, paths in stained.items():
         try:
             pair = (
-                open_joined(a, further[0][name], source_axes, halves[0]),
-                open_joined(b, further[1][name], target_axes, halves[1]),
+                open_joined(sides[0][name], further[name], source_axes, halves[0]),
+                _open_stained(paths, target_axes, halves[1]),
             )
-            if skip_bad and len(named) + len(skipped) > 1:
+            if skip_bad and len(stained) + len(skipped) > 1:
                 for stack in pair:
                     _read_through(stack)
             pairs[name] = pair
+            places.append(tuple(place for place, path in enumerate(paths) if path))
         except (ValueError, OSError) as error:
-            if len(named) + len(skipped) == 1:
+            if len(stained) + len(skipped) == 1:
                 raise
             if not skip_bad:
                 raise ValueError(f"{error} Or use the other pairs: `skip_bad`.") from error
@@ -104,8 +114,11 @@ def open_pairs(
         raise ValueError(
             f"At least one pair must be readable; none of {len(skipped)} is. {next(iter(skipped.values()))}"
         )
-    sources, targets = zip(*pairs.values(), strict=True)
-    return PairedFiles(tuple(pairs), sources, targets, skipped)
+    if complete:
+        return PairedFiles(tuple(pairs), *zip(*pairs.values(), strict=True), skipped)
+    folders = called(targets, pair_by and pair_by[1]), *map(called, more[1])
+    named_apart = apart(folders, [targets, *more[1]])
+    return PairedFiles(tuple(pairs), *zip(*pairs.values(), strict=True), skipped, tuple(places), named_apart)
 
 
 def halved(side: str | None) -> tuple[str | None, str | None]:
@@ -153,10 +166,25 @@ def named_pairs(
     ValueError
         If no name is on both sides, or, without `alone`, a source has no target or a target no source.
     """
+    a, b = named_sides(source, target, pair_by, tree=tree, leave_out=leave_out, out=out)
+    return paired(a, b, (source, target), pair_by, alone)
+
+
+def named_sides(
+    source: Path | str,
+    target: Path | str,
+    pair_by: tuple[str, str] | None = None,
+    *,
+    tree: bool | None = None,
+    leave_out: Sequence[Path] = (),
+    out: Path | None = None,
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The sources and the targets of `named_pairs`, each by its name; those of no partner are among them."""
     closed = (*leave_out, Path(source), Path(target))
     sources, targets = (list_images(path, tree=tree, leave_out=closed, out=out) for path in (source, target))
     if pair_by is None and len(sources) == len(targets) == 1:
-        return {in_one_form(stem(sources[0])): (sources[0], targets[0])}
+        name = in_one_form(stem(sources[0]))
+        return {name: sources[0]}, {name: targets[0]}
     if pair_by is None:
         names = [named_as(path) if has_folder_stars(path) else placed_as(path, stem) for path in (source, target)]
     else:
@@ -171,10 +199,21 @@ def named_pairs(
     if tree:
         shared = {PurePath(name).parent for name in a} & {PurePath(name).parent for name in b}
         a, b = ({name: path for name, path in side.items() if PurePath(name).parent in shared} for side in (a, b))
+    return a, b
+
+
+def paired(
+    a: dict[str, Path],
+    b: dict[str, Path],
+    given: tuple[Path | str, Path | str],
+    pair_by: tuple[str, str] | None = None,
+    alone: dict[str, str] | None = None,
+) -> dict[str, tuple[Path, Path]]:
+    """The sources `a` and targets `b` of the same names, in order; raises what `named_pairs` does."""
     if not a.keys() & b.keys():
         how = "the same file names without extension" if pair_by is None else f"names like {' and '.join(pair_by)}"
         raise ValueError(
-            f"Sources and targets must have {how}; no name is in both {source} and {target}. "
+            f"Sources and targets must have {how}; no name is in both {given[0]} and {given[1]}. "
             "Rename the files, or say how they are named with `pair_by`."
         )
     if single := sorted(a.keys() ^ b.keys()):
@@ -188,13 +227,72 @@ def named_pairs(
     return {name: (a[name], b[name]) for name in sorted(a.keys() & b.keys())}
 
 
+def stained_paths(
+    sources: dict[str, Path],
+    targets: dict[str, Path],
+    more: Sequence[str],
+    given: tuple[Path | str, Path | str],
+    alone: dict[str, str] | None = None,
+) -> dict[str, list[Path | None]]:
+    """For each source its file among the targets and in each of the files, folders or patterns `more`, named as there.
+
+    None where there is none: the image was not stained for it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of these has no images.
+    ValueError
+        If a source has none at all, unless `alone` is given, or one is in a folder that lacks another and is of no
+        source, as where its name is misspelt.
+    """
+    folders = [targets]
+    for path in more:
+        files = list_images(path)
+        by_name = each_by_name(files, named_as(path))
+        folders.append({next(iter(sources)): files[0]} if len(files) == len(sources) == 1 else by_name)
+    for path, folder in zip((given[1], *more), folders, strict=True):
+        missing, strange = sorted(sources.keys() - folder.keys()), sorted(folder.keys() - sources.keys())
+        if strange and (missing or folder is targets):
+            if folder is targets and alone is not None:
+                alone |= {name: f"{name} is left out: it has no source of the same name." for name in strange}
+                continue
+            lacking = f", and {missing[0]} has no file there" if missing else ""
+            raise ValueError(
+                f"Each file of a stain must be called as its source; {strange[0]} in {path} has no source{lacking}. "
+                "Rename it, or move it away."
+            )
+    found: dict[str, list[Path | None]] = {name: [f.get(name) for f in folders] for name in sources}
+    if none := [name for name, paths in found.items() if not any(paths)]:
+        if alone is None or len(none) == len(found):
+            several = f" (and {len(none) - 1} more)" if len(none) > 1 else ""
+            raise ValueError(
+                f"Each source must be stained for something; {none[0]}{several} has no file in "
+                f"{', '.join(map(str, (given[1], *more)))}. Add one, leave it out, or say with a pattern what files "
+                "are called, like 'folder/*_phase.tif'."
+            )
+        alone |= {name: f"{name} is left out: it has no target of the same name." for name in none}
+    return {name: paths for name, paths in found.items() if any(paths)}
+
+
 def open_joined(path: Path, more: Sequence[Path], axes: str | None = None, half: str | None = None) -> Stack:
     """The stack in `path` with the channels of the files `more` appended; `axes` are of all that have as many."""
-    parts = [open_stack(path, axes, half)]
-    for other in more:
-        stack = open_stack(other)
-        parts.append(open_stack(other, axes) if axes and len(axes) == len(stack.axes) else stack)
-    return join_stacks(parts)
+    return join_stacks([open_stack(path, axes, half), *(_open_further(other, axes) for other in more)])
+
+
+def _open_further(path: Path, axes: str | None) -> Stack:
+    """The stack in `path`, with these axes if it has as many."""
+    stack = open_stack(path)
+    return open_stack(path, axes) if axes and len(axes) == len(stack.axes) else stack
+
+
+def _open_stained(paths: Sequence[Path | None], axes: str | None, half: str | None) -> Stack:
+    """The stack of the files that are there; `axes` are of the first, and of all that have as many."""
+    first, *more = paths
+    there = [path for path in more if path]
+    if first is not None:
+        return open_joined(first, there, axes, half)
+    return join_stacks([_open_further(path, axes) for path in there])
 
 
 def further_paths(more: Sequence[str], names: Sequence[str], *, tree: bool | None = None) -> dict[str, list[Path]]:

@@ -62,6 +62,8 @@ class TrainingStacks:
         ValueError
             If they cannot be read so, or a file or group is in two kinds.
         """
+        if isinstance(train, PairedStacks):
+            train = train.like(target_names_of(initial))
         said, judges = train.settings, {}
         if isinstance(train, DomainStacks | ImageStacks) and (validation or test):
             what = "Images of several domains" if isinstance(train, DomainStacks) else "Images from nothing"
@@ -78,7 +80,7 @@ class TrainingStacks:
                 )
             more = {"source_more": sides.source_more, "target_more": sides.target_more, "annotated_frames": ()}
             own = said.model_copy(update=more)
-            judges[kind] = open_stacks(sides.source, sides.target, own).without_bad()
+            judges[kind] = _like(open_stacks(sides.source, sides.target, own), train, kind).without_bad()
         old = None
         if with_old and not isinstance(train, PairedStacks):
             raise ValueError("Old pairs must be mixed with pairs; here there are none. Leave `with_old_pairs` out.")
@@ -86,7 +88,7 @@ class TrainingStacks:
             pairs = initial.provenance.get("pairs") if initial else None
             if not pairs or not pairs.get("train"):
                 raise ValueError("Old pairs must be those of a model trained from files; give one with `from`.")
-            old = reopen_pairs(pairs["train"], moved)
+            old = reopen_pairs(pairs["train"], moved).like(train.target_names)
         stacks = cls(train, judges.get("validation"), judges.get("test"), old)
         stacks._require_apart(initial)
         return stacks
@@ -142,6 +144,20 @@ class TrainingStacks:
             raise ValueError("A run to resume here must have read its pairs from files; resume this one from Python.")
         said = {part.name: provenance.get(part.name) for part in fields(cls)}
         return cls(**{name: reopen(part, moved) for name, part in said.items() if part})
+
+
+def target_names_of(model: "TrainedModel | None") -> tuple[str, ...]:
+    """What the channels of the targets were called that the model learned from files; empty where they had no names."""
+    pairs = model.provenance.get("pairs") if model else None
+    return tuple(((pairs or {}).get("train") or {}).get("target_channels") or ())
+
+
+def _like(judges: PairedStacks, train: Any, kind: str) -> PairedStacks:
+    """Pairs that judge, with the stains of those that train."""
+    try:
+        return judges.like(train.target_names) if isinstance(train, PairedStacks) else judges
+    except ValueError as error:
+        raise ValueError(f"The {kind} pairs do not suit: {error}") from error
 
 
 def reopen(said: dict[str, Any], moved: Moved | None = None) -> Any:

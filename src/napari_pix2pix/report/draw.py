@@ -16,7 +16,7 @@ from napari_pix2pix.core.teaching.examples import MOST, examples
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.files.domains import DomainStacks
 from napari_pix2pix.files.images import ImageStacks
-from napari_pix2pix.files.pairing import PairedStacks, taken_names
+from napari_pix2pix.files.pairing import PairedStacks
 from napari_pix2pix.files.training_stacks import TrainingStacks
 from napari_pix2pix.report.card import model_lines
 from napari_pix2pix.report.content import Content
@@ -65,7 +65,7 @@ def draw_evaluation(
     command
         What writes the page.
     """
-    channels = taken_names(stacks.files.targets[0], stacks.settings.target_channels)
+    channels = stacks.target_names
     content = Content(
         f"Evaluation of {judged}",
         command,
@@ -107,7 +107,7 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     pairs, few = pairs.within(judged), f"{len(judged)} of {len(regions)} validation images, evenly chosen."
     remarks = [few] if len(judged) < len(regions) else []
     report = evaluate(model, pairs, None, empty_frames="empty", kind_of_pairs="validation")
-    channels = taken_names(validation.files.targets[0], validation.settings.target_channels)
+    channels = validation.target_names
     shown = examples(report, pairs, model, _how_many(report, model))
     write_report(path, Content(title, command, report, model, shown, _card(model, run), history, channels, {}, remarks))
     return path

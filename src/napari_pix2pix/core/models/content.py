@@ -37,6 +37,7 @@ class PairFacts(Told):
     names: list[str] = []
     groups: list[str] = []
     target_channels: list[str] = []
+    stains: list[list[Count | None]] = []
     pixel_size_um: dict[str, Length] = {}
     settings: dict[str, Any] = {}
 

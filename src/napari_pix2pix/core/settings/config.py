@@ -11,6 +11,7 @@ from napari_pix2pix.core.settings.training import (
     Config,
     Data,
     DiscriminatorConfig,
+    EmptyChannels,
     EmptyFrames,
     GeneratorConfig,
     Norm,
@@ -28,6 +29,7 @@ __all__ = [
     "PRESETS",
     "Config",
     "DiscriminatorConfig",
+    "EmptyChannels",
     "EmptyFrames",
     "GeneratorConfig",
     "Norm",
@@ -35,6 +37,7 @@ __all__ = [
     "Objective",
     "PairSettings",
     "Precision",
+    "SameNames",
     "Settings",
     "in_one_sentence",
     "make_config",
@@ -43,6 +46,7 @@ __all__ = [
     "validated",
 ]
 
+SameNames = Literal["ask", "same", "different"]
 METHODS: dict[str, type[Config]] = {
     "pix2pix": Pix2PixConfig,
     "cyclegan": CycleGANConfig,
@@ -71,9 +75,11 @@ class PairSettings(Settings):
     """Further files or folders, paired by name with SOURCE, whose channels are appended to its own. In a pattern like
     `d/*_phase.tif` the name is what the star stands for."""
     target_channels: tuple[str, ...] = ()
-    """Channels to take, by name or number from 0; default: all."""
+    """Channels to take, by name or number from 0; default: all. A file that names others lacks this stain."""
     target_more: tuple[str, ...] = ()
-    """The same for TARGET."""
+    """The same for TARGET. A stain may be missing: a file in some of these folders, TARGET among them, is enough."""
+    same_names: SameNames = "ask"
+    """Whether names of stains that differ by case or spaces only mean the same stain."""
     z: Literal["frame", "channels", "volume"] = "frame"
     """Planes one by one; as channels: each with its neighbours, or all where the target has no Z; or as volumes, for
     networks in three dimensions."""

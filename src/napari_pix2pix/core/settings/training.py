@@ -19,6 +19,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Norm = Literal["batch", "batch-renorm", "instance", "none"]
 Objective = Literal["cross-entropy", "minimax", "least-squares", "hinge", "wgan-gp"]
 EmptyFrames = Literal["ask", "empty", "unlabelled"]
+EmptyChannels = Literal["ask", "empty", "unstained"]
 Data = Literal["pairs", "unpaired", "domains", "images"]
 """What a method learns from: aligned pairs; sources and targets that are no pairs; images of named domains; images."""
 M = TypeVar("M", bound=BaseModel)
@@ -158,6 +159,9 @@ class Config(Settings):
     """For a target of classes: `rare` weighs each by one over its share of the pixels, at most ten times the mean."""
     empty_frames: EmptyFrames = "ask"
     """What frames without any label in a label target mean: nothing there, or nobody has labelled them."""
+    empty_channels: EmptyChannels = "ask"
+    """What a channel of grey values means that is one value all over a pair but not over others: nothing there, or this
+    sample was not stained for it."""
     source_normalization: NormalizationConfig = NormalizationConfig()
     """Of the source's grey values."""
     target_normalization: NormalizationConfig = NormalizationConfig(method="min-max")
