@@ -114,11 +114,12 @@ def open_pairs(
         raise ValueError(
             f"At least one pair must be readable; none of {len(skipped)} is. {next(iter(skipped.values()))}"
         )
+    opened, their_targets = zip(*pairs.values(), strict=True)
     if complete:
-        return PairedFiles(tuple(pairs), *zip(*pairs.values(), strict=True), skipped)
+        return PairedFiles(tuple(pairs), opened, their_targets, skipped)
     folders = called(targets, pair_by and pair_by[1]), *map(called, more[1])
     named_apart = apart(folders, [targets, *more[1]])
-    return PairedFiles(tuple(pairs), *zip(*pairs.values(), strict=True), skipped, tuple(places), named_apart)
+    return PairedFiles(tuple(pairs), opened, their_targets, skipped, tuple(places), named_apart)
 
 
 def halved(side: str | None) -> tuple[str | None, str | None]:
@@ -247,9 +248,9 @@ def stained_paths(
         source, as where its name is misspelt.
     """
     folders = [targets]
-    for path in more:
-        files = list_images(path)
-        by_name = each_by_name(files, named_as(path))
+    for further in more:
+        files = list_images(further)
+        by_name = each_by_name(files, named_as(further))
         folders.append({next(iter(sources)): files[0]} if len(files) == len(sources) == 1 else by_name)
     for path, folder in zip((given[1], *more), folders, strict=True):
         missing, strange = sorted(sources.keys() - folder.keys()), sorted(folder.keys() - sources.keys())

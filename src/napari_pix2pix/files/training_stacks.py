@@ -82,9 +82,9 @@ class TrainingStacks:
             own = said.model_copy(update=more)
             judges[kind] = _like(open_stacks(sides.source, sides.target, own), train, kind).without_bad()
         old = None
-        if with_old and not isinstance(train, PairedStacks):
-            raise ValueError("Old pairs must be mixed with pairs; here there are none. Leave `with_old_pairs` out.")
         if with_old:
+            if not isinstance(train, PairedStacks):
+                raise ValueError("Old pairs must be mixed with pairs; here there are none. Leave `with_old_pairs` out.")
             pairs = initial.provenance.get("pairs") if initial else None
             if not pairs or not pairs.get("train"):
                 raise ValueError("Old pairs must be those of a model trained from files; give one with `from`.")
