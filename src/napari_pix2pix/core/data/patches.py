@@ -32,7 +32,8 @@ by where there is no truth; 3 is that of `core.teaching`."""
 class Batch(dict[str, torch.Tensor]):
     """The patches of one step by name, float32 (N, C, [Z,] Y, X) in network values.
 
-    Of pairs ``source``, ``target`` and, unless it is everywhere, ``known`` (N, 1, [Z,] Y, X), 1 = known.
+    Of pairs ``source``, ``target`` and, unless it is everywhere, ``known`` (N, 1, [Z,] Y, X), 1 = known; where pairs
+    lack channels of the target, (N, K, [Z,] Y, X), and ``stains`` (N, K), 1 = there.
     """
 
     def to(self, device: torch.device) -> "Batch":
@@ -90,7 +91,7 @@ class PairedPatches:
         self._frames = tuple(dict.fromkeys(region.frame for region in self.regions))
         self._spots = LRUCache(SPOTS_BYTES, getsizeof=lambda spots: spots.nbytes)
         self._lock = RLock()  # a validation asks for patches while the next batch is being made
-        self.shape = patch_shape(self.regions, self.config)
+        self.shape, self._all_stained = patch_shape(self.regions, self.config), self.pairs.all_stained
         side = round(self.config.patch_size / self.config.jitter)
         self._drawn = (*self.shape[:-2], side, side)
         areas = np.array([np.prod(region.shape) for region in self.regions], float)
@@ -146,14 +147,20 @@ class PairedPatches:
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """The patches of this step, of the shape `shape`; only those with these `numbers`, if given."""
         numbers = range(self.config.batch_size) if numbers is None else numbers
-        patches = [self._patch(step, k, stream) for k in numbers]
-        sides = [torch.from_numpy(np.stack(side)) for side in zip(*patches, strict=True)]
+        drawn = [self._patch(step, k, stream) for k in numbers]
+        sides = [torch.from_numpy(np.stack(side)) for side in zip(*(patch for _, patch in drawn), strict=True)]
         if self._drawn != self.shape:
             sides = [magnified(side, self.shape) for side in sides]
             sides[2:] = [(known == 1).float() for known in sides[2:]]
-        return Batch(zip(("source", "target", "known"), sides, strict=False))
+        made = Batch(zip(("source", "target", "known"), sides, strict=False))
+        if not self._all_stained:
+            made["stains"] = stains = torch.tensor(np.stack([self.pairs.stains(frame) for frame, _ in drawn])).float()
+            planes = stains.reshape(*stains.shape, *(1,) * len(self.shape)).expand_as(made["target"])
+            made["known"] = planes * made["known"] if "known" in made else planes.clone()
+        return made
 
-    def _patch(self, step: int, k: int, stream: int) -> list[NDArray[np.float32]]:
+    def _patch(self, step: int, k: int, stream: int) -> tuple[int, list[NDArray[np.float32]]]:
+        """The frame that it is of, and its sides (C, [Z,] Y, X)."""
         random = np.random.default_rng([self.config.seed, stream, step, k])
         wanted = self.config.foreground_share
         draw = self._foreground_window if wanted and random.random() < wanted else self._window
@@ -162,7 +169,7 @@ class PairedPatches:
         shares = [1.0] if len(drawn) == 1 else [float(values[2].mean()) for values in seen]
         chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
         share = 0.0 if self.source_encoding.is_labels else self.config.intensity_jitter
-        return augmented(list(seen[chosen]), self.config, share, random)
+        return self.regions[drawn[chosen][0]].frame, augmented(list(seen[chosen]), self.config, share, random)
 
     # Where patches lie
 
@@ -205,7 +212,8 @@ class PairedPatches:
             foreground = self._target(region.frame, region.window)[0] != background
         else:
             target = self.values(region.frame, region.window)[1]
-            foreground = (target > self._thresholds.reshape(-1, *(1,) * len(region.window))).any(axis=0)
+            bright = target > self._thresholds.reshape(-1, *(1,) * len(region.window))
+            foreground = bright[self.pairs.stains(region.frame)].any(axis=0)
         if not self.pairs.known_everywhere:
             foreground &= self.pairs.known(region.frame, region.window)
         spots = np.flatnonzero(foreground)
@@ -218,11 +226,17 @@ class PairedPatches:
 
     @cached_property
     def _thresholds(self) -> NDArray[np.float32]:
-        """Otsu's threshold of each channel of the target over `THRESHOLD_WINDOWS` windows, in network values."""
+        """Otsu's threshold of each channel of the target over `THRESHOLD_WINDOWS` windows, in network values.
+
+        Infinite for one that none of these has.
+        """
         random = np.random.default_rng([self.config.seed, THRESHOLDS])
         drawn = [self._window(random) for _ in range(THRESHOLD_WINDOWS)]
-        values = np.stack([self.values(self.regions[i].frame, window)[1] for i, window in drawn], axis=1)
-        return np.array([threshold_otsu(channel) for channel in values], np.float32)
+        frames = [self.regions[i].frame for i, _ in drawn]
+        values = np.stack([self.values(frame, window)[1] for frame, (_, window) in zip(frames, drawn, strict=True)])
+        there = np.stack([self.pairs.stains(frame) for frame in frames])
+        own = (values[there[:, k], k] for k in range(values.shape[1]))
+        return np.array([threshold_otsu(channel) if channel.size else np.inf for channel in own], np.float32)
 
 
 def patch_shape(regions: Sequence[Region], config: Config) -> tuple[int, ...]:
@@ -277,6 +291,11 @@ class MixedPatches:
         sides = (self.new, numbers[even::2]), (self.old, numbers[1 - even :: 2])
         parts = [patches.batch(step, stream, some) for patches, some in sides if some]
         mixed = Batch({side: torch.cat([part[side] for part in parts]) for side in ("source", "target")})
+        if any("stains" in part for part in parts):
+            told = (part.get("stains", torch.ones(part["target"].shape[:2])) for part in parts)
+            mixed["stains"] = torch.cat(list(told))
         if any("known" in part for part in parts):
-            mixed["known"] = torch.cat([part.get("known", torch.ones_like(part["target"][:, :1])) for part in parts])
+            planes = mixed["target"].shape[1] if "stains" in mixed else 1
+            known = (part.get("known", torch.ones_like(part["target"][:, :1])) for part in parts)
+            mixed["known"] = torch.cat([own.expand(-1, planes, *own.shape[2:]) for own in known])
         return mixed

@@ -134,7 +134,7 @@ def register(fake: Tensor, target: Tensor, known: Tensor | None, reach: int) -> 
     fake, target
         (N, C, [Z,] Y, X), Y and X at least 8 * `reach`.
     known
-        (N, 1, [Z,] Y, X), 1 = known; None: everywhere.
+        (N, 1 or C, [Z,] Y, X), 1 = known; None: everywhere.
     reach
         The largest shift along either axis, in pixels.
     """

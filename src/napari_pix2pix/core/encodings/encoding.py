@@ -53,6 +53,8 @@ class Encoding(BaseModel):
         The label of each class, ascending, else empty.
     weights
         What an error on a pixel of each class weighs in the loss; empty: all the same.
+    partial
+        Whether some of the pairs that trained lacked a channel of several: discriminators then see which are there.
     seed_threshold
         Instances: a region where the predicted distance exceeds this share starts an object.
     min_size
@@ -68,6 +70,7 @@ class Encoding(BaseModel):
     normalization: Normalization | None = None
     classes: tuple[Annotated[int, Field(ge=-(2**63), lt=2**64)], ...] = ()
     weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    partial: bool = False
     seed_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     min_size: Annotated[int, Field(ge=0, le=2**31)] = 10
 
@@ -84,6 +87,8 @@ class Encoding(BaseModel):
                 f"A normalization must have a range for each channel, {self.n_channels}; this one has "
                 f"{known.n_channels}."
             )
+        if self.partial and (known is None or self.n_channels < 2):
+            raise ValueError("An encoding must be of intensities of several channels to lack one; this one is not.")
         if self.classes and np.dtype(self.dtype).kind in "iu":
             holds = np.iinfo(self.dtype)
             if min(self.classes) < holds.min or max(self.classes) > holds.max:
@@ -98,6 +103,11 @@ class Encoding(BaseModel):
     def n_maps(self) -> int:
         """Channels that the network predicts."""
         return {"intensity": self.n_channels, "classes": len(self.classes), "instances": 2}[self.kind]
+
+    @property
+    def n_stains(self) -> int:
+        """Planes by which a discriminator sees which channels are there; 0 where they always are."""
+        return self.n_channels if self.partial else 0
 
     @property
     def is_labels(self) -> bool:
@@ -289,6 +299,21 @@ def fit_encoding(
             )
     dtype = common_dtype(dtypes, min(counts), max(counts))
     return Encoding(kind=kind, n_channels=1, dtype=dtype, classes=tuple(sorted(counts)))
+
+
+def fit_stains(by_channel: Iterable[Iterable[NDArray[Any]]], config: NormalizationConfig) -> Encoding:
+    """The encoding of intensities of which images may lack channels, by what holds each (1, …).
+
+    Raises
+    ------
+    ValueError
+        If none holds one.
+    """
+    fitted = [fit_normalization(images, config, limit=LIMIT) for images in by_channel]
+    ends = {"low": tuple(one.low[0] for one in fitted), "high": tuple(one.high[0] for one in fitted)}
+    dtype = common_dtype({np.dtype(one.dtype) for one in fitted}, min(ends["low"]), max(ends["high"]))
+    whole = fitted[0].model_copy(update=ends | {"dtype": dtype})
+    return Encoding(kind="intensity", n_channels=len(fitted), dtype=dtype, normalization=whole, partial=True)
 
 
 def _require_labels(image: NDArray[Any], kind: Kind) -> None:

@@ -74,7 +74,7 @@ def gradient_penalty(scores: Callable[[Tensor], Tensor], target: Tensor, fake: T
 
 
 def l1_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """E|y - G(x, z)|; with a `weight` (N, 1, Y, X) for each pixel, the weighted mean, 0 where nothing weighs.
+    """E|y - G(x, z)|; with a `weight` (N, 1 or C, Y, X) for each pixel, the weighted mean, 0 where nothing weighs.
 
     References
     ----------
@@ -89,7 +89,7 @@ def l2_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tenso
 
 
 def weighted_mean(error: Tensor, weight: Tensor | None) -> Tensor:
-    """The mean of `error` (N, C, [Z,] Y, X), each pixel weighing `weight` (N, 1, [Z,] Y, X); 0 where nothing weighs."""
+    """The mean of `error` (N, C, [Z,] Y, X), each weighing `weight` (N, 1 or C, [Z,] Y, X); 0 where nothing weighs."""
     if weight is None:
         return error.mean()
-    return (error * weight).sum() / (weight.sum() * error.shape[1]).clamp(min=1)
+    return (error * weight).sum() / (weight.sum() * (error.shape[1] // weight.shape[1])).clamp(min=1)

@@ -30,6 +30,8 @@ class Shapes:
         Channels of either side as networks see them.
     spatial_dims
         2, or 3 for volumes.
+    stains
+        Planes by which a discriminator sees which channels of a target are there, as of `Encoding.n_stains`.
     class_weights
         What an error on a pixel of each class of the target weighs; empty: all the same.
     domains
@@ -42,6 +44,7 @@ class Shapes:
     target: int
     spatial_dims: int = 2
     class_weights: tuple[float, ...] = ()
+    stains: int = 0
     domains: Domains = NO_DOMAINS
     joint: bool = False
 
@@ -50,7 +53,7 @@ class Shapes:
         cls, source: Encoding, target: Encoding, spatial_dims: int, domains: Domains, joint: bool = False
     ) -> "Shapes":
         """Of images so encoded."""
-        return cls(source.n_maps, target.n_maps, spatial_dims, target.weights, domains, joint)
+        return cls(source.n_maps, target.n_maps, spatial_dims, target.weights, target.n_stains, domains, joint)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from napari_pix2pix.core.methods.losses import (
     l2_loss,
 )
 from napari_pix2pix.core.methods.method import Batch, Description, Method, Networks, Shapes
+from napari_pix2pix.core.networks.layers import with_stains
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
 
@@ -51,17 +52,19 @@ class Pix2Pix(Method[Pix2PixConfig]):
         sides = shapes.source, shapes.target
         found: dict[str, nn.Module] = {"generator": new_generator(config, *sides, shapes.spatial_dims)}
         if config.gan_weight:
-            found["discriminator"] = PatchGAN(*sides, config.discriminator, shapes.spatial_dims)
+            found["discriminator"] = PatchGAN(*sides, config.discriminator, shapes.spatial_dims, stains=shapes.stains)
         return found
 
     def step(self, learner: Learner[Pix2PixConfig], batch: Batch) -> dict[str, Tensor]:
         """One update of each network on a batch of pairs in [-1, 1].
 
-        Where ``known`` (N, 1, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0 there.
+        Where ``known`` (N, 1 or K, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0
+        there. ``stains`` (N, K) tell the discriminator which channels are there, of targets and fakes alike.
         With a `shift_tolerance`, each target is first moved to where it fits the fake best, for both networks.
         """
         config, losses = learner.config, {}
         source, target, known = batch["source"], batch["target"], batch.get("known")
+        stained = partial(with_stains, stains=batch.get("stains"))
         generator, discriminator = learner["generator"], learner.networks.get("discriminator")
         fake = generator(source)
         if config.shift_tolerance:
@@ -73,14 +76,14 @@ class Pix2Pix(Method[Pix2PixConfig]):
         # Discriminator: real pairs up, fake pairs down.
         if discriminator is not None:
             discriminator.requires_grad_(True)
-            real_scores = discriminator(source, target)
-            fake_scores = discriminator(source, fake.detach())
+            real_scores = discriminator(source, stained(target))
+            fake_scores = discriminator(source, stained(fake.detach()))
             losses["discriminator"] = judged = discriminator_loss(real_scores, fake_scores, config.objective)
             if config.objective == "wgan-gp":
                 share = torch.rand(len(target), *(1,) * (target.ndim - 1), device=target.device)
                 # Fabric's wrapper allows no second backward pass; so in float32
-                scores = partial(discriminator.module, source)
-                penalty = gradient_penalty(scores, target, fake.detach(), share)
+                judge = discriminator.module
+                penalty = gradient_penalty(lambda v: judge(source, stained(v)), target, fake.detach(), share)
                 judged = judged + config.gradient_penalty * penalty
             learner.update("discriminator", config.discriminator_weight * judged)
 
@@ -92,7 +95,7 @@ class Pix2Pix(Method[Pix2PixConfig]):
             total = total + config.l2_weight * losses["l2"]
         if discriminator is not None:
             discriminator.requires_grad_(False)
-            losses["generator"] = generator_loss(discriminator(source, fake), config.objective)
+            losses["generator"] = generator_loss(discriminator(source, stained(fake)), config.objective)
             total = total + config.gan_weight * losses["generator"]
         learner.update("generator", total)
         return {name: loss.detach() for name, loss in losses.items()}
@@ -148,7 +151,7 @@ class Pix2Pix(Method[Pix2PixConfig]):
 
 
 def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | None) -> Tensor | None:
-    """What each pixel weighs in the L1 loss, (N, 1, [Z,] Y, X): the weight of its class where known, else 0."""
+    """What each pixel weighs in the L1 loss, (N, 1 or K, [Z,] Y, X): the weight of its class where known, else 0."""
     if class_weights is None:
         return known
     weights = ((target > 0) * class_weights.reshape(-1, *(1,) * (target.ndim - 2))).sum(dim=1, keepdim=True)

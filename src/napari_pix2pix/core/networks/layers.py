@@ -1,6 +1,8 @@
 """Convolutions in two and three dimensions."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv3d, conv_transpose3d, fold, pad, unfold
 
@@ -8,6 +10,21 @@ PLANE_KERNEL, DEPTH_KERNEL = 4, 3
 """Along Y and X as in the paper; along Z, where stacks are thin, at most three planes where nothing strides."""
 FEW = 1024
 """Places on which a kernel that strides is laid, over the whole batch, up to which a product of matrices is faster."""
+
+
+def with_stains(images: Tensor, stains: Tensor | None) -> Tensor:
+    """Images (N, K, [Z,] Y, X) beside planes of the channels that each holds, (N, K), 1 = there; the others are 0."""
+    if stains is None:
+        return images
+    planes = stains.reshape(*stains.shape, *(1,) * (images.ndim - 2)).to(images)
+    return torch.cat([images * planes, planes.expand_as(images)], dim=1)
+
+
+def beside_stains(image: NDArray[np.float32], stains: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """The same as `with_stains` of one image (K, [Z,] Y, X), and which of its channels are there, (K,)."""
+    if stains is None:
+        return image
+    return with_stains(torch.from_numpy(image)[None], torch.from_numpy(stains)[None])[0].numpy()
 
 
 def convolution(

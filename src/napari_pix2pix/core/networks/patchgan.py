@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
 from napari_pix2pix.core.networks.fields import receptive_fields
-from napari_pix2pix.core.networks.layers import convolution
+from napari_pix2pix.core.networks.layers import convolution, with_stains
 from napari_pix2pix.core.networks.norms import initialize, norm_layer
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
 
@@ -16,7 +16,8 @@ class PatchGAN(nn.Module):
     `n_layers` strided 4x4 convolutions, then two of stride 1; with 0, the paper's PixelGAN of 1x1 convolutions.
     In a volume, the last `z_layers` of the strided ones have kernels of 4x4x4 and halve the planes, too; the others
     have kernels of 3x4x4 and keep them. An unconditional one ignores the source. `fields` holds what a score sees along
-    each axis.
+    each axis. With `stains`, planes after the image's channels tell which of them are there, see `layers.with_stains`;
+    where they are left out, all are. One without ignores such planes.
 
     References
     ----------
@@ -30,10 +31,11 @@ class PatchGAN(nn.Module):
         config: DiscriminatorConfig,
         spatial_dims: int = 2,
         outputs: int = 1,
+        stains: int = 0,
     ) -> None:
         super().__init__()
-        self.conditional, self.outputs = config.conditional, outputs
-        in_channels = image_channels + (source_channels if config.conditional else 0)
+        self.conditional, self.outputs, self.image_channels = config.conditional, outputs, image_channels + stains
+        in_channels = self.image_channels + (source_channels if config.conditional else 0)
         n = config.n_layers
         strides, kernel = ([2] * n + [1, 1], 4) if n else ([1, 1, 1], 1)
         z_strides = [2 if n - config.z_layers <= i < n else 1 for i in range(len(strides))]
@@ -55,5 +57,8 @@ class PatchGAN(nn.Module):
 
     def forward(self, source: Tensor, image: Tensor) -> Tensor:
         """A logit for each field of each pair."""
+        if (missing := self.image_channels - image.shape[1]) > 0:
+            image = with_stains(image, image.new_ones(len(image), missing))
+        image = image[:, : self.image_channels]
         scores: Tensor = self.layers(torch.cat([source, image], dim=1) if self.conditional else image)
         return scores.float()

@@ -20,6 +20,7 @@ from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
+from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -258,8 +259,9 @@ def calibrated(
         if not inside.any():
             continue
         prediction = as_scored(model.maps_of_frame(source), encoding)
-        real, predicted = model.judged(judge, source, (target, prediction))
-        error = field_means(pixel_errors(prediction, target, encoding), fields)
+        stains = None if pairs.all_stained else pairs.stains(region.frame)
+        real, predicted = model.judged(judge, source, [beside_stains(side, stains) for side in (target, prediction)])
+        error = field_means(pixel_errors(prediction, target, encoding, stains), fields)
         expected = judge.expected_error(predicted[1])
         found.setdefault(name, []).append((real[0][inside], expected[inside], error[inside]))
     if not found:

@@ -18,6 +18,7 @@ from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.geometry.tiles import round_up
+from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.running.prediction import channels_last
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.teaching.damage import TAUGHT, change, plant
@@ -77,6 +78,8 @@ class Teacher:
     known: NDArray[np.float32]
     errors: NDArray[np.float32]
     side: int
+    stains: NDArray[np.bool_] | None = None
+    """Which channels of each target are there, (N, K); the others are the prediction's, and teach nothing."""
 
     @classmethod
     def prepare(
@@ -101,7 +104,10 @@ class Teacher:
         maps = np.stack([model.maps_of_frame(source) for source in sources])
         sides = drawn["target"].numpy(), maps
         targets, predictions = (np.stack([encoding.encode(encoding.decode(one)) for one in some]) for some in sides)
-        known = drawn["known"][:, 0].numpy() if "known" in drawn else np.ones_like(maps[:, 0])
+        stains = drawn["stains"].numpy() > 0 if "stains" in drawn else None
+        if stains is not None:
+            targets = np.where(stains.reshape(*stains.shape, *(1,) * (targets.ndim - 2)), targets, predictions)
+        known = drawn["known"].amax(dim=1).numpy() if "known" in drawn else np.ones_like(maps[:, 0])
         side = min(config.patch_size, round_up(SIDE, config.grid))
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
@@ -109,10 +115,10 @@ class Teacher:
             encodings = model.source_encoding, encoding
             network = match_network(config.judge, *encodings, sources.ndim - 2, conditional)
         errors = [
-            field_means(pixel_errors(prediction, target, encoding), network.fields)[
+            field_means(pixel_errors(prediction, target, encoding, own), network.fields)[
                 field_means(seen, network.fields) > 0.999
             ]
-            for prediction, target, seen in zip(predictions, targets, known, strict=True)
+            for prediction, target, seen, own in zip(predictions, targets, known, _each(stains, count), strict=True)
         ]
         fields = sum(own.size for own in errors)
         if fields < FEWEST_FIELDS and windows is None:
@@ -121,7 +127,7 @@ class Teacher:
                 "more of the targets."
             )
         drawn_of = sources, targets, maps, predictions, known, np.sort(np.concatenate(errors))
-        return cls(model, network.to(model.device), *drawn_of, side)
+        return cls(model, network.to(model.device), *drawn_of, side, stains)
 
     def batch(self, step: int) -> list[Tensor]:
         """What `image` gives, of all images of this step."""
@@ -172,7 +178,8 @@ class Teacher:
 
         source, known, maps = (turned(values[i]) for values in (self.sources, self.known, self.maps))
         target, prediction, clean = (turned(values[i]) for values in (self.targets, self.predictions, images))
-        image = clean
+        own = None if self.stains is None else self.stains[i]
+        image, seen = clean, slice(None) if own is None else own
         if random.random() >= CLEAN:
             donors = [turned(images[j]) for j in others or [i]]
             for _ in range(2 if random.random() < TWICE else 1):
@@ -180,8 +187,9 @@ class Teacher:
                 image = plant(kind, image, donors, random, self.network.fields[-1].size)
             image = as_scored(image, encoding)
         fields = self.network.fields
-        changed, judged = (field_means(values, fields) for values in (change(image, clean), known))
-        rank = self.rank(field_means(pixel_errors(prediction, target, encoding), fields))
+        changed, judged = (field_means(values, fields) for values in (change(image[seen], clean[seen]), known))
+        rank = self.rank(field_means(pixel_errors(prediction, target, encoding, own), fields))
+        image, prediction = beside_stains(image, own), beside_stains(prediction, own)
         return source, image, prediction, maps, matching(changed), rank, (judged > 0.999).astype(np.float32)
 
     def rank(self, errors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -194,15 +202,23 @@ class Teacher:
         encoding, fields = self.model.target_encoding, self.network.fields
         found: list[tuple[NDArray[np.float32], ...]] = []
         own = self.sources, self.maps, self.predictions, self.targets, self.known
-        for source, maps, prediction, target, known in zip(*own, strict=True):
-            sides = [torch.from_numpy(side)[None].to(self.model.device) for side in (source, prediction, maps)]
+        for source, maps, prediction, target, known, stains in zip(
+            *own, _each(self.stains, len(self.sources)), strict=True
+        ):
+            shown = beside_stains(prediction, stains)
+            sides = [torch.from_numpy(side)[None].to(self.model.device) for side in (source, shown, maps)]
             with torch.inference_mode():
                 logits = self.network.expecting(*(sides if self.network.sees_maps else sides[:2]))
-            error = field_means(pixel_errors(prediction, target, encoding), fields)
+            error = field_means(pixel_errors(prediction, target, encoding, stains), fields)
             inside = field_means(known, fields) > 0.999
             found.append((logits.sigmoid()[0, 0].cpu().numpy()[inside], error[inside]))
         ranks, errors = (np.concatenate(side) for side in zip(*found, strict=True))
         return error_curve(ranks, errors)
+
+
+def _each(stains: NDArray[np.bool_] | None, count: int) -> Sequence[NDArray[np.bool_] | None]:
+    """Of each window, None where all channels are there."""
+    return [None] * count if stains is None else list(stains)
 
 
 def matching(changed: NDArray[np.float32]) -> NDArray[np.float32]:

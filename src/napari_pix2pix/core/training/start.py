@@ -1,11 +1,12 @@
 """Where a training starts: anew, from another model, or where an earlier run stopped."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
@@ -13,7 +14,7 @@ from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region, Windows, pieces
 from napari_pix2pix.core.data.split import Split
-from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, rare_weights
+from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, fit_stains, rare_weights
 from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
 from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
 from napari_pix2pix.core.running.sources import OUTSIDE
@@ -121,6 +122,8 @@ class Start:
                 warnings.warn(sentence, stacklevel=2)
         source = fit_encoding(every_class, config.source_kind, config.source_normalization, limit=1.0)
         known = None if pairs.known_everywhere else Windows(pairs.known, taught)
+        if not pairs.all_stained:
+            return source, fit_stains(_stains(pairs, trained), config.target_normalization)
         target = fit_encoding(Windows(pairs.target, taught), kind, config.target_normalization, known=known)
         if (
             kind == "classes"
@@ -224,3 +227,16 @@ class Start:
         known = {} if self.model is None else self.model.networks
         for name in networks.keys() & known.keys():
             networks[name].load_state_dict(known[name].state_dict())
+
+
+def _stains(pairs: PairedFrames, trained: Sequence[Region]) -> Iterator[list[NDArray[Any]]]:
+    """For each channel of the targets what is known of it, (1, n), of each region that trains."""
+    for k in range(pairs.n_channels[1]):
+        places = [(region.frame, region.window) for region in trained if pairs.stains(region.frame)[k]]
+        known = [values for at in places if (values := pairs.target(*at)[k][pairs.known(*at)][None]).size]
+        if not known:
+            raise ValueError(
+                f"A stain must be in a pair that trains; {pairs.stain(k)} is in none. Leave it out, or give more pairs "
+                "with it."
+            )
+        yield known

@@ -35,7 +35,8 @@ class JudgeNetwork(nn.Module):
     (N, 2, [z,] y, x), both logits: how well the field belongs to its source; and the rank, 0 to 1, that its error is
     expected to have among those of training fields. Both see grey values as they are and their logarithm, or dim
     objects would be nothing beside bright ones. Only the second is told the maps, and how far the image lies from them:
-    where a label was a close call. The first would compare, and be done.
+    where a label was a close call. The first would compare, and be done. Where pairs lacked channels, planes after the
+    image's tell which are there, and the error is that of these, see `layers.with_stains`.
     """
 
     outputs = 2
@@ -50,7 +51,7 @@ class JudgeNetwork(nn.Module):
         def network(maps: int, widest: int) -> PatchGAN:
             changes = {"base_channels": min(widest, like.base_channels), "norm": "none", "conditional": conditional}
             seen = source.n_maps * (2 if self.sees_logarithm else 1)
-            return PatchGAN(seen, maps, like.model_copy(update=changes), spatial_dims)
+            return PatchGAN(seen, maps, like.model_copy(update=changes), spatial_dims, stains=target.n_stains)
 
         self.match = network(target.n_maps, WIDEST)
         self.error = network(target.n_maps * (2 if self.sees_maps else 1), WIDEST_ERROR)
@@ -221,11 +222,15 @@ def error_curve(
 
 
 def pixel_errors(
-    image: NDArray[np.float32], target: NDArray[np.float32], target_encoding: Encoding
+    image: NDArray[np.float32],
+    target: NDArray[np.float32],
+    target_encoding: Encoding,
+    stains: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """How wrong each pixel ([Z,] Y, X) of `image` is against `target`, both in network values (K, [Z,] Y, X).
 
-    Of intensities the mean over the channels of the absolute difference, in grey values; of classes whether the label
+    Of intensities the mean over the channels, or those that are there, `stains` (K,), of the absolute difference, in
+    grey values; of classes whether the label
     differs; of instances whether one has an object and the other has none.
     """
     if target_encoding.kind == "instances":
@@ -233,8 +238,9 @@ def pixel_errors(
     decoded = [target_encoding.decode(maps).astype(np.float32) for maps in (image, target)]
     if target_encoding.kind == "classes":
         return np.asarray(decoded[0][0] != decoded[1][0], np.float32)
-    difference: NDArray[np.float32] = np.abs(decoded[0] - decoded[1]).mean(axis=0)
-    return difference
+    difference: NDArray[np.float32] = np.abs(decoded[0] - decoded[1])
+    own: NDArray[np.float32] = (difference if stains is None else difference[stains]).mean(axis=0)
+    return own
 
 
 def as_scored(maps: NDArray[np.float32], target_encoding: Encoding) -> NDArray[np.float32]:
