@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from napari_pix2pix.core.settings.config import Config
-
 T = TypeVar("T")
 FIRST = ("generator.", "discriminator.")
 """How names of tensors began in format 1."""
+LATER: dict[str, dict[str, Any]] = {
+    "config": {"method": "pix2pix", "condition_dropout": 0.1, "empty_channels": "ask"},
+    "source_encoding": {"partial": False},
+    "target_encoding": {"partial": False},
+}
+"""Of each part what format 1 did not know, as it was then."""
 
 
 def present_names(version: int, tensors: dict[str, T]) -> dict[str, T]:
@@ -27,7 +31,10 @@ def first_names(tensors: Mapping[str, T]) -> dict[str, T]:
 
 
 def first_content(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The present content as format 1 would have it, which knew one method and did not name it."""
-    only = Config.model_fields["method"].default
-    config = {name: value for name, value in content["config"].items() if (name, value) != ("method", only)}
-    return {**content, "config": config}
+    """The present content as format 1 would have it: what came later is not named where it is as it was then."""
+    found = dict(content)
+    for part, later in LATER.items():
+        found[part] = {
+            name: value for name, value in content[part].items() if name not in later or value != later[name]
+        }
+    return found
