@@ -43,7 +43,7 @@ def comparable(pairs: PairedFrames, kind: Kind) -> tuple[PairedFrames, str | Non
     """
     some = pairs.regions()[:: max(1, len(pairs.regions()) // LOOKED_AT)]
     if kind == "intensity":
-        return pairs, labels_in_disguise(Windows(pairs.target, some))
+        return pairs, labels_in_disguise(Windows(pairs.target, some)) if pairs.all_stained else None
     for values, region in zip(_known_targets(pairs), pieces(pairs.regions()), strict=True):
         require_labels(values, pairs.name(region.frame))
     if kind == "instances":

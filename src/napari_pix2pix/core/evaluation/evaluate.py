@@ -75,9 +75,11 @@ def evaluate(
         name, each with the same metrics; fitted on these very pairs, which favours them); ``errors``, by kind:
         ``soft``, ``displaced``, ``invented``, ``missing``; ``ceiling``, the metrics of targets that are only moved as
         far as they lie off; ``files``, a row for each frame, the worst first. Of intensities ``ranges``, ``spectra``
-        and, of several channels, ``channels``; of classes ``confusion`` and ``classes``; with `objects` ``objects``,
-        with `stain` ``stain``. See `evaluation.metrics`. Of a model that was taught to expect errors ``trust``, see
-        `Monitoring.report`.
+        and, of several channels, ``channels``, the metrics of each, and ``stains``: its ``name``, and how many frames
+        (``n``) and ``pairs`` have it. A channel that a pair has not does not count there; a row then tells its
+        ``stains``, of which its figures are the means. Of classes ``confusion`` and ``classes``; with `objects`
+        ``objects``, with `stain` ``stain``. See `evaluation.metrics`. Of a model that was taught to expect errors
+        ``trust``, see `Monitoring.report`.
 
     Raises
     ------

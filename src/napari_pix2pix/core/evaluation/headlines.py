@@ -28,14 +28,19 @@ def measure(
     data_range: float,
     known: NDArray[np.bool_] | None = None,
     classes: Sequence[int] = (0, 1),
+    stained: NDArray[np.bool_] | None = None,
 ) -> dict[str, float]:
     """The figures of one frame (C, [Z,] Y, X), only where the target is `known` ([Z,] Y, X), if given.
+
+    Only channels that the target has, `stained` (C,), count; None: it has all.
 
     ``mae`` and ``psnr`` (dB, against `data_range`) of intensities in grey values. ``dice`` of label images: of the
     foreground for instances, the mean over all `classes` but the lowest for classes. ``object_f1_iou50`` of instances.
     A PSNR is infinite where the frames are equal; Dice and F1 are 1 where neither frame has foreground.
     """
     if kind == "intensity":
+        if stained is not None and not stained.all():
+            prediction, target = prediction[stained], target[stained]
         seen = slice(None) if known is None else known
         a, b = prediction[:, seen].astype(np.float64), target[:, seen].astype(np.float64)
         mae = float(np.abs(a - b).mean())
@@ -52,10 +57,21 @@ def measure(
 
 @dataclass(frozen=True)
 class Judgement:
-    """Mean figures of a model, and whether each prediction is constant where its target is not."""
+    """Mean figures of a model, and whether each prediction is constant where its target is not.
+
+    `channels` are the figures of each of several channels of grey values; none of one that no target has.
+    """
 
     figures: dict[str, float]
     constant: bool
+    channels: tuple[dict[str, float], ...] = ()
+
+    def told(self, stains: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+        """What a model tells of its `stains`, with the figures of each on pairs of this kind."""
+        return [
+            own | {"figures": own.get("figures", {}) | ({kind: figures} if figures else {})}
+            for own, figures in zip(stains, self.channels, strict=False)
+        ]
 
 
 def judge(
@@ -63,19 +79,34 @@ def judge(
 ) -> Judgement:
     """The figures of `measure` for the predictions of these regions, each in one piece, as a plain mean over them.
 
+    Channels that a target has not do not count; those of a channel by itself are against its own range.
+
     One region is in memory at a time. `precision` is that of the predictions, as in `TrainedModel.predict`.
     """
     encoding, data_range = model.target_encoding, 0.0
+    low, high = np.full(encoding.n_channels, np.inf), np.full(encoding.n_channels, -np.inf)
     if encoding.kind == "intensity":
-        targets = (pairs.target(region.frame, region.window) for region in regions)
-        lows, highs = zip(*((target.min(), target.max()) for target in targets), strict=True)
-        data_range = float(max(highs)) - float(min(lows))
+        for region in regions:
+            target = pairs.target(region.frame, region.window)
+            for k in np.flatnonzero(pairs.stains(region.frame)):
+                low[k], high[k] = min(low[k], target[k].min()), max(high[k], target[k].max())
+        data_range = float(high.max()) - float(low.min())
     rows, constant = [], []
+    by_channel: list[list[dict[str, float]]] = [[] for _ in low]
     for region in regions:
-        at = region.frame, region.window
+        at, stained = (region.frame, region.window), pairs.stains(region.frame)
         target, prediction = pairs.target(*at), model.predict_frame(pairs.source(*at), precision)
-        rows.append(measure(prediction, target, encoding.kind, data_range, pairs.known(*at), encoding.classes))
+        known = pairs.known(*at)
+        rows.append(measure(prediction, target, encoding.kind, data_range, known, encoding.classes, stained))
+        for k in np.flatnonzero(stained) if encoding.kind == "intensity" and len(low) > 1 else ():
+            images = prediction[k : k + 1], target[k : k + 1]
+            by_channel[k].append(measure(*images, encoding.kind, float(high[k] - low[k]), known))
+        prediction, target = (image if stained.all() else image[stained] for image in (prediction, target))
         if (target != target.flat[0]).any():
             constant.append(is_constant(prediction, target))
-    figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return Judgement(figures, bool(constant) and all(constant))
+    channels = tuple(_means(own) if own else {} for own in by_channel) if len(low) > 1 else ()
+    return Judgement(_means(rows), bool(constant) and all(constant), channels)
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -11,6 +11,7 @@ from napari_pix2pix.core.evaluation.metrics.frames import Frame
 from napari_pix2pix.core.evaluation.metrics.intervals import Figure, finite, interval
 from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, risk_curve, spearman, worst
 from napari_pix2pix.core.geometry.receptive_field import field_means
+from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.trust.judge import MatchJudge, pixel_errors
@@ -33,7 +34,10 @@ class Monitoring:
         self.frames: list[Fields] = []
 
     def add(self, prediction: NDArray[Any], frame: Frame) -> None:
-        """Hold the fields of this prediction (C, [Z,] Y, X) that lie wholly inside against the truth."""
+        """Hold the fields of this prediction (C, [Z,] Y, X) that lie wholly inside against the truth.
+
+        Of channels that the target has: a judge that was taught by pairs which lack some is told which these are.
+        """
         encoding, network = self.model.target_encoding, self.judge.network
         inside = whole_scores(network.fields, frame.known.shape)
         if inside.any():
@@ -43,14 +47,17 @@ class Monitoring:
             return
         source = self.model.source_encoding.encode(frame.source)
         image, target = (encoding.encode(labels) for labels in (prediction, frame.target))
-        [(match, rank)] = self.model.judged(self.judge, source, [image])
+        foreground = target[0] if encoding.is_labels else frame.there(target).mean(axis=0)
+        stains = None if frame.stained.all() else frame.stained
+        shown = beside_stains(image, stains) if encoding.partial else image
+        [(match, rank)] = self.model.judged(self.judge, source, [shown])
         found = {
-            "error": field_means(pixel_errors(image, target, encoding), network.fields),
+            "error": field_means(pixel_errors(image, target, encoding, stains), network.fields),
             "expected_error": self.judge.expected_error(rank),
             "match": -match,
-            "edges": field_means(_steepness(image), network.fields),
+            "edges": field_means(_steepness(frame.there(image)), network.fields),
             "gradient": field_means(_steepness(source), network.fields),
-            "foreground": field_means(target[0] if encoding.is_labels else target.mean(axis=0), network.fields),
+            "foreground": field_means(foreground, network.fields),
         }
         step = -(-int(inside.sum()) // MOST_FIELDS)
         self.frames.append({name: values[inside][::step] for name, values in found.items()})

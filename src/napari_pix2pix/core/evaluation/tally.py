@@ -42,6 +42,8 @@ class Tally:
                 f"Objects and stains must be measured in grey values; the targets are {kind}, which are counted "
                 "anyway. Leave out `objects` and `stain`."
             )
+        if stain is not None and not self.frames.stained.all():
+            raise ValueError("A stain must be looked for in colours; some targets have not all. Leave out `stain`.")
         if kind == "classes":
             self.counts = self._count_classes(classes)
             classes = sorted(self.counts)
@@ -79,7 +81,7 @@ class Tally:
         """Judge the prediction of the next frame, baselines, and what other models made `beside` it."""
         frame = self.frames[len(self.rows)]
         assert frame.number == number
-        judge, target, known = self.judge, frame.target, frame.known
+        judge, target, known = self.judge, frame.target, frame.known_channels
         self.known += int(known.sum())
         self.pixels += known.size
         for name, made in (*((n, make(frame.source)) for n, make in self.baselines.items()), *beside.items()):
@@ -90,7 +92,8 @@ class Tally:
             self.shifts.append(None)
             return
         self.rows.append(judge.add(prediction, frame))
-        shift = displacement(judge.structure(prediction), judge.structure(target), known)
+        a, b = (judge.structure(frame.there(image)) for image in (prediction, target))
+        shift = displacement(a, b, frame.known)
         self.shifts.append(shift)
         if shift is not None:
             off, inside = moved(target, shift, labels=judge.labels)
@@ -102,16 +105,16 @@ class Tally:
     def _figures(self, prediction: NDArray[Any], frame: Frame) -> Row:
         if not self._is_finite(prediction, frame):
             return self._unknown(frame)
-        return self.judge.figures(prediction, frame.target, frame.known)
+        return self.judge.figures(prediction, frame.target, frame.known_channels)
 
     def _is_finite(self, prediction: NDArray[Any], frame: Frame) -> bool:
-        if prediction.dtype.kind != "f" or np.isfinite(prediction[:, frame.known]).all():
+        if prediction.dtype.kind != "f" or np.isfinite(frame.there(prediction)[:, frame.known]).all():
             return True
         warnings.warn(f"The prediction of {frame.name} holds NaN or Inf; it has no figures.", stacklevel=4)
         return False
 
     def _unknown(self, frame: Frame) -> Row:
-        return dict.fromkeys(self.judge.figures(frame.target, frame.target, frame.known))
+        return dict.fromkeys(self.judge.figures(frame.target, frame.target, frame.known_channels))
 
     def told(self, kind_of_pairs: KindOfPairs, seen: Mapping[str, str]) -> dict[str, Any]:
         """The report, as `evaluate` describes it."""
@@ -131,11 +134,21 @@ class Tally:
                 "n": len(self.ceiling),
                 "metrics": summarize([row for row, _ in self.ceiling], [group for _, group in self.ceiling]),
             },
-            **self.judge.report(groups, self.pixel_size_um),
+            **self._stains(),
+            **self.judge.report(self.pixel_size_um),
             "errors": self._errors(),
             **(self.objects.report() if self.objects else {}),
             "files": self._files(seen),
         }
+
+    def _stains(self) -> dict[str, Any]:
+        """``stains``, of several channels that are no colours: the name, how many frames (``n``) and pairs."""
+        if self.pairs.n_channels[1] == 1 or any(plan.channel_axis == "S" for plan in self.pairs.target_plans):
+            return {}
+        stacks = np.array([self.pairs.places[number][0] for number in self.frames.numbers])
+        having = self.frames.stained.T
+        told = [{"n": int(has.sum()), "pairs": len(set(stacks[has].tolist()))} for has in having]
+        return {"stains": [{"name": self.pairs.stain(i), **one} for i, one in enumerate(told)]}
 
     def _remarks(self, seen: Mapping[str, str]) -> list[str]:
         remarks = [self.remark] if self.remark else []
@@ -143,6 +156,13 @@ class Tally:
             remarks.append(
                 f"{len(seen)} of {len(self.rows)} made the model ({', '.join(sorted(set(seen.values())))} pairs): "
                 "these figures say how well it remembers, not how well it predicts."
+            )
+        if not self.frames.stained.all():
+            counts = dict(enumerate(self.frames.stained.sum(axis=0).tolist()))
+            listed = ", ".join(f"{self.pairs.stain(i)} in {n or 'none'}" for i, n in counts.items())
+            remarks.append(
+                f"Not every image has every stain ({listed} of {len(self.rows)}): the figures of an image are of those "
+                "that it has, and each channel has its own."
             )
         if self.frames.one_group:
             remarks.append("All is from one image or group: figures from within it say nothing about another.")
@@ -182,9 +202,10 @@ class Tally:
         return sizes.pop() if len(sizes) == 1 else None
 
     def _area_mm2(self) -> float | None:
-        """Of all that is known; in volumes that of all planes."""
+        """Of all that is known, the mean of the channels; in volumes that of all planes."""
         size = self.pixel_size_um or {}
-        return self.known * size["Y"] * size["X"] / 1e6 if {"Y", "X"} <= size.keys() else None
+        known = self.known / self.pairs.n_channels[1]
+        return known * size["Y"] * size["X"] / 1e6 if {"Y", "X"} <= size.keys() else None
 
     def _files(self, seen: Mapping[str, str]) -> list[dict[str, Any]]:
         """A row for each frame, the worst first."""
@@ -195,6 +216,8 @@ class Tally:
             if self.pairs.hashes:
                 said |= dict(zip(("source_sha256", "target_sha256"), self.pairs.hashes[stack], strict=True))
             said |= {"seen": seen[name]} if name in seen else {}
+            if not self.frames.stained.all():
+                said["stains"] = ", ".join(self.pairs.stain(int(k)) for k in np.flatnonzero(self.frames.stained[i]))
             shift = self.shifts[i]
             rows.append(said | row | {"shift": None if shift is None else list(shift)})
         headline = HEADLINES[self.kind]

@@ -65,6 +65,14 @@ class RegionFacts(Told):
     x_stop: Count
 
 
+class StainFacts(Told):
+    """One of several channels of the targets: how many pairs that trained have it, and figures by kind of pairs."""
+
+    name: str
+    pairs: Count
+    figures: dict[str, dict[str, float]] = {}
+
+
 class TrustFacts(Told):
     """How the second discriminator was taught, or why not."""
 
@@ -84,6 +92,7 @@ class Provenance(Told):
     seen: list[RegionFacts] = []
     old_regions: list[RegionFacts] = []
     figures: dict[str, dict[str, float]] = {}
+    stains: list[StainFacts] = []
     confusion: dict[str, dict[str, dict[str, Count]]] = {}
     step: Count = 0
     seed: int = 0

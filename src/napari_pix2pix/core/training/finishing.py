@@ -33,7 +33,10 @@ def finished(given: Prepared, run: RunFolder) -> TrainedModel:
         model.provenance |= {"predicts_in": predicts_in, "bfloat16_changes_error_by": change}
         model.save(run.model)
     if material.test is not None:
-        model.provenance["figures"]["test"] = judge(model, material.test, material.test.regions()).figures
+        judged = judge(model, material.test, material.test.regions())
+        model.provenance["figures"]["test"] = judged.figures
+        if stains := judged.told(model.provenance.get("stains", ()), "test"):
+            model.provenance["stains"] = stains
         model.save(run.model)
     return model
 

@@ -19,7 +19,7 @@ from napari_pix2pix.core.data.split import Split
 from napari_pix2pix.core.engine.devices import pick_device
 from napari_pix2pix.core.engine.processes import mean, number, share
 from napari_pix2pix.core.engine.tensor_files import under, write_tensors
-from napari_pix2pix.core.evaluation.headlines import HEADLINES, judge
+from napari_pix2pix.core.evaluation.headlines import HEADLINES, Judgement, judge
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.evaluation.signs import COLLAPSED
 from napari_pix2pix.core.evaluation.suiting import small_patches
@@ -232,7 +232,7 @@ class _Loop(Prepared):
             self.run.write_elapsed(time.monotonic() - began)
             if self.best is None and self.step < self.last:
                 self._settle()
-                self._keep({})
+                self._keep(None)
             raise
         finally:
             torch.set_num_threads(threads_before)
@@ -306,7 +306,7 @@ class _Loop(Prepared):
         if self.best is None:
             self.restore(*self.run.checkpoint())
             self._settle()
-            self._keep({})
+            self._keep(None)
         raise RuntimeError(
             f"Losses must stay finite; at step {step}: {broken}. {self.run.model} is the model from before. Lower "
             "`learning_rate` or set `clip_gradients` 1."
@@ -323,31 +323,33 @@ class _Loop(Prepared):
         Without either, the present one is.
         """
         self._settle()
-        figures, decides = self._judged()
+        judged, decides = self._judged()
+        figures = judged.figures
         if decides not in figures:  # too little is held out to tell
-            self._keep({"validation": figures} if figures else {})
+            self._keep(judged if figures else None)
             return figures
         chosen, best = figures[decides], self.best
         higher = decides != self.method.headline and higher_is_better(decides)
         if best is None or not math.isfinite(best) or (chosen > best if higher else chosen < best):
             self.best, self.worse = chosen, 0
-            self._keep({"validation": figures})
+            self._keep(judged)
         else:
             self.worse += 1
         self.history[-1] |= {f"validation_{name}": value for name, value in figures.items()}
         self._warn_once(self.method.sign(self.config, self.history))
         return figures
 
-    def _judged(self) -> tuple[dict[str, float], str]:
+    def _judged(self) -> tuple[Judgement, str]:
         """Figures of the present model, and the name of that which chooses the best; none without anything to judge."""
         if self.material.judged is not None and self.material.judged_regions:
             judged = judge(self.model, self.material.judged, self.material.judging)
             self._warn_once(COLLAPSED if judged.constant else None)
-            return judged.figures, HEADLINES[self.model.target_encoding.kind]
+            return judged, HEADLINES[self.model.target_encoding.kind]
         if (batch := self._held_out()) is None:
-            return {}, ""
+            return Judgement({}, False), ""
         with torch.inference_mode():
-            return self.method.judge(self.config, self.model.networks, batch, self.shapes), self.method.headline
+            figures = self.method.judge(self.config, self.model.networks, batch, self.shapes)
+        return Judgement(figures, False), self.method.headline
 
     def _held_out(self) -> Batch | None:
         """The patches that judge where no pairs do, the same each time."""
@@ -379,8 +381,12 @@ class _Loop(Prepared):
     def _makers(self) -> tuple[str, ...]:
         return self.method.makers(self.config, self.shapes)
 
-    def _keep(self, figures: dict[str, dict[str, float]]) -> None:
+    def _keep(self, judged: Judgement | None) -> None:
+        """Save the present model, with what was judged, if anything was."""
+        figures = {"validation": judged.figures} if judged else {}
         self.model.provenance |= {"step": self.step, "figures": figures}
+        if judged and (stains := judged.told(self.model.provenance.get("stains", ()), "validation")):
+            self.model.provenance["stains"] = stains
         if figures and (batch := self._held_out()) is not None:
             with torch.inference_mode():
                 told = self.method.confusion(self.config, self.model.networks, batch, self.shapes)

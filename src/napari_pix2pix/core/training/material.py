@@ -99,6 +99,17 @@ class Material:
     domains: Domains = NO_DOMAINS
     joint: bool = False
 
+    def stains(self) -> list[dict[str, Any]]:
+        """Of several channels of the targets that are no colours, ``name`` and how many ``pairs`` train that have it.
+
+        Old pairs that are mixed in do not count.
+        """
+        if self.pairs is None or self.split is None or self.pairs.n_channels[1] == 1 or self.channel_axis == "S":
+            return []
+        trained = sorted({self.pairs.places[region.frame][0] for region in self.split.train})
+        counts = self.pairs.stained[trained].sum(axis=0).tolist()
+        return [{"name": self.pairs.stain(k), "pairs": n} for k, n in enumerate(counts)]
+
 
 def of_pairs(
     pairs: PairedFrames,

@@ -145,6 +145,8 @@ def prepare(
         **told,
         "versions": {"napari-pix2pix": napari_pix2pix.__version__, "torch": torch.__version__},
     }
+    if stains := material.stains():
+        model.provenance["stains"] = stains
     if start.old_regions:
         model.provenance |= {"old_regions": start.old_regions, "seen": start.seen}
     return Prepared(config, material, model, method, learner, shapes, told["threads"])

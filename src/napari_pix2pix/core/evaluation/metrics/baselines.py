@@ -82,15 +82,29 @@ def _bins(source: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _affine(frames: Frames) -> NDArray[np.float64]:
-    """Weights (source channels + 1, target channels), by the normal equations summed up frame by frame."""
+    """Weights (source channels + 1, target channels), by the normal equations summed up frame by frame.
+
+    Channels that the same frames have are solved together; the weights of one that none has are 0.
+    """
     n, m = frames[0].source.shape[0] + 1, frames[0].target.shape[0]
-    square, mixed = np.zeros((n, n)), np.zeros((n, m))
-    for frame in frames:
+    having, group = np.unique(frames.stained, axis=1, return_inverse=True)
+    squares, mixed = np.zeros((having.shape[1], n, n)), np.zeros((n, m))
+    for frame, has in zip(frames, having, strict=True):
         x = frame.source[:, frame.known].astype(np.float64)
         x = np.concatenate([x, np.ones((1, x.shape[1]))])
-        x, y = (values[:, np.isfinite(x).all(axis=0)] for values in (x, frame.target[:, frame.known]))
-        square += x @ x.T
-        mixed += x @ y.astype(np.float64).T
+        x, y = (values[:, np.isfinite(x).all(axis=0)] for values in (x, frame.there(frame.target)[:, frame.known]))
+        squares[has] += x @ x.T
+        mixed[:, frame.stained] += x @ y.astype(np.float64).T
+    weights = np.zeros((n, m))
+    for i, square in enumerate(squares):
+        if having[:, i].any():
+            own = group.ravel() == i
+            weights[:, own] = _least_squares(square, np.ascontiguousarray(mixed[:, own]))
+    return weights
+
+
+def _least_squares(square: NDArray[np.float64], mixed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weights that solve normal equations of sources and ones, the last, with themselves and with the targets."""
     # Centred, as large offsets would cost digits; a constant channel has no weight.
     count, means = square[-1, -1], square[-1, :-1] / square[-1, -1]
     target_means = mixed[-1] / count
@@ -98,7 +112,7 @@ def _affine(frames: Frames) -> NDArray[np.float64]:
     shared = mixed[:-1] - count * np.outer(means, target_means)
     scale = np.sqrt(np.maximum(np.diag(spread), 0))
     varies = scale > 1e-9 * np.sqrt(np.diag(square)[:-1] + 1e-300)
-    weights = np.zeros((n, m))
+    weights = np.zeros(mixed.shape)
     if varies.any():
         kept = scale[varies]
         solved = np.linalg.lstsq(spread[np.ix_(varies, varies)] / np.outer(kept, kept), shared[varies] / kept[:, None])

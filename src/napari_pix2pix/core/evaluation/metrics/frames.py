@@ -12,7 +12,19 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame: its `number` among all, source and target (C, [Z,] Y, X), and where the target is `known`."""
+    """One frame of a pair.
+
+    Parameters
+    ----------
+    number
+        Among all.
+    source, target
+        (C, [Z,] Y, X).
+    known
+        Where what there is of the target is known, bool ([Z,] Y, X).
+    stained
+        Which channels of the target there are, bool (C,); what stands in the others means nothing.
+    """
 
     number: int
     name: str
@@ -20,12 +32,27 @@ class Frame:
     source: NDArray[Any]
     target: NDArray[Any]
     known: NDArray[np.bool_]
+    stained: NDArray[np.bool_]
+
+    @property
+    def known_channels(self) -> NDArray[np.bool_]:
+        """Where each channel of the target is known, (C, [Z,] Y, X)."""
+        return self.known & self.stained.reshape(-1, *(1,) * self.known.ndim)
+
+    def there(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Of an image (C, …) the channels that the target has."""
+        return image if self.stained.all() else image[self.stained]
+
+    def values(self, image: NDArray[Any]) -> list[NDArray[Any]]:
+        """Of each channel of an image (C, [Z,] Y, X) the pixels of which the target is known, (N,): maybe none."""
+        return [channel[where] for channel, where in zip(image, self.known_channels, strict=True)]
 
 
 class Frames:
     """The frames of `pairs` of which something is known; NaN and Inf in a target are not known.
 
-    `groups` has one name for each: that of its pair's group; or, where there is one group only, its own.
+    `groups` has one name for each: that of its pair's group; or, where there is one group only, its own. `stained`
+    (frames, C) says which channels of each target there are.
     """
 
     def __init__(self, pairs: PairedFrames) -> None:
@@ -36,16 +63,17 @@ class Frames:
         self.one_group = len(set(groups)) == 1
         self.grouped = pairs.groups != pairs.names
         self.groups = [pairs.name(number) for number in self.numbers] if self.one_group else groups
+        self.stained = pairs.stained[stacks]
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> Frame:
         pairs, number = self._pairs, self.numbers[index]
-        target, known = pairs.target(number), pairs.known(number)
+        target, known, stained = pairs.target(number), pairs.known(number), self.stained[index]
         if target.dtype.kind == "f":
-            known = known & np.isfinite(target).all(axis=0)
-        return Frame(number, pairs.name(number), self.groups[index], pairs.source(number), target, known)
+            known = known & np.isfinite(target[stained]).all(axis=0)
+        return Frame(number, pairs.name(number), self.groups[index], pairs.source(number), target, known, stained)
 
     def __iter__(self) -> Iterator[Frame]:
         return (self[index] for index in range(len(self)))

@@ -1,6 +1,6 @@
 """How near predicted grey values are to the true ones, and how much of their detail is there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,9 @@ WINDOW = 7
 MOST_BINS = 65_536
 FREQUENCIES = 64
 """Rings of the spectrum, from 0 to 0.5 cycles/px."""
+OF_VALUES = ("mae", "rmse", "nrmse", "psnr", "pearson", "spearman")
+NOT_KNOWN: Row = dict.fromkeys(name + suffix for suffix in ("", "_foreground") for name in (*OF_VALUES, "ssim"))
+"""The figures of a channel of which nothing is known."""
 
 
 class Histogram:
@@ -51,6 +54,26 @@ class Histogram:
         return float(threshold_otsu(hist=(self.counts, self.values)))
 
 
+def histograms(
+    frames: Callable[[], Iterable[Sequence[NDArray[Any]]]], n_channels: int, integers: bool
+) -> list[Histogram | None]:
+    """Of each channel over all frames, of which `frames` gives the values (N,) that count; None where there are none.
+
+    It is asked twice: for the ends, and for what lies between them.
+    """
+    low, high = np.full(n_channels, np.inf), np.full(n_channels, -np.inf)
+    for frame in frames():
+        for i, values in enumerate(frame):
+            if values.size:
+                low[i], high[i] = min(low[i], values.min()), max(high[i], values.max())
+    found = [Histogram(float(a), float(b), integers) if a <= b else None for a, b in zip(low, high, strict=True)]
+    for frame in frames():
+        for values, histogram in zip(frame, found, strict=True):
+            if histogram is not None:
+                histogram.add(values)
+    return found
+
+
 def ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     """The rank of each value, ties sharing their mean; of integers by counting, which is faster."""
     if values.dtype.kind in "iu" and values.size and int(values.max()) - int(values.min()) < MOST_BINS:
@@ -80,9 +103,8 @@ def as_stored(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]
 
 def _of_values(prediction: NDArray[Any], target: NDArray[Any], data_range: float) -> Row:
     """Figures that do not ask where a pixel lies, of values (N,)."""
-    names = ("mae", "rmse", "nrmse", "psnr", "pearson", "spearman")
     if not target.size:
-        return dict.fromkeys(names)
+        return dict.fromkeys(OF_VALUES)
     a, b = prediction.astype(np.float64), target.astype(np.float64)
     error = a - b
     rmse = float(np.sqrt((error @ error) / error.size))
@@ -94,7 +116,7 @@ def _of_values(prediction: NDArray[Any], target: NDArray[Any], data_range: float
         correlation(a, b),
         correlation(ranks(prediction), ranks(target)),
     )
-    return {name: finite(value) for name, value in zip(names, found, strict=True)}
+    return {name: finite(value) for name, value in zip(OF_VALUES, found, strict=True)}
 
 
 def similarity(
@@ -126,7 +148,11 @@ def similarity(
 
 
 def of_channel(
-    prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_], data_range: float, level: float | None
+    prediction: NDArray[Any],
+    target: NDArray[Any],
+    known: NDArray[np.bool_],
+    data_range: float | None,
+    level: float | None,
 ) -> Row:
     """The figures of one channel ([Z,] Y, X), where it is `known`; those of its foreground end in ``_foreground``.
 
@@ -139,6 +165,8 @@ def of_channel(
     level
         What exceeds it in the target is foreground; None: nothing does.
     """
+    if not known.any():
+        return dict(NOT_KNOWN)
     data_range = data_range or 1.0
     map_, inside = similarity(prediction, target, known, data_range)
     row: Row = {}
@@ -152,7 +180,10 @@ def of_channel(
 
 
 def joined(channels: Sequence[Row], data_range: float) -> Row:
-    """The figures of a frame from those of its channels: means; of the RMSE squared, and PSNR and NRMSE from that."""
+    """The figures of a frame from those of its channels: means; of the RMSE squared, and PSNR and NRMSE from that.
+
+    A channel of which nothing is known does not count.
+    """
     if len(channels) == 1:
         return channels[0]
     row: Row = {}
@@ -220,11 +251,11 @@ class Spectra:
         self.counts = np.zeros((self.n_channels, FREQUENCIES))
 
     def add(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> None:
-        """Count the planes of a frame (C, [Z,] Y, X) of which something is known."""
-        shape = target.shape[-2:]
+        """Count the planes of a frame (C, [Z,] Y, X) of which something is known ([C,] [Z,] Y, X)."""
+        shape, known = target.shape[-2:], np.broadcast_to(known, target.shape)
         for channel in range(self.n_channels):
-            planes = (image[channel].reshape(-1, *shape) for image in (prediction, target))
-            for a, b, seen in zip(*planes, known.reshape(-1, *shape), strict=True):
+            planes = (image[channel].reshape(-1, *shape) for image in (prediction, target, known))
+            for a, b, seen in zip(*planes, strict=True):
                 if seen.any():
                     found = np.stack([power(a, seen), power(b, seen)])
                     there = np.isfinite(found[0])

@@ -13,7 +13,7 @@ from napari_pix2pix.core.evaluation.metrics import intensities
 from napari_pix2pix.core.evaluation.metrics.errors import strays
 from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
 from napari_pix2pix.core.evaluation.metrics.instances import of_instances
-from napari_pix2pix.core.evaluation.metrics.intervals import Row, summarize
+from napari_pix2pix.core.evaluation.metrics.intervals import Figure, Row, summarize
 
 SMOOTHING = 1.0
 """Width, px, of the filter before a threshold finds invented and missing objects in grey values."""
@@ -25,7 +25,7 @@ class Judge(Protocol):
     labels: bool
 
     def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
-        """Of one frame (C, [Z,] Y, X), where it is known."""
+        """Of one frame (C, [Z,] Y, X), where each of its channels is known, (C, [Z,] Y, X)."""
 
     def add(self, prediction: NDArray[Any], frame: Frame) -> Row:
         """The figures of a frame, which is counted; with the objects that are invented and missing."""
@@ -33,35 +33,36 @@ class Judge(Protocol):
     def structure(self, image: NDArray[Any]) -> NDArray[Any]:
         """What of an image (C, [Z,] Y, X) shows where things lie."""
 
-    def report(self, groups: Sequence[str], pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
+    def report(self, pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
         """What is told of all frames that were counted, beside the means of their figures."""
 
 
 class IntensityJudge:
-    """Grey values; ranges and Otsu's levels are those of all frames together, channel by channel."""
+    """Grey values; ranges and Otsu's levels are those of all frames together, channel by channel.
+
+    They are None of a channel of which no frame tells anything.
+    """
 
     labels = False
 
     def __init__(self, frames: Frames) -> None:
-        targets = (frame.target[:, frame.known] for frame in frames)
-        ends = np.array([(t.min(axis=1), t.max(axis=1)) for t in targets if t.size], np.float64)
-        low, high = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
-        self.ranges = (high - low).tolist()
-        self.data_range = float(high.max() - low.min())
         first = frames[0].target
-        histograms = [intensities.Histogram(*ends, first.dtype.kind in "iub") for ends in zip(low, high, strict=True)]
-        for frame in frames:
-            for channel, histogram in zip(frame.target, histograms, strict=True):
-                histogram.add(channel[frame.known])
-        self.levels = [histogram.otsu() for histogram in histograms]
-        self.medians = [histogram.median() for histogram in histograms]
+        histograms = intensities.histograms(
+            lambda: (frame.values(frame.target) for frame in frames), len(first), first.dtype.kind in "iub"
+        )
+        known = [histogram for histogram in histograms if histogram is not None]
+        self.data_range = max(one.high for one in known) - min(one.low for one in known)
+        self.ranges: list[float | None] = [None if one is None else one.high - one.low for one in histograms]
+        self.levels = [None if one is None else one.otsu() for one in histograms]
+        self.medians = [0.0 if one is None else one.median() for one in histograms]
         self.spectra = intensities.Spectra(len(first))
-        self.by_channel: list[list[Row]] = [[] for _ in first]
+        self.by_channel: list[list[tuple[Row, str]]] = [[] for _ in first]
+        """The figures of each frame that has the channel, and its group."""
 
     def _channels(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> list[Row]:
         return [
-            intensities.of_channel(a, b, known, data_range, level)
-            for a, b, data_range, level in zip(prediction, target, self.ranges, self.levels, strict=True)
+            intensities.of_channel(*channel)
+            for channel in zip(prediction, target, known, self.ranges, self.levels, strict=True)
         ]
 
     def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
@@ -70,11 +71,13 @@ class IntensityJudge:
 
     def add(self, prediction: NDArray[Any], frame: Frame) -> Row:
         """As in `Judge`."""
-        channels = self._channels(prediction, frame.target, frame.known)
-        for rows, row in zip(self.by_channel, channels, strict=True):
-            rows.append(row)
-        self.spectra.add(prediction, frame.target, frame.known)
-        masks = [self._bright(image) & frame.known for image in (prediction, frame.target)]
+        known = frame.known_channels
+        channels = self._channels(prediction, frame.target, known)
+        for rows, row, there in zip(self.by_channel, channels, frame.stained, strict=True):
+            if there:
+                rows.append((row, frame.group))
+        self.spectra.add(prediction, frame.target, known)
+        masks = [self._bright(image) & known for image in (prediction, frame.target)]
         return intensities.joined(channels, self.data_range) | _strays(*masks)
 
     def _bright(self, image: NDArray[Any]) -> NDArray[np.bool_]:
@@ -92,7 +95,7 @@ class IntensityJudge:
         """The grey values."""
         return image
 
-    def report(self, groups: Sequence[str], pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
+    def report(self, pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
         """``ranges``, ``spectra`` of each channel and, of several, the metrics of each as ``channels``."""
         found: dict[str, Any] = {
             "ranges": {
@@ -104,7 +107,7 @@ class IntensityJudge:
             "spectra": self.spectra.report(pixel_size_um),
         }
         if len(self.by_channel) > 1:
-            found["channels"] = [summarize(rows, groups) for rows in self.by_channel]
+            found["channels"] = [_summary(rows or [(intensities.NOT_KNOWN, "")]) for rows in self.by_channel]
         return found
 
 
@@ -121,11 +124,11 @@ class ClassJudge:
             )
         self.classes = list(classes)
         self.counts = np.zeros((len(classes), len(classes)), np.int64)
-        self.by_class: list[list[Row]] = [[] for _ in classes]
+        self.by_class: list[list[tuple[Row, str]]] = [[] for _ in classes]
 
     def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
         """As in `Judge`."""
-        return of_class.of_classes(of_class.confusion(prediction[0][known], target[0][known], self.classes))
+        return of_class.of_classes(of_class.confusion(prediction[known], target[known], self.classes))
 
     def add(self, prediction: NDArray[Any], frame: Frame) -> Row:
         """As in `Judge`."""
@@ -133,7 +136,7 @@ class ClassJudge:
         counts = of_class.confusion(prediction[0][known], frame.target[0][known], self.classes)
         self.counts += counts
         for rows, row in zip(self.by_class, of_class.of_each_class(counts), strict=True):
-            rows.append(row)
+            rows.append((row, frame.group))
         masks = [(image != self.classes[0]) & known for image in (prediction, frame.target)]
         return of_class.of_classes(counts) | _strays(*masks)
 
@@ -141,12 +144,12 @@ class ClassJudge:
         """A mask of each class but the lowest."""
         return np.stack([image[0] == value for value in self.classes[1:] or self.classes])
 
-    def report(self, groups: Sequence[str], pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
+    def report(self, pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
         """``confusion``: ``labels`` and ``counts`` of pixels (target, prediction); ``classes``: metrics by label."""
         names = [str(value) for value in self.classes]
         return {
             "confusion": {"labels": self.classes, "counts": self.counts.tolist()},
-            "classes": {name: summarize(rows, groups) for name, rows in zip(names, self.by_class, strict=True)},
+            "classes": {name: _summary(rows) for name, rows in zip(names, self.by_class, strict=True)},
         }
 
 
@@ -157,19 +160,24 @@ class InstanceJudge:
 
     def figures(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> Row:
         """As in `Judge`."""
-        return of_instances(prediction[0], target[0], known)
+        return of_instances(prediction[0], target[0], known[0])
 
     def add(self, prediction: NDArray[Any], frame: Frame) -> Row:
         """As in `Judge`."""
-        return self.figures(prediction, frame.target, frame.known)
+        return self.figures(prediction, frame.target, frame.known_channels)
 
     def structure(self, image: NDArray[Any]) -> NDArray[Any]:
         """The mask of all objects."""
         return image[:1] > 0
 
-    def report(self, groups: Sequence[str], pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
+    def report(self, pixel_size_um: dict[str, float] | None) -> dict[str, Any]:
         """Nothing more."""
         return {}
+
+
+def _summary(rows: Sequence[tuple[Row, str]]) -> dict[str, Figure]:
+    """The means of these figures, each with its group, over groups."""
+    return summarize([row for row, _ in rows], [group for _, group in rows])
 
 
 def _strays(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> Row:

@@ -1,6 +1,5 @@
 """What users count: objects, their number, size and brightness, in the prediction and in the truth."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.evaluation.metrics.errors import SMALLEST
 from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
-from napari_pix2pix.core.evaluation.metrics.intensities import Histogram
+from napari_pix2pix.core.evaluation.metrics.intensities import Histogram, histograms
 from napari_pix2pix.core.evaluation.metrics.intervals import Figure, Row, figure, resamples, summarize
 
 Counted = Literal["otsu"] | PairedFrames | None
@@ -25,6 +24,8 @@ FEWEST = 20
 """With fewer objects nothing is said."""
 MOST_POINTS = 1000
 """So many objects, evenly chosen, are listed for a plot."""
+NOT_COUNTED: Row = dict.fromkeys(("number", "area", "number_target", "area_target"))
+"""What is counted of a channel that no frame has."""
 
 
 def brown(image: NDArray[Any]) -> NDArray[np.float64]:
@@ -64,7 +65,7 @@ class ObjectCounts:
     Parameters
     ----------
     frames
-        All that will come, for Otsu's threshold of their targets.
+        All that will come, for Otsu's threshold of their targets; a channel that a target has not does not count.
     objects
         ``"otsu"`` (as None): what exceeds it. Or pairs whose sources are label images: objects of both sides.
     stain
@@ -74,30 +75,28 @@ class ObjectCounts:
     def __init__(self, frames: Frames, objects: Counted, stain: Stain) -> None:
         self._labels = objects if isinstance(objects, PairedFrames) else None
         self._stain = stain
-        ends = np.array([(view.min(axis=1), view.max(axis=1)) for view in self._values(frames)])
         whole = not stain and frames[0].target.dtype.kind in "iub"
-        low, high = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
-        histograms = [Histogram(float(a), float(b), whole) for a, b in zip(low, high, strict=True)]
-        for view in self._values(frames):
-            for channel, histogram in zip(view, histograms, strict=True):
-                histogram.add(channel)
-        self._channels = [_Channel(histogram.otsu()) for histogram in histograms]
+        n_channels = 1 if stain else len(frames[0].target)
+        found = histograms(lambda: map(self._values, frames), n_channels, whole)
+        self._channels = [_Channel(None if one is None else one.otsu()) for one in found]
         self._masks: list[Row] = []
         self._groups: list[str] = []
 
     def _view(self, image: NDArray[Any]) -> NDArray[Any]:
         return brown(image) if self._stain else image
 
-    def _values(self, frames: Frames) -> Iterator[NDArray[Any]]:
-        """What is known of each target, (C, N)."""
-        return (view for frame in frames if (view := self._view(frame.target)[:, frame.known]).size)
+    def _values(self, frame: Frame) -> list[NDArray[Any]]:
+        """What is known of each channel of the target, (N,)."""
+        return [self._view(frame.target)[0][frame.known]] if self._stain else frame.values(frame.target)
 
     def add(self, prediction: NDArray[Any], frame: Frame) -> None:
         """Count a prediction (C, [Z,] Y, X)."""
         labels = self._labels.source(frame.number)[0] if self._labels else None
         a, b = self._view(prediction), self._view(frame.target)
-        for channel, one, other in zip(self._channels, a, b, strict=True):
-            channel.add(one, other, frame.known, frame.group, labels)
+        stained = (True,) if self._stain else frame.stained
+        for channel, one, other, there in zip(self._channels, a, b, stained, strict=True):
+            if there:
+                channel.add(one, other, frame.known, frame.group, labels)
         if self._stain:
             level = self._channels[0].level
             masks = [view[0][frame.known] > (np.inf if level is None else level) for view in (a, b)]
@@ -162,8 +161,9 @@ class _Channel:
         Bland and Altman, "Statistical methods for assessing agreement between two methods of clinical measurement",
         1986.
         """
-        found: dict[str, Any] = {"level": self.level, "counts": summarize(self.rows, self.groups)}
-        x, y = np.concatenate(self.measured, axis=1)
+        counts = summarize(self.rows or [NOT_COUNTED], self.groups or [""])
+        found: dict[str, Any] = {"level": self.level, "counts": counts}
+        x, y = np.concatenate([np.zeros((2, 0)), *self.measured], axis=1)
         if x.size < 2 or np.ptp(x) == 0:
             return found | {"intensity": None, "positive": None, "points": [], "sentence": verdict(x.size, None, 0.0)}
         _, member = np.unique(self.groups, return_inverse=True)
