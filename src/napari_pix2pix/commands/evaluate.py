@@ -10,7 +10,7 @@ from napari_pix2pix.commands.flags import Device, Overwrite, PairsAlone, load
 from napari_pix2pix.commands.recipe import command_line
 from napari_pix2pix.commands.remarks import told, told_of_halves
 from napari_pix2pix.commands.sentences import sentence_of
-from napari_pix2pix.core.settings.config import Config, EmptyFrames, PairSettings
+from napari_pix2pix.core.settings.config import Config, EmptyChannels, EmptyFrames, PairSettings
 
 
 def evaluate(
@@ -27,6 +27,7 @@ def evaluate(
         Literal["auto", "intensity", "classes", "instances"], Parameter(help="With --prediction: what it shows.")
     ] = "auto",
     empty_frames: Annotated[EmptyFrames, Parameter(help=Config.model_fields["empty_frames"].description)] = "ask",
+    empty_channels: Annotated[EmptyChannels, Parameter(help=Config.model_fields["empty_channels"].description)] = "ask",
     objects: Annotated[
         str | None,
         Parameter(
@@ -95,6 +96,7 @@ def evaluate(
     frames = stacks.frames()
     asked: dict[str, Any] = {
         "empty_frames": empty_frames,
+        "empty_channels": empty_channels,
         "objects": objects if objects in (None, "otsu") else stacks.labelled(Path(objects)),
         "stain": stain,
         "pixel_size_um": stacks.pixel_size_um,

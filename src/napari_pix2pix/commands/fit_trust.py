@@ -10,7 +10,7 @@ from napari_pix2pix.commands.events import Events, teaching_event
 from napari_pix2pix.commands.flags import Device, Overwrite, PairsAlone, Whole, load
 from napari_pix2pix.commands.remarks import told
 from napari_pix2pix.core.engine.foreign_text import require_text
-from napari_pix2pix.core.settings.config import EmptyFrames, PairSettings
+from napari_pix2pix.core.settings.config import EmptyChannels, EmptyFrames, PairSettings
 from napari_pix2pix.core.settings.training import MOST_STEPS
 
 
@@ -26,6 +26,10 @@ def fit_trust(
     empty_frames: Annotated[
         EmptyFrames | None,
         Parameter(help="Frames without any label: empty or unlabelled; default: as in the training."),
+    ] = None,
+    empty_channels: Annotated[
+        EmptyChannels | None,
+        Parameter(help="Channels of one value all over a pair: empty or unstained; default: as in the training."),
     ] = None,
     pairs: PairsAlone = None,
     device: Device = "auto",
@@ -67,7 +71,9 @@ def fit_trust(
     yield from told(stacks)
     taught = loaded
     with closing(
-        core.fit_trust(loaded, stacks.frames(), trust_steps=trust_steps, empty_frames=empty_frames)
+        core.fit_trust(
+            loaded, stacks.frames(), trust_steps=trust_steps, empty_frames=empty_frames, empty_channels=empty_channels
+        )
     ) as reports:
         for report in reports:
             if report.model is not None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
+from napari_pix2pix.core.data.emptiness import settle_empty
+from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.split import windows_of
 from napari_pix2pix.core.evaluation.evaluate import evaluate
 from napari_pix2pix.core.methods import method_of
@@ -94,7 +95,8 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
         write_report(path, content)
         return path
     pairs = validation.frames(hashed=False)  # that they chose the model is known, and said
-    pairs = settle_empty_frames(pairs, model.config.empty_frames, model.target_encoding.kind)
+    said = model.config
+    pairs = settle_empty(pairs, said.empty_frames, said.empty_channels, model.target_encoding.kind)
     rows = model.provenance.get("regions", ())
     regions = pairs.regions() if stacks.validation else windows_of(pairs, rows, "validation")
     if not regions:
@@ -106,7 +108,7 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
     judged = regions[:: -(-len(regions) // count)]
     pairs, few = pairs.within(judged), f"{len(judged)} of {len(regions)} validation images, evenly chosen."
     remarks = [few] if len(judged) < len(regions) else []
-    report = evaluate(model, pairs, None, empty_frames="empty", kind_of_pairs="validation")
+    report = evaluate(model, pairs, None, empty_frames="empty", empty_channels="empty", kind_of_pairs="validation")
     channels = validation.target_names
     shown = examples(report, pairs, model, _how_many(report, model))
     write_report(path, Content(title, command, report, model, shown, _card(model, run), history, channels, {}, remarks))

@@ -66,6 +66,7 @@ class Alignment:
             window = tuple(middle(side, MIDDLE) for side in region.window)
             source = pairs.source(region.frame, window).astype(np.float64)
             target = encoding.encode(pairs.target(region.frame, window)).astype(np.float64)
+            target = target[pairs.stains(region.frame)] if not pairs.all_stained else target
             found.surfaces[pairs.name(region.frame)] = phase_correlation(source, target, reach(smallest))
             grey = source.mean(axis=0)
             total[0] += len(target) * covariance_by_distance(grey, grey, farthest)

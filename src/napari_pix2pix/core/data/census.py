@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.data.emptiness import Variation
 from napari_pix2pix.core.data.pairs import PairedFrames, require_finite
 from napari_pix2pix.core.data.regions import pieces
 from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
@@ -13,10 +14,21 @@ from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 
 @dataclass(frozen=True)
 class Census:
-    """What a pass over pairs has found: the kind of their targets, and the frames whose target holds 0 alone."""
+    """What a pass over pairs has found.
+
+    Parameters
+    ----------
+    kind
+        Of their targets.
+    empty
+        The frames whose target holds 0 alone.
+    constant
+        (pair, channel) wherever a channel of several is one value all over a target, and varies in another.
+    """
 
     kind: Kind
     empty: tuple[int, ...]
+    constant: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, pairs: PairedFrames, kind: Kind | Literal["auto"] = "auto") -> "Census":
@@ -28,7 +40,7 @@ class Census:
             If a pair holds NaN or Inf, or all sources or all targets are constant.
         """
         first: dict[str, Any] = {}
-        varies, holding = {"source": False, "target": False}, set[int]()
+        varies, holding, variation = {"source": False, "target": False}, set[int](), Variation()
 
         def targets() -> Iterator[NDArray[Any]]:
             for region in pieces(pairs.regions()):
@@ -38,6 +50,8 @@ class Census:
                     varies[side] |= bool((values != first.setdefault(f"{side} {region.frame}", values.flat[0])).any())
                 if values.any():
                     holding.add(region.frame)
+                if len(values) > 1:
+                    variation.add(pairs.places[region.frame][0], values, pairs.stains(region.frame))
                 yield values
 
         left = targets()
@@ -49,4 +63,5 @@ class Census:
                 raise ValueError(
                     f"At least one {side} must vary; every {side} is constant. Check that these are the right files."
                 )
-        return cls(found, tuple(region.frame for region in pairs.regions() if region.frame not in holding))
+        empty = tuple(region.frame for region in pairs.regions() if region.frame not in holding)
+        return cls(found, empty, variation.constant)

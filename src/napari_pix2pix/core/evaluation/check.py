@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from napari_pix2pix.core.data.alignment import Alignment
+from napari_pix2pix.core.data.emptiness import Variation, settle_empty
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
-from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, settle_empty_frames
+from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes
 from napari_pix2pix.core.data.patches import patch_shape
 from napari_pix2pix.core.data.regions import Windows, pieces
 from napari_pix2pix.core.data.split import split_pairs
@@ -70,7 +71,8 @@ def check(
     dict
         Everything as JSON: ``usable``; ``remarks``, each as a `Remark`, and of these ``unusable`` and ``warnings``,
         sentences; ``facts``, label → text;
-        ``n_pairs``, ``n_frames``, ``n_measured``; ``smallest`` and ``largest`` frame (Y, X); ``source`` and ``target``
+        ``n_pairs``, ``n_frames``, ``n_measured``; ``stains``, where pairs lack some of the target's: by name how many
+        ``pairs`` have it, and those ``without``; ``smallest`` and ``largest`` frame (Y, X); ``source`` and ``target``
         (axes, dtypes, channels …); ``shift`` of the target against the source, (Y, X) in px or None where it is not
         measurable, with its ``confidence`` and those of the ``frames``; ``correlation`` (coefficient, lengths in px);
         ``suggested`` (see `suggest`); ``patch_size`` and how many such windows fit side by side, ``n_patches``.
@@ -97,9 +99,14 @@ def check(
     colours = {"source": n_colours(some_sources), "target": n_colours(some_targets)}
     sources = Side("source", pairs.source_plans, is_labels=colours["source"] <= FEW_COLOURS)
     targets = Side("target", pairs.target_plans, is_labels=kind != "intensity" or colours["target"] <= FEW_COLOURS)
+    several, variation = pairs.n_channels[1] > 1, Variation()
     for piece in pieces(regions):
-        for side, read in ((sources, pairs.source), (targets, pairs.target)):
-            side.add(read(piece.frame, piece.window), piece.frame, pairs.name(piece.frame))
+        name, stains = pairs.name(piece.frame), pairs.stains(piece.frame)
+        sources.add(pairs.source(piece.frame, piece.window), piece.frame, name)
+        target_values = pairs.target(piece.frame, piece.window)
+        targets.add(target_values[stains] if several else target_values, piece.frame, name)
+        if several:
+            variation.add(pairs.places[piece.frame][0], target_values, stains)
     remarks = [*sources.unusable(), *targets.unusable()]
     unusable = bool(remarks)
     remarks += [*sources.warnings(), *targets.warnings()]
@@ -115,16 +122,18 @@ def check(
         some = Windows(pairs.target, pieces(measured[::4]))
         found = jpeg_labels(some, targets.lowest, targets.highest, colours["target"])
     remarks += found
-    if not unusable and (empty := targets.empty):
-        meaning, said = (config.empty_frames, config.target_kind) if config else ("ask", kind)
+    empty, constant = targets.empty, variation.constant
+    if not unusable and (constant if several else empty):
+        meaning = (config.empty_frames, config.empty_channels) if config else ("ask", "ask")
+        said = config.target_kind if config else kind
+        known = empty if trained is pairs else None
         try:
-            trained = settle_empty_frames(trained, meaning, said, empty=empty if trained is pairs else None)
+            trained = settle_empty(trained, *meaning, said, empty=known, constant=constant)
+            pairs = trained.planes() if several else pairs
         except ValueError as error:
-            share = len(empty) / targets.n_frames
-            short = f"{share:.0%} of the frames have no labels: empty or not labelled?".replace("%", " %", 1)
-            answers = Remedy("Empty", {"empty_frames": "empty"}), Remedy("Not labelled", {"empty_frames": "unlabelled"})
             unusable = config is not None
-            remarks.append(Remark(str(error), short, "unusable" if unusable else "warning", answers))
+            ask = _about_channels(pairs, constant) if several else _about_frames(len(empty) / targets.n_frames)
+            remarks.append(Remark(str(error), ask[0], "unusable" if unusable else "warning", ask[1]))
 
     # How targets lie against their sources
     lie = Alignment()
@@ -172,6 +181,7 @@ def check(
         "largest": list(max(shapes, key=max)),
         "source": sources.figures(),
         "target": about_target,
+        "stains": _about_stains(trained),
         "shift": shift,
         "correlation": correlation,
         "suggested": suggested,
@@ -179,6 +189,34 @@ def check(
         "n_patches": sum((y // patch_size) * (x // patch_size) for y, x in shapes),
     }
     return report | {"facts": _facts(report)}
+
+
+def _about_frames(share: float) -> tuple[str, tuple[Remedy, ...]]:
+    """What to ask where so many frames have no labels, in short, and the answers."""
+    short = f"{share:.0%} of the frames have no labels: empty or not labelled?".replace("%", " %", 1)
+    return short, (Remedy("Empty", {"empty_frames": "empty"}), Remedy("Not labelled", {"empty_frames": "unlabelled"}))
+
+
+def _about_channels(pairs: PairedFrames, constant: Sequence[tuple[int, int]]) -> tuple[str, tuple[Remedy, ...]]:
+    """The same where channels of targets hold one value."""
+    names = " and ".join(dict.fromkeys(pairs.stain(channel) for _, channel in constant))
+    short = f"{names} {'is' if ' and ' not in names else 'are'} one value in some pairs: empty or not stained?"
+    return short, (Remedy("Empty", {"empty_channels": "empty"}), Remedy("Not stained", {"empty_channels": "unstained"}))
+
+
+LISTED = 3
+"""Pairs without a stain that are named."""
+
+
+def _about_stains(pairs: PairedFrames) -> Figures:
+    """By stain how many ``pairs`` have it, and the names of those ``without``; empty where all have all."""
+    if pairs.all_stained:
+        return {}
+    without = {
+        pairs.stain(k): [name for name, there in zip(pairs.names, own, strict=True) if not there]
+        for k, own in enumerate(pairs.stained.T)
+    }
+    return {stain: {"pairs": len(pairs.names) - len(names), "without": names} for stain, names in without.items()}
 
 
 def _count(n: int, thing: str) -> str:
@@ -197,6 +235,10 @@ def _facts(report: Figures) -> dict[str, str]:
         ends = "" if figures["range"] is None else ", {:g} to {:g}".format(*figures["range"])
         dtypes, axes = " and ".join(figures["dtypes"]), " and ".join(figures["axes"])
         facts[side] = f"{axes}, {_count(figures['channels'], 'channel')}, {dtypes}{ends}"
+    for stain, own in report["stains"].items():
+        named, more = ", ".join(own["without"][:LISTED]), len(own["without"]) - LISTED
+        lacking = f", not {named}" + (f" and {more} more" if more > 0 else "") if named else ""
+        facts[f"stain {stain}"] = f"{own['pairs']} of {_count(report['n_pairs'], 'pair')}{lacking}"
     target = report["target"]
     kind = target["kind"]
     if kind == "classes":

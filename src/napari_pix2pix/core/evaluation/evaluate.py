@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes, settle_empty_frames
+from napari_pix2pix.core.data.emptiness import settle_empty
+from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes
 from napari_pix2pix.core.data.regions import Windows
 from napari_pix2pix.core.data.split import KINDS, seen_frames
 from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
@@ -16,7 +17,7 @@ from napari_pix2pix.core.evaluation.monitoring import Monitoring
 from napari_pix2pix.core.evaluation.tally import KindOfPairs, Tally
 from napari_pix2pix.core.running.sources import counted
 from napari_pix2pix.core.running.trained_model import TrainedModel
-from napari_pix2pix.core.settings.config import EmptyFrames
+from napari_pix2pix.core.settings.config import EmptyChannels, EmptyFrames
 
 Axes = str | tuple[StackAxes, StackAxes] | None
 MADE = {"train": "trained", "validation": "chose", "calibration": "calibrated"}
@@ -30,6 +31,7 @@ def evaluate(
     *,
     names: Sequence[str] | None = None,
     empty_frames: EmptyFrames = "ask",
+    empty_channels: EmptyChannels = "ask",
     kind_of_pairs: KindOfPairs = "test",
     allow_seen: bool = False,
     beside: Mapping[str, TrainedModel] | None = None,
@@ -47,8 +49,8 @@ def evaluate(
     model, source, target, axes, names
         The model and the pairs; or `source` is `PairedFrames`, and the rest is left out. Their groups, if they have
         several, are what intervals are over; else frames are.
-    empty_frames
-        What frames without any label in a label target mean, as in `Config`.
+    empty_frames, empty_channels
+        What frames without any label in a label target mean, and channels of one value, as in `Config`.
     kind_of_pairs
         What these pairs are to the model, where it does not know them.
     allow_seen
@@ -99,7 +101,7 @@ def evaluate(
     require_kind(model, pairs)
     if other := [name for name, judged in models.items() if judged.target_encoding.kind != encoding.kind]:
         raise ValueError(f"Models side by side must predict the same kind of target; {other[0]} does not.")
-    pairs = settle_empty_frames(pairs, empty_frames, encoding.kind)
+    pairs = settle_empty(pairs, empty_frames, empty_channels, encoding.kind)
     seen: dict[int, str] = {}
     for name, judged in models.items():
         found = seen_frames(pairs, judged.provenance)
@@ -150,6 +152,7 @@ def evaluate_prediction(
     kind: Kind | Literal["auto"] = "auto",
     names: Sequence[str] | None = None,
     empty_frames: EmptyFrames = "ask",
+    empty_channels: EmptyChannels = "ask",
     objects: Counted = None,
     stain: Stain = None,
     pixel_size_um: dict[str, float] | None = None,
@@ -161,7 +164,7 @@ def evaluate_prediction(
     if a != b:
         raise ValueError(f"A prediction must have the channels of its target; got {counted(a)} and {counted(b)}.")
     found = guess_kind(Windows(pairs.target, pairs.regions())) if kind == "auto" else kind
-    pairs = settle_empty_frames(pairs, empty_frames, found)
+    pairs = settle_empty(pairs, empty_frames, empty_channels, found)
     pairs, remark = comparable(pairs, found)
     report = Tally(pairs, found, (), objects, stain, pixel_size_um, remark)
     report.fit(with_source=False)

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.optim import Adam
 
-from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
+from napari_pix2pix.core.data.emptiness import settle_empty
+from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.split import Split, evenly, seen_frames, split_pairs, unlike, windows_of
 from napari_pix2pix.core.evaluation.admission import require_kind, require_suited
@@ -24,7 +25,7 @@ from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.trained_model import TrainedModel
-from napari_pix2pix.core.settings.config import Config, EmptyFrames
+from napari_pix2pix.core.settings.config import Config, EmptyChannels, EmptyFrames
 from napari_pix2pix.core.teaching.teacher import Teacher, windows_for
 from napari_pix2pix.core.trust.calibration import Calibration
 from napari_pix2pix.core.trust.judge import (
@@ -77,6 +78,7 @@ def fit_trust(
     trust_steps: int | None = None,
     steps: int | None = None,
     empty_frames: EmptyFrames | None = None,
+    empty_channels: EmptyChannels | None = None,
     conditional: bool = True,
 ) -> Generator[TrustReport, None, None]:
     """Teach a second discriminator to judge the match of image and source; yields a report after each step.
@@ -100,8 +102,9 @@ def fit_trust(
         None: those of the model's config, or if these are 0, those of the default.
     steps
         An older name of `trust_steps`.
-    empty_frames
-        What frames without any label in a label target mean, as in `Config`; None: what they meant in the training.
+    empty_frames, empty_channels
+        What frames without any label in a label target mean, and channels of one value, as in `Config`; None: what they
+        meant in the training.
     conditional
         Whether it sees the source beside the image; False only to learn what can be told without.
 
@@ -118,7 +121,8 @@ def fit_trust(
         raise ValueError(f"trust_steps must be given once; got {trust_steps}, and steps {steps}. Leave steps out.")
     steps = trust_steps or steps or model.config.trust_steps or Config.model_fields["trust_steps"].default
     if split is None:
-        pairs = _suited(model, pairs, empty_frames or model.config.empty_frames)
+        said = model.config
+        pairs = _suited(model, pairs, empty_frames or said.empty_frames, empty_channels or said.empty_channels)
         split = divided(model, pairs)
         if not split.calibration:
             warnings.warn(
@@ -189,7 +193,7 @@ def _novelty(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]
     return Novelty.of(encoded, side, [pairs.groups[pairs.places[region.frame][0]] for region in looked_at])
 
 
-def _suited(model: TrainedModel, pairs: PairedFrames, empty_frames: EmptyFrames) -> PairedFrames:
+def _suited(model: TrainedModel, pairs: PairedFrames, frames: EmptyFrames, channels: EmptyChannels) -> PairedFrames:
     """The pairs, checked; a training has done so before."""
     require_suited(model, pairs)
     expected, found = model.source_encoding.n_channels, pairs.source_plans[0].n_channels
@@ -204,7 +208,7 @@ def _suited(model: TrainedModel, pairs: PairedFrames, empty_frames: EmptyFrames)
         warnings.warn(remark, stacklevel=3)
     if model.target_encoding.is_labels:
         require_kind(model, pairs)
-    return settle_empty_frames(pairs, empty_frames, model.target_encoding.kind)
+    return settle_empty(pairs, frames, channels, model.target_encoding.kind)
 
 
 def divided(model: TrainedModel, pairs: PairedFrames) -> Split:

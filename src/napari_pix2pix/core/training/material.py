@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.census import Census
+from napari_pix2pix.core.data.emptiness import settle_empty
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.other_patches import DomainPatches, SidePatches, UnpairedPatches
-from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
+from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, PairedPatches
 from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_of, without_seen
@@ -127,7 +128,8 @@ def of_pairs(
             warnings.warn(remark, stacklevel=4)
     found = Census.of(pairs, config.target_kind)
     validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config, found.kind) for judge_pairs in judges)
-    pairs = settle_empty_frames(pairs, config.empty_frames, found.kind, empty=found.empty)
+    meaning = config.empty_frames, config.empty_channels
+    pairs = settle_empty(pairs, *meaning, found.kind, empty=found.empty, constant=found.constant)
 
     # Who trains, who judges.
     shares = config if validation is None else config.model_copy(update={"validation_share": 0.0})
@@ -271,7 +273,7 @@ def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config, kind: 
     """Pairs that choose or judge, checked as those that train are."""
     _require_same_channels(pairs, judges, "Validation and test pairs")
     judges.require_finite()
-    return settle_empty_frames(judges, config.empty_frames, kind)
+    return settle_empty(judges, config.empty_frames, config.empty_channels, kind)
 
 
 def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str) -> None:
