@@ -39,6 +39,52 @@ def test_parts_of_an_image_are_apart_by_the_reach() -> None:
     assert columns == [slice(0, 278), slice(299, 339), slice(360, 400)]
 
 
+def stained(stains: list[str], groups: list[str] | None = None) -> PairedFrames:
+    """Pairs that are stained for these letters of abc."""
+    image, planes = np.zeros((40, 40), np.uint8), np.zeros((3, 40, 40), np.uint8)
+    channels = [[k if letter in own else None for k, letter in enumerate("abc")] for own in stains]
+    how = {"channels": (None, channels), "target_names": "abc", "groups": groups}
+    return PairedFrames([image] * len(stains), [planes] * len(stains), ("YX", "CYX"), **how)
+
+
+def held(pairs: PairedFrames, part: tuple[Region, ...]) -> str:
+    return "".join(np.array([*"abc"])[np.any([pairs.stains(region.frame) for region in part], axis=0)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_kind_has_each_stain_where_it_can(seed: int) -> None:
+    """However they are drawn; kinds keep their sizes, groups stay whole, and the same seed gives the same."""
+    stains = ["a", "a", "ab", "a", "c", "b", "a", "a", "bc", "a"] * 2
+    pairs = stained(stains, [f"slide {i // 2}" for i in range(20)])
+    config = small_config(seed=seed, validation_share=0.2, calibration_share=0.2)
+    split = split_pairs(pairs, config, reach=21)
+    parts = split.train, split.validation, split.calibration
+    assert [len(part) for part in parts] == [12, 4, 4]
+    assert [held(pairs, part) for part in parts] == ["abc"] * 3
+    assert not split.remarks
+    named = [{pairs.groups[region.frame] for region in part} for part in parts]
+    assert [len(kind) for kind in named] == [6, 2, 2]
+    assert split == split_pairs(pairs, config, reach=21)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stain_that_is_rare_trains_first(seed: int) -> None:
+    """With two pairs one trains and one chooses the best model; what lacks it is said."""
+    pairs = stained(["a"] * 7 + ["b", "ac", "c"])
+    split = split_pairs(pairs, small_config(seed=seed), reach=21)
+    assert held(pairs, split.train) == "abc"
+    assert "c" in held(pairs, split.validation)
+    assert "No validation pair is stained for b: nothing of it chooses the best model." in split.remarks
+    assert any(remark.startswith("No calibration pair is stained for b") for remark in split.remarks)
+
+
+def test_pairs_that_lack_nothing_are_divided_as_ever() -> None:
+    """Whether stains are told or not."""
+    image, planes = np.zeros((40, 40), np.uint8), np.zeros((3, 40, 40), np.uint8)
+    plain = PairedFrames([image] * 20, [planes] * 20, ("YX", "CYX"))
+    assert split_pairs(stained(["abc"] * 20), small_config(), 21) == split_pairs(plain, small_config(), 21)
+
+
 def test_what_has_no_room_is_left_out_and_said() -> None:
     """An image with room for training alone is trained on, with a remark for each kind left out."""
     image = np.zeros((40, 40), np.uint8)

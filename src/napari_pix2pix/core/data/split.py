@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames
@@ -174,7 +176,8 @@ def split_pairs(pairs: PairedFrames | Frames, config: Config, reach: int) -> Spl
 
     Several groups: whole groups, drawn at random. One group of several frames: contiguous blocks of frames with one
     frame left out between them. One frame: blocks along its longer axis with `reach` pixels left out between them.
-    A kind for which there is no room is left out, with a remark.
+    A kind for which there is no room is left out, with a remark. Where pairs lack stains, groups change places until
+    each kind has as many of the stains as can be, those that train first; a remark tells what a kind lacks.
     """
     shares = {"validation": config.validation_share, "calibration": config.calibration_share}
     shares = {kind: share for kind, share in shares.items() if share}
@@ -185,6 +188,8 @@ def split_pairs(pairs: PairedFrames | Frames, config: Config, reach: int) -> Spl
         order = np.random.default_rng(config.seed).permutation(len(groups))
         shuffled = [groups[i] for i in order]
         blocks = _blocks(len(groups), shares, gap=0, least=1)
+        if isinstance(pairs, PairedFrames) and not pairs.all_stained:
+            shuffled = _stained_alike(pairs, regions, shuffled, blocks)
         members = {kind: {shuffled[i] for i in range(*block)} for kind, block in blocks.items()}
         found = {
             kind: tuple(r for r in regions if pairs.groups[pairs.places[r.frame][0]] in names)
@@ -215,14 +220,68 @@ def split_pairs(pairs: PairedFrames | Frames, config: Config, reach: int) -> Spl
             "(`validation_share`, `calibration_share`), or give validation pairs of their own."
         )
     missing = [kind for kind in shares if not found.get(kind)]
-    remarks = tuple(_REMARKS[kind] for kind in missing)
-    return Split(**found, remarks=remarks)
+    remarks = [_REMARKS[kind] for kind in missing]
+    if isinstance(pairs, PairedFrames) and not pairs.all_stained:
+        remarks += _not_stained(pairs, found)
+    return Split(**found, remarks=tuple(remarks))
 
 
 _REMARKS = {
     "validation": "No room for validation pairs: the last step's model is kept, not the best.",
     "calibration": "No room for calibration pairs: scores have no ranks.",
 }
+
+
+def _stained_alike(
+    pairs: PairedFrames, regions: Sequence[Region], groups: list[str], blocks: dict[str, tuple[int, int]]
+) -> list[str]:
+    """The groups in an order that gives each block, the first above all, as many of the stains as can be.
+
+    Two groups of different blocks change places as long as that gains a stain for one and costs none for those before
+    it; the same groups in the same order give the same.
+    """
+    number = {group: i for i, group in enumerate(groups)}
+    has = np.zeros((len(groups), pairs.n_channels[1]), bool)
+    for region in regions:
+        has[number[pairs.groups[pairs.places[region.frame][0]]]] |= pairs.stains(region.frame)
+    order = np.arange(len(groups))
+
+    def gained(counts: NDArray[np.intp]) -> tuple[int, ...]:
+        return tuple((counts > 0).sum(axis=1).tolist())
+
+    kinds = [range(*block) for block in blocks.values()]
+    counts = np.array([has[order[kind]].sum(axis=0) for kind in kinds])
+    while True:
+        best = gained(counts)
+        firsts = [{has[order[i]].tobytes(): i for i in reversed(kind)}.values() for kind in kinds]  # of groups alike
+        for (a, one), (b, other) in combinations(enumerate(firsts), 2):
+            for i, j in product(one, other):
+                change = has[order[j]].astype(int) - has[order[i]]
+                changed = counts.copy()
+                changed[a] += change
+                changed[b] -= change
+                if gained(changed) > best:
+                    break
+            else:
+                continue
+            order[[i, j]], counts = order[[j, i]], changed
+            break
+        else:
+            return [groups[i] for i in order]
+
+
+_LACKING = {
+    "train": "No training pair is stained for {}: nothing can be learned of it.",
+    "validation": "No validation pair is stained for {}: nothing of it chooses the best model.",
+    "calibration": "No calibration pair is stained for {}: its scores and expected errors are not calibrated.",
+}
+
+
+def _not_stained(pairs: PairedFrames, found: dict[str, tuple[Region, ...]]) -> list[str]:
+    """A remark for each kind of pairs that lacks a stain."""
+    there = {kind: np.any([pairs.stains(r.frame) for r in part], axis=0) for kind, part in found.items() if part}
+    lacking = {kind: [pairs.stain(k) for k in np.flatnonzero(~own).tolist()] for kind, own in there.items()}
+    return [_LACKING[kind].format(" or ".join(names)) for kind, names in lacking.items() if names]
 
 
 def _blocks(length: int, shares: dict[str, float], gap: int, least: int) -> dict[str, tuple[int, int]]:

@@ -5,15 +5,16 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.alignment import Alignment
 from napari_pix2pix.core.data.emptiness import Variation, settle_empty
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes
 from napari_pix2pix.core.data.patches import patch_shape
-from napari_pix2pix.core.data.regions import Windows, pieces
+from napari_pix2pix.core.data.regions import Region, Windows, pieces
 from napari_pix2pix.core.data.split import split_pairs
-from napari_pix2pix.core.encodings.encoding import fit_encoding
+from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, fit_stains
 from napari_pix2pix.core.encodings.kinds import guess_kind
 from napari_pix2pix.core.evaluation.check_sides import check_sides
 from napari_pix2pix.core.evaluation.disguises import (
@@ -36,7 +37,7 @@ from napari_pix2pix.core.evaluation.suiting import (
 )
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
-from napari_pix2pix.core.settings.config import Config, make_config, method_for
+from napari_pix2pix.core.settings.config import Config, NormalizationConfig, make_config, method_for
 
 __all__ = ["FIELDS", "check", "suggest"]
 
@@ -140,7 +141,7 @@ def check(
     if not unusable:
         try:
             encoded = some_targets if kind == "intensity" else Windows(pairs.target, pieces(regions))
-            encoding = fit_encoding(encoded, kind)
+            encoding = fit_encoding(encoded, kind) if pairs.all_stained else _fitted(pairs, measured)
             about_target["classes"] = list(encoding.classes)
             lie = Alignment.of(pairs, measured, encoding)
             if config and config.source_kind == "classes":
@@ -202,6 +203,19 @@ def _about_channels(pairs: PairedFrames, constant: Sequence[tuple[int, int]]) ->
     names = " and ".join(dict.fromkeys(pairs.stain(channel) for _, channel in constant))
     short = f"{names} {'is' if ' and ' not in names else 'are'} one value in some pairs: empty or not stained?"
     return short, (Remedy("Empty", {"empty_channels": "empty"}), Remedy("Not stained", {"empty_channels": "unstained"}))
+
+
+def _fitted(pairs: PairedFrames, measured: Sequence[Region]) -> Encoding:
+    """The encoding of targets of which some lack stains: of each what was measured of it, or the first that has it."""
+
+    def images(k: int) -> list[NDArray[Any]]:
+        has = [region for region in measured if pairs.stains(region.frame)[k]]
+        has = has or [region for region in pairs.regions() if pairs.stains(region.frame)[k]][:1]
+        if not has:
+            raise ValueError(f"A stain must be in a pair; {pairs.stain(k)} is in none. Leave it out.")
+        return [pairs.target(piece.frame, piece.window)[k : k + 1] for piece in pieces(has)]
+
+    return fit_stains(map(images, range(pairs.n_channels[1])), NormalizationConfig())
 
 
 LISTED = 3
