@@ -7,8 +7,8 @@ mostly 0, so that all images are smoothed by 2 px before anybody learns or judge
 of which each keeps one stain. `one model a stain`: as many models as stains, each on the pairs that have its own.
 `all stains`: one model that saw everything, the ceiling. `ridge`: a linear model of the smoothed sources at three
 widths, the floor. As many steps in each training, so that one model costs a share of the separate ones. `r_STAIN` is
-Pearson's correlation of prediction and truth over the pixels of an image, the mean over the images; `cell_STAIN` that of
-the means in cells: nuclei by Otsu's threshold of HH3, dilated by 5 px. A JSON line per row, then a table (mean ± SD).
+Pearson's correlation of prediction and truth over the pixels of an image, the mean over the images; `cell_STAIN` that
+of the means in cells: nuclei by Otsu's threshold of HH3, dilated by 5 px. A JSON line a row, then a table (mean ± SD).
 """
 
 import os
@@ -100,7 +100,7 @@ def features(source: Image) -> NDArray[np.float64]:
 
 def ridge(learn: list[tuple[Image, Image]]) -> Callable[[Image], Image]:
     """A linear model of these, by the normal equations."""
-    gram, right = 0.0, 0.0
+    gram, right = (np.zeros(()) for _ in range(2))
     for source, target in learn:
         x = features(source)
         gram, right = gram + x.T @ x, right + x.T @ target.reshape(len(target), -1).T

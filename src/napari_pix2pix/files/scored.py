@@ -22,6 +22,7 @@ from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.partners import halved, open_joined
 from napari_pix2pix.files.results import channels_taken, origin_of, warn_of_pixel_size
 from napari_pix2pix.files.stacks import (
+    Stack,
     open_stack,
     place_of,
     stack_writer,
@@ -71,9 +72,9 @@ def score_file(
     judged = open_stack(image, how.image_axes, halved(how.side_by_side)[1] if image == source else None)
     channels = channels_taken(model, given, how.source_channels)
     axes = given.axes, judged.axes
-    plan = model.score_plan(given.array, judged.array, axes, channels, how.kind)
-    named: dict[str, Any] = {"channels": channels, "tile_size": how.tile_size, "kind": how.kind}
-    frames = model.score_frames(given.array, judged.array, axes, **named)
+    named: dict[str, Any] = {"channels": channels, "image_channels": _stains(model, judged), "kind": how.kind}
+    plan = model.score_plan(given.array, judged.array, axes, **named)
+    frames = model.score_frames(given.array, judged.array, axes, tile_size=how.tile_size, **named)
     first = next(frames)
     shape = model.source_plan(given.array, given.axes, channels).frame_shape
     written = plan.like(1, "", shape) if how.per_pixel else plan
@@ -132,6 +133,15 @@ def score_file(
     row |= {f"share_{name}": float(share) / count for name, share in zip(domains, likely, strict=True)}
     row |= {} if first.expected_error is None else {"expected_error": expected_error}
     yield {"event": "row", "row": row}
+
+
+def _stains(model: TrainedModel, image: Stack) -> list[int | None]:
+    """The numbers of the model's stains among the channels of `image` by their names; empty where these do not tell."""
+    known = ((model.provenance.get("pairs") or {}).get("train") or {}).get("target_channels") or ()
+    names = image.channel_names
+    if not model.target_encoding.partial or not known or set(known) == set(names) or not set(names) <= set(known):
+        return []
+    return [names.index(name) if name in names else None for name in known]
 
 
 def _each_pixel(values: NDArray[Any], scored: PatchScores, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:

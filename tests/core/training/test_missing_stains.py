@@ -56,6 +56,21 @@ def test_what_is_missing_changes_no_bit(tmp_path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_an_image_is_scored_by_what_is_there(tmp_path) -> None:
+    """Whatever stands where a stain is missing, the scores are the same; a model that saw all stains asks for all."""
+    model, source = trained(pairs(), tmp_path / "some", trust_steps=3), blobs((64, 64))[0]
+    target = np.stack([source // 2, 4095 - source]).astype(np.uint16)
+    for kind in ("match", "plain"):
+        ours, theirs, whole = (
+            model.score(source, image, ("YX", "CYX"), image_channels=there, kind=kind).scores
+            for image, there in ((target[:1], (0, None)), (target, (0, None)), (target, ()))
+        )
+        assert np.array_equal(ours, theirs) and not np.array_equal(ours, whole)
+    with pytest.raises(ValueError, match="must have all stains"):
+        trained(pairs(None), tmp_path / "all").score(source, target, ("YX", "CYX"), image_channels=(0, None))
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_everything_known_is_as_if_nothing_could_be_missing(tmp_path) -> None:
     """Channels named pair by pair, and none missing: bit for bit the training without."""
     named, plain = pairs([[0, 1]] * 6), pairs(None)

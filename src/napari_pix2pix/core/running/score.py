@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from napari_pix2pix.core.encodings.kinds import may_be_labels
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.running.bands import forward_of, unknown
 from napari_pix2pix.core.running.patch_scores import (
@@ -42,13 +43,14 @@ def score_frames(
     axes: str | tuple[str | None, str | None] | None = None,
     *,
     channels: Sequence[int] = (),
+    image_channels: Sequence[int | None] = (),
     tile_size: int | None = None,
     kind: ScoreKind | None = None,
     look: bool = True,
 ) -> Iterator[PatchScores]:
     """Scores frame by frame, see `TrainedModel.score_frames`."""
     network, judge = judge_of(model, kind)
-    source_plan, image_plan = scorable(model, network, source, image, axes, channels)
+    source_plan, image_plan = scorable(model, network, source, image, axes, channels, image_channels)
     if judge is None and has_instance_norm(network):
         if tile_size is not None:
             raise ValueError(
@@ -65,6 +67,7 @@ def score_frames(
         judged = model.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
         if judge is not None and look:
             warn_of_novelty(model.novel(source, source_plan, frame))
+        judged = beside(judged, image_plan)
         outputs = score_windows(network, sides_of(model, judge, seen, judged, shape), shape, model.device, tile_size)
         yield _placed(model, outputs, network, judge, shape)
 
@@ -76,12 +79,19 @@ def scorable(
     image: Any,
     axes: str | tuple[str | None, str | None] | None,
     channels: Sequence[int],
+    image_channels: Sequence[int | None] = (),
 ) -> tuple[AxesPlan, AxesPlan]:
     """The plans of a source and an image that `network` can score."""
     source_axes, image_axes = axes if isinstance(axes, tuple) else (axes, axes)
     source_plan = model.source_plan(source, source_axes, channels)
     volume = source_plan.z == "volume"
-    image_plan = replace(AxesPlan.of(image, image_axes), z="volume" if volume else "frame")
+    own = AxesPlan.of(image, image_axes)
+    image_plan = replace(own, z="volume" if volume else "frame", channels=tuple(image_channels))
+    if None in image_channels and (not image_plan.taken or not model.target_encoding.partial):
+        raise ValueError(
+            "An image to score must have all stains, unless the model learned from pairs that lacked some, and one of "
+            "them in any case; this one lacks some. Score another."
+        )
     if model.domains.sets:  # an image is its own source
         image_plan = source_plan
     if image_plan.n_channels != model.target_encoding.n_channels:
@@ -141,6 +151,14 @@ def sides_of(
     """What a discriminator, or a judge of the match, sees of a frame of this shape ([Z,] Y, X)."""
     seen = [source, image]
     return [*seen, maps_of(model, source, shape)] if judge and judge.network.sees_maps else seen
+
+
+def beside(image: ReadWindow, plan: AxesPlan) -> ReadWindow:
+    """What reads windows of an image beside planes of the channels that it has, if it lacks some."""
+    if None not in plan.channels:
+        return image
+    stains = np.array([channel is not None for channel in plan.channels])
+    return lambda window: beside_stains(image(window), stains)
 
 
 def maps_of(model: "TrainedModel", source: ReadWindow, shape: tuple[int, ...]) -> ReadWindow:

@@ -463,6 +463,7 @@ class TrainedModel:
         axes: str | tuple[str | None, str | None] | None = None,
         *,
         channels: Sequence[int] = (),
+        image_channels: Sequence[int | None] = (),
         tile_size: int | None = None,
         kind: ScoreKind | None = None,
     ) -> PatchScores:
@@ -478,6 +479,9 @@ class TrainedModel:
             Of both stacks, or (of the source, of the image); None: guessed from their shapes.
         channels
             Of the source, as in `predict`.
+        image_channels
+            Of the image, the numbers of the target's channels; None for one that it was not stained for, if the model
+            learned from such pairs. Empty: all.
         tile_size
             In pixels; None: each frame in one piece up to 2048 px, else 2048. The scores do not depend on it.
         kind
@@ -490,8 +494,9 @@ class TrainedModel:
             If the model has no such discriminator, the stacks do not show the same frames, have other channels than the
             model's, hold NaN, or are smaller than one field.
         """
-        named: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": kind}
-        plan = self.score_plan(source, image, axes, channels, kind)
+        named: dict[str, Any] = {"channels": channels, "image_channels": image_channels, "kind": kind}
+        plan = self.score_plan(source, image, axes, **named)
+        named |= {"tile_size": tile_size}
         whole: dict[str, Any] = {}
         for frame, scored in enumerate(self.score_frames(source, image, axes, **named)):
             for name, values in scored.parts.items():
@@ -511,10 +516,11 @@ class TrainedModel:
         axes: str | tuple[str | None, str | None] | None = None,
         channels: Sequence[int] = (),
         kind: ScoreKind | None = None,
+        image_channels: Sequence[int | None] = (),
     ) -> AxesPlan:
         """Axes and shape of the scores of `image` given `source`."""
         network, _ = score.judge_of(self, kind)
-        plan, _ = score.scorable(self, network, source, image, axes, channels)
+        plan, _ = score.scorable(self, network, source, image, axes, channels, image_channels)
         return plan.like(1, "", score_grid(network.fields, plan.frame_shape))
 
     def score_frames(
@@ -524,6 +530,7 @@ class TrainedModel:
         axes: str | tuple[str | None, str | None] | None = None,
         *,
         channels: Sequence[int] = (),
+        image_channels: Sequence[int | None] = (),
         tile_size: int | None = None,
         kind: ScoreKind | None = None,
         look: bool = True,
@@ -533,9 +540,8 @@ class TrainedModel:
         But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
         Unless a prediction has done so, whoever scores is to `look` whether the source is like those that trained.
         """
-        return score.score_frames(
-            self, source, image, axes, channels=channels, tile_size=tile_size, kind=kind, look=look
-        )
+        named: dict[str, Any] = {"tile_size": tile_size, "kind": kind, "look": look}
+        return score.score_frames(self, source, image, axes, channels=channels, image_channels=image_channels, **named)
 
     def score_frame(self, source: NDArray[Any], image: NDArray[Any], kind: ScoreKind | None = None) -> PatchScores:
         """The scores of one frame `image` (K, [Z,] Y, X) given its `source` (C, [Z,] Y, X), as `predict_frame`.
