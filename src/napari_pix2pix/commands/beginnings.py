@@ -149,7 +149,7 @@ def _anew(asked: Request, initial: Any) -> Beginning:
         raise ValueError("A training must have a source, a target and `out` RUN. See train --help.")
     said = asked.pairs or PairSettings()
     judges = {kind: asked.judges.of(kind) for kind in ("validation", "test")}
-    tables = [name for name in (said.groups, said.domains) if name and name.lower().endswith(".csv")]
+    tables = [name for name in (said.groups, said.domains, said.condition) if name and name.lower().endswith(".csv")]
     given: list[Path | str | None] = [source, asked.target, asked.config, earlier.from_model, said.valid, *tables]
     given += [*said.source_more, *said.target_more]
     for first, second, *more in judges.values():

@@ -77,7 +77,7 @@ class ModelWork:
     @property
     def made_with(self) -> dict[str, Any]:
         """What tells one way of making the results from another."""
-        return {"model_sha256": self.model_sha256, **self.how.record}
+        return {"model_sha256": self.model_sha256, **self.how.model_copy(update={"condition": None}).record}
 
     def __call__(self, job: Job) -> Iterable[Event]:
         """Make the job's results; its events."""
@@ -85,16 +85,17 @@ class ModelWork:
         from napari_pix2pix.files.scored import score_file
 
         model, out = load_once(self.model, self.device, self.model_sha256), job.results[0]
+        how = self.how.model_copy(update={"condition": job.condition})
         known: dict[str, Any] = {"model_sha256": self.model_sha256}
         known |= {"hashes": dict(zip(job.inputs, job.hashes, strict=True))} if job.hashes else {}
-        if isinstance(self.how, PredictSettings):
+        if isinstance(how, PredictSettings):
             source, *more = job.inputs
-            with all_or_none(job.results, kept_if_stopped=self.how.keep_frames):
-                yield from predict_file(model, source, out, self.how, more=more, **known)
+            with all_or_none(job.results, kept_if_stopped=how.keep_frames):
+                yield from predict_file(model, source, out, how, more=more, **known)
         else:
             image, source, *more = job.inputs
             with all_or_none(job.results):
-                yield from score_file(model, source, image, out, self.how, more=more, **known)
+                yield from score_file(model, source, image, out, how, more=more, **known)
 
 
 def do_each(

@@ -39,6 +39,7 @@ def predict(
     overwrite: Overwrite = False,
 ) -> Events:
     """Predict the target of each source; a folder with its subfolders."""
+    from napari_pix2pix.commands.conditions import told_of_conditions, under_conditions
     from napari_pix2pix.commands.jobs import ModelWork, do_each
     from napari_pix2pix.files.folders import list_images, named_as, place_below
     from napari_pix2pix.files.outputs import beside, folder_names, is_one_file, plan_outputs
@@ -80,6 +81,8 @@ def predict(
         made.require_asked()
         parts = [*(["spread"] if how.draws is not None else []), *(parts_of_trust(made) if how.trust else [])]
         jobs = plan_outputs(inputs, place, [*([maps_path] if how.keep_maps else []), *map(beside, parts)], [model])
+        jobs = under_conditions(jobs, how.condition, names, made)
+        yield from told_of_conditions(jobs, how.condition)
         yield from told_of_halves(made, how.side_by_side)
         if how.trust:
             one = one.model_copy(update={"trust_limit": trust_limit(made, how.trust_limit)})

@@ -51,7 +51,9 @@ def understood(stacks: "PairedStacks | UnpairedStacks | DomainStacks | ImageStac
     grey = " (grey ones repeated in each colour)" if repeated and not stacks.settings.source_channels else ""
     split = plan["provenance"]["split"]
     kinds = ", ".join(f"{split[kind]} {kind}" for kind in ("train", "validation", "calibration"))
-    return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}; {kinds}."
+    told = plan["provenance"].get("conditions", {})
+    classes = f" by condition ({', '.join(f'{name} {n}' for name, n in told.items())})" if told else ""
+    return f"Read {' and '.join(sides)}{grey} as {plan['target_encoding']['kind']}{classes}; {kinds}."
 
 
 def told_of_sides(stacks: "UnpairedStacks | DomainStacks | ImageStacks") -> Events:

@@ -45,6 +45,7 @@ def score(
     OUT.expected_error.tif, OUT.rank.tif and OUT.error_bound.tif. A model of several domains scores images by
     themselves: give SOURCE alone; OUT.domains.tif tells which domain each field looks like.
     """
+    from napari_pix2pix.commands.conditions import told_of_conditions, under_conditions
     from napari_pix2pix.commands.jobs import ModelWork, do_each
     from napari_pix2pix.core.running.sources import require_translator
     from napari_pix2pix.files.folders import place_below
@@ -70,6 +71,8 @@ def score(
         (place_below(image or source, judged), (judged, given, *more[name])) for name, (given, judged) in pairs.items()
     ]
     jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, how.kind, how.table)], [model])
+    jobs = under_conditions(jobs, how.condition, {judged: name for name, (_, judged) in pairs.items()}, loaded)
+    yield from told_of_conditions(jobs, how.condition)
     yield from told_of_halves(loaded, how.side_by_side)
     if how.kind != "plain":
         yield from told_of_calibration(loaded)

@@ -12,7 +12,7 @@ from napari_pix2pix.files.folders import list_images, named_as
 from napari_pix2pix.files.labels import Labels, alone, by_name, by_table
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import channel_numbers, found_again, identity_of
-from napari_pix2pix.files.said import OF_IMAGES, OF_PAIRS, require_no_plane_channels, require_unsaid
+from napari_pix2pix.files.said import OF_CLASSES, OF_PAIRS, require_no_plane_channels, require_unsaid
 from napari_pix2pix.files.stacks import Stack, is_image, open_stack
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class DomainStacks:
                 f"Images of several domains must be in one folder, a subfolder for each; got {target}, too. Leave it "
                 "out."
             )
-        require_unsaid(settings, "Images of several domains", *OF_PAIRS, *OF_IMAGES, "target_axes", "target_channels")
+        require_unsaid(settings, "Images of several domains", *OF_PAIRS, *OF_CLASSES, "target_axes", "target_channels")
         require_no_plane_channels(settings, "for images of several domains")
         root, said = Path(source), settings.domains
         if said is None:

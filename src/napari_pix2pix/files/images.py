@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import list_images, named_as
-from napari_pix2pix.files.labels import Labels, by_name, by_table
+from napari_pix2pix.files.labels import Labels, conditions_of
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import PairedStacks, channel_numbers, found_again, identity_of, open_stacks, reopen
 from napari_pix2pix.files.said import OF_DOMAINS, OF_PAIRS, require_unsaid
@@ -163,11 +163,4 @@ class ImageStacks:
 
 def _classes(settings: PairSettings, paths: Mapping[str, Path]) -> tuple[Labels, ...]:
     """Of each image, in their order; empty where there are none."""
-    said = settings.condition
-    if said is None:
-        return ()
-    if said.lower().endswith(".csv"):
-        found = by_table(Path(said), paths, "condition")
-    else:
-        found = by_name(said, list(paths.values()), "condition")
-    return tuple(found[path] for path in paths.values())
+    return () if settings.condition is None else conditions_of(settings.condition, paths)

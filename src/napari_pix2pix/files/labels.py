@@ -18,11 +18,22 @@ def alone(what: str) -> str:
     return what.removesuffix("s")
 
 
-def by_table(table: Path, paths: Mapping[str, Path], what: str) -> dict[Path, Labels]:
+def by_table(
+    table: Path, paths: Mapping[str, Path], what: str, *, partly: bool = False, further: bool = False
+) -> dict[Path, Labels]:
     """The labels of images, by name, by a CSV file: ``name``, with or without its ending, and a column for each set.
 
     A name may hold the subfolder, and must where images in two are called alike. Columns end with commas, semicolons or
     tabs, as spreadsheets write them.
+
+    Parameters
+    ----------
+    table, paths, what
+        The file; the images by name; what it is a table of.
+    partly
+        It need not name all of these, of which nothing is then known; but one at least.
+    further
+        It may name others, too.
 
     Raises
     ------
@@ -54,6 +65,8 @@ def by_table(table: Path, paths: Mapping[str, Path], what: str) -> dict[Path, La
                 f"A table of {what} must tell images apart; {called[name]} are called {said}. Write their subfolders "
                 "before their names, like a/x.tif."
             )
+        if name not in own and further:
+            continue
         if name not in own:
             raise ValueError(
                 f"A table of {what} must name images that are there; {table} names {said}, of which there is no file. "
@@ -62,6 +75,13 @@ def by_table(table: Path, paths: Mapping[str, Path], what: str) -> dict[Path, La
         if own[name] in found:
             raise ValueError(f"A table of {what} must name an image once; {table} names {said} twice. Leave one out.")
         found[own[name]] = {one: str(row[one] or "").strip() or None for one in sets}
+    if partly and not found:
+        raise ValueError(
+            f"A table of {what} must name some of the images, if with an empty cell; {table} names none of "
+            f"{len(paths)}, of which the first is {next(iter(paths))}. Correct the names or leave it out."
+        )
+    if partly:
+        return {path: found.get(path, dict.fromkeys(sets)) for path in paths.values()}
     if missing := [name for name, path in paths.items() if path not in found]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ValueError(
@@ -71,8 +91,11 @@ def by_table(table: Path, paths: Mapping[str, Path], what: str) -> dict[Path, La
     return found
 
 
-def by_name(pattern: str, paths: list[Path], what: str) -> dict[Path, Labels]:
-    """The labels of images by a regular expression on their names; a named group is a set, the only one `SET`."""
+def by_name(pattern: str, paths: list[Path], what: str, *, partly: bool = False) -> dict[Path, Labels]:
+    """The labels of images by a regular expression on their names; a named group is a set, the only one `SET`.
+
+    If it is to fit them `partly`, nothing is known of those that it does not fit.
+    """
     try:
         known = re.compile(pattern)
     except re.error as error:
@@ -82,10 +105,28 @@ def by_name(pattern: str, paths: list[Path], what: str) -> dict[Path, Labels]:
     found: dict[Path, Labels] = {}
     for path in paths:
         match = known.search(path.name)
+        if match is None and partly:
+            found[path] = dict.fromkeys(known.groupindex or [alone(what)])
+            continue
         if match is None:
             raise ValueError(
                 f"`{what}` must fit the names of all images; {pattern} does not fit {path.name}. Change it, or give a "
                 "CSV file."
             )
         found[path] = dict(match.groupdict()) or {alone(what): match.group(1)}
+    if partly and not any(any(labels.values()) for labels in found.values()):
+        raise ValueError(
+            f"`{what}` must fit the names of some images; {pattern} fits none. Change it, or give a CSV file."
+        )
     return found
+
+
+def conditions_of(
+    said: str, paths: Mapping[str, Path], *, partly: bool = False, further: bool = False
+) -> tuple[Labels, ...]:
+    """The class of each image, by name, as a CSV file (`by_table`) or a regular expression (`by_name`) says it."""
+    if said.lower().endswith(".csv"):
+        found = by_table(Path(said), paths, "conditions", partly=partly, further=further)
+    else:
+        found = by_name(said, list(paths.values()), "condition", partly=partly)
+    return tuple(found[path] for path in paths.values())

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
+from typing import Any
 
 from napari_pix2pix.files.stacks import PICTURES, TIFF, ZARR, is_zarr, stem
 
@@ -33,12 +34,19 @@ class Job:
         The files to write, first the result itself.
     hashes
         Of the inputs, where they are known.
+    condition
+        What its image is of, by the name that the model knows; None: not known.
     """
 
     name: str
     inputs: tuple[Path, ...]
     results: tuple[Path, ...]
     hashes: tuple[str, ...] = ()
+    condition: str | None = None
+
+    def made_with(self, common: dict[str, Any]) -> dict[str, Any]:
+        """What tells one way of making it from another; `common` is what all of a command have."""
+        return common | ({} if self.condition is None else {"condition": self.condition})
 
 
 def folder_names(labels: Iterable[str]) -> dict[str, str]:

@@ -11,9 +11,10 @@ from napari_pix2pix.core.encodings.masks import as_mask
 from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import by_names, list_images
 from napari_pix2pix.files.groups import read_groups
+from napari_pix2pix.files.labels import Labels, conditions_of
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.partners import PairedFiles, open_pairs
-from napari_pix2pix.files.said import OF_DOMAINS, OF_IMAGES, require_unsaid
+from napari_pix2pix.files.said import OF_DOMAINS, require_unsaid
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256
 from napari_pix2pix.files.stains import Stains, in_one_spelling, of_folders, of_names
 
@@ -35,6 +36,7 @@ class PairedStacks:
     groups: tuple[str, ...] = ()
     stains: Stains | None = None
     """Which channel of each target is which; None: in all the same, by number."""
+    conditions: tuple[Labels, ...] = ()
     hashed: "list[list[dict[str, Any]]] | None" = field(default=None, repr=False, compare=False)
     """Path, axes and hash of each source, target and mask, where they have been read already."""
 
@@ -71,6 +73,7 @@ class PairedStacks:
             source_names=self.source_names,
             target_names=self.target_names,
             hashes=[(_hashes(a), _hashes(b)) for a, b in zip(*self._identities[:2], strict=True)] if hashed else None,
+            conditions={name: [labels[name] for labels in self.conditions] for name in next(iter(self.conditions), ())},
         )
         return pairs.recoded(target=as_mask) if said.foreground else pairs
 
@@ -122,11 +125,11 @@ class PairedStacks:
 
     @property
     def paths(self) -> list[Path]:
-        """Every file that is read: of sources, targets and masks, with those of further channels, and the groups'."""
+        """Every file that is read: of sources, targets and masks, with those of further channels, and the tables."""
         stacks = [*self.files.sources, *self.files.targets, *self.masks]
         paths = [part.path for stack in stacks for part in (stack.parts or (stack,))]
-        groups = Path(self.settings.groups or "")
-        return paths + ([groups] if groups.suffix.lower() == ".csv" else [])
+        tables = map(Path, filter(None, (self.settings.groups, self.settings.condition)))
+        return paths + [table for table in tables if table.suffix.lower() == ".csv"]
 
     def labelled(self, path: Path) -> "PairedFrames":
         """Label images in `path` that show the frames of these targets, paired with them by name.
@@ -215,7 +218,8 @@ class PairedStacks:
         files = self.files
         left = PairedFiles(only(files.names), only(files.sources), only(files.targets), skipped or {})
         stains = self.stains.only(kept) if self.stains else None
-        return PairedStacks(left, self.settings, only(self.masks), only(self.groups), stains)
+        further = stains, only(self.conditions)
+        return PairedStacks(left, self.settings, only(self.masks), only(self.groups), *further)
 
     @cached_property
     def _identities(self) -> list[list[dict[str, Any]]]:
@@ -237,6 +241,7 @@ class PairedStacks:
             **dict(zip(("sources", "targets", "masks"), self._identities, strict=True)),
             "names": list(self.files.names),
             "groups": list(self.groups),
+            **({"conditions": [dict(labels) for labels in self.conditions]} if self.conditions else {}),
             "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
             "target_channels": list(self.target_names),
             "pixel_size_um": self.files.sources[0].pixel_size_um,
@@ -255,7 +260,7 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
     """
     if settings.valid and settings.annotated_frames:
         raise ValueError("What is known must be said once: give `valid` or `annotated_frames`, not both.")
-    require_unsaid(settings, "Pairs", *OF_DOMAINS, *OF_IMAGES)
+    require_unsaid(settings, "Pairs", *OF_DOMAINS)
     files = open_pairs(
         source,
         target,
@@ -268,7 +273,11 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
     )
     masks = _open_masks(settings.valid, files.names) if settings.valid else ()
     groups = tuple(read_groups(settings.groups, files.names)) if settings.groups else ()
-    return PairedStacks(files, settings, masks, groups, _stains_of(files, settings))
+    conditions: tuple[Labels, ...] = ()
+    if settings.condition:
+        paths = dict(zip(files.names, (stack.path for stack in files.sources), strict=True))
+        conditions = conditions_of(settings.condition, paths, partly=True, further=True)
+    return PairedStacks(files, settings, masks, groups, _stains_of(files, settings), conditions)
 
 
 def _stains_of(files: PairedFiles, settings: PairSettings) -> Stains | None:
@@ -307,7 +316,10 @@ def reopen(provenance: dict[str, Any], moved: Moved | None = None) -> PairedStac
         stains = Stains(tuple(provenance["target_channels"]), tuple(map(tuple, numbers)))
         if len(numbers) != len(files.names) or any(len(own) != len(stains.names) for own in numbers):
             raise ValueError("An earlier training must tell the stains of each target; it tells others.")
-    return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]), stains, hashed)
+    conditions = tuple(provenance.get("conditions", ()))
+    if conditions and len(conditions) != len(files.names):
+        raise ValueError("An earlier training must tell as many classes as pairs; it tells others.")
+    return PairedStacks(files, settings, sides[2], tuple(provenance["groups"]), stains, conditions, hashed)
 
 
 def channel_numbers(stack: Stack, wanted: tuple[str, ...]) -> list[int]:

@@ -65,7 +65,7 @@ def predict_file(
     With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
     `model_sha256` is the model's hash, and `hashes` are those of input files, where they are known already.
     """
-    model = model.toward(how.to)
+    model = model.toward(how.to).under(how.condition)
     if how.trust and how.rescale:
         raise ValueError(
             "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so `trust` and "
@@ -86,6 +86,7 @@ def predict_file(
     yield from _told_of_tiles(model, tiles, how, precision)
     encoding = model.target_encoding
     made: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
+    made |= {"condition": how.condition} if how.condition is not None else {}
     made |= {"norm_statistics": how.norm_statistics} if how.norm_statistics is not None else {}
     made |= {"rescaled_to_um": trained_pixel_size(model)} if scale else {}
     made |= {} if tiles.exact else {"blended_overlap": tiles.overlap}

@@ -106,14 +106,14 @@ class Records:
 
     def knows(self, job: Job) -> bool:
         """Whether the result was made, or begun, with this model and these settings, of whatever inputs."""
-        return self._read(job).get("made_with") == self.made_with
+        return self._read(job).get("made_with") == job.made_with(self.made_with)
 
     def is_done(self, job: Job) -> bool:
         """Whether the result exists, made with this model and these settings of these very inputs, which are read."""
         record = self._read(job)
         done = (
             "row" in record
-            and record.get("made_with") == self.made_with
+            and record.get("made_with") == job.made_with(self.made_with)
             and all(path.exists() for path in job.results)
             and record.get("inputs") == [sha256(path) for path in job.inputs]
         )
@@ -141,7 +141,7 @@ class Records:
             for path in job.results:
                 remove_leftovers(path)
         hashes = tuple(sha256(path) for path in job.inputs)
-        self._write(job, {"table": self.table, "made_with": self.made_with, "inputs": hashes})
+        self._write(job, {"table": self.table, "made_with": job.made_with(self.made_with), "inputs": hashes})
         return replace(job, hashes=hashes)
 
     def finish(self, job: Job, row: Row) -> None:

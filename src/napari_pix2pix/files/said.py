@@ -10,12 +10,12 @@ OF_PAIRS = (
 """What is said of pairs alone."""
 OF_DOMAINS = ("domains",)
 """What is said of images of several domains alone."""
-OF_IMAGES = ("condition",)
-"""What is said of images that are made from nothing alone."""
+OF_CLASSES = ("condition",)
+"""What is said of pairs, and of images that are made from nothing."""
 WHOSE: tuple[tuple[Data, str, tuple[str, ...]], ...] = (
     ("pairs", "pairs", OF_PAIRS),
     ("domains", "several domains", OF_DOMAINS),
-    ("images", "images that are made from nothing", OF_IMAGES),
+    ("pairs", "pairs and of images that are made from nothing", OF_CLASSES),
 )
 
 

@@ -65,7 +65,7 @@ def score_file(
     and the mean expected error.
     `more`, `model_sha256` and `hashes` as in `predict_file`.
     """
-    model = model.toward(how.to)
+    model = model.toward(how.to).under(how.condition)
     domains = model.domains.names
     given = open_joined(source, more, how.source_axes, how.side_by_side)
     warn_of_pixel_size(model, given)
@@ -89,9 +89,9 @@ def score_file(
     }
     geometry |= {"promise": first.promise} if first.promise else {}
     geometry |= {"trust_limit": limit_of(model)} if first.expected_error is not None else {}
-    origin = origin_of(
-        model, (model_sha256, hashes), source=given, image=judged, channels=list(channels), patch_scores=geometry
-    )
+    made: dict[str, Any] = {"channels": list(channels), "patch_scores": geometry}
+    made |= {"condition": how.condition} if how.condition is not None else {}
+    origin = origin_of(model, (model_sha256, hashes), source=given, image=judged, **made)
     sizes, placement = given.placement.seen_every(first.axes, scale, translate, given.pixel_size_um)
     said: dict[str, Any] = {
         "pixel_size_um": sizes,

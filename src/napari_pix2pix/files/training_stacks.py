@@ -1,11 +1,13 @@
 """All pairs that a training reads from files: those that train, choose and judge, and those of an earlier training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.files.domains import DomainStacks
 from napari_pix2pix.files.images import ImageStacks
+from napari_pix2pix.files.labels import conditions_of
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import PairedStacks, open_stacks
 from napari_pix2pix.files.pairing import reopen as reopen_pairs
@@ -89,6 +91,8 @@ class TrainingStacks:
             if not pairs or not pairs.get("train"):
                 raise ValueError("Old pairs must be those of a model trained from files; give one with `from`.")
             old = reopen_pairs(pairs["train"], moved).like(train.target_names)
+        if isinstance(train, PairedStacks) and said.condition:
+            _require_there(said.condition, [train, *judges.values()])
         stacks = cls(train, judges.get("validation"), judges.get("test"), old)
         stacks._require_apart(initial)
         return stacks
@@ -158,6 +162,15 @@ def _like(judges: PairedStacks, train: Any, kind: str) -> PairedStacks:
         return judges.like(train.target_names) if isinstance(train, PairedStacks) else judges
     except ValueError as error:
         raise ValueError(f"The {kind} pairs do not suit: {error}") from error
+
+
+def _require_there(condition: str, among: Sequence[PairedStacks]) -> None:
+    """Raise a ValueError if a table of conditions names something that is none of these pairs, nor left out."""
+    paths: dict[str, Path] = {}
+    for stacks in among:
+        paths |= {name: Path(name) for name in stacks.files.skipped}
+        paths |= dict(zip(stacks.files.names, (stack.path for stack in stacks.files.sources), strict=True))
+    conditions_of(condition, paths, partly=True)
 
 
 def reopen(said: dict[str, Any], moved: Moved | None = None) -> Any:

@@ -9,7 +9,7 @@ from napari_pix2pix.core.settings.config import PairSettings, validated
 from napari_pix2pix.files.folders import list_images, named_as
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.pairing import channel_numbers, found_again, identity_of, taken_names
-from napari_pix2pix.files.said import OF_DOMAINS, OF_IMAGES, OF_PAIRS, require_no_plane_channels, require_unsaid
+from napari_pix2pix.files.said import OF_CLASSES, OF_DOMAINS, OF_PAIRS, require_no_plane_channels, require_unsaid
 from napari_pix2pix.files.stacks import Stack, open_stack
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class UnpairedStacks:
         """
         if target is None:
             raise ValueError("Sources and targets that are no pairs must be two files or folders; give a TARGET, too.")
-        require_unsaid(settings, "Sources and targets that are no pairs", *OF_PAIRS, *OF_DOMAINS, *OF_IMAGES)
+        require_unsaid(settings, "Sources and targets that are no pairs", *OF_PAIRS, *OF_DOMAINS, *OF_CLASSES)
         require_no_plane_channels(settings, "where there are no pairs")
         paths = {"source": list_images(source), "target": list_images(target)}
         given, axes = {"source": source, "target": target}, (settings.source_axes, settings.target_axes)

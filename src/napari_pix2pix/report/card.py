@@ -67,6 +67,7 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     sides = {
         "from": sources + (f", {PLANES[view.z]}" if view.z in PLANES else ""),
         "to": f"{targets}: {KINDS[target.kind]}{classes}",
+        **({"conditions": _conditions(model)} if model.conditions.sets else {}),
     }
     lines = {
         **({} if nothing else sides),
@@ -106,6 +107,13 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
     lines["sha256"] = model.hash()
     return lines
+
+
+def _conditions(model: "TrainedModel") -> str:
+    """The classes that it tells, with how many pairs of each it was made of."""
+    known = model.provenance.get("conditions") or dict.fromkeys(model.conditions.names, 0)
+    each = [f"{name} ({counted(n, 'pair')})" if n else name for name, n in known.items()][:MOST_LABELS]
+    return ", ".join([*each, *([f"and {len(known) - len(each)} more"] if len(known) > len(each) else [])])
 
 
 def confusion_lines(confusion: dict[str, dict[str, dict[str, int]]]) -> dict[str, str]:
@@ -192,6 +200,10 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
         also = f", on the foreground {_figure(bright)}" if bright and bright["value"] is not None else ""
         lines.append((name, _figure(metrics[name]) + also))
     lines += [(called[i], _figures(figures, brief)) for i, figures in enumerate(report.get("channels", ()))]
+    lines += [
+        (name, f"{_figures(part['metrics'], brief)} ({counted(part['n'], 'frame')})")
+        for name, part in report.get("conditions", {}).items()
+    ]
     lines += [(f"class {label}", _figures(figures)) for label, figures in report.get("classes", {}).items()]
     lines += [(name, _figures(baseline, brief)) for name, baseline in report["baselines"].items()]
     if (ceiling := report["ceiling"])["n"]:

@@ -97,6 +97,15 @@ def _pairs(model: TrainedModel) -> list[str]:
         of = f"Of {files} image pairs" if files > 1 else "Of the parts of one image pair" if files else "Of the images"
         of += f" in {groups} groups, each kept together" if groups else ""
         sentences.append(f"{of}, {_listed(kinds)}.")
+    if model.conditions.sets:
+        counts = (told.get("conditions") or dict.fromkeys(model.conditions.names, 0)).items()
+        classes = [f"{name} ({n} pair{'s' * (n > 1)})" if n else name for name, n in counts]
+        dropout = getattr(model.config, "condition_dropout", 0.0)
+        also = f" and in {dropout:.0%} of the patches" if dropout else ""
+        sentences.append(
+            f"The networks saw the condition of each pair, {_listed(classes)}, as a one-hot vector in constant planes "
+            f"beside the source, zeros where it was not known{also}."
+        )
     if size := pairs.get("pixel_size_um"):
         sentences.append(f"Pixels measured {' × '.join(f'{size[axis]:.4g}' for axis in 'ZYX' if axis in size)} µm.")
     return sentences

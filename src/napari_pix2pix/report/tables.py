@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_pix2pix.report import figures as figures
+from napari_pix2pix.report.card import BRIEF
 from napari_pix2pix.report.content import FOREGROUND, TITLES, Content, title_of
 from napari_pix2pix.report.example_pictures import MOST_CHANNELS
 from napari_pix2pix.report.markup import Html, joined, table, tag
@@ -63,6 +64,8 @@ def figure_tables(content: Content, report: dict[str, Any]) -> Html:
     for title, part in (("channel", report.get("channels")), ("class", report.get("classes"))):
         if part:
             parts.append(_by_part(title, part, content, seen))
+    if by_condition := report.get("conditions"):
+        parts.append(_by_condition(by_condition, report["kind"], seen))
     if confusion := report.get("confusion"):
         parts.append(_confusion(confusion, seen))
     if by_iou := _over_iou(metrics):
@@ -227,17 +230,30 @@ def _by_part(title: str, found: Any, content: Content, seen: bool) -> Html:
     return table(["", *(called for called, _ in named)], rows, f"Each {title} by itself", marked("figures", seen))
 
 
+def _by_condition(found: Mapping[str, Any], kind: str, seen: bool) -> Html:
+    """A row for each class that images are of."""
+    names = [name for name in BRIEF[kind] if name in next(iter(found.values()))["metrics"]]
+    rows: list[list[str | None]] = [
+        [called, str(part["n"]), *(cell(part["metrics"][name]) for name in names)] for called, part in found.items()
+    ]
+    head = ["condition", "images", *map(title_of, names)]
+    return table(head, rows, "By condition: the images of each class", marked("figures", seen))
+
+
 def table_of_images(report: dict[str, Any]) -> Html:
     """The figures of each image."""
     rows = report["files"]
     shown, seen = rows[:MOST_ROWS], bool(report.get("seen"))
     names = [name for name in rows[0] if name in TITLES or name in ("invented", "missing")]
     grouped = any(row.get("group", row["name"]) != row["name"] for row in rows)
-    head = ["image", *(["group"] if grouped else []), *(["seen as"] if seen else []), *map(title_of, names)]
+    of_class = "condition" in rows[0]
+    said = {"group": grouped, "condition": of_class, "seen as": seen}
+    head = ["image", *(name for name, told in said.items() if told), *map(title_of, names)]
     cells: list[list[str | None]] = [
         [
             row["name"],
             *([row["group"]] if grouped else []),
+            *([row["condition"]] if of_class else []),
             *([row.get("seen", "no")] if seen else []),
             *(number(row[name]) for name in names),
         ]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.data.conditions import Conditions, labels_of_each, require_two_classes
 from napari_pix2pix.core.data.pairs import Channels, PairedFrames, StackAxes, plans_of
 from napari_pix2pix.core.data.regions import Region, pieces
 from napari_pix2pix.core.encodings.domains import MOST, Domains
@@ -215,7 +216,8 @@ class Images:
     target
         Of the same frames; None: none.
     conditions
-        The class of each stack, None where it is not known; or by name of the set of labels such a list. Default: none.
+        The class of each stack, None where it is not known; or by name of the set of labels such a list. Default: those
+        of the pairs, or none.
 
     Raises
     ------
@@ -231,7 +233,7 @@ class Images:
         axes: Any = None,
         *,
         target: Any = None,
-        conditions: Sequence[str | None] | Mapping[str, Sequence[str | None]] | None = None,
+        conditions: Conditions = None,
     ) -> None:
         own = axes[0] if isinstance(axes, tuple) else axes
         self.pairs: PairedFrames | None = None
@@ -245,16 +247,11 @@ class Images:
         else:
             frames = stack if isinstance(stack, Frames) else Frames(stack, own)
             self.sides, n_stacks = {"image": frames}, len(frames.names)
-        said = conditions if isinstance(conditions, Mapping) else {"condition": conditions} if conditions else {}
-        for name, labels in said.items():
-            if len(labels) != n_stacks:
-                raise ValueError(f"There must be a {name} for each image, {n_stacks}; got {len(labels)}.")
-            if len(known := sorted({label for label in labels if label})) < 2:
-                raise ValueError(
-                    f"There must be at least two classes of {name}; got {', '.join(known) or 'none'}. Leave it out."
-                )
-        self.domains = Domains(sets={name: tuple(sorted(set(filter(None, own)))) for name, own in said.items()})
-        self.labels = [{name: own[i] for name, own in said.items()} for i in range(n_stacks)]
+        self.labels = labels_of_each(conditions, n_stacks, "image")
+        if self.pairs is not None and not conditions:
+            self.labels = self.pairs.labels
+        self.domains = Domains.of(self.labels)
+        require_two_classes(self.labels)
 
     def vector(self, stack: int) -> NDArray[np.float32]:
         """What networks see of the classes of a stack, see `Domains.planes`."""

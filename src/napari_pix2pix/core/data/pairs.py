@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.data.conditions import Conditions, labels_of_each
 from napari_pix2pix.core.data.regions import Region, Windows, pieces
+from napari_pix2pix.core.encodings.domains import Domains, Labels
 from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.core.settings.config import EmptyFrames
@@ -51,11 +53,14 @@ class PairedFrames:
         What the channels of the targets are called; default: they have no names.
     hashes
         Of the files of each pair, (source, target), for `split.csv`; default: none.
+    conditions
+        The class of each pair by a known circumstance (cell line, scanner, staining batch), None where it is not known;
+        or by name of the set of classes such a list. Default: none.
 
     Raises
     ------
     ValueError
-        If sources and targets do not pair up; the pair is named.
+        If sources and targets do not pair up; the pair is named. If conditions are not one for each pair.
     """
 
     kind: Literal["pairs"] = "pairs"
@@ -75,6 +80,7 @@ class PairedFrames:
         source_names: Sequence[Sequence[str]] | None = None,
         target_names: Sequence[str] = (),
         hashes: Sequence[tuple[str, str]] | None = None,
+        conditions: Conditions = None,
     ) -> None:
         self.sources = list(source) if isinstance(source, list | tuple) else [source]
         self.targets = list(target) if isinstance(target, list | tuple) else [target]
@@ -115,6 +121,7 @@ class PairedFrames:
         self.source_names = [tuple(own) for own in source_names or [()] * len(self.sources)]
         self.target_names = tuple(target_names)
         self.ignore, self.hashes = ignore, hashes
+        self.labels = labels_of_each(conditions, len(self.sources), "pair")
         self._annotated, self._masks = self._known_from(valid)
         self._windows: dict[int, list[Window]] | None = None
         self._recoded: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {}
@@ -210,6 +217,15 @@ class PairedFrames:
         """What messages call this frame."""
         stack, index = self.places[frame]
         return self.names[stack] + (f", frame {index}" if self.source_plans[stack].n_frames > 1 else "")
+
+    @property
+    def conditions(self) -> Domains:
+        """The classes that some pairs are of; none where nobody named any."""
+        return Domains.of(self.labels)
+
+    def bears(self, frame: int) -> Labels:
+        """The class that this frame is of."""
+        return self.labels[self.places[frame][0]]
 
     def frame_shape(self, frame: int) -> tuple[int, ...]:
         """([Z,] Y, X) of this frame."""

@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import Window
 from napari_pix2pix.core.settings.config import Config
@@ -33,7 +34,8 @@ class Batch(dict[str, torch.Tensor]):
     """The patches of one step by name, float32 (N, C, [Z,] Y, X) in network values.
 
     Of pairs ``source``, ``target`` and, unless it is everywhere, ``known`` (N, 1, [Z,] Y, X), 1 = known; where pairs
-    lack channels of the target, (N, K, [Z,] Y, X), and ``stains`` (N, K), 1 = there.
+    lack channels of the target, (N, K, [Z,] Y, X), and ``stains`` (N, K), 1 = there; where they are of classes,
+    ``labels`` (N, n), what networks see of these, see `Domains.planes`.
     """
 
     def to(self, device: torch.device) -> "Batch":
@@ -75,13 +77,18 @@ def magnified(patches: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 @dataclass
 class PairedPatches:
-    """Random aligned patches of the regions, in network values; patch k of step s depends on (seed, s, k) alone."""
+    """Random aligned patches of the regions, in network values; patch k of step s depends on (seed, s, k) alone.
+
+    Of pairs of these `conditions` each has its labels, too, but for a share of `dropout`, which seems to have none.
+    """
 
     pairs: PairedFrames
     regions: tuple[Region, ...]
     config: Config
     source_encoding: Encoding
     target_encoding: Encoding
+    conditions: Domains = NO_DOMAINS
+    dropout: float = 0.0
     _cache: dict[int, tuple[NDArray[np.float32], ...]] = field(init=False, repr=False)
     _readers: "LRUCache[int, tuple[Callable[[Window], NDArray[np.float32]], ...]]" = field(init=False, repr=False)
     _spots: "LRUCache[int, NDArray[np.int32]]" = field(init=False, repr=False)
@@ -148,19 +155,23 @@ class PairedPatches:
         """The patches of this step, of the shape `shape`; only those with these `numbers`, if given."""
         numbers = range(self.config.batch_size) if numbers is None else numbers
         drawn = [self._patch(step, k, stream) for k in numbers]
-        sides = [torch.from_numpy(np.stack(side)) for side in zip(*(patch for _, patch in drawn), strict=True)]
+        sides = [torch.from_numpy(np.stack(side)) for side in zip(*(patch for _, patch, _ in drawn), strict=True)]
         if self._drawn != self.shape:
             sides = [magnified(side, self.shape) for side in sides]
             sides[2:] = [(known == 1).float() for known in sides[2:]]
         made = Batch(zip(("source", "target", "known"), sides, strict=False))
         if not self._all_stained:
-            made["stains"] = stains = torch.tensor(np.stack([self.pairs.stains(frame) for frame, _ in drawn])).float()
+            made["stains"] = stains = torch.tensor(
+                np.stack([self.pairs.stains(frame) for frame, _, _ in drawn])
+            ).float()
             planes = stains.reshape(*stains.shape, *(1,) * len(self.shape)).expand_as(made["target"])
             made["known"] = planes * made["known"] if "known" in made else planes.clone()
+        if self.conditions.sets:
+            made["labels"] = torch.tensor([labels for *_, labels in drawn])
         return made
 
-    def _patch(self, step: int, k: int, stream: int) -> tuple[int, list[NDArray[np.float32]]]:
-        """The frame that it is of, and its sides (C, [Z,] Y, X)."""
+    def _patch(self, step: int, k: int, stream: int) -> tuple[int, list[NDArray[np.float32]], tuple[float, ...]]:
+        """The frame that it is of, its sides (C, [Z,] Y, X), and the values of its planes."""
         random = np.random.default_rng([self.config.seed, stream, step, k])
         wanted = self.config.foreground_share
         draw = self._foreground_window if wanted and random.random() < wanted else self._window
@@ -169,7 +180,12 @@ class PairedPatches:
         shares = [1.0] if len(drawn) == 1 else [float(values[2].mean()) for values in seen]
         chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
         share = 0.0 if self.source_encoding.is_labels else self.config.intensity_jitter
-        return self.regions[drawn[chosen][0]].frame, augmented(list(seen[chosen]), self.config, share, random)
+        frame, patch = self.regions[drawn[chosen][0]].frame, augmented(list(seen[chosen]), self.config, share, random)
+        if not self.conditions.sets:
+            return frame, patch, ()
+        forgotten = random.random() < self.dropout  # drawn last: patches are the same with conditions and without
+        labels = {} if forgotten else self.pairs.bears(frame)
+        return frame, patch, self.conditions.planes(self.conditions.in_own_words(labels))
 
     # Where patches lie
 
@@ -290,7 +306,8 @@ class MixedPatches:
         even = (step * count + numbers.start) % 2
         sides = (self.new, numbers[even::2]), (self.old, numbers[1 - even :: 2])
         parts = [patches.batch(step, stream, some) for patches, some in sides if some]
-        mixed = Batch({side: torch.cat([part[side] for part in parts]) for side in ("source", "target")})
+        whole = ("source", "target", "labels") if self.new.conditions.sets else ("source", "target")
+        mixed = Batch({side: torch.cat([part[side] for part in parts]) for side in whole})
         if any("stains" in part for part in parts):
             told = (part.get("stains", torch.ones(part["target"].shape[:2])) for part in parts)
             mixed["stains"] = torch.cat(list(told))

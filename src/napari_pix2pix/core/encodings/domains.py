@@ -1,11 +1,15 @@
 """The labels of images of several domains, and how they become numbers: the mask vector."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_pix2pix.core.settings.training import validated
+
 Name = Annotated[str, Field(min_length=1, max_length=80)]
+Labels = Mapping[str, str | None]
+"""By the name of a set the label that an image bears, None where that is not known."""
 MOST = 64
 """Labels of a set."""
 
@@ -28,6 +32,25 @@ class Domains(BaseModel):
 
     sets: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST)]] = {}
 
+    @classmethod
+    def of(cls, labels: Iterable[Labels]) -> "Domains":
+        """The sets and labels that images of such `labels` bear.
+
+        Raises
+        ------
+        ValueError
+            If a set has too many.
+        """
+        found: dict[str, set[str]] = {}
+        for name, label in (pair for own in labels for pair in own.items()):
+            found.setdefault(name, set()).update({label} if label else ())
+        sets = {name: tuple(sorted(own)) for name, own in found.items() if own}
+        if most := next((name for name, own in sets.items() if len(own) > MOST), None):
+            raise ValueError(
+                f"There must be at most {MOST} classes of {most}; got {len(sets[most])}. Put some of them together."
+            )
+        return validated(cls, {"sets": sets})
+
     @property
     def n(self) -> int:
         """Labels of all sets."""
@@ -47,6 +70,32 @@ class Domains(BaseModel):
         """What each label is called: as it is where there is one set, else ``set=label``."""
         alone = len(self.sets) == 1
         return tuple(label if alone else f"{name}={label}" for name, own in self.sets.items() for label in own)
+
+    def in_own_words(self, labels: Labels) -> dict[str, str | None]:
+        """These labels by the names of these sets: the only set of either is the same, whatever it is called.
+
+        Raises
+        ------
+        ValueError
+            If one is not known.
+        """
+        bears = {name: label for name, label in labels.items() if label is not None}
+        if len(self.sets) == len(bears) == 1:
+            bears = dict(zip(self.sets, bears.values(), strict=True))
+        for name, label in bears.items():
+            if label not in self.sets.get(name, ()):
+                called = label if len(self.sets) == 1 else f"{name}={label}"
+                raise ValueError(
+                    f"A condition must be one that the model knows, {', '.join(self.names)}; got {called}."
+                )
+        return {name: bears.get(name) for name in self.sets}
+
+    def called(self, labels: Labels) -> str:
+        """The name, as of `labels_of`, of these labels; empty where none is known."""
+        alone = len(self.sets) == 1
+        return ",".join(
+            label if alone else f"{name}={label}" for name in self.sets if (label := labels.get(name)) is not None
+        )
 
     def labels_of(self, name: str) -> dict[str, str]:
         """By set the labels that a name means, such as ``H&E`` or ``stain=H&E,scanner=A``.

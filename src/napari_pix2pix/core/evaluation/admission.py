@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_pix2pix.core.data.conditions import require_known
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Windows
 from napari_pix2pix.core.data.split import seen_frames
@@ -23,6 +24,8 @@ def require_suited(model: TrainedModel, pairs: PairedFrames) -> None:
     It names the pair where there are several.
     """
     require_two_sides(model)
+    if model.conditions.sets:  # to another they are nothing but what its figures are told by
+        require_known(pairs, model.conditions)
     expected = model.target_encoding.n_channels
     for i, (stack, target) in enumerate(zip(pairs.sources, pairs.target_plans, strict=True)):
         try:

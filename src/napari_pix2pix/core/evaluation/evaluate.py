@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.data.conditions import Conditions
 from napari_pix2pix.core.data.emptiness import settle_empty
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes
 from napari_pix2pix.core.data.regions import Windows
@@ -30,6 +31,7 @@ def evaluate(
     axes: Axes = None,
     *,
     names: Sequence[str] | None = None,
+    conditions: Conditions = None,
     empty_frames: EmptyFrames = "ask",
     empty_channels: EmptyChannels = "ask",
     kind_of_pairs: KindOfPairs = "test",
@@ -46,7 +48,7 @@ def evaluate(
 
     Parameters
     ----------
-    model, source, target, axes, names
+    model, source, target, axes, names, conditions
         The model and the pairs; or `source` is `PairedFrames`, and the rest is left out. Their groups, if they have
         several, are what intervals are over; else frames are.
     empty_frames, empty_channels
@@ -80,8 +82,8 @@ def evaluate(
         and, of several channels, ``channels``, the metrics of each, and ``stains``: its ``name``, and how many frames
         (``n``) and ``pairs`` have it. A channel that a pair has not does not count there; a row then tells its
         ``stains``, of which its figures are the means. Of classes ``confusion`` and ``classes``; with `objects`
-        ``objects``, with `stain` ``stain``. See `evaluation.metrics`. Of a model that was taught to expect errors
-        ``trust``, see `Monitoring.report`.
+        ``objects``, with `stain` ``stain``; where pairs are of classes ``conditions``, by class ``n`` and ``metrics``.
+        See `evaluation.metrics`. Of a model that was taught to expect errors ``trust``, see `Monitoring.report`.
 
     Raises
     ------
@@ -92,7 +94,8 @@ def evaluate(
     if isinstance(source, PairedFrames):
         pairs = source
     else:
-        pairs = PairedFrames(source, target, axes, names=names, z=model.source_view.pairs_z)
+        how: dict[str, Any] = {"names": names, "conditions": conditions, "z": model.source_view.pairs_z}
+        pairs = PairedFrames(source, target, axes, **how)
     models = {"the model": model, **(beside or {})}
     encoding = model.target_encoding
     pairs, remark = in_one_coding(pairs, encoding)
@@ -139,7 +142,8 @@ def _predictions(model: TrainedModel, pairs: PairedFrames) -> Iterator[tuple[int
     for i, (stack, plan) in enumerate(zip(pairs.sources, pairs.source_plans, strict=True)):
         frames = [frame for frame in range(plan.n_frames) if first + frame in wanted]
         named: dict[str, Any] = {"channels": channels_of(model, pairs, i), "frames": frames}
-        for frame, prediction in model.predict_frames(stack, plan.axes, **named) if frames else ():
+        own = model.under(pairs.labels[i])
+        for frame, prediction in own.predict_frames(stack, plan.axes, **named) if frames else ():
             yield first + frame, prediction
         first += plan.n_frames
 

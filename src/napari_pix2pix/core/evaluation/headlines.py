@@ -95,7 +95,8 @@ def judge(
     by_channel: list[list[dict[str, float]]] = [[] for _ in low]
     for region in regions:
         at, stained = (region.frame, region.window), pairs.stains(region.frame)
-        target, prediction = pairs.target(*at), model.predict_frame(pairs.source(*at), precision)
+        own = model.under(pairs.bears(region.frame))
+        target, prediction = pairs.target(*at), own.predict_frame(pairs.source(*at), precision)
         known = pairs.known(*at)
         rows.append(measure(prediction, target, encoding.kind, data_range, known, encoding.classes, stained))
         for k in np.flatnonzero(stained) if encoding.kind == "intensity" and len(low) > 1 else ():

@@ -50,7 +50,7 @@ class Monitoring:
         foreground = target[0] if encoding.is_labels else frame.there(target).mean(axis=0)
         stains = None if frame.stained.all() else frame.stained
         shown = beside_stains(image, stains) if encoding.partial else image
-        [(match, rank)] = self.model.judged(self.judge, source, [shown])
+        [(match, rank)] = self.model.under(frame.bears).judged(self.judge, source, [shown])
         found = {
             "error": field_means(pixel_errors(image, target, encoding, stains), network.fields),
             "expected_error": self.judge.expected_error(rank),

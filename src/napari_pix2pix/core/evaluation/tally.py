@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.data.conditions import NOT_KNOWN
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.shifts import displacement
 from napari_pix2pix.core.encodings.kinds import Kind
@@ -36,7 +37,7 @@ class Tally:
         remark: str | None = None,
     ) -> None:
         self.pairs, self.kind, self.pixel_size_um, self.remark = pairs, kind, pixel_size_um, remark
-        self.frames = Frames(pairs)
+        self.frames, self.conditions = Frames(pairs), pairs.conditions
         if (objects is not None or stain is not None) and kind != "intensity":
             raise ValueError(
                 f"Objects and stains must be measured in grey values; the targets are {kind}, which are counted "
@@ -138,6 +139,7 @@ class Tally:
             **self.judge.report(self.pixel_size_um),
             "errors": self._errors(),
             **(self.objects.report() if self.objects else {}),
+            **self._by_condition(),
             "files": self._files(seen),
         }
 
@@ -149,6 +151,26 @@ class Tally:
         having = self.frames.stained.T
         told = [{"n": int(has.sum()), "pairs": len(set(stacks[has].tolist()))} for has in having]
         return {"stains": [{"name": self.pairs.stain(i), **one} for i, one in enumerate(told)]}
+
+    def _by_condition(self) -> dict[str, Any]:
+        """``conditions``, by class how many frames are of it and their metrics; of those that none is known of, too."""
+        known = self.conditions
+        if not known.sets:
+            return {}
+        bears = [self.pairs.bears(number) for number in self.frames.numbers]
+        found: dict[str, list[int]] = {}
+        for name in known.names:
+            wanted = known.labels_of(name).items()
+            found[name] = [i for i, labels in enumerate(bears) if labels.items() >= wanted]
+        found[NOT_KNOWN] = [i for i, labels in enumerate(bears) if not any(labels.values())]
+        rows, groups = self.rows, self.frames.groups
+        return {
+            "conditions": {
+                name: {"n": len(own), "metrics": summarize([rows[i] for i in own], [groups[i] for i in own])}
+                for name, own in found.items()
+                if own
+            }
+        }
 
     def _remarks(self, seen: Mapping[str, str]) -> list[str]:
         remarks = [self.remark] if self.remark else []
@@ -213,6 +235,8 @@ class Tally:
         for i, (number, group, row) in enumerate(zip(self.frames.numbers, self.frames.groups, self.rows, strict=True)):
             name, stack = self.pairs.name(number), self.pairs.places[number][0]
             said: dict[str, Any] = {"name": name, "group": group}
+            if self.conditions.sets:
+                said["condition"] = self.conditions.called(self.pairs.bears(number)) or NOT_KNOWN
             if self.pairs.hashes:
                 said |= dict(zip(("source_sha256", "target_sha256"), self.pairs.hashes[stack], strict=True))
             said |= {"seen": seen[name]} if name in seen else {}

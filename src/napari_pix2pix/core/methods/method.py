@@ -38,6 +38,8 @@ class Shapes:
         The labels that images bear.
     joint
         Whether targets are made together with their sources.
+    conditions
+        The classes that pairs are of.
     """
 
     source: int
@@ -47,13 +49,21 @@ class Shapes:
     stains: int = 0
     domains: Domains = NO_DOMAINS
     joint: bool = False
+    conditions: Domains = NO_DOMAINS
 
     @classmethod
     def of(
-        cls, source: Encoding, target: Encoding, spatial_dims: int, domains: Domains, joint: bool = False
+        cls,
+        source: Encoding,
+        target: Encoding,
+        spatial_dims: int,
+        domains: Domains,
+        joint: bool = False,
+        conditions: Domains = NO_DOMAINS,
     ) -> "Shapes":
         """Of images so encoded."""
-        return cls(source.n_maps, target.n_maps, spatial_dims, target.weights, target.n_stains, domains, joint)
+        sides = source.n_maps, target.n_maps, spatial_dims, target.weights, target.n_stains
+        return cls(*sides, domains, joint, conditions)
 
 
 @dataclass(frozen=True)
@@ -68,16 +78,21 @@ class Direction:
         The sides, by their names in a batch.
     planes
         Constant planes that the network sees after the source's channels, as a domain's one-hot vector.
+    labels
+        By what name a batch holds those of each patch, which are then seen instead.
     """
 
     network: str
     source: str = "source"
     target: str = "target"
     planes: tuple[float, ...] = ()
+    labels: str = ""
 
     def inputs(self, batch: Batch) -> Tensor:
         """What the network sees of a batch, (N, C, [Z,] Y, X)."""
         source = batch[self.source]
+        if self.labels in batch:
+            return with_planes(source, batch[self.labels])
         return with_planes(source, torch.tensor([self.planes], device=source.device)) if self.planes else source
 
 

@@ -26,7 +26,7 @@ from napari_pix2pix.core.methods.losses import (
     l1_loss,
     l2_loss,
 )
-from napari_pix2pix.core.methods.method import Batch, Description, Method, Networks, Shapes
+from napari_pix2pix.core.methods.method import Batch, Description, Direction, Method, Networks, Shapes
 from napari_pix2pix.core.networks.layers import with_stains
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
@@ -38,6 +38,7 @@ ISOLA = {
 }
 UNDECIDED = {"cross-entropy": 2 * log(2), "minimax": 2 * log(2), "least-squares": 0.25, "hinge": 2.0}
 """The discriminator's loss while it cannot tell fakes from targets; that of wgan-gp has no bounds."""
+LABELS = "labels"
 STRONG = 0.03
 """A discriminator whose loss is below this share of that has nothing left to teach."""
 ROWS = 50
@@ -49,21 +50,27 @@ class Pix2Pix(Method[Pix2PixConfig]):
 
     def networks(self, config: Pix2PixConfig, shapes: Shapes) -> dict[str, nn.Module]:
         """``generator`` and, unless `gan_weight` is 0, ``discriminator``."""
-        sides = shapes.source, shapes.target
+        sides = shapes.source + shapes.conditions.n_planes, shapes.target
         found: dict[str, nn.Module] = {"generator": new_generator(config, *sides, shapes.spatial_dims)}
         if config.gan_weight:
             found["discriminator"] = PatchGAN(*sides, config.discriminator, shapes.spatial_dims, stains=shapes.stains)
         return found
 
+    def directions(self, config: Pix2PixConfig, shapes: Shapes) -> dict[str, Direction]:
+        """One; where pairs are of classes, planes of zeros say that it is not known of which."""
+        return {"target": Direction("generator", planes=(0.0,) * shapes.conditions.n_planes, labels=LABELS)}
+
     def step(self, learner: Learner[Pix2PixConfig], batch: Batch) -> dict[str, Tensor]:
         """One update of each network on a batch of pairs in [-1, 1].
 
+        Where a batch has ``labels``, both networks see them as constant planes beside the source.
         Where ``known`` (N, 1 or K, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0
         there. ``stains`` (N, K) tell the discriminator which channels are there, of targets and fakes alike.
         With a `shift_tolerance`, each target is first moved to where it fits the fake best, for both networks.
         """
         config, losses = learner.config, {}
-        source, target, known = batch["source"], batch["target"], batch.get("known")
+        source = Direction("generator", labels=LABELS).inputs(batch)
+        target, known = batch["target"], batch.get("known")
         stained = partial(with_stains, stains=batch.get("stains"))
         generator, discriminator = learner["generator"], learner.networks.get("discriminator")
         fake = generator(source)

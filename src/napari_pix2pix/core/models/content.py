@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_pix2pix.core.encodings.domains import Domains
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.engine.tensor_headers import Header, read_header
@@ -36,6 +36,7 @@ class PairFacts(Told):
     masks: list[FileFacts] = []
     names: list[str] = []
     groups: list[str] = []
+    conditions: list[dict[str, str | None]] = []
     target_channels: list[str] = []
     stains: list[list[Count | None]] = []
     pixel_size_um: dict[str, Length] = {}
@@ -94,6 +95,7 @@ class Provenance(Told):
     figures: dict[str, dict[str, float]] = {}
     stains: list[StainFacts] = []
     confusion: dict[str, dict[str, dict[str, Count]]] = {}
+    conditions: dict[str, Count] = {}
     step: Count = 0
     seed: int = 0
     device: str = ""
@@ -126,8 +128,9 @@ class Content(BaseModel):
     channel_axis: Literal["", "C", "S"]
     provenance: Provenance
     trust: JudgeFacts | None = None
-    domains: Domains = Domains()
+    domains: Domains = NO_DOMAINS
     joint: bool = False
+    conditions: Domains = NO_DOMAINS
     target_view: SourceView | None = None
     source_channel_axis: Literal["", "C", "S"] = ""
 

@@ -89,7 +89,7 @@ def _networks_of(content: Content) -> tuple[dict[str, nn.Module], JudgeNetwork |
     """New networks, and the judge of the match where there is one."""
     config, source, target = content.config, content.source_encoding, content.target_encoding
     made = method_of(config).networks(
-        config, Shapes.of(source, target, content.spatial_dims, content.domains, content.joint)
+        config, Shapes.of(source, target, content.spatial_dims, content.domains, content.joint, content.conditions)
     )
     judge = None
     if content.trust is not None:

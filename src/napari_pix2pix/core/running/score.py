@@ -149,6 +149,8 @@ def sides_of(
     model: "TrainedModel", judge: MatchJudge | None, source: ReadWindow, image: ReadWindow, shape: tuple[int, ...]
 ) -> list[ReadWindow]:
     """What a discriminator, or a judge of the match, sees of a frame of this shape ([Z,] Y, X)."""
+    if judge is None and model.conditions.sets:
+        return [beside_planes(source, model.direction.planes), image]
     seen = [source, image]
     return [*seen, maps_of(model, source, shape)] if judge and judge.network.sees_maps else seen
 
@@ -159,6 +161,17 @@ def beside(image: ReadWindow, plan: AxesPlan) -> ReadWindow:
         return image
     stains = np.array([channel is not None for channel in plan.channels])
     return lambda window: beside_stains(image(window), stains)
+
+
+def beside_planes(read: ReadWindow, planes: Sequence[float]) -> ReadWindow:
+    """What gives windows of a source beside constant planes of these values."""
+
+    def with_planes(window: tuple[slice, ...]) -> NDArray[np.float32]:
+        values = read(window)
+        constant = [np.full((1, *values.shape[1:]), value, np.float32) for value in planes]
+        return np.concatenate([values, *constant])
+
+    return with_planes
 
 
 def maps_of(model: "TrainedModel", source: ReadWindow, shape: tuple[int, ...]) -> ReadWindow:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains, Labels
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
@@ -62,6 +62,10 @@ class TrainedModel:
         Whether it makes targets together with their images, from nothing.
     makes, forward
         Which side, or domain, it makes, and where that is not the target, the model as it was loaded; see `toward`.
+    conditions
+        The classes of pairs that it learned to tell: cell lines, scanners, staining batches.
+    planes
+        What its networks see of that of the images at hand, see `under`; empty: it is not known.
     """
 
     config: Config
@@ -78,6 +82,8 @@ class TrainedModel:
     joint: bool = False
     makes: str = "target"
     forward: "TrainedModel | None" = None
+    conditions: Domains = NO_DOMAINS
+    planes: tuple[float, ...] = ()
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -125,10 +131,40 @@ class TrainedModel:
             forward=self,
         )
 
+    def under(self, condition: str | Labels | None) -> "TrainedModel":
+        """The same networks, for images of this condition.
+
+        Parameters
+        ----------
+        condition
+            Its name, as ``B``, or ``line=HeLa,scanner=A`` where there are several sets; or the label of each set. None:
+            it is not known. The labels of pairs are nothing to a model that learned without.
+
+        Raises
+        ------
+        ValueError
+            If the model does not know it.
+        """
+        if isinstance(condition, str):
+            if not self.conditions.sets:
+                raise ValueError("A model that learned without conditions must be given none; leave `condition` out.")
+            condition = self._labels_of(condition)
+        if not self.conditions.sets:
+            return self
+        return replace(self, planes=self.conditions.planes(self.conditions.in_own_words(condition or {})))
+
+    def _labels_of(self, condition: str) -> Labels:
+        try:
+            return self.conditions.labels_of(condition)
+        except ValueError as error:
+            known = ", ".join(self.conditions.names)
+            raise ValueError(f"A condition must be one that the model knows, {known}; got {condition}.") from error
+
     @property
     def direction(self) -> Direction:
         """How it makes what it makes; raises what `require_asked` does."""
-        return method_of(self.config).direction(self.config, self.shapes, self.makes)
+        found = method_of(self.config).direction(self.config, self.shapes, self.makes)
+        return replace(found, planes=self.planes) if self.planes else found
 
     def require_asked(self) -> None:
         """Raise a ValueError if it makes images from nothing, or several domains and was not asked for one."""
@@ -154,7 +190,8 @@ class TrainedModel:
         if self.forward is not None:
             return self.forward.shapes
         spatial_dims = 3 if self.source_view.z == "volume" else 2
-        return Shapes.of(self.source_encoding, self.target_encoding, spatial_dims, self.domains, self.joint)
+        sides = self.source_encoding, self.target_encoding
+        return Shapes.of(*sides, spatial_dims, self.domains, self.joint, self.conditions)
 
     def describe(self) -> Description:
         """Its networks and what they learned by, for people."""
@@ -195,6 +232,7 @@ class TrainedModel:
             **({"trust": self.match.content()} if self.match else {}),
             **({"domains": self.domains.model_dump(mode="json")} if self.domains.sets else {}),
             **({"joint": True} if self.joint else {}),
+            **({"conditions": self.conditions.model_dump(mode="json")} if self.conditions.sets else {}),
             **({"target_view": view.model_dump(mode="json"), "source_channel_axis": channel_axis} if view else {}),
         }
 
@@ -233,6 +271,7 @@ class TrainedModel:
         overlap: int | None = None,
         draws: int | None = None,
         precision: Precision = "auto",
+        condition: str | None = None,
     ) -> NDArray[Any]:
         """The prediction for each frame of `stack`, in the target's grey values or labels.
 
@@ -254,6 +293,8 @@ class TrainedModel:
             gives their spread, too.
         precision
             Of the network, see `precision_for`. Tiles are exact in float32.
+        condition
+            What the stack is of, where the model knows some, see `under`; None: it is not known.
 
         Returns
         -------
@@ -263,11 +304,12 @@ class TrainedModel:
         Raises
         ------
         ValueError
-            If the stack has other channels than the model's sources, the norm cannot be tiled, or the generator has no
-            dropout to draw from.
+            If the stack has other channels than the model's sources, the norm cannot be tiled, the generator has no
+            dropout to draw from, or the model does not know the condition.
         """
         result, prediction = self.prediction_plan(stack, axes, channels), None
         how: dict[str, Any] = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
+        how["condition"] = condition
         bands = self.predict_bands(stack, axes, channels=channels, **how)
         for frame, rows, values in self.decode_bands(bands):
             if prediction is None:
@@ -360,11 +402,12 @@ class TrainedModel:
         precision: Precision = "auto",
         scale: tuple[float, ...] | None = None,
         frames: Sequence[int] | None = None,
+        condition: str | None = None,
     ) -> Iterator[Band]:
         """What `decode_bands` makes the prediction of, some rows at a time; see `predict.predict_bands`."""
         named = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
-        how = validated(PredictSettings, named)
-        return predict.predict_bands(self, stack, axes, how, channels=channels, scale=scale, frames=frames)
+        how, model = validated(PredictSettings, named), self if condition is None else self.under(condition)
+        return predict.predict_bands(model, stack, axes, how, channels=channels, scale=scale, frames=frames)
 
     def decode_bands(
         self, bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None
@@ -466,6 +509,7 @@ class TrainedModel:
         image_channels: Sequence[int | None] = (),
         tile_size: int | None = None,
         kind: ScoreKind | None = None,
+        condition: str | None = None,
     ) -> PatchScores:
         """The discriminator's scores of `image` given `source`.
 
@@ -487,6 +531,8 @@ class TrainedModel:
         kind
             ``match``: by the discriminator that was taught to judge the match, with expected errors; ``plain``: by that
             of the training. None: the first of the two that the model has.
+        condition
+            As in `predict`.
 
         Raises
         ------
@@ -495,10 +541,12 @@ class TrainedModel:
             model's, hold NaN, or are smaller than one field.
         """
         named: dict[str, Any] = {"channels": channels, "image_channels": image_channels, "kind": kind}
-        plan = self.score_plan(source, image, axes, **named)
+        plan, model = self.score_plan(source, image, axes, **named), self
+        if condition is not None:
+            model = self.under(condition)
         named |= {"tile_size": tile_size}
         whole: dict[str, Any] = {}
-        for frame, scored in enumerate(self.score_frames(source, image, axes, **named)):
+        for frame, scored in enumerate(model.score_frames(source, image, axes, **named)):
             for name, values in scored.parts.items():
                 if name not in whole:
                     whole[name] = np.empty(plan.shape, values.dtype)
@@ -596,4 +644,5 @@ def load_model(path: Path | str, device: str = "auto") -> TrainedModel:
         content.domains,
         back,
         content.joint,
+        conditions=content.conditions,
     ).to(device)

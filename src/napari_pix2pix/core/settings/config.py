@@ -99,8 +99,9 @@ class PairSettings(Settings):
     """For images of several domains, where these are no subfolders: a CSV file (name, and a column for each set of
     labels; an empty cell: not known) or a regular expression on the names, with a named group for each set."""
     condition: str | None = None
-    """For images that are made from nothing: the class of each, by a CSV file (name, class; an empty cell: not known)
-    or a regular expression on the names with a group for it."""
+    """For pairs that differ by a known circumstance, such as cell line, scanner or staining batch, and for images that
+    are made from nothing: the class of each, by a CSV file (name, class; an empty cell: not known) or a regular
+    expression on the names with a group for it."""
     annotated_frames: tuple[int, ...] = ()
     """The frames that are annotated, counted from 0 over all pairs that train; default: all. Validation and test pairs
     of their own are taken as annotated."""

@@ -102,6 +102,9 @@ class Pix2PixConfig(Translation):
     shift_tolerance: Annotated[int, Field(ge=0, le=16)] = 0
     """For pairs that are not quite registered: each patch of the target is moved, by at most so many pixels along Y and
     X, to where it fits the generator's image best. At most an eighth of the patch."""
+    condition_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Where pairs are of classes (`condition`): the share of patches that are learned from as if theirs was not known,
+    so that the model can be run without."""
     discriminator_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the discriminator's loss; the paper halves it."""
 

@@ -22,12 +22,15 @@ class Running(Settings):
     """
 
     recorded: ClassVar[Mapping[str, str]] = {}
-    later: ClassVar[frozenset[str]] = frozenset({"to"})
+    later: ClassVar[frozenset[str]] = frozenset({"to", "condition"})
 
     to: str = "target"
     """Which side the model is to make, or the scored image claims to be: target, or source where the model was trained
     without pairs; SOURCE is then of the other side. Of several domains the name of one, as in H&E or
     stain=H&E,scanner=A; all: one file for each."""
+    condition: str | None = None
+    """Of which condition the sources are, where the model learned from pairs of several: its name, or a CSV file (name,
+    class; an empty cell: not known) with that of each. Default: not known."""
     source_axes: str | None = None
     """One letter of TZCYXS per axis, where the file does not say."""
     source_channels: tuple[str, ...] = ()
@@ -49,7 +52,7 @@ class PredictSettings(Running):
     """How a model predicts."""
 
     recorded: ClassVar[Mapping[str, str]] = {"source_axes": "axes", "source_channels": "wanted", "side_by_side": "half"}
-    later: ClassVar[frozenset[str]] = frozenset({"to", "keep_frames", "trust", "trust_limit"})
+    later: ClassVar[frozenset[str]] = frozenset({"to", "condition", "keep_frames", "trust", "trust_limit"})
 
     overlap: Annotated[int, Field(le=2**16)] | None = None
     """Of tiles, px. Default: exact, no seams; less is faster, and blended."""
@@ -85,7 +88,7 @@ class ScoreSettings(Running):
         "side_by_side": "halves",
         "per_pixel": "each_pixel",
     }
-    later: ClassVar[frozenset[str]] = frozenset({"to", "per_pixel"})
+    later: ClassVar[frozenset[str]] = frozenset({"to", "condition", "per_pixel"})
 
     image_axes: str | None = None
     """One letter of TZCYXS per axis, where the file does not say."""

@@ -103,10 +103,10 @@ def examples(
         frame, window = region.frame, region.window
         source, prediction, scores, why = None, pairs.source(frame, window), None, ""
         if model is not None:
-            source = _source(model, pairs, region)
-            prediction = model.predict_frame(source)
+            source, own = _source(model, pairs, region), model.under(pairs.bears(frame))
+            prediction = own.predict_frame(source)
             try:
-                scores = model.score_frame(source, prediction)
+                scores = own.score_frame(source, prediction)
             except ValueError as error:  # no discriminator, an image smaller than one field, or NaN
                 why = str(error)
         target, known = pairs.target(frame, window), pairs.known(frame, window)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.optim import Adam
 
+from napari_pix2pix.core.data.conditions import require_known
 from napari_pix2pix.core.data.emptiness import settle_empty
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region
@@ -196,6 +197,7 @@ def _novelty(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]
 def _suited(model: TrainedModel, pairs: PairedFrames, frames: EmptyFrames, channels: EmptyChannels) -> PairedFrames:
     """The pairs, checked; a training has done so before."""
     require_suited(model, pairs)
+    require_known(pairs, model.conditions)
     expected, found = model.source_encoding.n_channels, pairs.source_plans[0].n_channels
     if found != expected:
         raise ValueError(
@@ -262,9 +264,10 @@ def calibrated(
         inside = whole_scores(fields, region.shape) & (known > 0.999)
         if not inside.any():
             continue
-        prediction = as_scored(model.maps_of_frame(source), encoding)
+        own = model.under(pairs.bears(region.frame))
+        prediction = as_scored(own.maps_of_frame(source), encoding)
         stains = None if pairs.all_stained else pairs.stains(region.frame)
-        real, predicted = model.judged(judge, source, [beside_stains(side, stains) for side in (target, prediction)])
+        real, predicted = own.judged(judge, source, [beside_stains(side, stains) for side in (target, prediction)])
         error = field_means(pixel_errors(prediction, target, encoding, stains), fields)
         expected = judge.expected_error(predicted[1])
         found.setdefault(name, []).append((real[0][inside], expected[inside], error[inside]))

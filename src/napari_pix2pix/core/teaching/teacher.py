@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,12 +96,14 @@ class Teacher:
         config, encoding = model.config, model.target_encoding
         pairs.require_patches(config.patch_size, config.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
-        patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding)
+        patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding, model.conditions)
         count = windows_for(patches.shape, encoding.n_maps)
         count = count if windows is None else min(windows, count)
         drawn = patches.batch(0, TEACHING, range(count))
         sources = drawn["source"].numpy()
-        maps = np.stack([model.maps_of_frame(source) for source in sources])
+        planes = drawn["labels"].tolist() if "labels" in drawn else [()] * count
+        each = (replace(model, planes=tuple(own)) for own in planes)
+        maps = np.stack([own.maps_of_frame(source) for own, source in zip(each, sources, strict=True)])
         sides = drawn["target"].numpy(), maps
         targets, predictions = (np.stack([encoding.encode(encoding.decode(one)) for one in some]) for some in sides)
         stains = drawn["stains"].numpy() > 0 if "stains" in drawn else None

@@ -401,6 +401,7 @@ class _Loop(Prepared):
         if self.material.look is None:
             return made_of_nothing(self.model, self.material.patches)
         model = self.model.toward(self.model.directions[-1]) if self.model.domains.sets else self.model
+        model = model.under(self.material.shown)
         source, target = self.material.look(2 * self.config.patch_size)
         there = self._seen(model, source, target)
         if self.model.back is None:

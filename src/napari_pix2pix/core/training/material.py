@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.census import Census
+from napari_pix2pix.core.data.conditions import of_each, require_known
 from napari_pix2pix.core.data.emptiness import settle_empty
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.other_patches import DomainPatches, SidePatches, UnpairedPatches
@@ -16,7 +17,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, PairedPatches
 from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_of, without_seen
-from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains, Labels
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
@@ -79,6 +80,10 @@ class Material:
         The labels that images bear, if they are of several domains.
     joint
         Whether targets are made together with images.
+    conditions
+        The classes that pairs are of.
+    shown
+        That of what is previewed.
     """
 
     patches: Patches
@@ -99,6 +104,8 @@ class Material:
     back: tuple[SourceView, str] | None = None
     domains: Domains = NO_DOMAINS
     joint: bool = False
+    conditions: Domains = NO_DOMAINS
+    shown: Labels | None = None
 
     def stains(self) -> list[dict[str, Any]]:
         """Of several channels of the targets that are no colours, ``name`` and how many ``pairs`` train that have it.
@@ -121,6 +128,9 @@ def of_pairs(
 ) -> Material:
     """Pairs, and old ones mixed in if there are any."""
     config, spatial_dims = start.config, len(pairs.source_plans[0].spatial)
+    conditions = start.conditions_of(pairs) if config.data == "pairs" else NO_DOMAINS
+    for others in filter(None, (*judges, old_pairs)):
+        require_known(others, conditions)
     pairs.require_patches(config.patch_size, config.grid)
     if start.encodings is not None:
         pairs, remark = in_one_coding(pairs, start.encodings[1])
@@ -148,14 +158,15 @@ def of_pairs(
             stacklevel=4,
         )
 
-    new = PairedPatches(pairs, split.train, config, *encodings)
+    taught = conditions, getattr(config, "condition_dropout", 0.0)
+    new = PairedPatches(pairs, split.train, config, *encodings, *taught)
     patches: PairedPatches | MixedPatches = new
     if old_pairs is not None:
         if not (old := windows_of(old_pairs, start.old_regions, "train")):
             raise ValueError("Old pairs must be those that trained the model to start from; none of them did.")
         _require_same_channels(pairs, old_pairs, "Old pairs")
         old_pairs.require_patches(config.patch_size, config.grid)
-        patches = MixedPatches(new, PairedPatches(old_pairs, old, config, *encodings))
+        patches = MixedPatches(new, PairedPatches(old_pairs, old, config, *encodings, *taught))
 
     shown, region = (judged, judged_regions[0]) if judged_regions else (pairs, split.train[0])
 
@@ -170,7 +181,7 @@ def of_pairs(
         max(plan.channel_axis for plan in pairs.target_plans),  # "S" where any target is RGB
         spatial_dims,
         list(split.rows(pairs)),
-        split.remarks,
+        (*split.remarks, *_of_conditions(pairs, split, conditions)),
         look,
         judged,
         judged_regions,
@@ -178,7 +189,34 @@ def of_pairs(
         test,
         pairs,
         split,
+        conditions=conditions,
+        shown=shown.bears(region.frame),
     )
+
+
+def _of_conditions(pairs: PairedFrames, split: Split, conditions: Domains) -> list[str]:
+    """What the user should know of the classes of these pairs."""
+    if not conditions.sets:
+        return []
+    own = [conditions.in_own_words(labels) for labels in pairs.labels]
+    found, n = [], len(pairs.names)
+    if none := [name for name, labels in zip(pairs.names, own, strict=True) if not any(labels.values())]:
+        more = f" and {len(none) - 1} more" if len(none) > 1 else ""
+        found.append(
+            f"The condition of {len(none)} of {n} pairs is not known, and they teach what is made without one: "
+            f"{none[0]}{more}. If they have one, name it (`condition`)."
+        )
+    there = of_each(pairs, conditions)
+    trains = {pairs.places[region.frame][0] for region in split.train}
+    taught = [own[stack] for stack in trains]
+    for name in conditions.names:
+        [(of, label)] = conditions.labels_of(name).items()
+        if there[name] and not any(labels[of] == label for labels in taught):
+            found.append(
+                f"A condition should have pairs that train; {name} has {there[name]}, which judge. Add some, or choose "
+                "a smaller `validation_share` or `calibration_share`."
+            )
+    return found
 
 
 def of_sides(

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 import napari_pix2pix
+from napari_pix2pix.core.data.conditions import of_each
 from napari_pix2pix.core.data.frames import Images
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.engine.devices import resolve_precision
@@ -101,7 +102,8 @@ def prepare(
 
     # Networks and their optimizers.
     torch.manual_seed(seed_of(config.seed, 0))
-    shapes = Shapes.of(source_encoding, target_encoding, material.spatial_dims, material.domains, material.joint)
+    told_apart = material.domains, material.joint, material.conditions
+    shapes = Shapes.of(source_encoding, target_encoding, material.spatial_dims, *told_apart)
     for sentence in method.advice(config, shapes):
         warnings.warn(sentence, stacklevel=3)
     networks = method.networks(config, shapes)
@@ -135,7 +137,7 @@ def prepare(
     shown = networks | {name: average.module for name, average in averages.items()}
     model = TrainedModel(config, shown, source_encoding, target_encoding, material.view, material.channel_axis)
     model.back = material.back if "source" in method.directions(config, shapes) else None
-    model.domains, model.joint = material.domains, material.joint
+    model.domains, model.joint, model.conditions = told_apart
     model.provenance = {
         "pairs": provenance,
         "split": {kind: sum(row["kind"] == kind for row in material.rows) for kind in ("train", "calibration")}
@@ -147,6 +149,8 @@ def prepare(
     }
     if stains := material.stains():
         model.provenance["stains"] = stains
+    if material.conditions.sets and isinstance(data, PairedFrames):
+        model.provenance["conditions"] = of_each(data, material.conditions)
     if start.old_regions:
         model.provenance |= {"old_regions": start.old_regions, "seen": start.seen}
     return Prepared(config, material, model, method, learner, shapes, told["threads"])

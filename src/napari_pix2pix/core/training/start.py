@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
+from napari_pix2pix.core.data.conditions import require_known, require_two_classes
 from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region, Windows, pieces
 from napari_pix2pix.core.data.split import Split
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, fit_stains, rare_weights
 from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
 from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
@@ -45,6 +47,8 @@ class Start:
     machine
         On what an earlier run computed: ``device``, ``threads``, ``precision``, ``processes``. Another number of
         threads or processes would change the sums.
+    conditions
+        The classes that the model, or the run, knows; None: those of the pairs.
     """
 
     config: Config
@@ -53,6 +57,7 @@ class Start:
     old_regions: list[dict[str, Any]] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
     machine: dict[str, Any] = field(default_factory=dict)
+    conditions: Domains | None = None
 
     @classmethod
     def with_model(cls, model: TrainedModel, config: Config | None) -> "Start":
@@ -84,7 +89,7 @@ class Start:
         regions = model.provenance.get("regions", [])
         seen = [row for row in regions if row["kind"] == "train"] + model.provenance.get("seen", [])
         encodings = model.source_encoding, model.target_encoding
-        return cls(config, encodings, model, regions, seen)
+        return cls(config, encodings, model, regions, seen, conditions=model.conditions)
 
     @classmethod
     def again(cls, run: RunFolder) -> "Start":
@@ -98,7 +103,22 @@ class Start:
             old_regions=told.get("old_regions", []),
             seen=told.get("seen", []),
             machine={name: told[name] for name in ("device", "threads", "precision", "processes") if name in told},
+            conditions=validated(Domains, plan["conditions"]) if "conditions" in plan else NO_DOMAINS,
         )
+
+    def conditions_of(self, pairs: PairedFrames) -> Domains:
+        """The classes of these pairs that networks learn to tell.
+
+        Raises
+        ------
+        ValueError
+            If all are of one, or some of one that the model to start from does not know.
+        """
+        if self.conditions is None:
+            require_two_classes(pairs.labels)
+            return pairs.conditions
+        require_known(pairs, self.conditions)
+        return self.conditions
 
     def encode(self, pairs: PairedFrames, split: Split, kind: Kind) -> tuple[Encoding, Encoding]:
         """Grey values and labels of source and target to network values and back; if need be, fitted on what trains.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.encodings.domains import Labels
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Frame:
         Where what there is of the target is known, bool ([Z,] Y, X).
     stained
         Which channels of the target there are, bool (C,); what stands in the others means nothing.
+    bears
+        The class that it is of.
     """
 
     number: int
@@ -33,6 +36,7 @@ class Frame:
     target: NDArray[Any]
     known: NDArray[np.bool_]
     stained: NDArray[np.bool_]
+    bears: Labels
 
     @property
     def known_channels(self) -> NDArray[np.bool_]:
@@ -73,7 +77,8 @@ class Frames:
         target, known, stained = pairs.target(number), pairs.known(number), self.stained[index]
         if target.dtype.kind == "f":
             known = known & np.isfinite(target[stained]).all(axis=0)
-        return Frame(number, pairs.name(number), self.groups[index], pairs.source(number), target, known, stained)
+        shown = pairs.source(number), target, known, stained
+        return Frame(number, pairs.name(number), self.groups[index], *shown, pairs.bears(number))
 
     def __iter__(self) -> Iterator[Frame]:
         return (self[index] for index in range(len(self)))
