@@ -50,6 +50,8 @@ class Kind:
         The same for `PairedFrames`: how planes are taken, and which channels.
     dtype
         Of grey values; floats from 0 to 1.
+    lacks
+        Channels of a target that files lack: of the first, the second and so on, then from the first again.
     """
 
     axes: str
@@ -62,6 +64,11 @@ class Kind:
     z: str = "frame"
     take: tuple[int, ...] = ()
     dtype: str = "uint16"
+    lacks: tuple[tuple[int, ...], ...] = ((),)
+
+    def there(self, seed: int) -> tuple[int, ...]:
+        """The channels that the file of this seed has."""
+        return tuple(k for k in range(self.channels) if k not in self.lacks[seed % len(self.lacks)])
 
 
 SOURCES = {
@@ -99,6 +106,7 @@ RARE_SOURCES = {
 }
 RARE_TARGETS = {
     "floats": Kind("YX", dtype="float32"),
+    "stains of which some are missing": Kind("CYX", 3, names=("DAPI", "MAP2", "NFH"), lacks=((), (2,), (0,), (1, 2))),
 }
 SMALL = (
     *("--generator.levels", "2", "--generator.base-channels", "4", "--patch-size", "32", "--batch-size", "2"),
@@ -180,16 +188,23 @@ class Pair:
             for side, values, axes, kind in zip(
                 ("source", "target"), self.arrays(seed), self.axes, self.kinds, strict=True
             ):
-                write(folder / side / f"cell {seed}.tif", values, axes, kind.names, pixel_um)
+                names = kind.names
+                if any(kind.lacks):
+                    values = values.take(kind.there(seed), axes.index("C"))
+                    names = tuple(names[k] for k in kind.there(seed))
+                write(folder / side / f"cell {seed}.tif", values, axes, names, pixel_um)
         return folder / "source", folder / "target"
 
     def frames(self, seeds: Iterable[int], **named: Any) -> core.PairedFrames:
         """The same pairs from arrays."""
-        seeds, (source, _) = list(seeds), self.kinds
+        seeds, (source, target) = list(seeds), self.kinds
         sides = zip(*(self.arrays(seed) for seed in seeds), strict=True)
         how: dict[str, Any] = {"z": source.z, "names": [f"cell {seed}" for seed in seeds]}
         if source.take:
             how["channels"] = source.take, None
+        if any(target.lacks):
+            there = [[k if k in target.there(seed) else None for k in range(target.channels)] for seed in seeds]
+            how |= {"channels": (source.take or None, there), "target_names": target.names}
         if source.names:
             taken = tuple(source.names[i] for i in source.take) or source.names
             how["source_names"] = [taken] * len(seeds)

@@ -309,6 +309,8 @@ ACTIONS: dict[str, Callable[[Trained, Path], None]] = {
 
 
 def possible(row: tuple[str, str, bool, str]) -> bool:
+    if any((TARGETS | RARE_TARGETS)[row[1]].lacks) and row[3].startswith("score"):
+        return False  # an image is scored as a whole
     return row[2] or row[3] != "predict --trust"  # which needs a judge
 
 
@@ -317,6 +319,10 @@ CHOSEN = sorted(pairwise(FACTORS, possible), key=lambda row: row[:3])
 RARE = [
     *pairwise((list(RARE_SOURCES), list(TARGETS), [False, True], list(ACTIONS)), possible),
     *pairwise((list(SOURCES), list(RARE_TARGETS), [False, True], list(ACTIONS)), possible),
+]
+CHOSEN += [
+    ("grey", "stains of which some are missing", True, action)
+    for action in ("train", "predict a folder", "evaluate", "evaluate --prediction", "fit-trust", "train --resume")
 ]
 OTHERS = sorted({*filter(possible, product(*FACTORS)), *RARE} - set(CHOSEN), key=lambda row: row[:3])
 FURTHER = [pytest.mark.slow, pytest.mark.campaign]

@@ -69,7 +69,7 @@ def evaluate(
     from napari_pix2pix.core.engine.atomic import is_full
     from napari_pix2pix.core.evaluation.admission import require_judged, require_two_sides
     from napari_pix2pix.files.evaluations import write_evaluation
-    from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.files.pairing import open_stacks, predicted_names
     from napari_pix2pix.files.training_stacks import target_names_of
     from napari_pix2pix.report.card import figures_text
     from napari_pix2pix.report.draw import draw_evaluation
@@ -87,8 +87,7 @@ def evaluate(
         yield from told_of_halves(loaded, said.side_by_side)
     # One bad pair among several does not stop the others.
     stacks = open_stacks(source, target, said if said.annotated_frames else said.model_copy(update={"skip_bad": True}))
-    if loaded is not None:
-        stacks = stacks.like(target_names_of(loaded))
+    stacks = stacks.like(target_names_of(loaded) if loaded else predicted_names(stacks))
     if not said.annotated_frames:  # which are counted over all pairs
         stacks = stacks.sifted(lambda pair: None if loaded is None else require_judged(loaded, pair))
     yield from told(stacks, "warning" if said.skip_bad else "failure")

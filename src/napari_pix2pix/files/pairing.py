@@ -15,7 +15,7 @@ from napari_pix2pix.files.labels import Labels, conditions_of
 from napari_pix2pix.files.moved import Moved
 from napari_pix2pix.files.partners import PairedFiles, open_pairs
 from napari_pix2pix.files.said import OF_DOMAINS, require_unsaid
-from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, sha256
+from napari_pix2pix.files.stacks import PREDICTED, Stack, join_stacks, open_stack, sha256
 from napari_pix2pix.files.stains import Stains, in_one_spelling, of_folders, of_names
 
 if TYPE_CHECKING:
@@ -100,23 +100,29 @@ class PairedStacks:
         ValueError
             If they miss some and have others.
         """
-        own = self.target_names
-        if not names or not own or own == tuple(names) or not all((*names, *own)):
+        numbers = self._target_numbers or [range(stack.plan.n_channels) for stack in self.files.targets]
+        if self.stains:
+            labels = [self.stains.names] * len(numbers)
+        else:
+            labels = [taken_names(stack, self.settings.target_channels) for stack in self.files.targets]
+        if not names or not all(all(own) and len(set(own)) == len(own) > 0 for own in (*labels, names)):
             return self
-        spelled = in_one_spelling([*names, *own], self.settings.same_names if self.stains else "different")
-        called = [spelled[name] for name in own]
-        if strange := [name for name in called if name not in names]:
+        same = self.settings.same_names if self.stains else "different"
+        spelled = in_one_spelling([*names, *(label for own in labels for label in own)], same)
+        called = [[spelled[label] for label in own] for own in labels]
+        if strange := [name for own in called for name in own if name not in names]:
             if self.stains is None or self.stains.all_there:
                 return self
             raise ValueError(
                 f"Stains must be those that were learned, {', '.join(names)}; {strange[0]} is none of them. Choose "
                 "others with `target_channels`."
             )
-        count = self.files.targets[0].plan.n_channels
-        numbers = self._target_numbers or [range(count)] * len(self.files.targets)
-        at = [called.index(name) if name in called else None for name in names]
-        placed = tuple(tuple(None if k is None else each[k] for k in at) for each in numbers)
-        return replace(self, stains=Stains(tuple(names), placed))
+        placed = tuple(
+            tuple(each[own.index(name)] if name in own else None for name in names)
+            for each, own in zip(numbers, called, strict=True)
+        )
+        as_is = self.stains is None and all(own == list(names) for own in called)
+        return self if as_is else replace(self, stains=Stains(tuple(names), placed))
 
     @property
     def sides(self) -> dict[str, tuple[Stack, ...]]:
@@ -282,7 +288,9 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
 
 def _stains_of(files: PairedFiles, settings: PairSettings) -> Stains | None:
     wanted, same = settings.target_channels, settings.same_names
-    if files.folders:
+    names = [stack.channel_names for stack in files.targets]
+    unnamed = not all(all(own) and len(set(own)) == len(own) > 0 for own in names)
+    if files.folders and (unnamed or len(set(files.places)) > 1):
         return of_folders(files.targets, files.names, files.places, files.folders, wanted, same)
     return of_names(files.targets, wanted, same)
 
@@ -350,6 +358,11 @@ def taken_names(stack: Stack, wanted: tuple[str, ...]) -> tuple[str, ...]:
     count = stack.plan.length("C") * stack.plan.length("S")
     numbers = channel_numbers(stack, wanted) or range(count)
     return tuple(stack.channel_names[i] for i in numbers) if len(stack.channel_names) == count else ()
+
+
+def predicted_names(stacks: PairedStacks) -> tuple[str, ...]:
+    """What is predicted in the channels of the sources, where these are predictions; empty where they do not say."""
+    return tuple(name.removesuffix(PREDICTED) for name in stacks.source_names[0])
 
 
 def _open_masks(path: str, names: tuple[str, ...]) -> tuple[Stack, ...]:

@@ -23,8 +23,8 @@ class PairedFiles:
     skipped
         By name a sentence for each pair that was left out.
     places, folders
-        Where targets do not all lie in the same folders: for each the numbers of those in which it has a file, and what
-        the folders call the stain that is in them. Else empty.
+        Where targets lie in several folders: for each the numbers of those in which it has a file, and what the folders
+        call the stain that is in them. Else empty.
     """
 
     names: tuple[str, ...]
@@ -91,7 +91,6 @@ def open_pairs(
     else:
         stained = {name: [b] for name, (_, b) in paired(*sides, (source, targets), pair_by, alone).items()}
     further = further_paths(more[0], list(stained))
-    complete = all(None not in paths for paths in stained.values())
     pairs, places = {}, []
     for name, paths in stained.items():
         try:
@@ -115,7 +114,7 @@ def open_pairs(
             f"At least one pair must be readable; none of {len(skipped)} is. {next(iter(skipped.values()))}"
         )
     opened, their_targets = zip(*pairs.values(), strict=True)
-    if complete:
+    if not more[1]:
         return PairedFiles(tuple(pairs), opened, their_targets, skipped)
     folders = called(targets, pair_by and pair_by[1]), *map(called, more[1])
     named_apart = apart(folders, [targets, *more[1]])

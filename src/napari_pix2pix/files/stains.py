@@ -46,8 +46,9 @@ class Stains:
 def of_names(targets: Sequence[Stack], wanted: Sequence[str], same: SameNames) -> Stains | None:
     """The stains that files name, where these differ in their names; None where channels are told by number.
 
-    So they are where a file does not name all its channels, each by a name of its own; and where no name is in two of
-    the files, since these name something else then. Names that are `wanted` may be missing in files that name others.
+    So they are where a file does not name all its channels, each by a name of its own; and where all have as many and
+    no name is in two of them, since they name something else then. What is `wanted` may be missing in files that name
+    others.
 
     Raises
     ------
@@ -184,13 +185,13 @@ def apart(names: Sequence[str], paths: Sequence[Path | str]) -> Labels:
 
 
 def _trusted(stacks: Sequence[Stack]) -> list[Labels] | None:
-    """What these files call their channels, if each has a name of its own and not all are called differently."""
+    """What these files call their channels, where that tells stains: see `of_names`."""
     labels = [stack.channel_names for stack in stacks]
     for stack, own in zip(stacks, labels, strict=True):
         if len(own) != stack.plan.n_channels or not all(own) or len(set(own)) < len(own):
             return None
     shared = max(Counter(label for own in labels for label in own).values(), default=0) > 1
-    return labels if shared or len(labels) == 1 else None
+    return labels if shared or len(labels) == 1 or len(set(map(len, labels))) > 1 else None
 
 
 def _wanted(targets: Sequence[Stack], wanted: Sequence[str], same: SameNames) -> Stains | None:
