@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.methods import method_of
@@ -27,6 +28,17 @@ def blobs(shape: tuple[int, int] = (96, 128), seed: int = 0) -> tuple[NDArray[np
     labels, _ = ndimage.label(bright > 0.4 * bright.max())
     source = 300 + 3000 * bright / bright.max() + random.normal(0, 100, shape)
     return source.astype(np.uint16), labels.astype(np.uint16)
+
+
+class Noisy(PairedFrames):
+    """Pairs whose missing channels hold noise."""
+
+    def target(self, frame: int, *window) -> NDArray:
+        found = super().target(frame, *window).copy()
+        for k in np.flatnonzero(~self.stains(frame)):
+            noise = np.random.default_rng(frame).integers(0, 60_000, found[k].shape)
+            found[k] = np.where(noise % 7, noise, np.nan) if found.dtype.kind == "f" else noise
+        return found
 
 
 def small_config(**changes) -> Config:

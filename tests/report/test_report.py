@@ -12,13 +12,14 @@ import pytest
 from napari_pix2pix import core
 from napari_pix2pix.core.teaching.examples import choose, examples, ranked
 from napari_pix2pix.report import example_pictures as pictures
+from napari_pix2pix.report.card import figures_text
 from napari_pix2pix.report.content import Content
 from napari_pix2pix.report.markup import Html, table, tag
 from napari_pix2pix.report.methods_paragraph import REFERENCES, methods
 from napari_pix2pix.report.page import html
 from napari_pix2pix.report.pieces import number
 from napari_pix2pix.report.tables import ALONE
-from small import blobs, small_config
+from small import Noisy, blobs, small_config, untrained, with_judge
 
 STRANGE = "<script>alert('1')</script> & \"<img src=x onerror=alert(2)>"
 EMPTY = ("meta", "img", "br")
@@ -208,6 +209,30 @@ def test_several_channels_have_a_row_each(tmp_path) -> None:
     assert kinds == [*itertools.chain(*(["source", *row, "patch scores"] for row in middle))]
     for said in ("soft · DAPI", "soft · MAP2", "upper limit of agreement", "Each channel by itself"):
         assert said in page.text
+
+
+def test_a_missing_stain_is_shown_as_such() -> None:
+    """Hatched instead of a target and an error, beside its prediction; whatever it holds, the page is the same."""
+    sources = [blobs(seed=i)[0] for i in range(3)]
+    targets = [np.stack([source // 2, source // 3]) for source in sources]
+    model = with_judge(untrained(sources[0][None], targets[0]))
+    found = []
+    for of in (core.PairedFrames, Noisy):
+        pairs = of(sources, targets, ("YX", "CYX"), target_names=["DAPI", "MAP2"]).unstained({(0, 1), (1, 1)})
+        found.append(page_of(model, pairs, core.evaluate(model, pairs, None, objects="otsu")))
+    page = found[0]
+    shown = [str(image["alt"]).split(" of pair ")[0] for image in page.all("img")]
+    assert sorted(shown).count("target image · MAP2: not stained") == shown.count("error · MAP2: not stained") == 2
+    assert shown.count("target image · MAP2") == shown.count("error · MAP2") == 1
+    assert shown.count("prediction · MAP2") == shown.count("target image · DAPI") == 3
+    for said in ("pairs that have it 3 1", "MAP2 in 1 of 3", "hatched: not known", "DAPI, MAP2"):
+        assert said in page.text
+    assert (found[1].elements, found[1].text) == (page.elements, page.text)
+    pairs = core.PairedFrames(sources, targets, ("YX", "CYX")).unstained({(i, 1) for i in range(3)})
+    report = core.evaluate(model, pairs, None, objects="otsu")
+    text = page_of(model, pairs, report).text
+    assert "soft · channel 1 not known: no image has this stain" in text and "pairs that have it 3 0" in text
+    assert "channel 1  in 0 of 3: not known: no image has it" in figures_text(report)
 
 
 def test_examples_are_the_worst_median_and_best_predicted_once_more(evaluated) -> None:

@@ -1,10 +1,11 @@
 """What a model says of itself, and what an evaluation found, as text for people."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.core.engine.foreign_text import shown
+from napari_pix2pix.report.pieces import absent, lacking
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.encodings.encoding import Encoding
@@ -97,6 +98,7 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         lines["on held-out images" if no_pairs else f"on {kind} pairs"] = ", ".join(
             f"{name} {value:.4g}" for name, value in figures.items()
         )
+    lines |= stain_lines(told.get("stains", ()))
     lines |= confusion_lines(told.get("confusion", {}))
     if one_image(told):
         lines["these figures"] = "are from within one image and say nothing about another"
@@ -114,6 +116,22 @@ def _conditions(model: "TrainedModel") -> str:
     known = model.provenance.get("conditions") or dict.fromkeys(model.conditions.names, 0)
     each = [f"{name} ({counted(n, 'pair')})" if n else name for name, n in known.items()][:MOST_LABELS]
     return ", ".join([*each, *([f"and {len(known) - len(each)} more"] if len(known) > len(each) else [])])
+
+
+def stain_lines(stains: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Of each of several channels of the target how many pairs that trained have it, and its own figures."""
+    lines, kinds = {}, {kind for stain in stains for kind in stain.get("figures", {})}
+    for stain in stains:
+        own = stain.get("figures", {})
+        figures = [
+            f"on {kind} pairs {', '.join(f'{name} {value:.4g}' for name, value in own[kind].items())}"
+            if kind in own
+            else f"in none of the {kind} pairs"
+            for kind in KINDS_OF_PAIRS
+            if kind in kinds
+        ]
+        lines[f"stain {stain['name']}"] = "; ".join([counted(stain["pairs"], "pair"), *figures])
+    return dict(list(lines.items())[:MOST_LABELS])
 
 
 def confusion_lines(confusion: dict[str, dict[str, dict[str, int]]]) -> dict[str, str]:
@@ -199,7 +217,10 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
         bright = metrics.get(f"{name}_foreground")
         also = f", on the foreground {_figure(bright)}" if bright and bright["value"] is not None else ""
         lines.append((name, _figure(metrics[name]) + also))
-    lines += [(called[i], _figures(figures, brief)) for i, figures in enumerate(report.get("channels", ()))]
+    having = [f"in {stain['n']} of {report['n']}: " for stain in report.get("stains", ()) if lacking(report)]
+    for i, figures in enumerate(report.get("channels", ())):
+        told = "not known: no image has it" if i in absent(report) else _figures(figures, brief)
+        lines.append((called[i], (having[i] if having else "") + told))
     lines += [
         (name, f"{_figures(part['metrics'], brief)} ({counted(part['n'], 'frame')})")
         for name, part in report.get("conditions", {}).items()
@@ -208,7 +229,7 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
     lines += [(name, _figures(baseline, brief)) for name, baseline in report["baselines"].items()]
     if (ceiling := report["ceiling"])["n"]:
         lines.append(("ceiling", f"{_figures(ceiling['metrics'], brief)}: targets moved as they lie off"))
-    lines += _errors(report["errors"], called)
+    lines += _errors(report["errors"], called, absent(report))
     for i, objects in enumerate(report.get("objects", ())):
         lines.append((called[i] if len(report["objects"]) > 1 else "objects", _objects(objects)))
     if stain := report.get("stain"):
@@ -253,13 +274,13 @@ def comparison_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _errors(errors: dict[str, Any], called: Sequence[str]) -> list[tuple[str, str]]:
-    """What kinds of error there are, a line for each."""
+def _errors(errors: dict[str, Any], called: Sequence[str], unknown: Collection[int]) -> list[tuple[str, str]]:
+    """What kinds of error there are, a line for each; channels that are `unknown` have none."""
     lines = []
     if errors["soft"]:
         halves = []
         for i, channel in enumerate(errors["soft"]):
-            where = "nowhere"
+            where = "nowhere" if i not in unknown else "not known"
             if channel["half"] is not None:
                 where = f"from {channel['half']:.3f} cycles/px on"
                 where += f" ({channel['half_per_um']:.3g} cycles/µm)" if channel["half_per_um"] else ""
@@ -306,6 +327,8 @@ def _trust(trust: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _objects(objects: dict[str, Any]) -> str:
     counts = {name: figure["value"] for name, figure in objects["counts"].items()}
+    if counts["number"] is None:
+        return "not known: no image has this stain"
     number = f"{counts['number']:.1f} a frame (target {counts['number_target']:.1f})"
     area = (
         ""

@@ -88,6 +88,7 @@ class Content:
     def called(self, report: dict[str, Any]) -> list[str]:
         """What the target's channels are called; their numbers, where the files do not say."""
         names, count = self.channels, len(report.get("spectra", ())) or 1
+        names = names or [stain["name"] for stain in report.get("stains", ())]
         if count == 3 and not any(names) and self.model is not None and self.model.channel_axis == "S":
             names = ("red", "green", "blue")
         return [names[i] if i < len(names) and names[i] else f"channel {i}" for i in range(count)]

@@ -63,7 +63,8 @@ class Cut:
     error
         At each pixel, (channels, Y, X), float; of labels 1 where they are wrong.
     ends
-        The grey values of each target channel that are shown black and white, (2, C).
+        The grey values of each target channel, or of its prediction where the target has it not, that are shown black
+        and white, (2, C).
     scores
         The score of the field whose centre is nearest to each pixel, (Y, X); NaN beyond the grid. None: no scores.
     faded
@@ -100,6 +101,7 @@ def cut(example: Example, kind: Kind) -> Cut:
         source = None if source is None else source[:, plane]
         target, prediction, known = target[:, plane], prediction[:, plane], known[plane]
     error = error_of(prediction, target, known, kind)
+    error[[not example.has(k) for k in range(len(error))]] = 0
     shape = known.shape
     inside = ndimage.find_objects(known.astype(np.int8))[0]
     window = _within(inside, worst_window(error.mean(axis=0)[inside], SIDE))
@@ -111,7 +113,8 @@ def cut(example: Example, kind: Kind) -> Cut:
             + (": where the error is largest." if SIDE in (height, width) else ": all that is judged.")
         )
     here = (slice(None), *window)
-    ends = np.array([ends_of(channel[known]) for channel in target]).T
+    seen = (pair[0] if example.has(k) else pair[1] for k, pair in enumerate(zip(target, prediction, strict=True)))
+    ends = np.array([ends_of(channel[known]) for channel in seen]).T
     scores, faded = (None, None) if scored is None else _at_pixels(scored, shape, plane)
     if scores is not None and faded is not None:
         scores, faded = scores[window], faded[window]
@@ -124,6 +127,7 @@ def cut(example: Example, kind: Kind) -> Cut:
         known[window],
         example.scores,
         example.why_no_scores,
+        example.stained,
     )
     return Cut(shown, error[here], ends, scores, faded, tuple(notes))
 
@@ -246,6 +250,15 @@ def panels_of(
         error = found.error[group].mean(axis=0) / max(float(np.mean([error_ends[channel] for channel in group])), 1e-12)
         level = (np.rint(np.clip(error, 0, 1) * (ERROR_LEVELS - 1)) / (ERROR_LEVELS - 1) * 255).astype(np.uint8)
         error_picture = (np.asarray(colormaps[ERROR_MAP](level))[..., :3] * 255).astype(np.uint8)
+        if not example.has(group[0]):
+            nothing = _hidden(prediction, np.zeros_like(example.known))
+            target_panel, error_panel = (
+                Panel(f"{what}{name}: not stained", "this pair lacks the stain", nothing)
+                for what in ("target image", "error")
+            )
+            shown = Panel(f"prediction{name}", "in its own grey values", prediction)
+            rows.append([*first, target_panel, shown, error_panel, *last])
+            continue
         rows.append(
             [
                 *first,

@@ -9,7 +9,7 @@ from napari_pix2pix.report import example_pictures as pictures
 from napari_pix2pix.report import figures as figures
 from napari_pix2pix.report.content import Content, title_of
 from napari_pix2pix.report.markup import Html, joined, tag
-from napari_pix2pix.report.pieces import drawn, marked, number
+from napari_pix2pix.report.pieces import drawn, lacking, marked, number
 
 
 def examples_of(content: Content, report: dict[str, Any]) -> Html | None:
@@ -28,8 +28,10 @@ def examples_of(content: Content, report: dict[str, Any]) -> Html | None:
     elif model is not None and model.source_view.colours:
         source_shows = "colours"
     # One scale for the errors, to half of the grey values that are shown, and one for the scores of all examples.
-    spans = [(cut.ends[1] - cut.ends[0]) / 2 for cut in cuts]
-    error_ends = [max(float(span[i]) for span in spans) for i in range(len(spans[0]))]
+    spans = [((cut.ends[1] - cut.ends[0]) / 2, cut.example) for cut in cuts]
+    error_ends = [
+        max((float(span[i]) for span, example in spans if example.has(i)), default=1.0) for i in range(len(spans[0][0]))
+    ]
     scored = [found for cut in cuts if (found := cut.judged_scores()).size]
     score_ends = (
         (min(float(found.min()) for found in scored), max(float(found.max()) for found in scored))
@@ -39,7 +41,8 @@ def examples_of(content: Content, report: dict[str, Any]) -> Html | None:
     parts: list[Html] = []
     if len(rows) > 1:
         drawing = figures.over_images([row[name] for row in rows], choose(len(rows)), title_of(name))
-        parts.append(drawn(drawing, f"{title_of(name)} of every image, from the worst to the best."))
+        how = ", as a share of what is usual of the stains that it has" if lacking(report) else ""
+        parts.append(drawn(drawing, f"{title_of(name)} of every image, from the worst to the best{how}."))
     parts.append(
         tag(
             "p",
@@ -49,7 +52,7 @@ def examples_of(content: Content, report: dict[str, Any]) -> Html | None:
         )
     )
     legends = [*_legends(kind, classes, colours, error_ends)]
-    if not all(cut.example.known.all() for cut in cuts):
+    if not all(cut.example.known.all() and all(map(cut.example.has, range(len(names)))) for cut in cuts):
         legends.append(tag("li", "hatched: not known, and not judged"))
     if scored:
         low, high = (number(end) for end in score_ends)

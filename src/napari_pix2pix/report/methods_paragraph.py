@@ -97,6 +97,10 @@ def _pairs(model: TrainedModel) -> list[str]:
         of = f"Of {files} image pairs" if files > 1 else "Of the parts of one image pair" if files else "Of the images"
         of += f" in {groups} groups, each kept together" if groups else ""
         sentences.append(f"{of}, {_listed(kinds)}.")
+    stains = told.get("stains", ())
+    if len({stain["pairs"] for stain in stains}) > 1:
+        listed = _listed([f"{stain['pairs']} were stained for {stain['name']}" for stain in stains])
+        sentences.append(f"Of those that trained, {listed}; what a pair lacks counted in no loss and no figure.")
     if model.conditions.sets:
         counts = (told.get("conditions") or dict.fromkeys(model.conditions.names, 0)).items()
         classes = [f"{name} ({n} pair{'s' * (n > 1)})" if n else name for name, n in counts]

@@ -40,6 +40,16 @@ def cell(figure: Mapping[str, Any] | None) -> str | None:
     return joined(number(figure["value"]), " ", tag("span", f"[{interval(figure)}]", class_="range"))
 
 
+def absent(report: Mapping[str, Any]) -> set[int]:
+    """The numbers of the channels that no image of an evaluation has."""
+    return {i for i, stain in enumerate(report.get("stains", ())) if not stain["n"]}
+
+
+def lacking(report: Mapping[str, Any]) -> bool:
+    """Whether some image of an evaluation lacks a channel."""
+    return any(stain["n"] < report["n"] for stain in report.get("stains", ()))
+
+
 def marked(class_: str, seen: bool) -> str:
     """The class of what shows figures, red where the model has seen the images."""
     return f"{class_} seen".strip() if seen else class_

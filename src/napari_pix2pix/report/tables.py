@@ -9,7 +9,7 @@ from napari_pix2pix.report.card import BRIEF
 from napari_pix2pix.report.content import FOREGROUND, TITLES, Content, title_of
 from napari_pix2pix.report.example_pictures import MOST_CHANNELS
 from napari_pix2pix.report.markup import Html, joined, table, tag
-from napari_pix2pix.report.pieces import cell, drawn, marked, number
+from napari_pix2pix.report.pieces import absent, cell, drawn, lacking, marked, number
 
 MOST_ROWS = 300
 """Images in the table of all images; metrics.csv has every one."""
@@ -121,9 +121,12 @@ def error_table(report: dict[str, Any], names: Sequence[str]) -> Html | None:
     if not errors:
         return None
     rows: list[list[str | None]] = []
-    for channel, name in zip(errors["soft"] or (), names, strict=False):
+    unknown = absent(report)
+    for i, (channel, name) in enumerate(zip(errors["soft"] or (), names, strict=False)):
         half, per_um = channel["half"], channel["half_per_um"]
-        if half is None:
+        if i in unknown:
+            said = "not known: no image has this stain"
+        elif half is None:
             said = "no: at every frequency at least half the power of the truth is there"
         else:
             um = f", {1 / per_um:.3g} µm" if per_um else ""
@@ -155,10 +158,11 @@ def error_table(report: dict[str, Any], names: Sequence[str]) -> Html | None:
             marked("card", bool(report.get("seen"))),
         )
     ]
-    if spectra := report.get("spectra"):
+    spectra = [pair for i, pair in enumerate(zip(report.get("spectra", ()), names, strict=False)) if i not in unknown]
+    if spectra:
         parts.append(
             drawn(
-                figures.spectra(spectra[:MOST_CHANNELS], names),
+                figures.spectra(*zip(*spectra[:MOST_CHANNELS], strict=True)),
                 "Power by spatial frequency, of the prediction and of the target image, and their ratio: blur shows as "
                 "a ratio that falls, invented detail or noise as one above 1. Figures like MAE and PSNR reward blur.",
             )
@@ -227,6 +231,8 @@ def _by_part(title: str, found: Any, content: Content, seen: bool) -> Html:
         named = list(zip(content.called(content.report), found, strict=True))
     names = [name for name in named[0][1] if not name.endswith(FOREGROUND)]
     rows: list[list[str | None]] = [[title_of(name), *(cell(part.get(name)) for _, part in named)] for name in names]
+    if title == "channel" and content.report is not None:
+        rows = [*_having(content.report.get("stains", ())), *rows]
     return table(["", *(called for called, _ in named)], rows, f"Each {title} by itself", marked("figures", seen))
 
 
@@ -240,6 +246,16 @@ def _by_condition(found: Mapping[str, Any], kind: str, seen: bool) -> Html:
     return table(head, rows, "By condition: the images of each class", marked("figures", seen))
 
 
+def _having(stains: Sequence[Mapping[str, Any]]) -> list[list[str | None]]:
+    """How many pairs, and how many of their images where that is not the same, have each channel."""
+    told = {
+        f"{what} that have it": [str(stain[key]) for stain in stains]
+        for what, key in (("pairs", "pairs"), ("images", "n"))
+    }
+    rows: list[list[str | None]] = [[label, *own] for label, own in told.items()]
+    return rows[: len({tuple(own) for own in told.values()})] if stains else []
+
+
 def table_of_images(report: dict[str, Any]) -> Html:
     """The figures of each image."""
     rows = report["files"]
@@ -247,14 +263,16 @@ def table_of_images(report: dict[str, Any]) -> Html:
     names = [name for name in rows[0] if name in TITLES or name in ("invented", "missing")]
     grouped = any(row.get("group", row["name"]) != row["name"] for row in rows)
     of_class = "condition" in rows[0]
+    some = ["stains"] if lacking(report) else []
     said = {"group": grouped, "condition": of_class, "seen as": seen}
-    head = ["image", *(name for name, told in said.items() if told), *map(title_of, names)]
+    head = ["image", *(name for name, told in said.items() if told), *some, *map(title_of, names)]
     cells: list[list[str | None]] = [
         [
             row["name"],
             *([row["group"]] if grouped else []),
             *([row["condition"]] if of_class else []),
             *([row.get("seen", "no")] if seen else []),
+            *(row[name] for name in some),
             *(number(row[name]) for name in names),
         ]
         for row in shown

@@ -92,6 +92,9 @@ def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
         name = next((name for name in UNPAIRED if name in figures), next(iter(figures)))
         value = figures[name]
         parts.append(f"{name} {value:.3g} on {'held-out images' if name in UNPAIRED else 'validation pairs'}")
+    if len({stain.pairs for stain in told.stains}) > 1:
+        first, *others = told.stains
+        parts.append(", ".join([f"{first.name} {first.pairs} pairs", *(f"{one.name} {one.pairs}" for one in others)]))
     if not config.scores and not nothing:
         parts.append("gives no patch scores")
     not_taught = (told.trust.not_taught if told.trust else None) or ""

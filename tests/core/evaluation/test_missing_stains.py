@@ -4,30 +4,18 @@ import json
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from napari_pix2pix import core
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.evaluation.evaluate import evaluate_prediction
 from napari_pix2pix.core.evaluation.headlines import judge
-from small import blobs, untrained, with_judge
+from small import Noisy, blobs, untrained, with_judge
 
 NAMES = "DAPI", "MAP2"
 SOURCES = [blobs(seed=i)[0] for i in range(4)]
 TARGETS = [np.stack([source // 2, blobs(seed=i + 9)[0] // 5]) for i, source in enumerate(SOURCES)]
 MISSING = {(1, 1), (2, 0)}
 """The second pair lacks MAP2, the third DAPI."""
-
-
-class Noisy(PairedFrames):
-    """Pairs whose missing channels hold noise."""
-
-    def target(self, frame: int, *window) -> NDArray:
-        found = super().target(frame, *window).copy()
-        for k in np.flatnonzero(~self.stains(frame)):
-            noise = np.random.default_rng(frame).integers(0, 60_000, found[k].shape)
-            found[k] = np.where(noise % 7, noise, np.nan) if found.dtype.kind == "f" else noise
-        return found
 
 
 def pairs_of(sources, targets, missing=MISSING, of=PairedFrames, **named) -> PairedFrames:
@@ -136,6 +124,18 @@ def test_an_images_figures_are_of_the_stains_that_it_has() -> None:
     assert report["known_share"] == 6 / 8
     [remark] = report["remarks"]
     assert "DAPI in 3, MAP2 in 3 of 4" in remark
+
+
+def test_an_image_is_not_among_the_best_for_lacking_a_bright_stain() -> None:
+    """Images are ranked by their error as a share of that of their stains; with all of them, by their error."""
+    errors = [(10, 1000), (20, 0), (0, 500), (5, 900)]
+    predictions = [
+        target + np.array(error, np.uint16).reshape(2, 1, 1) for target, error in zip(TARGETS, errors, strict=True)
+    ]
+    names = [row["name"] for row in evaluate_prediction(pairs_of(predictions, TARGETS), None)["files"]]
+    assert names == ["pair 1", "pair 0", "pair 3", "pair 2"]  # 20 of 12; 505 of 406; 452 of 406; 500 of 800
+    names = [row["name"] for row in evaluate_prediction(pairs_of(predictions, TARGETS, ()), None)["files"]]
+    assert names == ["pair 0", "pair 3", "pair 2", "pair 1"]
 
 
 def test_a_stain_that_no_image_has_has_no_figures(model) -> None:

@@ -184,7 +184,8 @@ class Tally:
             listed = ", ".join(f"{self.pairs.stain(i)} in {n or 'none'}" for i, n in counts.items())
             remarks.append(
                 f"Not every image has every stain ({listed} of {len(self.rows)}): the figures of an image are of those "
-                "that it has, and each channel has its own."
+                "that it has, each channel has its own, and images are ranked by their error as a share of what is "
+                "usual of their stains."
             )
         if self.frames.one_group:
             remarks.append("All is from one image or group: figures from within it say nothing about another.")
@@ -231,7 +232,7 @@ class Tally:
 
     def _files(self, seen: Mapping[str, str]) -> list[dict[str, Any]]:
         """A row for each frame, the worst first."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         for i, (number, group, row) in enumerate(zip(self.frames.numbers, self.frames.groups, self.rows, strict=True)):
             name, stack = self.pairs.name(number), self.pairs.places[number][0]
             said: dict[str, Any] = {"name": name, "group": group}
@@ -245,5 +246,20 @@ class Tally:
             shift = self.shifts[i]
             rows.append(said | row | {"shift": None if shift is None else list(shift)})
         headline = HEADLINES[self.kind]
-        sign = 1 if higher_is_better(headline) else -1
-        return sorted(rows, key=lambda row: -np.inf if row[headline] is None else sign * row[headline])
+        sign, usual = 1 if higher_is_better(headline) else -1, self._usual_errors()
+
+        def rank(i: int) -> float:
+            return -np.inf if rows[i][headline] is None else sign * rows[i][headline] / usual[i]
+
+        return [rows[i] for i in sorted(range(len(rows)), key=rank)]
+
+    def _usual_errors(self) -> list[float]:
+        """What the error of the stains of each frame is on average, where frames differ by these; else 1.
+
+        Else one that lacks a bright stain would be among the best for that.
+        """
+        if self.frames.stained.all() or not isinstance(self.judge, IntensityJudge):
+            return [1.0] * len(self.rows)
+        own = ([row["mae"] for row, _ in rows if row["mae"] is not None] for rows in self.judge.by_channel)
+        means = np.array([np.mean(errors) if errors else 0.0 for errors in own])
+        return [float(means[stained].mean()) or 1.0 for stained in self.frames.stained]

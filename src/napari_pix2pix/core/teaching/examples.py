@@ -39,6 +39,8 @@ class Example:
         The discriminator's scores of the prediction; None where there are none.
     why_no_scores
         Then the sentence that says why.
+    stained
+        Which channels of the target are there, bool (C,); None: all. The others show nothing.
     """
 
     place: Place
@@ -49,6 +51,11 @@ class Example:
     known: NDArray[np.bool_]
     scores: PatchScores | None = None
     why_no_scores: str = ""
+    stained: NDArray[np.bool_] | None = None
+
+    def has(self, channel: int) -> bool:
+        """Whether the target has this channel."""
+        return self.stained is None or bool(self.stained[channel])
 
 
 def ranked(report: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
@@ -110,7 +117,8 @@ def examples(
             except ValueError as error:  # no discriminator, an image smaller than one field, or NaN
                 why = str(error)
         target, known = pairs.target(frame, window), pairs.known(frame, window)
-        yield Example(place, rows[index], source, target, prediction, known, scores, why)
+        stained = None if pairs.all_stained else pairs.stains(frame)
+        yield Example(place, rows[index], source, target, prediction, known, scores, why, stained)
 
 
 def _source(model: TrainedModel, pairs: PairedFrames, region: Region) -> NDArray[Any]:
