@@ -9,6 +9,7 @@ from napari_pix2pix import core
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.evaluation.evaluate import evaluate_prediction
 from napari_pix2pix.core.evaluation.headlines import judge
+from napari_pix2pix.core.evaluation.metrics.comparison import compare
 from small import Noisy, blobs, untrained, with_judge
 
 NAMES = "DAPI", "MAP2"
@@ -136,6 +137,28 @@ def test_an_image_is_not_among_the_best_for_lacking_a_bright_stain() -> None:
     assert names == ["pair 1", "pair 0", "pair 3", "pair 2"]  # 20 of 12; 505 of 406; 452 of 406; 500 of 800
     names = [row["name"] for row in evaluate_prediction(pairs_of(predictions, TARGETS, ()), None)["files"]]
     assert names == ["pair 0", "pair 3", "pair 2", "pair 1"]
+
+
+def test_only_figures_of_the_same_stains_are_compared() -> None:
+    """Image by image: what one of two has judged and the other has not is no difference."""
+    predictions = [target + np.uint16(3) for target in TARGETS]
+    some, others, all_there = (
+        evaluate_prediction(pairs_of(predictions, TARGETS, missing), None) for missing in (MISSING, {(0, 1)}, ())
+    )
+    assert compare({"a": some, "b": some})["differences"]["b"]["mae"]["value"] == 0
+    for other in (others, all_there):
+        with pytest.raises(ValueError, match="the same stains; those of pair"):
+            compare({"a": some, "b": other})
+
+
+@pytest.mark.filterwarnings("ignore:The prediction")
+def test_a_prediction_that_is_no_number_in_one_of_several_channels_has_no_figures() -> None:
+    """The others have, and each channel."""
+    predictions = [target.astype(np.float32) + np.float32(3) for target in TARGETS]
+    predictions[0][1, 5, 5] = np.nan
+    report = evaluate_prediction(pairs_of(predictions, TARGETS, ()), None)
+    assert report["files"][0]["mae"] is None
+    assert [channel["mae"]["value"] for channel in report["channels"]] == [3, 3]
 
 
 def test_a_stain_that_no_image_has_has_no_figures(model) -> None:

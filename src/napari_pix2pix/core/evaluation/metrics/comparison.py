@@ -35,7 +35,7 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If there are fewer than two, they judge different kinds of target or different files, or a file of the same name
+        If there are fewer than two, they judge different kinds of target, files or stains, or a file of the same name
         is another one.
     """
     if len(reports) < 2:
@@ -56,6 +56,9 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         files = {row["target_sha256"] for each in rows.values() if "target_sha256" in (row := each[name])}
         if len(files) > 1:
             raise ValueError(f"Evaluations to compare must be of the same files; the targets of {name} differ.")
+        judged = {_stains(report, rows[other][name]) for other, report in reports.items() if "stains" in report}
+        if len(judged) > 1:
+            raise ValueError(f"Evaluations to compare must judge the same stains; those of {name} differ.")
     groups = [rows[first][name].get("group", name) for name in shared]
     differences = {}
     for other in others:
@@ -72,6 +75,12 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         "left_out": sorted({name for each in rows.values() for name in each} - set(shared)),
         "differences": differences,
     }
+
+
+def _stains(report: dict[str, Any], row: dict[str, Any]) -> frozenset[str]:
+    """Of which channels the figures of this row are."""
+    told = row["stains"] if "stains" in row else ", ".join(stain["name"] for stain in report["stains"])
+    return frozenset(told.split(", "))
 
 
 def _told(metric: str) -> bool:
