@@ -42,7 +42,8 @@ def _begins_with(path: Path, mark: bytes) -> bool:
 def write_evaluation(out: Path, report: dict[str, Any]) -> None:
     """Write the report of `core.evaluate` to the folder `out`, each file beside and renamed."""
     names = list(dict.fromkeys(name for row in report["files"] for name in row if name != "shift"))
-    rows = (row | dict(zip(("shift_y", "shift_x"), row.get("shift") or (), strict=False)) for row in report["files"])
+    rows = [row | dict(zip(("shift_y", "shift_x"), row.get("shift") or (), strict=False)) for row in report["files"]]
+    rows = [row | ({"stains": ", ".join(row["stains"])} if "stains" in row else {}) for row in rows]
     write_table(out / ROWS, [*names, "shift_y", "shift_x"], rows)
     with written_beside(out / METRICS) as beside:
         beside.write_text(json.dumps(report, indent=2, allow_nan=False), "utf8")

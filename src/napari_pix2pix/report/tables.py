@@ -272,7 +272,7 @@ def table_of_images(report: dict[str, Any]) -> Html:
             *([row["group"]] if grouped else []),
             *([row["condition"]] if of_class else []),
             *([row.get("seen", "no")] if seen else []),
-            *(row[name] for name in some),
+            *(", ".join(row[name]) for name in some),
             *(number(row[name]) for name in names),
         ]
         for row in shown

@@ -114,7 +114,7 @@ def test_an_images_figures_are_of_the_stains_that_it_has() -> None:
     """The mean over them; its row tells which they are, and so does a remark."""
     predictions = [target + np.array([2, 10], np.uint16).reshape(2, 1, 1) for target in TARGETS]
     report = evaluate_prediction(pairs_of(predictions, TARGETS), None)
-    rows = {row["name"]: (row["mae"], row["stains"]) for row in report["files"]}
+    rows = {row["name"]: (row["mae"], ", ".join(row["stains"])) for row in report["files"]}
     assert rows == {
         "pair 0": (6, "DAPI, MAP2"),
         "pair 1": (2, "DAPI"),

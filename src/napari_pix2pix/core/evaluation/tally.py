@@ -242,7 +242,7 @@ class Tally:
                 said |= dict(zip(("source_sha256", "target_sha256"), self.pairs.hashes[stack], strict=True))
             said |= {"seen": seen[name]} if name in seen else {}
             if not self.frames.stained.all():
-                said["stains"] = ", ".join(self.pairs.stain(int(k)) for k in np.flatnonzero(self.frames.stained[i]))
+                said["stains"] = [self.pairs.stain(int(k)) for k in np.flatnonzero(self.frames.stained[i])]
             shift = self.shifts[i]
             rows.append(said | row | {"shift": None if shift is None else list(shift)})
         headline = HEADLINES[self.kind]

@@ -117,8 +117,9 @@ def examples(
             except ValueError as error:  # no discriminator, an image smaller than one field, or NaN
                 why = str(error)
         target, known = pairs.target(frame, window), pairs.known(frame, window)
-        stained = None if pairs.all_stained else pairs.stains(frame)
-        yield Example(place, rows[index], source, target, prediction, known, scores, why, stained)
+        row = rows[index]
+        stained = np.array([stain["name"] in row["stains"] for stain in report["stains"]]) if "stains" in row else None
+        yield Example(place, row, source, target, prediction, known, scores, why, stained)
 
 
 def _source(model: TrainedModel, pairs: PairedFrames, region: Region) -> NDArray[Any]:

@@ -79,8 +79,7 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _stains(report: dict[str, Any], row: dict[str, Any]) -> frozenset[str]:
     """Of which channels the figures of this row are."""
-    told = row["stains"] if "stains" in row else ", ".join(stain["name"] for stain in report["stains"])
-    return frozenset(told.split(", "))
+    return frozenset(row["stains"] if "stains" in row else (stain["name"] for stain in report["stains"]))
 
 
 def _told(metric: str) -> bool:
