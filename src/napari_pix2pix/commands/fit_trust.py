@@ -82,8 +82,7 @@ def fit_trust(
                 yield teaching_event(report)
     taught.save(out)
     facts = taught.provenance["trust"]
-    known = taught.match.calibration if taught.match else None
-    promise = known.promise if known else "No calibration pairs: scores have no ranks, errors no bound."
+    promise = taught.match.promise if taught.match else ""
     yield {
         "event": "result",
         "model": str(out),

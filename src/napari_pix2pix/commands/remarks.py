@@ -117,7 +117,9 @@ def told_of_halves(model: "TrainedModel", side: str | None) -> Events:
 
 
 def told_of_calibration(model: "TrainedModel") -> Events:
-    """A warning where expected errors were never held against pairs that taught nothing."""
+    """A warning where what judges has not learned enough, or was never held against pairs that taught nothing."""
+    if model.match is not None and model.match.lesson:
+        yield {"event": "warning", "text": model.match.lesson}
     if model.match is not None and model.match.calibration is None:
         text = (
             "The model was not calibrated: its scores have no ranks, and its expected errors may be too small on new "

@@ -128,6 +128,8 @@ def _trained(path: Path, initial: Any, device: str, moved: Any) -> Event:
         except (ValueError, FileNotFoundError) as error:
             not_compared = f"Not compared with the model before: {error}"
             lines.append(not_compared)
+    if model.match is not None and model.match.lesson:
+        lines.append(model.match.lesson)
     compared = dict(model.provenance.get("compared") or {})
     if compared:
         before, after = compared["before"], compared["after"]

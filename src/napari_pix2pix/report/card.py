@@ -89,6 +89,10 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     if trust := told.get("trust"):
         taught = f"judged after {trust.get('steps', 0)} steps, calibrated on {trust.get('groups', 0)} groups"
         lines["match"] = f"not judged: {trust['not_taught']}" if trust.get("not_taught") else taught
+        if model.match is not None and model.match.examined:
+            found = ", ".join(f"{kind} {value:.2f}" for kind, value in model.match.examined.items())
+            enough = ": NOT ENOUGH to judge, teach it on" if model.match.lesson else ""
+            lines["planted damage"] = f"found (AUROC): {found}{enough}"
     if not nothing:
         lines["tiles"], lines["predicts in"] = _tiles(model), told.get("predicts_in", "float32")
     if "bfloat16_changes_error_by" in told:

@@ -13,9 +13,12 @@ from napari_pix2pix.core.engine.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.running.patch_scores import reader
 from napari_pix2pix.core.running.score import maps_of
+from napari_pix2pix.core.teaching.damage import change
+from napari_pix2pix.core.teaching.examination import KINDS, examined
 from napari_pix2pix.core.teaching.fit_trust import divided, fit_trust
 from napari_pix2pix.core.teaching.teacher import Teacher
-from napari_pix2pix.core.trust.judge import MatchJudge, error_curve, pixel_errors
+from napari_pix2pix.core.trust.judge import ENOUGH, MatchJudge, as_scored, error_curve, pixel_errors
+from napari_pix2pix.report.card import model_lines
 from small import blobs, small_config
 
 STACKS = [blobs(seed=i) for i in range(6)]
@@ -114,7 +117,7 @@ def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
     assert (found.expected_error > 0).all()
     assert set(np.unique(found.rank)) <= {np.float32(r) for r in np.unique(found.rank) if 1 / 3 <= r <= 1}
     assert found.error_bound is None
-    assert found.promise.startswith("No guarantee for errors: 2 calibration groups")
+    assert "No guarantee for errors: 2 calibration groups" in found.promise
     tiled = again.score(source, target, "YX", tile_size=32)  # the generator's maps are exact in tiles, too
     np.testing.assert_allclose(tiled.scores, found.scores, atol=1e-4)
     np.testing.assert_allclose(tiled.expected_error, found.expected_error, rtol=1e-3)
@@ -309,3 +312,34 @@ def test_the_number_of_steps_has_one_name(model) -> None:
         reports.close()
     with pytest.raises(ValueError, match="trust_steps must be given once; got 3, and steps 4"):
         fit_trust(model, PAIRS, split=split, trust_steps=3, steps=4)
+
+
+def test_a_judge_that_has_not_learned_says_so(model, taught, tmp_path) -> None:
+    """Damage is planted where nobody was taught; below .9 score, file and card say so, above they do not."""
+    assert set(taught.match.examined) <= set(KINDS) and "put back" in taught.match.examined
+    assert taught.match.finds < ENOUGH and "has not learned enough" in taught.match.lesson
+    source, image = STACKS[0]
+    assert taught.match.lesson in taught.score(source, image, "YX", kind="match").promise
+    taught.save(tmp_path / "model.safetensors")
+    again = core.load_model(tmp_path / "model.safetensors", "cpu")
+    assert again.match.examined == taught.match.examined and "NOT ENOUGH" in model_lines(again)["planted damage"]
+    good = replace(taught.match, examined=dict.fromkeys(KINDS, 0.95) | {"put back": 0.5})
+    assert not good.lesson and not replace(good, examined={}).lesson
+
+
+def test_what_an_examination_plants_is_found_by_who_knows(model, taught) -> None:
+    """A judge that compares an image with the clean one finds all damage, and nothing in what was put back."""
+
+    class Knows:
+        def judged(self, judge, source, images):
+            clean = as_scored(model.maps_of_frame(source), model.target_encoding)
+            fields = taught.match.network.fields
+            return [np.stack([-field_means(change(image, clean), fields)] * 2) for image in images]
+
+        def __getattr__(self, name):
+            return getattr(model, name)
+
+    found = examined(Knows(), taught.match, PAIRS, PAIRS.regions())
+    assert all(value > ENOUGH for kind, value in found.items() if kind != "put back")
+    assert found["put back"] == 0.5
+    assert len(found) == len(KINDS) and examined(model, taught.match, PAIRS, ()) == {}

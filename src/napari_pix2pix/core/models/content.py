@@ -12,6 +12,7 @@ from napari_pix2pix.core.engine.tensor_headers import Header, read_header
 from napari_pix2pix.core.settings.config import Config, validated
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -114,6 +115,7 @@ class JudgeFacts(Told):
     conditional: bool = True
     calibrated: bool
     within_one: bool = False
+    examined: dict[str, Share] = {}
 
 
 class Content(BaseModel):

@@ -218,7 +218,7 @@ def _placed(
         expected_error=expected,
         rank=known.rank(outputs[0]) if known else None,
         error_bound=known.bound(expected) if known else None,
-        promise=known.promise if known else "No calibration pairs: scores have no ranks, errors no bound.",
+        promise=judge.promise,
     )
 
 

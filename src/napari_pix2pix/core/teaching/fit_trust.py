@@ -27,6 +27,7 @@ from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config, EmptyChannels, EmptyFrames
+from napari_pix2pix.core.teaching.examination import examined
 from napari_pix2pix.core.teaching.teacher import Teacher, windows_for
 from napari_pix2pix.core.trust.calibration import Calibration
 from napari_pix2pix.core.trust.judge import (
@@ -153,6 +154,7 @@ def _taught(
         torch.set_num_threads(threads)
     judge = MatchJudge(network.eval(), *teacher.curve(), _novelty(model, pairs, split.train, network.fields[-1].size))
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
+    judge.examined = examined(model, judge, pairs, split.calibration)
     groups = judge.calibration.groups if judge.calibration else 0
     said = {"steps": steps, "taught": len(split.train), "calibrated": len(split.calibration), "groups": groups}
     seen = unlike(split.rows(pairs), (*model.provenance.get("regions", ()), *model.provenance.get("seen", ())))

@@ -1,7 +1,8 @@
 """The second discriminator: whether an image belongs to its source, and how wrong a prediction is likely to be."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ WIDEST_ERROR = 16
 DIM = 50.0
 """What the logarithm of a grey value looks at: a fiftieth of the range is told from nothing as well as half of it is
 from all."""
+ENOUGH = 0.9
+"""Of planted damage found (AUROC), below which nobody should look at what it says."""
+CONTROL = "put back"
+"""The kind of damage that is none."""
 KNOTS = 64
 """Of the curve from ranks to errors."""
 
@@ -94,6 +99,9 @@ class MatchJudge:
         Of sources, against those that trained.
     calibration
         None where there were no pairs to calibrate on: scores then have no ranks, and errors no bound.
+    examined
+        Of each kind of damage that was planted in predictions of pairs that taught nothing, the AUROC of finding it;
+        empty where there were no such pairs.
     """
 
     network: JudgeNetwork
@@ -101,6 +109,31 @@ class MatchJudge:
     errors: NDArray[np.float32]
     novelty: Novelty
     calibration: Calibration | None = None
+    examined: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def finds(self) -> float | None:
+        """How well it finds planted damage, the mean AUROC over the kinds; None where it was not examined."""
+        found = [value for kind, value in self.examined.items() if kind != CONTROL]
+        return sum(found) / len(found) if found else None
+
+    @property
+    def lesson(self) -> str:
+        """That it has not learned enough to judge; empty where it has, or nobody knows."""
+        if self.finds is None or self.finds >= ENOUGH:
+            return ""
+        return (
+            "What judges the match has not learned enough to judge: damage planted in predictions of pairs that taught "
+            f"it nothing it finds with an AUROC of {self.finds:.2f}, where .5 is chance and {ENOUGH:g} enough. Teach "
+            "it on, with fit-trust and more `trust_steps`."
+        )
+
+    @property
+    def promise(self) -> str:
+        """What its figures mean, and what is not promised."""
+        known = self.calibration
+        said = known.promise if known else "No calibration pairs: scores have no ranks, errors no bound."
+        return f"{self.lesson} {said}".strip()
 
     def expected_error(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """From the network's second output, in the target's units."""
@@ -123,6 +156,7 @@ class MatchJudge:
             "conditional": self.network.conditional,
             "calibrated": known is not None,
             "within_one": bool(known and known.within_one),
+            **({"examined": dict(self.examined)} if self.examined else {}),
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -162,7 +196,7 @@ class MatchJudge:
         blocks = _numbers(tensors, "novelty.blocks", (None, features))
         limit = float(_numbers(tensors, "novelty.limit", ()))
         novelty = Novelty(network.fields[-1].size, spread, blocks, limit)
-        return cls(network.eval(), ranks, errors, novelty, calibration)
+        return cls(network.eval(), ranks, errors, novelty, calibration, content.get("examined", {}))
 
 
 def _numbers(tensors: dict[str, Tensor], name: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
