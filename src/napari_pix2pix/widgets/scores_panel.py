@@ -102,7 +102,7 @@ class ScoresPanel(QWidget):
             self.part.addItem(_title(self.maps, name), name)
         self.part.setCurrentIndex(self.part.findData(part))
         self.part.blockSignals(False)
-        self.promise.setText(self.maps.promise)
+        self.promise.setText(in_a_dock(self.maps.promise))
         self.agreement.setText(self.maps.agreement())
         self.agreement.setVisible(bool(self.agreement.text()))
         self.overlay.opacity = self.opacity.value()
