@@ -123,9 +123,9 @@ class MatchJudge:
         if self.finds is None or self.finds >= ENOUGH:
             return ""
         return (
-            "What judges the match has not learned enough to judge: damage planted in predictions of pairs that taught "
-            f"it nothing it finds with an AUROC of {self.finds:.2f}, where .5 is chance and {ENOUGH:g} enough. Give it to "
-            "fit-trust for more `trust_steps`."
+            "What judges the match has not learned enough to judge: damage planted in predictions of pairs that "
+            f"taught it nothing it finds with an AUROC of {self.finds:.2f}, where .5 is chance and {ENOUGH:g} enough. Give "
+            "it to fit-trust for more `trust_steps`."
         )
 
     @property
