@@ -124,8 +124,8 @@ class MatchJudge:
             return ""
         return (
             "What judges the match has not learned enough to judge: damage planted in predictions of pairs that "
-            f"taught it nothing it finds with an AUROC of {self.finds:.2f}, where .5 is chance and {ENOUGH:g} enough. Give "
-            "it to fit-trust for more `trust_steps`."
+            f"taught it nothing it finds with an AUROC of {self.finds:.2f}, where .5 is chance and {ENOUGH:g} enough. "
+            "Give it to fit-trust for more `trust_steps`."
         )
 
     @property
