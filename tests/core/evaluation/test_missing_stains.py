@@ -1,6 +1,7 @@
 """A channel that a pair was not stained for has no say in any figure."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,13 +30,27 @@ def model():
     return with_judge(untrained(SOURCES[0][None], TARGETS[0]))
 
 
+@pytest.mark.parametrize("partial", [False, True])
 @pytest.mark.parametrize("objects", [None, "otsu"])
-def test_noise_in_a_missing_stain_changes_nothing(model, objects) -> None:
-    """Figures, baselines, ceiling, kinds of error, objects and expected errors are the same, bit for bit."""
-    found = []
+def test_noise_in_a_missing_stain_changes_nothing(objects, partial) -> None:
+    """Figures, baselines, ceiling, kinds of error, objects and expected errors: the same, bit for bit."""
+    plain = untrained(SOURCES[0][None], TARGETS[0])
+    encoding = plain.target_encoding.model_copy(update={"partial": partial})
+    model, found = with_judge(replace(plain, target_encoding=encoding)), []
     for of in (PairedFrames, Noisy):
         pairs = pairs_of(SOURCES, TARGETS, of=of)
         report = core.evaluate(model, pairs, None, objects=objects, pixel_size_um={"Y": 0.5, "X": 0.5})
+        found.append(json.dumps(report, allow_nan=False))
+    assert found[0] == found[1]
+
+
+def test_noise_in_a_missing_stain_of_a_volume_changes_nothing() -> None:
+    """Plane by plane and as a whole."""
+    targets = [np.stack([target, target // 2, target // 3], axis=1) for target in TARGETS[:3]]
+    found = []
+    for of in (PairedFrames, Noisy):
+        volumes = of([target + 9 for target in targets], targets, "CZYX", z="volume", target_names=NAMES)
+        report = evaluate_prediction(volumes.unstained(MISSING), None, objects="otsu")
         found.append(json.dumps(report, allow_nan=False))
     assert found[0] == found[1]
 
