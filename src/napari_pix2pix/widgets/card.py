@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.geometry.axes import AxesPlan
@@ -42,6 +43,8 @@ class Card(NamedTuple):
         The domains that it makes, if it is of several: images are their own source.
     translates
         Whether it makes images of others, and not from nothing.
+    conditions
+        The classes of pairs that it learned to tell.
     """
 
     encoding: Encoding
@@ -54,6 +57,7 @@ class Card(NamedTuple):
     paired: bool = True
     domains: tuple[str, ...] = ()
     translates: bool = True
+    conditions: Domains = NO_DOMAINS
 
     def bytes_of(self, plan: AxesPlan) -> int:
         """Of the prediction for a source of this plan."""
@@ -95,6 +99,8 @@ def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
     if len({stain.pairs for stain in told.stains}) > 1:
         first, *others = told.stains
         parts.append(", ".join([f"{first.name} {first.pairs} pairs", *(f"{one.name} {one.pairs}" for one in others)]))
+    if content.conditions.sets:
+        parts.append(f"of {', '.join(content.conditions.names)}")
     if not config.scores and not nothing:
         parts.append("gives no patch scores")
     not_taught = (told.trust.not_taught if told.trust else None) or ""
@@ -110,4 +116,5 @@ def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
         config.data == "pairs",
         content.domains.names,
         not nothing,
+        content.conditions,
     )

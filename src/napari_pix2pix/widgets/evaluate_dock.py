@@ -23,6 +23,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
 from napari_pix2pix.widgets.choices import FolderChoice
+from napari_pix2pix.widgets.condition_choice import ConditionChoice
 from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.flags import in_a_dock, spoken
 from napari_pix2pix.widgets.glossary import explained
@@ -60,6 +61,7 @@ class EvaluateDock(ModelDock):
             at=0,
         )
         self.prediction = self.add_layer_choice("Prediction", "The layer to judge, of any tool", last_prediction)
+        self.condition = ConditionChoice(self, self.model)
         self.source = self.add_layer_choice("Source", "The layer that the model predicts from", its_source)
         self.target = self.add_layer_choice("Target image", "The truth: grey values or labels", first_target)
         self.empty_frames = QComboBox()
@@ -112,6 +114,7 @@ class EvaluateDock(ModelDock):
         ):
             self.show_row(field, shown)
         self._show_card()
+        self.condition.offer()
         self.seen.setVisible(of_model)
 
     def request(self) -> Request:
@@ -141,7 +144,8 @@ class EvaluateDock(ModelDock):
             ]
             axes = ["--source-axes", files[0].axes, "--target-axes", files[1].axes]
             first = [model, files[0].path] if model else ["--prediction", files[0].path]
-            return ["evaluate", *first, files[1].path, *axes, *flags]
+            own = self.condition.table(work, files[0].path) if model else []
+            return ["evaluate", *first, files[1].path, *axes, *own, *flags]
 
         return Request(prepare, (judged, target))
 
@@ -150,7 +154,7 @@ class EvaluateDock(ModelDock):
 
         It goes with `work`, but one that is too large for memory is read when it is seen: it stays in `folder`.
         """
-        card, out, flags = read_card(model), work / "prediction.ome.tif", self.computing()
+        card, out, flags = read_card(model), work / "prediction.ome.tif", [*self.computing(), *self.condition.flags()]
         if card.bytes_of(AxesPlan(layer_axes(source), tuple(pixels(source).shape))) > LAZY_BYTES:
             out = folder / "prediction.ome.zarr"
             self._lies = f"The prediction is too large for memory and lies in {out}."

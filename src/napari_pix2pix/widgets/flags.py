@@ -17,6 +17,7 @@ IN_DOCKS = {
     "valid": "Known",
     "foreground": "foreground",
     "ignore_label": "ignore label",
+    "condition": "condition",
     "z": "planes (Z)",
     "with_old_pairs": "Mix in the old pairs",
 }

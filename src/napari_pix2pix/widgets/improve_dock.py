@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushButto
 
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.choices import DeviceChoice, ModelChoice
+from napari_pix2pix.widgets.condition_choice import ConditionChoice
 from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.flags import in_a_dock, spoken
 from napari_pix2pix.widgets.layer_choice import its_source, last_prediction
@@ -46,6 +47,7 @@ class ImproveDock(TrainingDock):
         self._named = False
         self.model = ModelChoice(self.session)
         self.add_row("Model", self.model, "The model to improve: the last one trained comes first")
+        self.condition = ConditionChoice(self, self.model)
         self.source = self.add_layer_choice("Source", "The layer that was predicted from", its_source)
         self.truth = self.add_layer_choice(
             "Truth", "What should have been predicted: the corrected prediction, or another layer", last_prediction
@@ -207,6 +209,7 @@ class ImproveDock(TrainingDock):
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:
             words = pairs.words(run / "data", stopped)
+            words += self.condition.table(run / "data", words[0])
             remember_model(run / "model.safetensors")
             return ["train", *words, "--out", run, "--from", model, *flags, "--device", device]
 

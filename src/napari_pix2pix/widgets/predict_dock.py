@@ -15,6 +15,7 @@ from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import Card, read_card
 from napari_pix2pix.widgets.choices import FolderChoice
+from napari_pix2pix.widgets.condition_choice import ConditionChoice
 from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.files_choice import FilesChoice
 from napari_pix2pix.widgets.flags import in_a_dock, time_left
@@ -50,6 +51,7 @@ class PredictDock(ModelDock):
         self.of.addItems([LAYER, FILES])
         self.add_row("From", self.of, "What to predict from: a layer of this viewer, or files, which may be many")
         self.add_directions("Translate to", "What is to come of it: what the model learned to make, or the way back")
+        self.condition = ConditionChoice(self, self.model)
         self.source = self.add_layer_choice("Source", "The layer to predict from", first_image)
         self.frames = FramesChoice(viewer)
         self.add_row("Frames", self.frames, "Which frames or planes of the layer")
@@ -144,7 +146,8 @@ class PredictDock(ModelDock):
         model, files, out = self.model.value(), self.files.value(), self.folder.value()
         if not files:
             raise ValueError("There must be files to predict from; choose some, or a folder.")
-        words = ["predict", model, *files, "--out", out, *self.computing(), *self.toward(), *self._trusting()]
+        how = [*self.computing(), *self.toward(), *self.condition.flags(), *self._trusting()]
+        words = ["predict", model, *files, "--out", out, *how]
         return Request(lambda stopped: words, ())
 
     def _of_layer(self) -> Request:
@@ -169,7 +172,7 @@ class PredictDock(ModelDock):
         maps = card.encoding.kind == "instances" and not large
         like = first_target(list(self.viewer.layers))
         self.load_with(_load, source, out, card, window, maps, like, part=out if self._frames > 1 else None)
-        flags = [*self.computing(), *self.toward(), *self._trusting()]
+        flags = [*self.computing(), *self.toward(), *self.condition.flags(), *self._trusting()]
         flags += ["--keep-frames"] if out.suffix == ".zarr" else []
         flags += ["--keep-maps"] if maps else []
 

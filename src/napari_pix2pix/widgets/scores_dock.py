@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox
 from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.bridge import Event
 from napari_pix2pix.widgets.card import read_card
+from napari_pix2pix.widgets.condition_choice import ConditionChoice
 from napari_pix2pix.widgets.dock import Request
 from napari_pix2pix.widgets.layer_choice import first_target, its_source, last_prediction, made_here
 from napari_pix2pix.widgets.layers import file_of, pixels
@@ -39,6 +40,7 @@ class ScoresDock(ModelDock):
         self.add_directions(
             "Translated to", "Which side the image is of, or claims to be: a prediction, what it was made as"
         )
+        self.condition = ConditionChoice(self, self.model)
         self.source = self.add_layer_choice("Source", "The layer that the model predicts from", its_source)
         self.image = self.add_layer_choice(
             "Image",
@@ -86,7 +88,7 @@ class ScoresDock(ModelDock):
         folder = self.new_folder()
         self._judged, self._predicted = image, made_here(image) == "prediction"
         self._out = folder / "patch_scores.ome.tif"
-        computing = [*self.computing(), *self.toward()]
+        computing = [*self.computing(), *self.toward(), *self.condition.flags()]
         kind = ["--kind", "plain"] if self.judge.currentText() == BY_LOOKS else []
 
         def prepare(stopped: Callable[[], bool]) -> list[Any]:

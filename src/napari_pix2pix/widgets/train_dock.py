@@ -75,6 +75,8 @@ OF_VOLUMES = ("patch_depth", "z_levels", "z_layers")
 IN_SIGHT = ("method", "steps", "patch_size", "target_kind")
 ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "shift_tolerance")
 """Settings that another preset does not change."""
+BY_CLASS = ("pairs", "images")
+"""What may be of classes (`condition`)."""
 READING = ("foreground", "ignore_label")
 """What remedies may say of how the pairs are read."""
 KINDS = {"auto": "as found", "intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
@@ -172,7 +174,7 @@ class TrainDock(TrainingDock):
             *(self.pairs.changed, self.settings.changed, self.patch_size.valueChanged, self.steps.valueChanged),
             *(self.how_long.currentIndexChanged, self.target_kind.currentIndexChanged),
             *(self.device.currentIndexChanged, self.planes.currentIndexChanged),
-            *(self.foreground.toggled, self.ignore_label.editingFinished),
+            *(self.foreground.toggled, self.ignore_label.editingFinished, self.condition.editingFinished),
         ):
             changed.connect(self._changed)
         self._follow_target()
@@ -212,10 +214,14 @@ class TrainDock(TrainingDock):
         label = QLabel("planes (Z)")
         label.setToolTip(self.planes.toolTip())
         layout.insertRow(2, label, self.planes)
-        self.foreground, self.ignore_label = QCheckBox(), QLineEdit()
+        self.foreground, self.ignore_label, self.condition = QCheckBox(), QLineEdit(), QLineEdit()
+        self.condition.setPlaceholderText("none; a CSV file, or a pattern of names")
         self.ignore_label.setPlaceholderText("none")
         self.ignore_label.setValidator(QIntValidator())
-        rows: dict[str, QWidget] = {"foreground": self.foreground, "ignore_label": self.ignore_label}
+        rows: dict[str, QWidget] = {
+            **{"foreground": self.foreground, "ignore_label": self.ignore_label},
+            "condition": self.condition,
+        }
         for row, (name, control) in enumerate(rows.items(), 3):
             called = QLabel(IN_DOCKS[name])
             for part in (called, control):
@@ -295,6 +301,7 @@ class TrainDock(TrainingDock):
             self.pairs.ask_for(config.data)
             for control in (self.foreground, self.ignore_label):  # what is said of pairs alone
                 self.settings.layout().setRowVisible(control, config.data == "pairs")
+            self.settings.layout().setRowVisible(self.condition, config.data in BY_CLASS)
 
     def _change_method(self, _: int) -> None:
         """The settings of another method, of the preset of this name if it has one."""
@@ -509,7 +516,10 @@ class TrainDock(TrainingDock):
         """How the pairs are read."""
         ignored = self.ignore_label.text() if self.ignore_label.hasAcceptableInput() else None
         said = {"z": self.planes.currentText(), "foreground": self.foreground.isChecked(), "ignore_label": ignored}
-        return PairSettings.model_validate(said)
+        condition = self.condition.text() if self.pairs.data in BY_CLASS else ""
+        if condition.strip().lower().endswith(".csv"):
+            condition = str(Path(condition.strip()).expanduser())
+        return PairSettings.model_validate(said | {"condition": condition if condition.strip() else None})
 
     def _read_as(self) -> list[str]:
         """Flags that say how the pairs are read."""
@@ -518,6 +528,7 @@ class TrainDock(TrainingDock):
             said = said.model_copy(update={"foreground": False, "ignore_label": None})
         words = [] if said.z == PairSettings().z else ["--z", said.z]
         words += ["--foreground"] if said.foreground else []
+        words += ["--condition", said.condition] if said.condition else []
         return words + ([] if said.ignore_label is None else ["--ignore-label", str(said.ignore_label)])
 
     def _recipe(self, run: Path | None = None, config: Config | None = None) -> Recipe:
