@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.alignment import Alignment
+from napari_pix2pix.core.data.conditions import of_each, require_two_classes
 from napari_pix2pix.core.data.emptiness import Variation, settle_empty
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes
@@ -76,7 +77,8 @@ def check(
         ``pairs`` have it, and those ``without``; ``smallest`` and ``largest`` frame (Y, X); ``source`` and ``target``
         (axes, dtypes, channels …); ``shift`` of the target against the source, (Y, X) in px or None where it is not
         measurable, with its ``confidence`` and those of the ``frames``; ``correlation`` (coefficient, lengths in px);
-        ``suggested`` (see `suggest`); ``patch_size`` and how many such windows fit side by side, ``n_patches``.
+        ``conditions``, pairs by class, where they have some; ``suggested`` (see `suggest`); ``patch_size`` and how many
+        such windows fit side by side, ``n_patches``.
 
     Raises
     ------
@@ -153,6 +155,10 @@ def check(
                     remarks += small_patches(config, patch_shape(trained.regions(), config))
         except ValueError as error:
             remarks.append(Remark(str(error), level="unusable"))
+    try:
+        require_two_classes(pairs.labels)
+    except ValueError as error:
+        remarks.append(Remark(str(error), level="unusable"))
     shift, correlation = lie.shift(), lie.correlation()
     remarks += shift_remarks(shift, config)
 
@@ -189,6 +195,7 @@ def check(
         "patch_size": patch_size,
         "n_patches": sum((y // patch_size) * (x // patch_size) for y, x in shapes),
     }
+    report |= {"conditions": of_each(pairs, pairs.conditions)} if pairs.conditions.sets else {}
     return report | {"facts": _facts(report)}
 
 
@@ -253,6 +260,8 @@ def _facts(report: Figures) -> dict[str, str]:
         named, more = ", ".join(own["without"][:LISTED]), len(own["without"]) - LISTED
         lacking = f", not {named}" + (f" and {more} more" if more > 0 else "") if named else ""
         facts[f"stain {stain}"] = f"{own['pairs']} of {_count(report['n_pairs'], 'pair')}{lacking}"
+    if classes := report.get("conditions"):
+        facts["conditions"] = ", ".join(f"{name} {n}" for name, n in classes.items())
     target = report["target"]
     kind = target["kind"]
     if kind == "classes":
