@@ -49,7 +49,8 @@ def examined(
     sides = sides[:: max(1, -(-len(sides) // WINDOWS))]
     shapes = [tuple(side.stop - side.start for side in window) for _, window in sides]
     sources = [model.source_encoding.encode(pairs.source(*at)) for at in sides]
-    images = [as_scored(model.maps_of_frame(source), encoding) for source in sources]
+    own = [model.under(pairs.bears(frame)) for frame, _ in sides]
+    images = [as_scored(one.maps_of_frame(source), encoding) for one, source in zip(own, sources, strict=True)]
     found: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {k: ([], []) for k in KINDS}
     for i, (source, image, shape) in enumerate(zip(sources, images, shapes, strict=True)):
         random = np.random.default_rng([model.config.seed, i])
@@ -70,7 +71,8 @@ def examined(
             damaged.append(changed)
             hits.append(inside & mostly & ((touched > LEAST) | (kind == CONTROL)))
             clean.append(inside & (part == 0))
-        for kind, (scores, _), hit, other in zip(kinds, model.judged(judge, source, damaged), hits, clean, strict=True):
+        outputs = own[i].judged(judge, source, damaged)
+        for kind, (scores, _), hit, other in zip(kinds, outputs, hits, clean, strict=True):
             found[kind][0].append(-scores[hit])
             found[kind][1].append(-scores[other])
     pooled = {kind: [np.concatenate(some) for some in own if some] for kind, own in found.items()}
