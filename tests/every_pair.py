@@ -68,7 +68,11 @@ class Kind:
 
     def there(self, seed: int) -> tuple[int, ...]:
         """The channels that the file of this seed has."""
-        return tuple(k for k in range(self.channels) if k not in self.lacks[seed % len(self.lacks)])
+        return tuple(k for k in self.taken(seed) if k is not None)
+
+    def taken(self, seed: int) -> tuple[int | None, ...]:
+        """All channels, None for those that the file of this seed lacks."""
+        return tuple(None if k in self.lacks[seed % len(self.lacks)] else k for k in range(self.channels))
 
 
 SOURCES = {
@@ -203,8 +207,7 @@ class Pair:
         if source.take:
             how["channels"] = source.take, None
         if any(target.lacks):
-            there = [[k if k in target.there(seed) else None for k in range(target.channels)] for seed in seeds]
-            how |= {"channels": (source.take or None, there), "target_names": target.names}
+            how |= {"channels": (source.take or None, list(map(target.taken, seeds))), "target_names": target.names}
         if source.names:
             taken = tuple(source.names[i] for i in source.take) or source.names
             how["source_names"] = [taken] * len(seeds)

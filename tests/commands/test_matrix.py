@@ -79,6 +79,12 @@ class Trained:
         target = self.pair.kinds[1]
         return [f"{name} (predicted)" for name in target.names or ("target",)]
 
+    def score(self, seed: int) -> core.PatchScores:
+        """By Python, of the target as its file has it."""
+        source, target = self.pair.kinds
+        there = target.taken(seed) if any(target.lacks) else ()
+        return self.model.score(*self.pair.arrays(seed), self.pair.axes, channels=source.take, image_channels=there)
+
     def predict(self, source: Any, **how: Any) -> Any:
         """By Python, from an array like those that trained."""
         kind = self.pair.kinds[0]
@@ -195,7 +201,7 @@ def score(trained: Trained, out: Path) -> None:
     command("score", trained.run, *trained.sides("test"), "--out", out)
     for seed in TEST:
         path = out / f"cell {seed}.tif"
-        scored = trained.model.score(*trained.pair.arrays(seed), trained.pair.axes, channels=trained.pair.kinds[0].take)
+        scored = trained.score(seed)
         said = json.loads(open_stack(path).description)["patch_scores"]
         assert (said["scale"], said["translate"]) == ([*scored.scale], [*scored.translate])
         assert scored.kind == said["kind"] == ("match" if trained.pair.judge else "plain")
@@ -214,7 +220,7 @@ def score_each_pixel(trained: Trained, out: Path) -> None:
     source, target = trained.test()
     command("score", trained.run, source, target, "--out", out / "s.tif", "--per-pixel")
     arrays = trained.pair.arrays(TEST[0])
-    scored = trained.model.score(*arrays, trained.pair.axes, channels=trained.pair.kinds[0].take)
+    scored = trained.score(TEST[0])
     for part, values in scored.parts.items():
         found = np.asarray(open_stack(out / "s.tif" if part == "scores" else beside(part)(out / "s.tif")).array)
         expected = each_pixel(values, scored, arrays[0], trained)
@@ -309,8 +315,6 @@ ACTIONS: dict[str, Callable[[Trained, Path], None]] = {
 
 
 def possible(row: tuple[str, str, bool, str]) -> bool:
-    if any((TARGETS | RARE_TARGETS)[row[1]].lacks) and row[3].startswith("score"):
-        return False  # an image is scored as a whole
     return row[2] or row[3] != "predict --trust"  # which needs a judge
 
 
@@ -322,7 +326,7 @@ RARE = [
 ]
 CHOSEN += [
     ("grey", "stains of which some are missing", True, action)
-    for action in ("train", "predict a folder", "evaluate", "evaluate --prediction", "fit-trust", "train --resume")
+    for action in ("train", "predict a folder", "evaluate", "score", "fit-trust", "train --resume")
 ]
 OTHERS = sorted({*filter(possible, product(*FACTORS)), *RARE} - set(CHOSEN), key=lambda row: row[:3])
 FURTHER = [pytest.mark.slow, pytest.mark.campaign]
