@@ -70,6 +70,9 @@ class CheckPanel(QFrame):
         """
         self.clear()
         self._add(in_short(report))
+        for stain, own in report.get("stains", {}).items():
+            lacking = f", not {', '.join(own['without'])}" if own["without"] else ""
+            self._add(f"{stain}: {own['pairs']} of {report['n_pairs']} pairs{lacking}")
         order = list(MARKS)
         for remark in sorted(report["remarks"], key=lambda remark: order.index(remark["level"])):
             buttons = [self._remedy(remedy) for remedy in remark["remedies"]]

@@ -39,8 +39,8 @@ class LayerChoice:
 
     def __init__(self, viewer: Any, prefer: Prefer, kinds: Kinds = (Image, Labels), none: str = "") -> None:
         self._viewer, self._prefer, self._kinds, self._chosen = viewer, prefer, kinds, False
-        nothing: list[tuple[str, Layer | None]] = [(none, None)] if none else []
-        self._combo = ComboBox(choices=lambda _: nothing + [(layer.name, layer) for layer in offered(viewer, kinds)])
+        self._none = none
+        self._combo = ComboBox(choices=lambda _: self._offered())
         self.native: QWidget = self._combo.native
         self.native.setPlaceholderText(EMPTY)
         self.changed = self._combo.changed
@@ -57,12 +57,22 @@ class LayerChoice:
         self._combo.value = layer
         self._chosen = True
 
+    def offer_none(self, none: str) -> None:
+        """No layer can be chosen, too, which is called so; empty: it cannot."""
+        if none != self._none:
+            self._none = none
+            self.refresh()
+
+    def _offered(self) -> list[tuple[str, Layer | None]]:
+        nothing: list[tuple[str, Layer | None]] = [(self._none, None)] if self._none else []
+        return nothing + [(layer.name, layer) for layer in offered(self._viewer, self._kinds)]
+
     def refresh(self) -> None:
         """Offer the layers that there are now."""
         before = self.value
         self._combo.reset_choices()
         layers = offered(self._viewer, self._kinds)
-        self._chosen = self._chosen and before in layers
+        self._chosen = self._chosen and (before in layers or (before is None and bool(self._none)))
         wanted = before if self._chosen else self._prefer(layers)
         if wanted is not None:
             self._combo.value = wanted  # also after a renaming, which the combo takes for another choice

@@ -97,10 +97,17 @@ def frame_axes(layer: Layer, planes: bool = True) -> list[int]:
     return [i for i, axis in enumerate(letters) if axis in ("TZ" if planes else "T") and shape[i] > 1]
 
 
-def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: False, window: Window = WHOLE) -> LayerFile:
+def file_of(
+    layer: Layer,
+    path: Path,
+    stopped: Callable[[], bool] = lambda: False,
+    window: Window = WHOLE,
+    called: str | None = None,
+) -> LayerFile:
     """The layer's own file where that holds the very same pixels, else `path`, to which it is written, frame by frame.
 
-    Of a `window`, a slice for each axis of the data, only that is written.
+    Of a `window`, a slice for each axis of the data, only that is written. What its one channel is `called`, if that is
+    given, its own file must not call otherwise; the default is the layer's name.
 
     Raises
     ------
@@ -112,7 +119,8 @@ def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: Fals
     data = pixels(layer)[window] if window else pixels(layer)
     plan = AxesPlan(layer_axes(layer), tuple(data.shape))
     own = None if window else _own_file(layer, plan)
-    if own is not None and _same(data, own, plan, stopped):
+    named_otherwise = own is not None and called and own.channel_names not in ((), (called,))
+    if own is not None and not named_otherwise and _same(data, own, plan, stopped):
         return LayerFile(own.path, plan.axes)
     dtype = np.dtype(data.dtype)
     written = dtype if dtype.name in KEPT else np.dtype(WRITTEN_AS[dtype.kind])
@@ -132,7 +140,7 @@ def file_of(layer: Layer, path: Path, stopped: Callable[[], bool] = lambda: Fals
         written,
         frames(),
         pixel_size_um=pixel_size_um(layer),
-        channel_names=(layer.name,) if plan.n_channels == 1 else (),
+        channel_names=(called or layer.name,) if plan.n_channels == 1 else (),
     )
     return LayerFile(path, open_stack(path).axes)  # axes of length 1 are left out
 

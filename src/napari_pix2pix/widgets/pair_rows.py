@@ -1,18 +1,17 @@
 """Rows of a form that say what to learn from: layers, or files and folders; one pair or several."""
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Labels, Layer, Shapes
+from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QListWidget,
-    QMenu,
     QPushButton,
     QRadioButton,
     QWidget,
@@ -21,9 +20,19 @@ from qtpy.QtWidgets import (
 from napari_pix2pix.core.settings.training import Data
 from napari_pix2pix.widgets.domain_table import DomainTable
 from napari_pix2pix.widgets.domains import FileDomains, LayerDomains
-from napari_pix2pix.widgets.layer_choice import LayerChoice, first_image, first_target
+from napari_pix2pix.widgets.layer_choice import LayerChoice, first_image, first_target, made_here, offered
 from napari_pix2pix.widgets.layers import layer_axes, pixels
 from napari_pix2pix.widgets.pairs import FilePairs, LayerPair, LayerPairs
+from napari_pix2pix.widgets.path_line import PathLine
+from napari_pix2pix.widgets.stain_rows import (
+    ADD_TIP,
+    NOT_STAINED,
+    FileStains,
+    LayerStain,
+    LayerStains,
+    add_button,
+    name_line,
+)
 
 if TYPE_CHECKING:
     from napari_pix2pix.widgets.dock import Dock
@@ -87,48 +96,6 @@ class AxesLine(QLineEdit):
         self.refresh()
 
 
-class PathLine(QWidget):
-    """A file or a folder, to type or to choose.
-
-    Signals
-    -------
-    changed()
-        Another one.
-    """
-
-    changed = Signal()
-
-    def __init__(self, hint: str) -> None:
-        super().__init__()
-        self.line = QLineEdit()
-        self.line.setPlaceholderText(hint)
-        self.line.editingFinished.connect(self.changed)
-        menu = QMenu(self)
-        menu.addAction("A file …", self._file)
-        menu.addAction("A folder …", self._folder)
-        button = QPushButton("…")
-        button.setToolTip("Choose a file or a folder")
-        button.setMenu(menu)
-        _in_row(self, self.line, button)
-
-    def value(self) -> str:
-        """The path; empty for none."""
-        return self.line.text().strip()
-
-    def set_value(self, path: Path | str) -> None:
-        """Choose this one."""
-        self.line.setText(str(path))
-        self.changed.emit()
-
-    def _file(self) -> None:
-        if path := QFileDialog.getOpenFileName(self, "An image", self.value())[0]:
-            self.set_value(path)
-
-    def _folder(self) -> None:
-        if path := QFileDialog.getExistingDirectory(self, "A folder of images", self.value()):
-            self.set_value(path)
-
-
 class PairRows(QObject):
     """What to learn from.
 
@@ -147,7 +114,7 @@ class PairRows(QObject):
 
     def __init__(self, dock: "Dock") -> None:
         super().__init__(dock)
-        self._form = dock.form
+        self._form, self._viewer = dock.form, dock.viewer
         self.pairs: list[LayerPair] = []
         self.data: Data = "pairs"
 
@@ -175,15 +142,32 @@ class PairRows(QObject):
         self.target = LayerChoice(dock.viewer, first_target)
         self.known = LayerChoice(dock.viewer, lambda _: None, kinds=(Labels, Shapes), none="everywhere")
         self.source_axes, self.target_axes = AxesLine(self.source), AxesLine(self.target)
-        rows = ((self.source, self.source_axes), (self.target, self.target_axes), (self.known, None))
+        self.first_stain, self.stains = name_line(), LayerStains(lambda: LayerStain(dock.viewer, self._unused))
+        self.first_stain.hide()
+        self.first_stain.textEdited.connect(self.changed)
+        self.add_stain, self.add_file_stain = add_button(), add_button()
+        for button in (self.add_stain, self.add_file_stain):
+            button.clicked.connect(lambda *_: self._stain())
+            button.clicked.connect(lambda *_: dock.order_tabs())
+        target = self.first_stain, self.target.native, self.target_axes, self.add_stain
+        rows = (
+            (self.source, (self.source.native, self.source_axes)),
+            (self.target, target),
+            (self.known, (self.known.native,)),
+        )
         self._layer_rows: list[QWidget] = []
-        for (label, tooltip), (choice, axes) in zip(explained.items(), rows, strict=True):
+        for (label, tooltip), (choice, controls) in zip(explained.items(), rows, strict=True):
             dock.follow_layers(choice)
             choice.native.setToolTip(tooltip)
-            row = choice.native if axes is None else _in_row(QWidget(), choice.native, axes)
+            row = controls[0] if len(controls) == 1 else _in_row(QWidget(), *controls, wide=choice.native)
             dock.add_row(label, row, tooltip)
             self._layer_rows.append(row)
             choice.changed.connect(self._tell)
+            if choice is self.target:
+                dock.follow_layers(self.stains)
+                dock.add_row("Further stains", self.stains, ADD_TIP)
+        self.stains.removed.connect(self._unstain)
+        self.stains.changed.connect(self._follow_stains)
         for line in (self.source_axes, self.target_axes):
             line.corrected.connect(self.changed)
 
@@ -214,10 +198,14 @@ class PairRows(QObject):
                 said.setToolTip(f"{AXES_TIP}Empty: as the files say")
                 said.setFixedWidth(self.source_axes.width())
                 said.editingFinished.connect(self.changed)
-                beside = [said]
+                beside = [said, *([self.add_file_stain] if name == "target" else [])]
             box = _in_row(QWidget(), path, *beside)
             dock.add_row(label, box, _FILE_TIPS[name])
             self._file_rows.append(box)
+            if name == "target":
+                self.file_stains = FileStains(lambda: PathLine(_HINTS["target"]))
+                self.file_stains.changed.connect(self._switch)
+                dock.add_row("Further stains", self.file_stains, ADD_TIP)
         self._list_rows = [buttons, self.list]
 
         # Several domains.
@@ -264,14 +252,15 @@ class PairRows(QObject):
             source, target, known = (self.files[name].value() for name in _HINTS)
             a, b = (self.file_axes[side].text().strip().upper() for side in ("source", "target"))
             known = known if self.data == "pairs" else ""
-            files = FilePairs(source, target, known, (a, b), self.paired, self.alone)
+            more = self.file_stains.paths if self.data == "pairs" else ()
+            files = FilePairs(source, target, known, (a, b), self.paired, self.alone, more)
             files.require()
             return files
         pair = self._shown()
         chosen = [*self.pairs] if pair is None or pair in self.pairs else [*self.pairs, pair]
         if not chosen:
             raise ValueError(NO_PAIR)
-        layers = LayerPairs(tuple(chosen), self.paired, self.alone)
+        layers = LayerPairs(tuple(chosen), self.paired, self.alone, self._stain_names())
         layers.require()
         return layers
 
@@ -298,7 +287,7 @@ class PairRows(QObject):
         if self.from_files.isChecked():
             source, target = (self.files[side].value() for side in ("source", "target"))
             self.choose_files(target, source)
-        elif (pair := self._shown()) is not None:
+        elif (pair := self._shown()) is not None and not pair.stains:
             self.source.value, self.target.value = pair.target, pair.source
 
     def _tell(self, *_: object) -> None:
@@ -308,7 +297,50 @@ class PairRows(QObject):
         source = self.source.value
         target = source if self.alone else self.target.value
         known = self.known.value if self.data == "pairs" else None
+        if self._is_stained():
+            stains = target, *self.stains.layers
+            first = next(filter(None, stains), None)
+            return None if source is None or first is None else LayerPair(source, first, known, stains)
         return None if source is None or target is None else LayerPair(source, target, known)
+
+    # Several stains
+
+    def _is_stained(self) -> bool:
+        """Whether a target is several layers."""
+        return self.data == "pairs" and bool(self.stains.rows)
+
+    def _stain_names(self) -> tuple[str, ...]:
+        return (self.first_stain.text().strip(), *self.stains.names) if self._is_stained() else ()
+
+    def _unused(self) -> Layer | None:
+        """An image that is nothing yet, for the next stain."""
+        taken = {self.source.value, self.target.value, *self.stains.layers}
+        taken |= set(chain.from_iterable(pair.layers for pair in self.pairs))
+        layers = offered(self._viewer, (Image,))
+        return next((layer for layer in layers if layer not in taken and not made_here(layer)), None)
+
+    def _stain(self) -> None:
+        """One more."""
+        if self.from_files.isChecked():
+            self.file_stains.add()
+            return
+        if not self.first_stain.text() and self.target.value is not None:
+            self.first_stain.setText(self.target.value.name)
+        self.pairs = [pair._replace(stains=(*(pair.stains or (pair.target,)), None)) for pair in self.pairs]
+        self.stains.add()
+
+    def _unstain(self, number: int) -> None:
+        """That of this row is gone, and with it pairs that had no other."""
+        had = [(pair, [*pair.stains[: number + 1], *pair.stains[number + 2 :]]) for pair in self.pairs]
+        left = [(pair, own, first) for pair, own in had if (first := next(filter(None, own), None))]
+        self.pairs = [
+            pair._replace(target=first, stains=tuple(own) if len(own) > 1 else ()) for pair, own, first in left
+        ]
+
+    def _follow_stains(self) -> None:
+        """With several, the first may be missing, too."""
+        self.target.offer_none(NOT_STAINED if self._is_stained() else "")
+        self._switch()
 
     def _switch(self, *_: object) -> None:
         files = self.from_files.isChecked()
@@ -317,6 +349,12 @@ class PairRows(QObject):
                 wanted = {"pairs": 3, "unpaired": 2, "images": 1 if self.alone else 2}.get(self.data, 0)
                 self._form.setRowVisible(row, shown and row in rows[:wanted])  # the last says where it is known
         self._form.setRowVisible(self.with_targets, self.data == "images")
+        paired = self.data == "pairs"
+        self.first_stain.setVisible(self._is_stained())
+        for button in (self.add_stain, self.add_file_stain):
+            button.setVisible(paired)
+        self._form.setRowVisible(self.stains, paired and not files and bool(self.stains.rows))
+        self._form.setRowVisible(self.file_stains, paired and files and bool(self.file_stains.rows))
         for of_files, row in self._domain_rows.items():
             self._form.setRowVisible(row, self.data == "domains" and files == of_files)
         self._show_pairs()
@@ -351,8 +389,8 @@ class PairRows(QObject):
     def _forget(self, event: object) -> None:
         """A layer is gone, and its pairs with it."""
         gone: Layer = event.value  # type: ignore[attr-defined]
-        if any(gone in pair for pair in self.pairs):
-            self.pairs = [pair for pair in self.pairs if gone not in pair]
+        if any(gone in pair.layers for pair in self.pairs):
+            self.pairs = [pair for pair in self.pairs if gone not in pair.layers]
             self._show_pairs()
 
 
@@ -364,11 +402,12 @@ _FILE_TIPS = {
 }
 
 
-def _in_row(box: QWidget, *controls: QWidget, stretch: bool = False) -> QWidget:
+def _in_row(box: QWidget, *controls: QWidget, stretch: bool = False, wide: QWidget | None = None) -> QWidget:
+    """Controls side by side, of which one is as `wide` as there is room; the default is the first."""
     layout = QHBoxLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)
-    for i, control in enumerate(controls):
-        layout.addWidget(control, 0 if stretch or i else 1)
+    for control in controls:
+        layout.addWidget(control, 0 if stretch or control is not (wide or controls[0]) else 1)
     if stretch:
         layout.addStretch(1)
     box.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 
 from napari_pix2pix.files.folders import list_images
 from napari_pix2pix.files.stacks import open_stack, stem
@@ -20,11 +20,24 @@ class LayerPair(NamedTuple):
     source: Layer
     target: Layer
     known: Layer | None = None
+    stains: tuple[Layer | None, ...] = ()
+    """Of a target of several layers each, None where the sample was not stained for it; `target` is the first."""
 
     @property
     def text(self) -> str:
         """In a line."""
-        return f"{self.source.name} → {self.target.name}" + (f", known: {self.known.name}" if self.known else "")
+        names = ", ".join(layer.name if layer else "–" for layer in self.stains) or self.target.name
+        return f"{self.source.name} → {names}" + (f", known: {self.known.name}" if self.known else "")
+
+    @property
+    def images(self) -> tuple[Layer, ...]:
+        """The source and all that is learned to predict from it."""
+        return (self.source, *(filter(None, self.stains) if self.stains else (self.target,)))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All of them."""
+        return (*self.images, *([self.known] if self.known else []))
 
 
 class LayerPairs(NamedTuple):
@@ -39,15 +52,20 @@ class LayerPairs(NamedTuple):
         side.
     alone
         Whether sources have no targets, as where images are made from nothing; those of the pairs are not looked at.
+    stains
+        What the layers of a target are called, one for each of the `stains` of every pair; empty where it is one layer.
     """
 
     pairs: tuple[LayerPair, ...]
     paired: bool = True
     alone: bool = False
+    stains: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """What a model of these may be called."""
+        if self.stains:
+            return ", ".join(self.stains)
         return str((self.pairs[-1].source if self.alone else self.pairs[-1].target).name)
 
     @property
@@ -58,13 +76,13 @@ class LayerPairs(NamedTuple):
     @property
     def layers(self) -> tuple[Layer, ...]:
         """All layers among them."""
-        used = (pair[:1] if self.alone else pair for pair in self.pairs)
-        return tuple(dict.fromkeys(layer for pair in used for layer in pair if layer is not None))
+        used = (pair[:1] if self.alone else pair.layers for pair in self.pairs)
+        return tuple(dict.fromkeys(layer for layers in used for layer in layers))
 
     @property
     def key(self) -> object:
         """Equal for pairs that are read alike."""
-        return self, tuple(layer_axes(layer) for pair in self.pairs for layer in pair[:2])
+        return self, tuple(layer_axes(layer) for pair in self.pairs for layer in pair.images)
 
     def of_side(self, side: str) -> list[Layer]:
         """The layers of this side, one for each pair; without pairs each once."""
@@ -75,9 +93,10 @@ class LayerPairs(NamedTuple):
         """Raise a ValueError unless every source has one target image, another layer; if unpaired, no layer is both."""
         if self.alone:
             return
+        self._require_stains()
         seen: dict[Layer, Layer] = {}
         for pair in self.pairs:
-            if pair.source is pair.target:
+            if pair.source in pair.images[1:]:
                 raise ValueError("The target image must be another layer than the source; choose another one.")
             if self.paired and pair.source in seen:
                 both = " and ".join(dict.fromkeys(repr(layer.name) for layer in (seen[pair.source], pair.target)))
@@ -90,9 +109,27 @@ class LayerPairs(NamedTuple):
                 f"A layer must be a source or a target image; {twice[0].name!r} is both. Remove one of its rows."
             )
 
+    def _require_stains(self) -> None:
+        if len(set(self.stains)) < len(self.stains):
+            raise ValueError(f"Stains must be called differently; got {', '.join(self.stains)}. Rename one of them.")
+        if any(not name.strip() for name in self.stains):
+            raise ValueError("Each stain must have a name; one has none. Write it beside its layer.")
+        for k, stain in enumerate(self.stains):
+            there = [layer for pair in self.pairs if (layer := pair.stains[k]) is not None]
+            if not there:
+                raise ValueError(f"A stain must be in some pair; {stain} is in none. Choose a layer for it.")
+            if labels := [layer for layer in there if isinstance(layer, Labels)]:
+                raise ValueError(
+                    f"Stains must be images of grey values; {labels[0].name!r} holds labels. Choose another for "
+                    f"{stain}."
+                )
+        for pair in self.pairs:
+            if twice := [layer for layer in pair.images[1:] if pair.images[1:].count(layer) > 1]:
+                raise ValueError(f"Each stain must be another layer; {twice[0].name!r} is two. Choose another one.")
+
     def n_bytes(self) -> int:
         """How much there is to read."""
-        stacks = [pixels(layer) for layer in dict.fromkeys(layer for pair in self.pairs for layer in pair[:2])]
+        stacks = [pixels(layer) for layer in dict.fromkeys(layer for pair in self.pairs for layer in pair.images)]
         return sum(int(np.prod(stack.shape)) * np.dtype(stack.dtype).itemsize for stack in stacks)
 
     def words(self, folder: Path, stopped: Callable[[], bool] = lambda: False) -> list[Any]:
@@ -108,6 +145,8 @@ class LayerPairs(NamedTuple):
         paths: list[Any] = []
         axes: list[str] = []
         names = distinct([layer.name for layer in self.of_side("source")])
+        if self.stains:
+            return [*self._stained_words(folder, names, stopped), *self._known_words(folder, names)]
         for side in ("source",) if self.alone else ("source", "target"):
             layers = self.of_side(side)
             if len(layers) == 1:
@@ -118,21 +157,39 @@ class LayerPairs(NamedTuple):
             called = names if self.paired else distinct([layer.name for layer in layers])
             paths.append(folder / side)
             axes += axes_flags(side, written(layers, called, folder / side, stopped))
-        words = [*paths, *axes]
+        return [*paths, *axes, *self._known_words(folder, names)]
+
+    def _stained_words(self, folder: Path, names: list[str], stopped: Callable[[], bool]) -> list[Any]:
+        """The folder of sources, and one for each stain, called as it is."""
+        sources = written(self.of_side("source"), names, folder / "source", stopped)
+        targets, folders = list[LayerFile](), [folder / "target" / name for name in distinct(list(self.stains))]
+        for k, below in enumerate(folders):
+            there = [(pair.stains[k], name) for pair, name in zip(self.pairs, names, strict=True)]
+            layers = [layer for layer, _ in there if layer is not None]
+            called = [name for layer, name in there if layer is not None]
+            targets += written(layers, called, below, stopped, below.name)
+        more = [word for below in folders[1:] for word in ("--target-more", below)]
+        axes = [*axes_flags("source", sources), *axes_flags("target", targets)]
+        return [folder / "source", folders[0], *more, *axes]
+
+    def _known_words(self, folder: Path, names: list[str]) -> list[Any]:
         if not self.paired or all(pair.known is None for pair in self.pairs):
-            return words
+            return []
         if len(self.pairs) == 1:
-            _, target, known = self.pairs[0]
-            return [*words, "--valid", known_file(known, target, folder / "known.ome.tif")]
+            pair = self.pairs[0]
+            return ["--valid", known_file(pair.known, pair.target, folder / "known.ome.tif")]
         for pair, name in zip(self.pairs, names, strict=True):
             known_file(pair.known, pair.target, folder / "known" / f"{name}.ome.tif")
-        return [*words, "--valid", folder / "known"]
+        return ["--valid", folder / "known"]
 
 
-def written(layers: list[Layer], names: list[str], folder: Path, stopped: Callable[[], bool]) -> list[LayerFile]:
-    """Files of these layers below `folder`, under these names."""
+def written(
+    layers: list[Layer], names: list[str], folder: Path, stopped: Callable[[], bool], called: str | None = None
+) -> list[LayerFile]:
+    """Files of these layers below `folder`, under these names; what is in each may be `called`, see `file_of`."""
     paths = [folder / f"{name}.ome.tif" for name in names]
-    return [_placed(file_of(layer, path, stopped), path) for layer, path in zip(layers, paths, strict=True)]
+    files = [file_of(layer, path, stopped, called=called) for layer, path in zip(layers, paths, strict=True)]
+    return [_placed(file, path) for file, path in zip(files, paths, strict=True)]
 
 
 def axes_flags(side: str, files: list[LayerFile]) -> list[str]:
@@ -157,6 +214,8 @@ class FilePairs(NamedTuple):
         Of sources and targets; empty: as the files say.
     paired, alone
         As of `LayerPairs`.
+    more
+        Paths of further stains of the targets.
     """
 
     source: str
@@ -165,23 +224,24 @@ class FilePairs(NamedTuple):
     axes: tuple[str, str] = ("", "")
     paired: bool = True
     alone: bool = False
+    more: tuple[str, ...] = ()
 
     layers: tuple[Layer, ...] = ()
 
     @property
     def sides(self) -> tuple[str, ...]:
         """The paths of sources and, if there are some, targets."""
-        return (self.source,) if self.alone else (self.source, self.target)
+        return (self.source,) if self.alone else (self.source, self.target, *self.more)
 
     @property
     def name(self) -> str:
         """What a model of these may be called."""
-        return stem(Path(self.sides[-1]))
+        return stem(Path(self.source if self.alone else self.target))
 
     @property
     def targets(self) -> set[object]:
         """What is learned to predict."""
-        return {str(self.sides[-1])}
+        return {str(self.source if self.alone else self.target)}
 
     @property
     def key(self) -> object:
@@ -203,7 +263,8 @@ class FilePairs(NamedTuple):
 
     def words(self, folder: Path, stopped: Callable[[], bool] = lambda: False) -> list[Any]:
         """SOURCE TARGET and flags; nothing is written."""
-        words: list[Any] = [_path(side) for side in self.sides]
+        words: list[Any] = [_path(side) for side in self.sides[:2]]
+        words += [word for path in self.more for word in ("--target-more", _path(path))]
         for flag, said in zip(("--source-axes", "--target-axes"), self.axes[: len(self.sides)], strict=False):
             words += [flag, said] if said else []
         return words + (["--valid", _path(self.known)] if self.known else [])

@@ -73,7 +73,7 @@ STEPS = len(TIMES) - 1
 OF_VOLUMES = ("patch_depth", "z_levels", "z_layers")
 """Settings that matter only where frames are volumes."""
 IN_SIGHT = ("method", "steps", "patch_size", "target_kind")
-ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "shift_tolerance")
+ABOUT_PAIRS = ("target_kind", "source_kind", "empty_frames", "empty_channels", "shift_tolerance")
 """Settings that another preset does not change."""
 BY_CLASS = ("pairs", "images")
 """What may be of classes (`condition`)."""
