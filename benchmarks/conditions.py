@@ -95,7 +95,7 @@ def runs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         told = trained(as_pairs(learn, told=True), PAIRED | FOUND_IN, args.steps, seed)
         alone = {}
         for domain, pairs in learn.items():
-            steps = max(FEWEST_STEPS, round(args.steps * pixels[domain] / sum(pixels.values())))
+            steps = max(min(FEWEST_STEPS, args.steps), round(args.steps * pixels[domain] / sum(pixels.values())))
             alone[domain] = trained(as_pairs({domain: pairs}, told=False), PAIRED | FOUND_IN, steps, seed)
 
         def own(domain: str, image: Image, model: core.TrainedModel = told) -> Image:

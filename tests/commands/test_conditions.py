@@ -98,7 +98,8 @@ def test_each_file_is_predicted_and_scored_as_what_it_is(place, tmp_path, capsys
     said = {"table": place / "all.csv", "a": "a", "none": None}
     for out, condition in said.items():
         flags = ["--condition", condition] if condition else []
-        assert run(capsys, "predict", place / "run", source, *flags, "--out", tmp_path / out)[0] == 0
+        code, _, err = run(capsys, "predict", place / "run", source, *flags, "--out", tmp_path / out)
+        assert code == 0 and ("Of a_8.tif and 1 more the condition is not said" in err) == (condition is None)
         assert run(capsys, "score", place / "run", source, target, *flags, "--out", tmp_path / f"{out} scored")[0] == 0
         for name, image in images.items():
             own = {"table": name[0], "a": "a", "none": None}[out]
@@ -127,7 +128,11 @@ def test_what_is_done_is_kept_unless_its_condition_changes(place, tmp_path, caps
     code, out, _ = run(capsys, *words)
     assert code == 2 and "overwrite" in out
     code, out, _ = run(capsys, *words, "--overwrite")
-    assert code == 0 and json.loads(out.splitlines()[-1])["done_before"] == 1 and "b_9.tif the condition is not" in out
+    assert (
+        code == 0
+        and json.loads(out.splitlines()[-1])["done_before"] == 1
+        and "b_9.tif the condition is not said" in out
+    )
     after = {path.name: path.read_bytes() for path in (tmp_path / "p").glob("*.tif")}
     assert after["a_8.tif"] == before["a_8.tif"] and after["b_9.tif"] != before["b_9.tif"]
 

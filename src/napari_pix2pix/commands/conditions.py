@@ -50,10 +50,11 @@ def under_conditions(
     ]
 
 
-def told_of_conditions(jobs: "list[Job]", said: str | None) -> Events:
-    """A note where those of some images are not known, though a table names others'."""
+def told_of_conditions(jobs: "list[Job]", model: "TrainedModel") -> Events:
+    """A note where those of some images are not known, though the model knows some."""
     none = [job.name for job in jobs if job.condition is None]
-    if said is not None and none:
+    if none and model.conditions.sets:
         more = f" and {len(none) - 1} more" if len(none) > 1 else ""
-        text = f"Of {none[0]}{more} the condition is not known; the model makes what it makes without."
+        known = ", ".join(model.conditions.names)
+        text = f"Of {none[0]}{more} the condition is not said; the model, which knows {known}, does without."
         yield {"event": "note", "text": text}

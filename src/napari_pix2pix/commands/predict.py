@@ -82,7 +82,7 @@ def predict(
         parts = [*(["spread"] if how.draws is not None else []), *(parts_of_trust(made) if how.trust else [])]
         jobs = plan_outputs(inputs, place, [*([maps_path] if how.keep_maps else []), *map(beside, parts)], [model])
         jobs = under_conditions(jobs, how.condition, names, made)
-        yield from told_of_conditions(jobs, how.condition)
+        yield from told_of_conditions(jobs, made)
         yield from told_of_halves(made, how.side_by_side)
         if how.trust:
             one = one.model_copy(update={"trust_limit": trust_limit(made, how.trust_limit)})

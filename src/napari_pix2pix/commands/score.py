@@ -72,7 +72,7 @@ def score(
     ]
     jobs = plan_outputs(inputs, out, [beside(part) for part in parts_of_scores(loaded, how.kind, how.table)], [model])
     jobs = under_conditions(jobs, how.condition, {judged: name for name, (_, judged) in pairs.items()}, loaded)
-    yield from told_of_conditions(jobs, how.condition)
+    yield from told_of_conditions(jobs, loaded)
     yield from told_of_halves(loaded, how.side_by_side)
     if how.kind != "plain":
         yield from told_of_calibration(loaded)

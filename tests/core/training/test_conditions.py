@@ -1,6 +1,7 @@
 """Pairs of several conditions: a one-hot vector in constant planes beside the source, in training and afterwards."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -199,3 +200,32 @@ def test_what_judges_the_match_sees_what_the_model_makes_of_each(model, tmp_path
     assert (scored[0] != scored[1]).any()
     with pytest.raises(ValueError, match="of none, as it knows none"):
         core.fit_trust(replace(made, conditions=Domains()), frames, trust_steps=2)
+
+
+def test_classes_may_be_called_as_labs_call_them() -> None:
+    """With commas and equal signs, in one set or in several; what they are called leads back to them."""
+    for sets in (
+        {"fixation": ("PFA, 4 %", "PFA, 4 %, cold", "none=fresh")},
+        {"fixation": ("PFA, 4 %", "PFA, 4 %, cold"), "a": ("x", "fixation=x"), "scanner, new": ("1", "2")},
+    ):
+        known = Domains(sets=sets)
+        for labels in product(*([None, *own] for own in sets.values())):
+            own = dict(zip(sets, labels, strict=True))
+            if any(labels):
+                assert known.labels_of(known.called(own)) == {name: label for name, label in own.items() if label}
+            assert known.in_own_words(own) == own
+        with pytest.raises(ValueError, match="got `to` PFA"):
+            known.labels_of("PFA")
+    alone = Domains(sets={"line": ("a", "b")})
+    assert alone.in_own_words({"anything": "a"}) == {"line": "a"} and alone.in_own_words({}) == {"line": None}
+    for labels in ({"line": "c"}, {"line": "a", "scanner": "x"}):
+        with pytest.raises(ValueError, match="must be one that the model knows, a, b; got"):
+            alone.in_own_words(labels)
+
+
+def test_who_is_not_asked_for_a_condition_is_told(model) -> None:
+    """An evaluation of a model that knows some, of pairs that tell none, says so; as one does that knows none."""
+    found = core.evaluate(model, pairs(None), None, allow_seen=True)
+    assert any("was told none" in remark for remark in found["remarks"]) and "conditions" not in found
+    with pytest.raises(ValueError, match="learned without conditions must be given none"):
+        replace(model, conditions=Domains()).predict(blobs((48, 48))[0], condition="a")

@@ -107,7 +107,7 @@ class Domains(BaseModel):
         """
         pairs = [(one, label) for one, own in self.sets.items() for label in own]
         known = dict(zip(self.names, pairs, strict=True))
-        parts = [name] if name in known else name.split(",")
+        parts = _parted(name, known) or name.split(",")
         found = dict(known[part] for part in parts if part in known)
         if len(found) < len(parts):
             wrong, named = next((part for part in parts if part not in known), name), ", ".join(self.names)
@@ -129,6 +129,16 @@ class Domains(BaseModel):
         """The values of these planes: the labels, and which sets are known."""
         known = [float(labels.get(name) is not None) for name in self.sets] if len(self.sets) > 1 else []
         return (*self.vector(labels)[0], *known)
+
+
+def _parted(name: str, known: Iterable[str]) -> list[str]:
+    """The names that stand one after the other in this one, commas between, which they may hold, too; else none."""
+    for one in known:
+        if name == one:
+            return [one]
+        if name.startswith(f"{one},") and (rest := _parted(name.removeprefix(f"{one},"), known)):
+            return [one, *rest]
+    return []
 
 
 NO_DOMAINS = Domains()

@@ -133,6 +133,12 @@ def evaluate(
     told = report.told(kind_of_pairs, {pairs.name(frame): kind for frame, kind in seen.items()})
     if monitoring is not None:
         told["trust"] = monitoring.report(report.frames.groups)
+    if model.conditions.sets and not pairs.conditions.sets:
+        known = ", ".join(model.conditions.names)
+        told["remarks"].append(
+            f"The model knows conditions, {known}, and was told none: it predicted as if they were not known. Give "
+            "those of the pairs (`condition`)."
+        )
     return told | {"seen": bool(seen)}
 
 
