@@ -331,6 +331,9 @@ def test_what_an_examination_plants_is_found_by_who_knows(model, taught) -> None
     """A judge that compares an image with the clean one finds all damage, and nothing in what was put back."""
 
     class Knows:
+        def under(self, _):
+            return self
+
         def judged(self, judge, source, images):
             clean = as_scored(model.maps_of_frame(source), model.target_encoding)
             fields = taught.match.network.fields

@@ -269,7 +269,11 @@ def calibrated(
         own = model.under(pairs.bears(region.frame))
         prediction = as_scored(own.maps_of_frame(source), encoding)
         stains = None if pairs.all_stained else pairs.stains(region.frame)
-        real, predicted = own.judged(judge, source, [beside_stains(side, stains) for side in (target, prediction)])
+        sides = [target, prediction]
+        if stains is not None:  # to a judge that is not told what is there, nothing is missing
+            target[~stains] = prediction[~stains]
+            sides = [beside_stains(side, stains) for side in sides] if encoding.partial else sides
+        real, predicted = own.judged(judge, source, sides)
         error = field_means(pixel_errors(prediction, target, encoding, stains), fields)
         expected = judge.expected_error(predicted[1])
         found.setdefault(name, []).append((real[0][inside], expected[inside], error[inside]))
