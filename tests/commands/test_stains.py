@@ -44,7 +44,7 @@ def test_a_check_tells_which_pairs_have_which_stain(tmp_path, capsys) -> None:
     assert main(["check", *map(str, stained(tmp_path, STAINS)), *SMALL, "--json"]) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert report["usable"]
-    assert report["stains"]["MAP2"] == {"pairs": 4, "without": ["cell 1", "cell 4"]}
+    assert report["stains"][1] == {"name": "MAP2", "pairs": 4, "without": ["cell 1", "cell 4"]}
     assert "stain MAP2" in report["text"] and "4 of 6 pairs, not cell 1, cell 4" in report["text"]
     assert not any("Stains:" in text for text in report["warnings"])
 
@@ -117,3 +117,18 @@ def test_a_channel_of_one_value_is_asked_about(tmp_path) -> None:
         command(*words, "--out", tmp_path / "run", *FLAGS, "--empty-channels", "unstained")
     model = core.load_model(tmp_path / "run" / "model.safetensors", "cpu")
     assert model.config.empty_channels == "unstained" and model.target_encoding.partial
+
+
+def test_one_named_stain_judges_and_improves_a_model_of_several(run, tmp_path) -> None:
+    """As a dock writes a layer: a file that names its one channel is that stain, the others are missing."""
+    source = write(tmp_path / "bf" / "new.tif", stack(Kind("YX"), 40), "YX")
+    truth = write(tmp_path / "truth" / "new.tif", stack(Kind("YX"), 40)[None] // 3, "CYX", ("NFH",))
+    command("evaluate", run, source, truth, "--out", tmp_path / "e")
+    found = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert [one["n"] for one in found["stains"]] == [0, 0, 1]
+    flags = ["--from", run, "--with-old-pairs", "--steps", "1", "--trust-steps", "0"]
+    with unreported():
+        command("train", source, truth, "--out", tmp_path / "better", *flags)
+    other = write(tmp_path / "other.tif", stack(Kind("YX"), 40)[None], "CYX", ("Tau",))
+    with pytest.raises(AssertionError, match="must have 3 channels; got 1"):
+        command("evaluate", run, source, other, "--out", tmp_path / "o")

@@ -70,9 +70,9 @@ class CheckPanel(QFrame):
         """
         self.clear()
         self._add(in_short(report))
-        for stain, own in report.get("stains", {}).items():
-            lacking = f", not {', '.join(own['without'])}" if own["without"] else ""
-            self._add(f"{stain}: {own['pairs']} of {report['n_pairs']} pairs{lacking}")
+        for own in report.get("stains", ()):
+            told = report["facts"][f"stain {own['name']}"]
+            self._add(f"{own['name']}: {told}")
         order = list(MARKS)
         for remark in sorted(report["remarks"], key=lambda remark: order.index(remark["level"])):
             buttons = [self._remedy(remedy) for remedy in remark["remedies"]]

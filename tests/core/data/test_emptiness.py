@@ -74,8 +74,8 @@ def test_a_check_asks_and_tells_which_pairs_have_which_stain() -> None:
     answers = [core.check(pairs, config=small_config(**remedy["changes"])) for remedy in remark["remedies"]]
     assert all(answer["usable"] for answer in answers)
     assert [answer["stains"] for answer in answers] == [
-        {},
-        {"DAPI": {"pairs": 3, "without": []}, "NFH": {"pairs": 2, "without": ["pair 1"]}},
+        [],
+        [{"name": "DAPI", "pairs": 3, "without": []}, {"name": "NFH", "pairs": 2, "without": ["pair 1"]}],
     ]
     assert answers[1]["facts"]["stain NFH"] == "2 of 3 pairs, not pair 1"
 

@@ -72,13 +72,12 @@ def check(
     -------
     dict
         Everything as JSON: ``usable``; ``remarks``, each as a `Remark`, and of these ``unusable`` and ``warnings``,
-        sentences; ``facts``, label → text;
-        ``n_pairs``, ``n_frames``, ``n_measured``; ``stains``, where pairs lack some of the target's: by name how many
-        ``pairs`` have it, and those ``without``; ``smallest`` and ``largest`` frame (Y, X); ``source`` and ``target``
-        (axes, dtypes, channels …); ``shift`` of the target against the source, (Y, X) in px or None where it is not
-        measurable, with its ``confidence`` and those of the ``frames``; ``correlation`` (coefficient, lengths in px);
-        ``conditions``, pairs by class, where they have some; ``suggested`` (see `suggest`); ``patch_size`` and how many
-        such windows fit side by side, ``n_patches``.
+        sentences; ``facts``, label → text; ``n_pairs``, ``n_frames``, ``n_measured``; ``stains``, where pairs lack
+        some of the target's: of each its ``name``, how many ``pairs`` have it, and those ``without``; ``smallest`` and
+        ``largest`` frame (Y, X); ``source`` and ``target`` (axes, dtypes, channels …); ``shift`` of the target against
+        the source, (Y, X) in px or None where it is not measurable, with its ``confidence`` and those of the
+        ``frames``; ``correlation`` (coefficient, lengths in px); ``conditions``, pairs by class, where they have some;
+        ``suggested`` (see `suggest`); ``patch_size`` and how many such windows fit side by side, ``n_patches``.
 
     Raises
     ------
@@ -229,15 +228,15 @@ LISTED = 3
 """Pairs without a stain that are named."""
 
 
-def _about_stains(pairs: PairedFrames) -> Figures:
-    """By stain how many ``pairs`` have it, and the names of those ``without``; empty where all have all."""
+def _about_stains(pairs: PairedFrames) -> list[Figures]:
+    """Of each stain its ``name``, how many ``pairs`` have it, and those ``without``; none where all have all."""
     if pairs.all_stained:
-        return {}
-    without = {
-        pairs.stain(k): [name for name, there in zip(pairs.names, own, strict=True) if not there]
+        return []
+    names = np.array(pairs.names)
+    return [
+        {"name": pairs.stain(k), "pairs": int(own.sum()), "without": names[~own].tolist()}
         for k, own in enumerate(pairs.stained.T)
-    }
-    return {stain: {"pairs": len(pairs.names) - len(names), "without": names} for stain, names in without.items()}
+    ]
 
 
 def _count(n: int, thing: str) -> str:
@@ -256,10 +255,10 @@ def _facts(report: Figures) -> dict[str, str]:
         ends = "" if figures["range"] is None else ", {:g} to {:g}".format(*figures["range"])
         dtypes, axes = " and ".join(figures["dtypes"]), " and ".join(figures["axes"])
         facts[side] = f"{axes}, {_count(figures['channels'], 'channel')}, {dtypes}{ends}"
-    for stain, own in report["stains"].items():
+    for own in report["stains"]:
         named, more = ", ".join(own["without"][:LISTED]), len(own["without"]) - LISTED
         lacking = f", not {named}" + (f" and {more} more" if more > 0 else "") if named else ""
-        facts[f"stain {stain}"] = f"{own['pairs']} of {_count(report['n_pairs'], 'pair')}{lacking}"
+        facts[f"stain {own['name']}"] = f"{own['pairs']} of {_count(report['n_pairs'], 'pair')}{lacking}"
     if classes := report.get("conditions"):
         facts["conditions"] = ", ".join(f"{name} {n}" for name, n in classes.items())
     target = report["target"]
