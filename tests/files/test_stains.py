@@ -8,6 +8,7 @@ import pytest
 
 from every_pair import write
 from napari_pix2pix.core.settings.config import PairSettings
+from napari_pix2pix.files.images import ImageStacks
 from napari_pix2pix.files.pairing import PairedStacks, open_stacks, reopen
 from napari_pix2pix.files.stains import Stains, apart, called, in_one_spelling
 from napari_pix2pix.files.training_stacks import Sides, TrainingStacks
@@ -190,6 +191,12 @@ def test_stains_of_an_earlier_training_that_do_not_fit_are_told(tmp_path, number
     said = open_stacks(*in_files(tmp_path), PairSettings()).provenance() | {"stains": numbers}
     with pytest.raises(ValueError, match=error):
         reopen(said)
+
+
+def test_images_made_from_nothing_have_every_stain(tmp_path) -> None:
+    """With their targets they are one image: none of it may be missing."""
+    with pytest.raises(ValueError, match=r"must have every stain; some lack one .*MAP2 in 2, NFH in 2"):
+        ImageStacks.open(*in_files(tmp_path), PairSettings())
 
 
 def test_names_of_folders_and_patterns(tmp_path) -> None:

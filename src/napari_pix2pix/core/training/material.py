@@ -323,7 +323,7 @@ def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str)
                 f"({theirs.axes}) where they have {ours.n_channels} ({ours.axes}). Choose others; channels in further "
                 "files are added with `validation_source_more` and the like."
             )
-    named = {names for names in (*pairs.source_names, *others.source_names) if names}
+    named = {names for names in (*pairs.source_names, *others.source_names) if len(names) > 1}  # one has no order
     if len(named) > 1 and len(set(pairs.source_names)) == 1:
         listed = " and ".join(", ".join(names) for names in sorted(named))
         raise ValueError(
