@@ -1,6 +1,6 @@
 """Is a model better that is told by which circumstance images differ? Nuclei of dsb2018, with the domain as condition.
 
-    python benchmarks/conditions.py [--data ../shared/data] [--seeds 3] [--steps 1200]
+    python benchmarks/conditions.py [--data ../shared/data] [--seeds 3] [--steps 1200] [--most 4]
 
 Fluorescence, purple histology, white smears and bright grey images learn together to find nuclei, with the domain of
 each as its condition and without. `f1_DOMAIN` is the object F1 (IoU .5) in images that nobody learned from (all of the
@@ -44,8 +44,8 @@ FOUND_IN = {"target_kind": "instances", "empty_frames": "empty", "foreground_sha
 FEWEST_STEPS = 200
 
 
-def read(data: Path) -> tuple[Pairs, Pairs]:
-    """The pairs that learn, and those that judge; colours all, exposures alike."""
+def read(data: Path, most: int | None = None) -> tuple[Pairs, Pairs]:
+    """The pairs that learn, and those that judge, or the first of each domain; colours all, exposures alike."""
     learn: Pairs = {}
     judge: Pairs = {}
     with (data / "dsb2018" / "index.csv").open(newline="") as file:
@@ -60,7 +60,8 @@ def read(data: Path) -> tuple[Pairs, Pairs]:
         kept = len(learn[domain]) * 2 // 3
         judge[domain] += learn[domain][kept:]
         learn[domain] = learn[domain][:kept]
-    return dict(sorted(learn.items())), judge
+    first = ({domain: pairs[:most] for domain, pairs in sorted(some.items())} for some in (learn, judge))
+    return next(first), next(first)
 
 
 def as_pairs(some: Pairs, told: bool) -> core.PairedFrames:
@@ -85,7 +86,7 @@ def judged(judge: Pairs, find: Find, own: Find) -> dict[str, float]:
 
 def runs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each model, and for each way to ask it."""
-    learn, judge = read(args.data)
+    learn, judge = read(args.data, args.most)
     names = list(learn)
     after = dict(zip(names, [*names[1:], names[0]], strict=True))
     pixels = {domain: sum(image[0].size for image, _ in pairs) for domain, pairs in learn.items()}
@@ -128,6 +129,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--most", type=int, help="images of each domain, for a quick look; default: all")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = []
