@@ -5,8 +5,9 @@
 mibi_breast: 24 patients, a field each; HH3 and PanKRT -> further markers; 16 patients learn, 8 judge. Ion counts are
 mostly 0, so that all images are smoothed by 2 px before anybody learns or judges. `each one stain`: one model, of pairs
 of which each keeps one stain. `one model a stain`: as many models as stains, each on the pairs that have its own.
-`all stains`: one model that saw everything, the ceiling. `ridge`: a linear model of the smoothed sources at three
-widths, the floor. As many steps in each training, so that one model costs a share of the separate ones. `r_STAIN` is
+`longer`: the first, in as many steps as these take together, so that each stain is seen as often. `all stains`: one
+model that saw everything, the ceiling. `ridge`: a linear model of the smoothed sources at three widths, the floor. As
+many steps in each other training, so that one model costs a share of the separate ones; `trainings` tells. `r_STAIN` is
 Pearson's correlation of prediction and truth over the pixels of an image, the mean over the images; `cell_STAIN` that
 of the means in cells: nuclei by Otsu's threshold of HH3, dilated by 5 px. A JSON line a row, then a table (mean ± SD).
 """
@@ -118,27 +119,34 @@ def rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         kept = np.random.default_rng(seed).permutation(np.arange(len(learn)) % len(stains))
         channels = [[k if k == own else None for k in range(len(stains))] for own in kept]
         some = core.PairedFrames(sources, targets, "CYX", channels=(None, channels), target_names=stains)
-        model = trained(some, SETTINGS, args.steps, seed)
-        told = {"set": "mibi_breast", "seed": seed}
-        yield told | {"by": "each one stain", "trainings": 1, **judged(model.predict_frame, judge, stains)}
-        models = []
-        for k in range(len(stains)):
-            own = [i for i in range(len(learn)) if kept[i] == k]
-            single = core.PairedFrames([sources[i] for i in own], [targets[i][k : k + 1] for i in own], "CYX")
-            models.append(trained(single, SETTINGS, args.steps, seed))
+        own = [[i for i in range(len(learn)) if kept[i] == k] for k in range(len(stains))]
+        singles = [
+            core.PairedFrames([sources[i] for i in few], [targets[i][k : k + 1] for i in few], "CYX")
+            for k, few in enumerate(own)
+        ]
+        whole = core.PairedFrames(sources, targets, "CYX")
+        ways = {
+            "each one stain": ([some], args.steps),
+            "each one stain, longer": ([some], args.steps * len(stains)),
+            "one model a stain": (singles, args.steps),
+            "all stains": ([whole], args.steps),
+        }
+        for by in args.by or ways:
+            data, steps = ways[by]
+            models = [trained(one, SETTINGS, steps, seed) for one in data]
 
-        def of_each(source: Image, models: Sequence[core.TrainedModel] = tuple(models)) -> Image:
-            return np.concatenate([one.predict_frame(source) for one in models])
+            def predict(source: Image, models: Sequence[core.TrainedModel] = tuple(models)) -> Image:
+                return np.concatenate([model.predict_frame(source) for model in models])
 
-        yield told | {"by": "one model a stain", "trainings": len(stains), **judged(of_each, judge, stains)}
-        model = trained(core.PairedFrames(sources, targets, "CYX"), SETTINGS, args.steps, seed)
-        yield told | {"by": "all stains", "trainings": 1, **judged(model.predict_frame, judge, stains)}
+            told = {"set": "mibi_breast", "seed": seed, "by": by, "trainings": len(data) * steps / args.steps}
+            yield told | judged(predict, judge, stains)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--stains", nargs="+", default=["ECAD", "COLI", "VIM"])
+    parser.add_argument("--by", nargs="+", help="only these ways")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=800)
     args = parser.parse_args()
