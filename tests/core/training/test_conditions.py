@@ -218,7 +218,7 @@ def test_classes_may_be_called_as_labs_call_them() -> None:
             known.labels_of("PFA")
     alone = Domains(sets={"line": ("a", "b")})
     assert alone.in_own_words({"anything": "a"}) == {"line": "a"} and alone.in_own_words({}) == {"line": None}
-    for labels in ({"line": "c"}, {"line": "a", "scanner": "x"}):
+    for labels in ({"line": "c"}, {"line": "a", "scanner": "x"}, {"line": None, "scanner": "a"}):
         with pytest.raises(ValueError, match="must be one that the model knows, a, b; got"):
             alone.in_own_words(labels)
 

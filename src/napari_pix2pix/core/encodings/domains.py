@@ -80,7 +80,7 @@ class Domains(BaseModel):
             If one is not known.
         """
         bears = {name: label for name, label in labels.items() if label is not None}
-        if len(self.sets) == len(bears) == 1:
+        if len(self.sets) == len(labels) == len(bears) == 1:
             bears = dict(zip(self.sets, bears.values(), strict=True))
         for name, label in bears.items():
             if label not in self.sets.get(name, ()):
