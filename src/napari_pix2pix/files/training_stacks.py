@@ -191,7 +191,7 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel", moved: Moved | None
     FileNotFoundError, ValueError
         If the files of these pairs are not there, are no longer what they were, or some of them trained `new`.
     """
-    from napari_pix2pix.core.data.emptiness import settle_empty
+    from napari_pix2pix.core.data.emptiness import judged_as, settle_empty
     from napari_pix2pix.core.data.split import met, windows_of
     from napari_pix2pix.core.evaluation.codings import in_one_coding
     from napari_pix2pix.core.evaluation.headlines import judge
@@ -213,8 +213,8 @@ def figures_of_old(old: "TrainedModel", new: "TrainedModel", moved: Moved | None
             raise ValueError(f"some of its {kind} pairs trained the new one.")
         pairs = reopen(said[kind] or said["train"], moved).frames()
         pairs, _ = in_one_coding(pairs, old.target_encoding)
-        meaning = old.config.empty_frames, old.config.empty_channels
-        pairs = settle_empty(pairs, *meaning, old.target_encoding.kind)
+        everywhere = range(pairs.n_channels[1])
+        pairs = settle_empty(pairs, *judged_as(old.config), old.target_encoding.kind, varying=everywhere)
         regions = pairs.regions() if said.get(kind) else windows_of(pairs, judging, kind)
         before, after = (judge(model, pairs, regions).figures for model in (old, new))
         return {"kind": kind, "before": before, "after": after}

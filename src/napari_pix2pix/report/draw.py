@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_pix2pix.core.data.emptiness import settle_empty
+from napari_pix2pix.core.data.emptiness import judged_as, settle_empty
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.split import windows_of
 from napari_pix2pix.core.evaluation.evaluate import evaluate
@@ -95,8 +95,9 @@ def draw_training(run: Path, model: TrainedModel, stacks: TrainingStacks, comman
         write_report(path, content)
         return path
     pairs = validation.frames(hashed=False)  # that they chose the model is known, and said
-    said = model.config
-    pairs = settle_empty(pairs, said.empty_frames, said.empty_channels, model.target_encoding.kind)
+    pairs = settle_empty(
+        pairs, *judged_as(model.config), model.target_encoding.kind, varying=range(pairs.n_channels[1])
+    )
     rows = model.provenance.get("regions", ())
     regions = pairs.regions() if stacks.validation else windows_of(pairs, rows, "validation")
     if not regions:

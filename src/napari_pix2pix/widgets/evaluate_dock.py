@@ -72,6 +72,14 @@ class EvaluateDock(ModelDock):
             "What frames without any label mean. empty: nothing is there; unlabelled: nobody has looked, and they do "
             "not count",
         )
+        self.empty_channels = QComboBox()
+        self.empty_channels.addItems(["ask", "empty", "unstained"])
+        self.add_row(
+            "Empty channels",
+            self.empty_channels,
+            "What a channel of one value means. empty: nothing is there; unstained: nobody has stained for it, and it "
+            "does not count",
+        )
         self.seen = QCheckBox("Also what made the model")
         self.seen.setToolTip(
             "Judge images that trained or chose the model, too; every figure is then marked (--allow-seen)"
@@ -98,7 +106,7 @@ class EvaluateDock(ModelDock):
         self.judged.currentIndexChanged.connect(self._show_rows)
         self.target.changed.connect(self._show_rows)
         self._show_figures({})
-        self.remember(empty_frames=self.empty_frames, device=self.device)
+        self.remember(empty_frames=self.empty_frames, empty_channels=self.empty_channels, device=self.device)
         self._show_rows()
         self.order_tabs()
 
@@ -110,6 +118,7 @@ class EvaluateDock(ModelDock):
             (self.prediction.native, not of_model),
             (self.source.native, of_model),
             (self.empty_frames, isinstance(self.target.value, Labels)),
+            (self.empty_channels, _has_channels(self.target.value)),
             (self.device, of_model),
         ):
             self.show_row(field, shown)
@@ -131,6 +140,7 @@ class EvaluateDock(ModelDock):
         self.report, self._kind, self._lies, self._following = None, "", "", None
         self._show_figures({})
         flags: list[Any] = ["--out", out, "--empty-frames", self.empty_frames.currentText()]
+        flags += ["--empty-channels", self.empty_channels.currentText()]
         if model is None:
             self.load_with(lambda: [difference_layer(judged, target, self._kind)])
         else:
@@ -201,6 +211,14 @@ class EvaluateDock(ModelDock):
                 self.table.setItem(row, column, QTableWidgetItem(_said(figures.get(name))))
         self.table.setVisible(bool(names))
         self.report_button.setVisible(bool(names))
+
+
+def _has_channels(layer: Layer | None) -> bool:
+    """Whether the layer has channels that are no colours."""
+    try:
+        return layer is not None and "C" in layer_axes(layer)
+    except ValueError:  # too many axes: said when it is used
+        return False
 
 
 def _said(figure: dict[str, Any] | None) -> str:

@@ -91,6 +91,23 @@ def test_what_is_not_there_is_not_measured() -> None:
     assert found[0][0]["n_constant"] == 0 and found[0][0]["range"][1] < 1000
 
 
+@pytest.mark.filterwarnings("ignore:No room")
+def test_pairs_that_judge_are_asked_about_what_varies_where_it_is_learned(tmp_path) -> None:
+    """Also where there is but one of them; a model knows which of its channels vary."""
+    train, judge = stained(()), stained((0,))
+    one = PairedFrames(
+        judge.sources[:1], judge.targets[:1], ("TYX", "TCYX"), names=["new"], target_names=("DAPI", "NFH")
+    )
+    assert settle_empty(one, "ask", "ask") is one
+    with pytest.raises(ValueError, match="NFH of new is, and varies in others"):
+        next(iter(core.train(train, small_config(), out=tmp_path / "a", validation=one, device="cpu")))
+    *_, report = core.train(train, small_config(steps=1), out=tmp_path / "b", device="cpu")
+    with pytest.raises(ValueError, match="NFH of new is, and varies in others"):
+        core.evaluate(report.model, one, None)
+    found = core.evaluate(report.model, one, None, empty_channels="unstained")
+    assert [stain["n"] for stain in found["stains"]] == [2, 0]
+
+
 def test_a_training_asks_and_keeps_to_the_answer(tmp_path) -> None:
     """Without an answer it does not begin; as not stained the pair lacks it, as empty it does not."""
     with pytest.raises(ValueError, match=ASKED):

@@ -24,11 +24,14 @@ class Census:
         The frames whose target holds 0 alone.
     constant
         (pair, channel) wherever a channel of several is one value all over a target, and varies in another.
+    varying
+        The channels of several that vary in some target.
     """
 
     kind: Kind
     empty: tuple[int, ...]
     constant: tuple[tuple[int, int], ...] = ()
+    varying: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, pairs: PairedFrames, kind: Kind | Literal["auto"] = "auto") -> "Census":
@@ -64,4 +67,4 @@ class Census:
                     f"At least one {side} must vary; every {side} is constant. Check that these are the right files."
                 )
         empty = tuple(region.frame for region in pairs.regions() if region.frame not in holding)
-        return cls(found, empty, variation.constant)
+        return cls(found, empty, variation.constant(), variation.varying)

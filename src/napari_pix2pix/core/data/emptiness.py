@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.data.pairs import PairedFrames, settle_empty_frames
 from napari_pix2pix.core.data.regions import pieces
 from napari_pix2pix.core.encodings.kinds import Kind
-from napari_pix2pix.core.settings.config import EmptyChannels, EmptyFrames
+from napari_pix2pix.core.settings.config import Config, EmptyChannels, EmptyFrames
 
 
 @dataclass
@@ -34,9 +34,19 @@ class Variation:
         return all(pair in self._varied[k] for k in np.flatnonzero(stains).tolist())
 
     @property
-    def constant(self) -> tuple[tuple[int, int], ...]:
-        """(pair, channel) wherever a channel is one value all over a pair, and varies in another."""
-        return tuple(key for key in self._first if self._varied[key[1]] and key[0] not in self._varied[key[1]])
+    def varying(self) -> frozenset[int]:
+        """The channels that vary in some pair."""
+        return frozenset(k for k, pairs in self._varied.items() if pairs)
+
+    def constant(self, varying: Collection[int] = ()) -> tuple[tuple[int, int], ...]:
+        """(pair, channel) wherever a channel is one value all over a pair, and varies in another, here or elsewhere."""
+        vary = {*self.varying, *varying}
+        return tuple((i, k) for i, k in self._first if k in vary and i not in self._varied[k])
+
+
+def judged_as(config: Config) -> tuple[EmptyFrames, EmptyChannels]:
+    """What empty frames and channels meant to pairs that judged a training: what it did not ask about was there."""
+    return config.empty_frames, "empty" if config.empty_channels == "ask" else config.empty_channels
 
 
 def settle_empty(
@@ -47,6 +57,7 @@ def settle_empty(
     *,
     empty: Sequence[int] | None = None,
     constant: Collection[tuple[int, int]] | None = None,
+    varying: Collection[int] = (),
 ) -> PairedFrames:
     """The pairs, with what is empty in their targets being empty or not known, as is said of `frames` and `channels`.
 
@@ -61,6 +72,8 @@ def settle_empty(
         As `empty_frames` and `empty_channels` in `Config`.
     empty, constant
         Which frames, and which channels of which pairs, are empty; they are looked for unless they are said.
+    varying
+        Channels that vary elsewhere, as in the pairs that trained.
 
     Raises
     ------
@@ -72,7 +85,7 @@ def settle_empty(
     if channels == "empty" or any(plan.channel_axis == "S" for plan in pairs.target_plans):
         return pairs
     if constant is None:
-        constant = _constant(pairs)
+        constant = _constant(pairs, varying)
     if not constant:
         return pairs
     if channels == "ask":
@@ -86,10 +99,10 @@ def settle_empty(
     return pairs.unstained(constant)
 
 
-def _constant(pairs: PairedFrames) -> tuple[tuple[int, int], ...]:
+def _constant(pairs: PairedFrames, varying: Collection[int]) -> tuple[tuple[int, int], ...]:
     found = Variation()
     for piece in pieces(pairs.regions()):
         pair, stains = pairs.places[piece.frame][0], pairs.stains(piece.frame)
         if not found.settled(pair, stains):
             found.add(pair, pairs.target(piece.frame, piece.window), stains)
-    return found.constant
+    return found.constant(varying)

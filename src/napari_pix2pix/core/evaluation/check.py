@@ -124,7 +124,7 @@ def check(
         some = Windows(pairs.target, pieces(measured[::4]))
         found = jpeg_labels(some, targets.lowest, targets.highest, colours["target"])
     remarks += found
-    empty, constant = targets.empty, variation.constant
+    empty, constant = targets.empty, variation.constant()
     if not unusable and (constant if several else empty):
         meaning = (config.empty_frames, config.empty_channels) if config else ("ask", "ask")
         said = config.target_kind if config else kind

@@ -104,7 +104,7 @@ def evaluate(
     require_kind(model, pairs)
     if other := [name for name, judged in models.items() if judged.target_encoding.kind != encoding.kind]:
         raise ValueError(f"Models side by side must predict the same kind of target; {other[0]} does not.")
-    pairs = settle_empty(pairs, empty_frames, empty_channels, encoding.kind)
+    pairs = settle_empty(pairs, empty_frames, empty_channels, encoding.kind, varying=range(encoding.n_channels))
     seen: dict[int, str] = {}
     for name, judged in models.items():
         found = seen_frames(pairs, judged.provenance)

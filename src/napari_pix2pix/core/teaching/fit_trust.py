@@ -212,7 +212,8 @@ def _suited(model: TrainedModel, pairs: PairedFrames, frames: EmptyFrames, chann
         warnings.warn(remark, stacklevel=3)
     if model.target_encoding.is_labels:
         require_kind(model, pairs)
-    return settle_empty(pairs, frames, channels, model.target_encoding.kind)
+    encoding = model.target_encoding
+    return settle_empty(pairs, frames, channels, encoding.kind, varying=range(encoding.n_channels))
 
 
 def divided(model: TrainedModel, pairs: PairedFrames) -> Split:

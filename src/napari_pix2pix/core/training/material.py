@@ -19,7 +19,6 @@ from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_of, without_seen
 from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains, Labels
 from napari_pix2pix.core.encodings.encoding import Encoding
-from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.evaluation.codings import in_one_coding
 from napari_pix2pix.core.evaluation.unlike import labelled, lonely, unlike
@@ -137,7 +136,7 @@ def of_pairs(
         if remark:
             warnings.warn(remark, stacklevel=4)
     found = Census.of(pairs, config.target_kind)
-    validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config, found.kind) for judge_pairs in judges)
+    validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config, found) for judge_pairs in judges)
     meaning = config.empty_frames, config.empty_channels
     pairs = settle_empty(pairs, *meaning, found.kind, empty=found.empty, constant=found.constant)
 
@@ -307,11 +306,12 @@ def of_sides(
     )
 
 
-def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config, kind: Kind) -> PairedFrames:
+def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config, found: Census) -> PairedFrames:
     """Pairs that choose or judge, checked as those that train are."""
     _require_same_channels(pairs, judges, "Validation and test pairs")
     judges.require_finite()
-    return settle_empty(judges, config.empty_frames, config.empty_channels, kind)
+    meaning = config.empty_frames, config.empty_channels
+    return settle_empty(judges, *meaning, found.kind, varying=found.varying)
 
 
 def _require_same_channels(pairs: PairedFrames, others: PairedFrames, what: str) -> None:
