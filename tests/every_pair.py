@@ -203,11 +203,11 @@ class Pair:
         """The same pairs from arrays."""
         seeds, (source, target) = list(seeds), self.kinds
         sides = zip(*(self.arrays(seed) for seed in seeds), strict=True)
-        how: dict[str, Any] = {"z": source.z, "names": [f"cell {seed}" for seed in seeds]}
+        how: dict[str, Any] = {"z": source.z, "names": [f"cell {seed}" for seed in seeds], "target_names": target.names}
         if source.take:
             how["channels"] = source.take, None
         if any(target.lacks):
-            how |= {"channels": (source.take or None, list(map(target.taken, seeds))), "target_names": target.names}
+            how["channels"] = source.take or None, list(map(target.taken, seeds))
         if source.names:
             taken = tuple(source.names[i] for i in source.take) or source.names
             how["source_names"] = [taken] * len(seeds)
