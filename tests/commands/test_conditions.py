@@ -208,6 +208,8 @@ def test_what_cannot_be_is_one_sentence(place, tmp_path, capsys) -> None:
         table.write_text(content)
         code, _, err = run(capsys, *train, "--out", tmp_path / "x")
         assert code == 2 and err.count("error:") == 1 and said in err and not (tmp_path / "x").exists(), err
+        _, out, err = run(capsys, "check", source, target, "--condition", table)
+        assert said in out + err
     code, _, err = run(capsys, *train[:-1], "^x(.)", "--out", tmp_path / "x")
     assert code == 2 and "fits none" in err
     code, _, err = run(capsys, *train[:-1], tmp_path / "no.csv", "--out", tmp_path / "x")

@@ -95,6 +95,14 @@ def test_channels_are_told_by_number_where_names_do_not_differ_or_tell_nothing(t
     assert stacks.frames(hashed=False).all_stained
 
 
+def test_a_number_may_mean_what_is_called_alike(tmp_path) -> None:
+    """One channel of those that differ elsewhere, or by a slip that is said to be one."""
+    paths = in_files(tmp_path, {"a": ("DAPI", "MAP2"), "b": ("dapi", "NFH"), "c": ("DAPI", "MAP2")})
+    for wanted, same in ((("0",), "same"), (("DAPI",), "same")):
+        frames = open_stacks(*paths, PairSettings(target_channels=wanted, same_names=same)).frames(hashed=False)
+        assert frames.all_stained and frames.n_channels[1] == 1
+
+
 def test_the_same_names_in_another_order_are_the_same_stains(tmp_path) -> None:
     """Channels that are named go by their names, not by their places."""
     named = {"a": ("DAPI", "MAP2"), "b": ("MAP2", "DAPI")}
@@ -109,6 +117,8 @@ def test_the_same_names_in_another_order_are_the_same_stains(tmp_path) -> None:
         ({"a": ("DAPI", "x"), "b": ("dapi",), "c": ("DAPI",)}, {}, "and 'dapi' are probably the same. Choose"),
         ({"a": ("MAP2",), "b": ("MAP 2",), "c": ("MAP2",)}, {"target_channels": ("MAP2",)}, "and 'MAP 2' are prob"),
         ({"a": ("DAPI", "dapi"), "b": ("DAPI",)}, {"same_names": "same"}, "once; one has 'DAPI' and 'dapi'"),
+        ({"a": ("A", "B"), "b": ("B", "A")}, {"target_channels": ("1",)}, "1 is B in a.tif but A in b.tif. Choose"),
+        ({"a": ("A", "B"), "b": ("a", "B")}, {"target_channels": ("0",)}, "'A' and 'a' are probably the same"),
         (NAMED, {"target_channels": ("GFP",)}, r"or a name of DAPI, MAP2; got 'GFP'"),
         (NAMED, {"target_channels": ("MAP2",)}, "must be stained for something; b is for nothing. Leave it out"),
     ],

@@ -38,12 +38,18 @@ def check(
 
     from napari_pix2pix import core
     from napari_pix2pix.files.pairing import open_stacks
+    from napari_pix2pix.files.training_stacks import require_conditions_there
     from napari_pix2pix.report.card import table
 
     stacks = open_stacks(source, target, pairs or PairSettings()).without_bad()
     files = stacks.files
     report = core.check(stacks.frames(hashed=False), config=chosen)
     texts = [event["text"] for event in told(stacks) if event["event"] == "warning"]
+    if stacks.settings.condition:
+        try:
+            require_conditions_there(stacks.settings.condition, [stacks])
+        except ValueError as error:
+            texts.append(f"{error} Only images that judge a training may be elsewhere.")
     usual, fitting = Config().patch_size, report["suggested"]["patch_size"]
     needed = []  # without which train refuses these pairs
     if chosen is None and report["usable"] and min(report["smallest"]) < usual:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_pix2pix.core.data.conditions import folded
 from napari_pix2pix.core.settings.config import SameNames
 from napari_pix2pix.files.folders import below_pattern
 from napari_pix2pix.files.stacks import Stack, stem
@@ -153,7 +154,7 @@ def in_one_spelling(names: Iterable[str], same: SameNames) -> dict[str, str]:
     first: dict[str, str] = {}
     spelled = {}
     for name in names:
-        other = name if same == "different" else first.setdefault(_folded(name), name)
+        other = name if same == "different" else first.setdefault(folded(name), name)
         if other != name and same == "ask":
             raise ValueError(
                 f"Names of stains that differ by case or spaces only must be said to be the same or different; "
@@ -198,9 +199,10 @@ def _wanted(targets: Sequence[Stack], wanted: Sequence[str], same: SameNames) ->
     labels = [stack.channel_names for stack in targets]
     counts = [stack.plan.n_channels for stack in targets]
     if all(one in own or _is_number(one, n) for own, n in zip(labels, counts, strict=True) for one in wanted):
+        _require_one_stain(targets, wanted, same)
         return None
-    asked = set(map(_folded, wanted))
-    spelled = in_one_spelling([*wanted, *(one for own in labels for one in own if _folded(one) in asked)], same)
+    asked = set(map(folded, wanted))
+    spelled = in_one_spelling([*wanted, *(one for own in labels for one in own if folded(one) in asked)], same)
     own_names = [[spelled.get(label, label) for label in own] for own in labels]
     numbers = []
     for own, n in zip(own_names, counts, strict=True):
@@ -216,9 +218,18 @@ def _wanted(targets: Sequence[Stack], wanted: Sequence[str], same: SameNames) ->
     return Stains(tuple(wanted), tuple(numbers))
 
 
-def _folded(name: str) -> str:
-    """The name without what may be a slip: case and spaces."""
-    return "".join(name.split()).casefold()
+def _require_one_stain(targets: Sequence[Stack], wanted: Sequence[str], same: SameNames) -> None:
+    """Raise a ValueError if a number means a channel that files, whose names tell stains, call otherwise."""
+    labels = _trusted(targets) or []
+    for one in wanted:
+        called = [one if one in own else own[int(one)] for own in labels]
+        spelled = in_one_spelling(called, same)
+        for stack, name in zip(targets, called, strict=bool(labels)):
+            if spelled[name] != spelled[called[0]]:
+                raise ValueError(
+                    f"A channel chosen by number must be the same stain in all targets; {one} is {called[0]} in "
+                    f"{targets[0].path.name} but {name} in {stack.path.name}. Choose channels by their names."
+                )
 
 
 def _is_number(word: str, count: int) -> bool:

@@ -92,7 +92,7 @@ class TrainingStacks:
                 raise ValueError("Old pairs must be those of a model trained from files; give one with `from`.")
             old = reopen_pairs(pairs["train"], moved).like(train.target_names)
         if isinstance(train, PairedStacks) and said.condition:
-            _require_there(said.condition, [train, *judges.values()])
+            require_conditions_there(said.condition, [train, *judges.values()])
         stacks = cls(train, judges.get("validation"), judges.get("test"), old)
         stacks._require_apart(initial)
         return stacks
@@ -164,7 +164,7 @@ def _like(judges: PairedStacks, train: Any, kind: str) -> PairedStacks:
         raise ValueError(f"The {kind} pairs do not suit: {error}") from error
 
 
-def _require_there(condition: str, among: Sequence[PairedStacks]) -> None:
+def require_conditions_there(condition: str, among: Sequence[PairedStacks]) -> None:
     """Raise a ValueError if a table of conditions names something that is none of these pairs, nor left out."""
     paths: dict[str, Path] = {}
     for stacks in among:

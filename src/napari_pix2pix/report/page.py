@@ -15,12 +15,12 @@ from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.settings.naming import as_flag, named
 from napari_pix2pix.core.teaching.examples import ranked
 from napari_pix2pix.report import figures as figures
-from napari_pix2pix.report.content import TITLES, Content
+from napari_pix2pix.report.content import TITLES, Content, title_of
 from napari_pix2pix.report.examples import examples_of
 from napari_pix2pix.report.from_nothing import MADE, SAID
 from napari_pix2pix.report.markup import Html, joined, table, tag
 from napari_pix2pix.report.methods_paragraph import methods
-from napari_pix2pix.report.pieces import drawn, interval, number
+from napari_pix2pix.report.pieces import drawn, interval, lacking, number
 from napari_pix2pix.report.tables import error_table, figure_tables, object_tables, table_of_images
 from napari_pix2pix.report.translations import grid_of, rows_of
 from napari_pix2pix.report.trust import TITLE as TRUST
@@ -142,10 +142,13 @@ def _summary(content: Content) -> Html:
     sentences += _verdicts(report)
     name, rows = ranked(report)
     if len(rows) > 1:
-        sentences.append(
-            f"The worst image is {rows[0]['name']} ({number(rows[0][name])}), the best {rows[-1]['name']} "
-            f"({number(rows[-1][name])}): look at them below before you trust a mean."
-        )
+        worst, best = rows[0]["name"], rows[-1]["name"]
+        if lacking(report):
+            how = f"by {title_of(name)} as a share of what is usual of the stains that each has"
+            told = f"The worst image is {worst}, the best {best}, {how}"
+        else:
+            told = f"The worst image is {worst} ({number(rows[0][name])}), the best {best} ({number(rows[-1][name])})"
+        sentences.append(f"{told}: look at them below before you trust a mean.")
     names = content.called(report)
     for channel, called in zip(report.get("objects", ()), names, strict=False):
         sentences.append((f"{called}: " if len(names) > 1 else "") + channel["sentence"])

@@ -47,8 +47,9 @@ def figure_tables(content: Content, report: dict[str, Any]) -> Html:
             f"expected to do better on pairs that are registered like these (measured on {ceiling['n']} images)."
         )
     if ranges := report.get("ranges"):
+        each = ", a channel's own against its own range" if len(ranges["foreground_above"]) > 1 else ""
         notes.append(
-            f"PSNR and NRMSE are taken against a range of {number(ranges['data_range'])} grey values; SSIM with "
+            f"PSNR and NRMSE are taken against a range of {number(ranges['data_range'])} grey values{each}; SSIM with "
             f"windows of {ranges['ssim_window']} px. Foreground is what exceeds "
             f"{', '.join(number(level) for level in ranges['foreground_above'])} (Otsu)."
         )

@@ -139,6 +139,9 @@ def test_stopped_anywhere_and_resumed_it_ends_the_same(tmp_path) -> None:
     np.testing.assert_array_equal(read.predict(source, condition="b"), whole.predict(source, condition="b"))
     with pytest.raises(ValueError, match="must be one that the model knows, a, b; got c"):
         read.predict(source, condition="c")
+    with pytest.raises(ValueError, match=r"the same for all frames; got list. Predict images of several"):
+        read.predict(np.stack([source, source]), "TYX", condition=["a", "b"])
+    np.testing.assert_array_equal(read.predict(source, condition="condition=b"), read.predict(source, condition="b"))
 
 
 def test_what_goes_on_from_a_model_keeps_its_classes(model, tmp_path) -> None:
@@ -157,6 +160,8 @@ def test_what_goes_on_from_a_model_keeps_its_classes(model, tmp_path) -> None:
         core.train(pairs(), initial=plain, out=tmp_path / "no")
     with pytest.raises(ValueError, match="at least two classes of condition; got a"):
         core.train(pairs(["a"] * 8), small_config(), out=tmp_path / "no")
+    with pytest.raises(ValueError, match=r"'A ' and 'a' of condition are probably the same. Write them alike"):
+        core.train(pairs(["a", "b", "A ", "b"] * 2), small_config(), out=tmp_path / "no")
     with pytest.raises(ValueError, match="must be a condition for each pair, 8; got 2"):
         pairs(["a", "b"])
     assert not (tmp_path / "no").exists() or not list((tmp_path / "no").iterdir())

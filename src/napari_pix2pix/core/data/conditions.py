@@ -27,14 +27,29 @@ def labels_of_each(conditions: Conditions, count: int, what: str) -> list[Labels
     return [{name: own[i] for name, own in said.items()} for i in range(count)]
 
 
-def require_two_classes(labels: Sequence[Labels]) -> None:
-    """Raise a ValueError if in a set all that bear a label bear the same: nothing tells it from none."""
+def folded(name: str) -> str:
+    """The name without what may be a slip: case and spaces."""
+    return "".join(name.split()).casefold()
+
+
+def require_classes(labels: Sequence[Labels]) -> None:
+    """Raise a ValueError if in a set all that bear a label bear the same, which nothing tells from none.
+
+    Or if labels differ by a slip only.
+    """
     known = Domains.of(labels).sets
     for name in labels[0] if labels else ():
         if len(own := known.get(name, ())) < 2:
             raise ValueError(
                 f"There must be at least two classes of {name}; got {', '.join(own) or 'none'}. Leave it out."
             )
+        first: dict[str, str] = {}
+        for label in own:
+            if (other := first.setdefault(folded(label), label)) != label:
+                raise ValueError(
+                    f"Classes must differ by more than case or spaces; {other!r} and {label!r} of {name} are probably "
+                    "the same. Write them alike, or name one of them otherwise."
+                )
 
 
 def require_known(pairs: Labelled, conditions: Domains) -> None:

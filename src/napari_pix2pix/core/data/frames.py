@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.data.conditions import Conditions, labels_of_each, require_two_classes
+from napari_pix2pix.core.data.conditions import Conditions, labels_of_each, require_classes
 from napari_pix2pix.core.data.pairs import Channels, PairedFrames, StackAxes, plans_of
 from napari_pix2pix.core.data.regions import Region, pieces
 from napari_pix2pix.core.encodings.domains import MOST, Domains
@@ -251,7 +251,7 @@ class Images:
         if self.pairs is not None and not conditions:
             self.labels = self.pairs.labels
         self.domains = Domains.of(self.labels)
-        require_two_classes(self.labels)
+        require_classes(self.labels)
 
     def vector(self, stack: int) -> NDArray[np.float32]:
         """What networks see of the classes of a stack, see `Domains.planes`."""

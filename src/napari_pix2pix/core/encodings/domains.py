@@ -106,7 +106,7 @@ class Domains(BaseModel):
             If one is not known, or a set is named twice.
         """
         pairs = [(one, label) for one, own in self.sets.items() for label in own]
-        known = dict(zip(self.names, pairs, strict=True))
+        known = {f"{one}={label}": (one, label) for one, label in pairs} | dict(zip(self.names, pairs, strict=True))
         parts = _parted(name, known) or name.split(",")
         found = dict(known[part] for part in parts if part in known)
         if len(found) < len(parts):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.alignment import Alignment
-from napari_pix2pix.core.data.conditions import of_each, require_two_classes
+from napari_pix2pix.core.data.conditions import of_each, require_classes
 from napari_pix2pix.core.data.emptiness import Variation, settle_empty
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes
@@ -155,7 +155,7 @@ def check(
         except ValueError as error:
             remarks.append(Remark(str(error), level="unusable"))
     try:
-        require_two_classes(pairs.labels)
+        require_classes(pairs.labels)
     except ValueError as error:
         remarks.append(Remark(str(error), level="unusable"))
     shift, correlation = lie.shift(), lie.correlation()

@@ -1,6 +1,6 @@
 """A trained model: its networks and everything needed to use them, with what it can do."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -145,6 +145,11 @@ class TrainedModel:
         ValueError
             If the model does not know it.
         """
+        if not isinstance(condition, str | Mapping | None):
+            raise ValueError(
+                f"A condition must be the name of one, the same for all frames; got {type(condition).__name__}. "
+                "Predict images of several conditions one after the other."
+            )
         if isinstance(condition, str):
             if not self.conditions.sets:
                 raise ValueError("A model that learned without conditions must be given none; leave `condition` out.")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
-from napari_pix2pix.core.data.conditions import require_known, require_two_classes
+from napari_pix2pix.core.data.conditions import require_classes, require_known
 from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region, Windows, pieces
@@ -115,7 +115,7 @@ class Start:
             If all are of one, or some of one that the model to start from does not know.
         """
         if self.conditions is None:
-            require_two_classes(pairs.labels)
+            require_classes(pairs.labels)
             return pairs.conditions
         require_known(pairs, self.conditions)
         return self.conditions
