@@ -18,6 +18,7 @@ from napari_pix2pix.core.teaching.examination import KINDS, examined
 from napari_pix2pix.core.teaching.fit_trust import divided, fit_trust
 from napari_pix2pix.core.teaching.teacher import Teacher
 from napari_pix2pix.core.trust.judge import ENOUGH, MatchJudge, as_scored, error_curve, pixel_errors
+from napari_pix2pix.core.trust.risk import KNOTS
 from napari_pix2pix.report.card import model_lines
 from small import blobs, small_config
 
@@ -110,6 +111,10 @@ def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
     taught.save(path)
     again = core.load_model(path)
     assert again.hash() == taught.hash()
+    risk = again.match.calibration.risk
+    assert (risk.groups, risk.most, risk.losses.shape) == (2, 1.0, (2, KNOTS))
+    assert (np.diff(risk.losses) >= 0).all() and 0 < risk.kept[-1] <= 1
+    assert "needs at least 49 calibration groups, this model has 2." in again.match.calibration.mask_promise(0.02)
     source, target = STACKS[0]
     found = again.score(source, target, "YX")
     assert found.kind == "match"
@@ -144,6 +149,7 @@ def test_a_broken_judge_is_refused(taught, tmp_path) -> None:
     for name, tensor, sentence in (
         ("trust.network.layers.0.weight", torch.zeros(3, 3), "those of the discriminator that judges the match do not"),
         ("trust.calibration.counts", None, "must hold calibration.counts"),
+        ("trust.calibration.risk.losses", torch.zeros(3, 3), "must hold calibration.risk.losses"),
     ):
         broken = {key: value for key, value in tensors.items() if key != name}
         write_tensors(path, broken if tensor is None else broken | {name: tensor}, taught.content())

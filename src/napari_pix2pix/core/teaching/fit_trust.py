@@ -19,6 +19,7 @@ from napari_pix2pix.core.data.split import Split, evenly, seen_frames, split_pai
 from napari_pix2pix.core.evaluation.admission import require_kind, require_suited
 from napari_pix2pix.core.evaluation.codings import in_one_coding
 from napari_pix2pix.core.geometry.axes import middle
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
@@ -36,6 +37,7 @@ from napari_pix2pix.core.trust.judge import (
     pixel_errors,
 )
 from napari_pix2pix.core.trust.novelty import MIDDLE, MOST_WINDOWS, Novelty
+from napari_pix2pix.core.trust.risk import Left, RiskCurves, limits_about
 
 LEARNING_RATE = 1e-3
 CALIBRATION_SHARE = 1 / 3
@@ -250,21 +252,22 @@ def _reach(model: TrainedModel) -> int:
 def calibrated(
     model: TrainedModel, judge: MatchJudge, pairs: PairedFrames, regions: Sequence[Region]
 ) -> Calibration | None:
-    """From real and predicted fields wholly inside these regions; None if there are none."""
+    """From real and predicted fields wholly inside these regions, and all known pixels; None if there are none."""
     encoding, regions = model.target_encoding, evenly(pairs, tuple(regions), CALIBRATED)
     stacks = [pairs.places[region.frame][0] for region in regions]
     names = [pairs.groups[stack] for stack in stacks]
     within_one = len(set(pairs.groups)) == 1
     names = [pairs.name(region.frame) for region in regions] if within_one else names
     found: dict[str, list[tuple[NDArray[np.float32], ...]]] = {}
-    fields = judge.network.fields
+    left: dict[str, list[Left]] = {}
+    fields, limits = judge.network.fields, limits_about(judge.usual_error)
     for region, name in zip(regions, names, strict=True):
         if min(region.shape[-2:]) < fields[-1].size:
             continue
         source = model.source_encoding.encode(pairs.source(region.frame, region.window))
         target = encoding.encode(pairs.target(region.frame, region.window))
-        known = field_means(pairs.known(region.frame, region.window), fields)
-        inside = whole_scores(fields, region.shape) & (known > 0.999)
+        known = pairs.known(region.frame, region.window)
+        inside = whole_scores(fields, region.shape) & (field_means(known, fields) > 0.999)
         if not inside.any():
             continue
         own = model.under(pairs.bears(region.frame))
@@ -275,11 +278,16 @@ def calibrated(
             target[~stains] = prediction[~stains]
             sides = [beside_stains(side, stains) for side in sides] if encoding.partial else sides
         real, predicted = own.judged(judge, source, sides)
-        error = field_means(pixel_errors(prediction, target, encoding, stains), fields)
-        expected = judge.expected_error(predicted[1])
+        wrong = pixel_errors(prediction, target, encoding, stains)
+        error, expected = field_means(wrong, fields), judge.expected_error(predicted[1])
         found.setdefault(name, []).append((real[0][inside], expected[inside], error[inside]))
+        whole = tuple(slice(0, n) for n in region.shape)
+        each = per_pixel(expected, [f.stride for f in fields], [f.centre for f in fields], whole)  # as masks are drawn
+        seen = np.broadcast_to(known > 0.999, wrong.shape)
+        left.setdefault(name, []).append(Left.of(limits, each[seen], wrong[seen]))
     if not found:
         return None
     groups = [[np.concatenate(side) for side in zip(*own, strict=True)] for own in found.values()]
     scores, expectations, truths = ([own[i] for own in groups] for i in range(3))
-    return Calibration.of(scores, expectations, truths, within_one)
+    risk = RiskCurves.of(limits, list(left.values()), None if encoding.is_labels else judge.usual_error)
+    return Calibration.of(scores, expectations, truths, within_one, risk)

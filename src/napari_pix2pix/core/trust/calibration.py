@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.trust.risk import RiskCurves
+
 LEVEL = 0.9
 """Of the bound: so many fields err less."""
 FEWEST_GROUPS = 20
@@ -30,12 +32,15 @@ class Calibration:
         that nothing bounds.
     within_one
         Whether all is from one image or group, whose frames are then the groups: it says nothing about another.
+    risk
+        What a mask leaves wrong; None of models that were calibrated before there were masks with a promise.
     """
 
     real: tuple[NDArray[np.float32], ...]
     scale: float
     factor: float
     within_one: bool = False
+    risk: RiskCurves | None = None
 
     @classmethod
     def of(
@@ -44,6 +49,7 @@ class Calibration:
         expected: Sequence[NDArray[np.float32]],
         errors: Sequence[NDArray[np.float32]],
         within_one: bool = False,
+        risk: RiskCurves | None = None,
     ) -> "Calibration":
         """From each group's scores of real fields, and its expected and true errors of predicted fields.
 
@@ -62,7 +68,7 @@ class Calibration:
         means = [float(np.mean([values.mean() for values in some])) for some in (errors, expected)]
         scale = means[0] / means[1] if means[1] > 0 else 1.0
         ratios = [(e / np.maximum(scale * x, TINY)).ravel() for e, x in zip(errors, expected, strict=True)]
-        return cls(tuple(kept), scale, group_quantile(ratios, LEVEL), within_one)
+        return cls(tuple(kept), scale, group_quantile(ratios, LEVEL), within_one, risk)
 
     @property
     def groups(self) -> int:
@@ -104,6 +110,62 @@ class Calibration:
             f"On average over new images like these, {LEVEL:.0%} of fields err less than the bound "
             f"({self.groups} calibration groups)."
         )
+
+    # Masks with a promise
+
+    def limit(self, risk: float) -> float | None:
+        """The expected error, in the target's units, up to which pixels are left by a mask of this risk.
+
+        Of what is left, on average over new images like these, labels have at most this share of wrong pixels, and
+        intensities a mean error of at most this share of the usual one. None where that cannot be promised.
+
+        Raises
+        ------
+        ValueError
+            If the risk does not lie between 0 and 1.
+        """
+        if not 0 < risk < 1:
+            raise ValueError(f"A risk must be above 0 and below 1; got {risk}. For 2 % give 0.02.")
+        found = self._found(risk)
+        return None if found is None else self.scale * found
+
+    def _found(self, risk: float) -> float | None:
+        """`limit`, before the scale."""
+        return None if self.risk is None or not self.promises or self.risk.alike else self.risk.limit(risk)
+
+    def mask_promise(self, risk: float) -> str:
+        """What a mask of this risk promises, and what not; or why there is none."""
+        if self.risk is not None and (limit := self._found(risk)) is not None:
+            left = self.risk.left(limit)[0]
+            return (
+                f"{self._kept(risk, self.risk)} on average over new images like those that calibrated "
+                f"({self.groups} groups, of whose pixels it leaves {left:.0%}). A single image may have more, and of images unlike those "
+                "nothing is promised."
+            )
+        return f"No mask promises a risk of {risk:g}: {self._why_not(risk)}."
+
+    @staticmethod
+    def _kept(risk: float, known: RiskCurves) -> str:
+        if known.most == 1:
+            return f"Of the pixels that the mask leaves, at most {100 * risk:.3g} % are wrong,"
+        return (
+            f"The pixels that the mask leaves err by at most {risk * known.unit:.3g} grey values, {100 * risk:.3g} % "
+            f"of the usual, where an image that errs more than {known.most:g} times as usual counts as that,"
+        )
+
+    def _why_not(self, risk: float) -> str:
+        if self.within_one:
+            return "all calibration pairs are from one image or group"
+        if self.risk is None:
+            return "this model was calibrated before there were such masks; give it to fit-trust again"
+        if self.risk.alike:
+            return "all calibration groups err the same, as copies of one image do"
+        known, fewest = self.risk, max(FEWEST_GROUPS, self.risk.fewest_groups(risk))
+        least = float(known.risks[0])
+        could = f"; the least that it can promise is {least:.3g}" if self.promises and least < 1 else ""
+        if self.groups < fewest:
+            return f"it needs at least {fewest} calibration groups, this model has {self.groups}{could}"
+        return f"of the calibration pairs even the pixels that are expected to err least err more{could}"
 
 
 TINY = 1e-9

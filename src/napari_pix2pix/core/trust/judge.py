@@ -17,6 +17,7 @@ from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
 from napari_pix2pix.core.trust.calibration import Calibration
 from napari_pix2pix.core.trust.novelty import SIGMAS, Novelty
+from napari_pix2pix.core.trust.risk import RiskCurves
 
 WIDEST = 32
 """Base channels of what judges the match; more were not better in as much time."""
@@ -169,6 +170,10 @@ class MatchJudge:
             named["calibration.real"] = torch.from_numpy(np.concatenate(known.real))
             named["calibration.counts"] = torch.tensor([own.size for own in known.real])
             named["calibration.factors"] = torch.tensor([known.scale, known.factor], dtype=torch.float64)
+            if (risk := known.risk) is not None:
+                curves = ("limits", "losses", "kept")
+                named |= {f"calibration.risk.{name}": torch.from_numpy(getattr(risk, name)) for name in curves}
+                named["calibration.risk.unit"] = torch.tensor([risk.unit, risk.most], dtype=torch.float64)
         return named
 
     @classmethod
@@ -189,7 +194,8 @@ class MatchJudge:
             if counts.dtype.kind != "i" or counts.min() < 0 or counts.sum() != real.size:
                 raise ValueError("A model that judges the match must hold calibration.counts that add up; it does not.")
             groups = tuple(np.split(real, counts.cumsum()[:-1]))
-            calibration = Calibration(groups, float(factors[0]), float(factors[1]), content["within_one"])
+            risk = _risk(tensors, counts.size) if "calibration.risk.limits" in tensors else None
+            calibration = Calibration(groups, float(factors[0]), float(factors[1]), content["within_one"], risk)
         features = network.source_maps * (1 + len(SIGMAS))
         ranks, errors = _numbers(tensors, "curve", (2, None))
         spread = _numbers(tensors, "novelty.scale", (2, features))
@@ -197,6 +203,16 @@ class MatchJudge:
         limit = float(_numbers(tensors, "novelty.limit", ()))
         novelty = Novelty(network.fields[-1].size, spread, blocks, limit)
         return cls(network.eval(), ranks, errors, novelty, calibration, content.get("examined", {}))
+
+
+def _risk(tensors: dict[str, Tensor], groups: int) -> RiskCurves:
+    """What a mask leaves wrong, of so many groups."""
+    limits = _numbers(tensors, "calibration.risk.limits", (None,))
+    losses = _numbers(tensors, "calibration.risk.losses", (groups, limits.size))
+    kept, unit = (
+        _numbers(tensors, f"calibration.risk.{name}", n) for name, n in (("kept", limits.shape), ("unit", (2,)))
+    )
+    return RiskCurves(limits, losses, kept, float(unit[0]), float(unit[1]))
 
 
 def _numbers(tensors: dict[str, Tensor], name: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
