@@ -136,11 +136,10 @@ class Calibration:
     def mask_promise(self, risk: float) -> str:
         """What a mask of this risk promises, and what not; or why there is none."""
         if self.risk is not None and (limit := self._found(risk)) is not None:
-            left = self.risk.left(limit)[0]
+            left = f"({self.groups} groups, of whose pixels it leaves {self.risk.left(limit)[0]:.0%})"
             return (
-                f"{self._kept(risk, self.risk)} on average over new images like those that calibrated "
-                f"({self.groups} groups, of whose pixels it leaves {left:.0%}). A single image may have more, and of images unlike those "
-                "nothing is promised."
+                f"{self._kept(risk, self.risk)} on average over new images like those that calibrated {left}. "
+                "A single image may have more, and of images unlike those nothing is promised."
             )
         return f"No mask promises a risk of {risk:g}: {self._why_not(risk)}."
 
