@@ -38,6 +38,12 @@ def evaluate(
     stain: Annotated[
         Literal["hed"] | None, Parameter(help="In RGB targets, measure the brown of DAB and its mask.")
     ] = None,
+    draws: Annotated[
+        int | None,
+        Parameter(
+            help="With --objects: what so many dropout draws tell of each object beside one prediction, in bits."
+        ),
+    ] = None,
     beside: Annotated[
         tuple[Path, ...],
         Parameter(help="Further models for the same pairs, as baselines; one in RUN/l1_only is always taken."),
@@ -54,6 +60,8 @@ def evaluate(
         given = [path for path in (model, source, target) if path is not None]
         if len(given) != 1:
             raise ValueError(f"With `prediction` there must be one more path, the TARGET; got {len(given)}.")
+        if draws is not None:
+            raise ValueError("Draws must be of a model; a prediction is one. Leave `draws` out.")
         source, target = prediction, given[0]
     elif model is None or source is None:
         raise ValueError("An evaluation must have MODEL SOURCE TARGET, or `prediction` PATH TARGET.")
@@ -103,7 +111,7 @@ def evaluate(
     if loaded is None:
         report = core.evaluate_prediction(frames, None, kind=target_kind, **asked)
     else:
-        report = core.evaluate(loaded, frames, None, beside=others, allow_seen=allow_seen, **asked)
+        report = core.evaluate(loaded, frames, None, beside=others, allow_seen=allow_seen, draws=draws, **asked)
     if stacks.files.skipped and not said.skip_bad:
         report["failed"] = list(stacks.files.skipped)
     names = stacks.target_names

@@ -194,6 +194,10 @@ def object_tables(report: dict[str, Any], names: Sequence[str]) -> Html | None:
             put(title, cell(measured[key]) if measured else None)
         for end, title in enumerate(("lower limit of agreement", "upper limit of agreement")):
             put(title, cell(measured["limits"][end]) if measured else None)
+        if any("information" in one for one in channels):
+            told = channel.get("information")
+            for key, title in (("prediction", "one prediction"), ("draws", "draws"), ("difference", "draws more")):
+                put(f"information gain per object, bits: {title}", cell(told[key]) if told else None)
         put("positive, predicted", cell(positive["prediction"]) if positive else None)
         put("positive, true", cell(positive["target"]) if positive else None)
     stained = report.get("stain")

@@ -16,6 +16,7 @@ from napari_pix2pix.core.evaluation.codings import comparable, in_one_coding
 from napari_pix2pix.core.evaluation.metrics.objects import Counted, Stain
 from napari_pix2pix.core.evaluation.monitoring import Monitoring
 from napari_pix2pix.core.evaluation.tally import KindOfPairs, Tally
+from napari_pix2pix.core.running.predict import require_draws
 from napari_pix2pix.core.running.sources import counted
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import EmptyChannels, EmptyFrames
@@ -39,6 +40,7 @@ def evaluate(
     beside: Mapping[str, TrainedModel] | None = None,
     objects: Counted = None,
     stain: Stain = None,
+    draws: int | None = None,
     pixel_size_um: dict[str, float] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -65,6 +67,9 @@ def evaluate(
         pairs whose sources are label images of the same frames.
     stain
         ``"hed"``: in RGB targets, measure the brown of DAB instead of grey values, and its mask.
+    draws
+        So many dropout draws, two at least, tell of each object what they know of it: information gain, in bits,
+        beside that of one prediction, see `evaluation.metrics.information`. Only with `objects`.
     pixel_size_um
         By axis: gives figures per mm² and cycles per µm.
     on_frame
@@ -117,15 +122,21 @@ def evaluate(
             )
         seen |= found if judged is model else {frame: "train" for frame in found if frame not in seen}
 
+    if draws is not None:
+        if objects is None:
+            raise ValueError("Draws must be judged by what they tell of objects; give `objects`, or leave draws out.")
+        require_draws(model, draws)
+    drawn = [_predictions(model, pairs, draw) for draw in range(draws or 0)]
     predictions = {name: _predictions(judged, pairs) for name, judged in models.items()}
     report = Tally(pairs, encoding.kind, encoding.classes, objects, stain, pixel_size_um, remark)
     report.fit(with_source=True)
     monitoring = Monitoring(model, model.match) if model.match else None
     for frame_of_each in zip(*predictions.values(), strict=True):
         (number, prediction), *others = frame_of_each
+        of_draws = [next(draw)[1] for draw in drawn]
         if monitoring is not None:
             monitoring.add(prediction, report.frames[len(report.rows)])
-        report.add(number, prediction, dict(zip(beside or (), (made for _, made in others), strict=True)))
+        report.add(number, prediction, dict(zip(beside or (), (made for _, made in others), strict=True)), of_draws)
         if on_frame is not None:
             on_frame(len(report.rows), len(report.frames))
     if seen:
@@ -142,12 +153,14 @@ def evaluate(
     return told | {"seen": bool(seen)}
 
 
-def _predictions(model: TrainedModel, pairs: PairedFrames) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The number of each frame of which something is known, and its prediction."""
+def _predictions(
+    model: TrainedModel, pairs: PairedFrames, draw: int | None = None
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The number of each frame of which something is known, and its prediction, or this dropout draw of it."""
     wanted, first = {region.frame for region in pairs.regions()}, 0
     for i, (stack, plan) in enumerate(zip(pairs.sources, pairs.source_plans, strict=True)):
         frames = [frame for frame in range(plan.n_frames) if first + frame in wanted]
-        named: dict[str, Any] = {"channels": channels_of(model, pairs, i), "frames": frames}
+        named: dict[str, Any] = {"channels": channels_of(model, pairs, i), "frames": frames, "draw": draw}
         own = model.under(pairs.labels[i])
         for frame, prediction in own.predict_frames(stack, plan.axes, **named) if frames else ():
             yield first + frame, prediction

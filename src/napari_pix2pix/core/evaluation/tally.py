@@ -78,8 +78,14 @@ class Tally:
         if with_source:
             self.baselines |= fit_baselines(self.frames, self.kind, self.classes)
 
-    def add(self, number: int, prediction: NDArray[Any], beside: Mapping[str, NDArray[Any]]) -> None:
-        """Judge the prediction of the next frame, baselines, and what other models made `beside` it."""
+    def add(
+        self,
+        number: int,
+        prediction: NDArray[Any],
+        beside: Mapping[str, NDArray[Any]],
+        draws: Sequence[NDArray[Any]] = (),
+    ) -> None:
+        """Judge the prediction of the next frame and its draws, baselines, and what other models made `beside` it."""
         frame = self.frames[len(self.rows)]
         assert frame.number == number
         judge, target, known = self.judge, frame.target, frame.known_channels
@@ -101,7 +107,7 @@ class Tally:
             if (both := known & inside).any():
                 self.ceiling.append((judge.figures(off, target, both), frame.group))
         if self.objects is not None:
-            self.objects.add(prediction, frame)
+            self.objects.add(prediction, frame, draws)
 
     def _figures(self, prediction: NDArray[Any], frame: Frame) -> Row:
         if not self._is_finite(prediction, frame):

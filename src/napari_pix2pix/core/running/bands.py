@@ -65,7 +65,13 @@ class Band:
 
 
 def map_bands(
-    model: "TrainedModel", stack: Any, plan: AxesPlan, tiles: TilePlan, how: PredictSettings, frames: Sequence[int]
+    model: "TrainedModel",
+    stack: Any,
+    plan: AxesPlan,
+    tiles: TilePlan,
+    how: PredictSettings,
+    frames: Sequence[int],
+    draw: int | None = None,
 ) -> Iterator[Band]:
     """The maps of each frame of `stack`; those of a frame that is one tile in one band.
 
@@ -81,8 +87,10 @@ def map_bands(
         Of which draws and precision count; with draws, bands have twice as many maps.
     frames
         Their numbers.
+    draw
+        The dropout draw of this number alone; None: as `how` says.
     """
-    forward, n_maps = forward_of(model, how), model.target_encoding.n_maps
+    forward, n_maps = forward_of(model, how, draw), model.target_encoding.n_maps
     findings, bands, (*planes, height, width) = Findings(), tiles.bands, tiles.shape
     empty = np.zeros((n_maps * (2 if how.draws else 1), *planes, 0, width), np.float32)
     one_piece = len(tiles.tiles) == 1
@@ -122,10 +130,10 @@ def map_bands(
         maps, top = maps[..., finished - top :, :].copy(), finished
 
 
-def forward_of(model: "TrainedModel", how: PredictSettings) -> Forward:
+def forward_of(model: "TrainedModel", how: PredictSettings, draw: int | None = None) -> Forward:
     """The model's generator, run so."""
     precision = model.precision_for(how.precision)
-    return Forward(model.generator, model.device, how.draws, model.config.seed, precision, model.direction.planes)
+    return Forward(model.generator, model.device, how.draws, model.config.seed, precision, model.direction.planes, draw)
 
 
 @dataclass(frozen=True)

@@ -55,28 +55,24 @@ def predict_bands(
     channels: Sequence[int] = (),
     scale: tuple[float, ...] | None = None,
     frames: Sequence[int] | None = None,
+    draw: int | None = None,
 ) -> Iterator[Band]:
     """What `decode_bands` makes the prediction of, some rows at a time; parameters as in `predict`.
 
-    Of `how` tiles, draws and precision count. Of all frames, or of these alone.
+    Of `how` tiles, draws and precision count. Of all frames, or of these alone; of the mean over draws, or of the
+    `draw` of this number.
 
     Source, network and maps need memory for a row of tiles, however large the frames are. With `scale`, which takes
     whole frames, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled to
     the source's.
     """
-    draws = how.draws
-    if draws is not None and draws < 2:
-        raise ValueError(f"draws must be at least 2; got {draws}. Leave it out for one prediction, dropout off.")
-    if draws is not None and not has_dropout(model.generator):
-        raise ValueError(
-            f"A generator must have dropout for predictions to differ; this one has none, so {draws} draws would "
-            "be the same. Leave draws out, or train with generator.dropout above 0."
-        )
+    if how.draws is not None:
+        require_draws(model, how.draws)
     plan = model.source_plan(stack, axes, channels)
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
     tiles, outside = model.tile_plan(seen_shape, how.tile_size, how.overlap), np.zeros(0)
     bands = _rescaled_bands if scale else map_bands
-    for band in bands(model, stack, plan, tiles, how, range(plan.n_frames) if frames is None else frames):
+    for band in bands(model, stack, plan, tiles, how, range(plan.n_frames) if frames is None else frames, draw):
         if band.last and scale is None:
             band = replace(band, novel=model.novel(stack, plan, band.frame))
         yield band
@@ -86,15 +82,32 @@ def predict_bands(
             warn_of_novelty(band.novel)
 
 
+def require_draws(model: "TrainedModel", draws: int) -> None:
+    """Raise a ValueError if so many draws of the model's dropout are too few, or do not differ."""
+    if draws < 2:
+        raise ValueError(f"draws must be at least 2; got {draws}. Leave it out for one prediction, dropout off.")
+    if not has_dropout(model.generator):
+        raise ValueError(
+            f"A generator must have dropout for predictions to differ; this one has none, so {draws} draws would "
+            "be the same. Leave draws out, or train with generator.dropout above 0."
+        )
+
+
 def _rescaled_bands(
-    model: "TrainedModel", stack: Any, plan: AxesPlan, tiles: TilePlan, how: PredictSettings, frames: Sequence[int]
+    model: "TrainedModel",
+    stack: Any,
+    plan: AxesPlan,
+    tiles: TilePlan,
+    how: PredictSettings,
+    frames: Sequence[int],
+    draw: int | None,
 ) -> Iterator[Band]:
     """Whole frames, which the network sees with the pixels of `tiles`."""
     shape = plan.frame_shape
     for frame in frames:
         source = plan.take(stack, frame)
         seen = resampled(source, tiles.shape, model.source_encoding.is_labels)
-        maps = joined([band.maps for band in map_bands(model, seen, _one_frame(seen), tiles, how, [0])])
+        maps = joined([band.maps for band in map_bands(model, seen, _one_frame(seen), tiles, how, [0], draw)])
         yield Band(frame, slice(0, shape[-2]), shape, source, resampled(maps, shape))
 
 

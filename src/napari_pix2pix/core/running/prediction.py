@@ -93,6 +93,8 @@ class Forward:
         It computes in.
     planes
         What the generator sees beside the frame, as in `Direction`.
+    draw
+        The draw of this number alone, instead.
     """
 
     generator: Generator
@@ -101,6 +103,7 @@ class Forward:
     seed: int = 0
     precision: Precision = "float32"
     planes: tuple[float, ...] = ()
+    draw: int | None = None
 
     def __call__(self, frame: Frame, windows: Sequence[Window]) -> NDArray[np.float32]:
         """Maps (N, n_maps, [Z,] Y, X) of N windows of one size."""
@@ -111,8 +114,20 @@ class Forward:
             sources = sources.to(self.device)
             if self.planes:
                 sources = with_planes(sources, torch.tensor([self.planes], device=self.device))
-            maps = self._drawn(sources, windows, self.draws) if self.draws else self.generator(sources)
-            return maps.float().cpu().numpy()
+            return self._maps(sources, windows).float().cpu().numpy()
+
+    def _maps(self, sources: Tensor, windows: Sequence[Window]) -> Tensor:
+        if self.draws:
+            return self._drawn(sources, windows, self.draws)
+        if self.draw is None:
+            maps: Tensor = self.generator(sources)
+            return maps
+        return self._of_draw(sources, windows, self.draw)
+
+    def _of_draw(self, sources: Tensor, windows: Sequence[Window], draw: int) -> Tensor:
+        with drawing(self.generator, self.seed, draw, windows):
+            maps: Tensor = self.generator(sources)
+            return maps
 
     def _drawn(self, sources: Tensor, windows: Sequence[Window], draws: int) -> Tensor:
         """Mean and standard deviation (N, 2 n_maps, [Z,] Y, X) of the maps over dropout draws, one draw at a time.
@@ -123,8 +138,7 @@ class Forward:
         """
         mean, squares = torch.zeros(()), torch.zeros(())
         for draw in range(draws):
-            with drawing(self.generator, self.seed, draw, windows):
-                maps = self.generator(sources)
+            maps = self._of_draw(sources, windows, draw)
             step = maps - mean
             mean = mean + step / (draw + 1)
             squares = squares + step * (maps - mean)

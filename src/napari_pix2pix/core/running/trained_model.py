@@ -407,12 +407,14 @@ class TrainedModel:
         precision: Precision = "auto",
         scale: tuple[float, ...] | None = None,
         frames: Sequence[int] | None = None,
+        draw: int | None = None,
         condition: str | None = None,
     ) -> Iterator[Band]:
         """What `decode_bands` makes the prediction of, some rows at a time; see `predict.predict_bands`."""
         named = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
         how, model = validated(PredictSettings, named), self if condition is None else self.under(condition)
-        return predict.predict_bands(model, stack, axes, how, channels=channels, scale=scale, frames=frames)
+        further: dict[str, Any] = {"scale": scale, "frames": frames, "draw": draw}
+        return predict.predict_bands(model, stack, axes, how, channels=channels, **further)
 
     def decode_bands(
         self, bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None

@@ -1,5 +1,6 @@
 """What users count: objects, their number, size and brightness, in the prediction and in the truth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.evaluation.metrics.errors import SMALLEST
 from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
+from napari_pix2pix.core.evaluation.metrics.information import Gains
 from napari_pix2pix.core.evaluation.metrics.intensities import Histogram, histograms
 from napari_pix2pix.core.evaluation.metrics.intervals import Figure, Row, figure, resamples, summarize
 
@@ -89,14 +91,15 @@ class ObjectCounts:
         """What is known of each channel of the target, (N,)."""
         return [self._view(frame.target)[0][frame.known]] if self._stain else frame.values(frame.target)
 
-    def add(self, prediction: NDArray[Any], frame: Frame) -> None:
-        """Count a prediction (C, [Z,] Y, X)."""
+    def add(self, prediction: NDArray[Any], frame: Frame, draws: Sequence[NDArray[Any]] = ()) -> None:
+        """Count a prediction (C, [Z,] Y, X), and measure draws of it."""
         labels = self._labels.source(frame.number)[0] if self._labels else None
         a, b = self._view(prediction), self._view(frame.target)
         stained = (True,) if self._stain else frame.stained
-        for channel, one, other, there in zip(self._channels, a, b, stained, strict=True):
+        drawn = [self._view(draw) for draw in draws]
+        for k, (channel, one, other, there) in enumerate(zip(self._channels, a, b, stained, strict=True)):
             if there:
-                channel.add(one, other, frame.known, frame.group, labels)
+                channel.add(one, other, frame.known, frame.group, labels, [draw[k] for draw in drawn])
         if self._stain:
             level = self._channels[0].level
             masks = [view[0][frame.known] > (np.inf if level is None else level) for view in (a, b)]
@@ -121,6 +124,7 @@ class _Channel:
     rows: list[Row] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     measured: list[NDArray[np.float64]] = field(default_factory=list)
+    gains: Gains = field(default_factory=Gains)
 
     def add(
         self,
@@ -129,8 +133,9 @@ class _Channel:
         known: NDArray[np.bool_],
         group: str,
         objects: NDArray[Any] | None,
+        draws: Sequence[NDArray[Any]],
     ) -> None:
-        """Count a frame ([Z,] Y, X) of grey values; `objects` are labels that hold for both."""
+        """Count a frame ([Z,] Y, X) of grey values and measure its draws; `objects` are labels that hold for all."""
         sides = []
         for image in (prediction, target):
             if objects is None:
@@ -145,8 +150,11 @@ class _Channel:
         self.rows.append(row)
         self.groups.append(group)
         numbers = np.unique(sides[1][sides[1] > 0])
-        means = [ndimage.mean(image, sides[1], numbers) if len(numbers) else [] for image in (target, prediction)]
-        self.measured.append(np.array(means, np.float64))
+        images = target, prediction, *draws
+        means = [ndimage.mean(image, sides[1], numbers) if len(numbers) else [] for image in images]
+        self.measured.append(np.array(means[:2], np.float64))
+        if draws:
+            self.gains.add(np.array(means, np.float64), group)
 
     def report(self) -> dict[str, Any]:
         """Figures with intervals over groups, and a ``sentence`` on what they are good for.
@@ -154,7 +162,8 @@ class _Channel:
         ``counts``: number and mean area (px) of objects in a frame; those of the target end in ``_target``.
         ``intensity`` (None without objects): of the mean grey values in each object of the target ``n``, ``slope`` of
         prediction on target, ``bias``, Bland-Altman ``limits``, ``pearson``; ``positive``, the share of objects above
-        ``level``, Otsu's of the true means, in either. ``points``: (target, prediction).
+        ``level``, Otsu's of the true means, in either. ``points``: (target, prediction). With draws ``information``,
+        see `Gains.report`.
 
         References
         ----------
@@ -193,6 +202,9 @@ class _Channel:
         chosen = np.unique(np.linspace(0, x.size - 1, MOST_POINTS).round().astype(int))
         points = np.stack([x[chosen], y[chosen]], axis=1).tolist()
         sentence = verdict(x.size, agreed, float(abs(x.mean())))
+        if information := self.gains.report(FEWEST):
+            found["information"] = information
+            sentence += f" {information['sentence']}"
         return found | {"intensity": intensity, "positive": positive, "points": points, "sentence": sentence}
 
 
