@@ -252,6 +252,15 @@ def test_objects_are_counted_and_measured(work, tmp_path, capsys) -> None:
     assert found["counts"]["number"] == found["counts"]["number_target"]
     assert found["sentence"].startswith("Predicted intensities can be used as measurements")
     assert found["positive"]["prediction"] == found["positive"]["target"]
+    code, _, err = run(capsys, *same[:-1], tmp_path / "d", "--draws", "4")
+    assert code == 2 and "Draws must be of a model; a prediction is one. Leave --draws out." in err
+    pairs = [work / "test" / "source", work / "test" / "target"]
+    words = ["evaluate", work / "run", *pairs, "--draws", "4", "--out", tmp_path / "d"]
+    assert run(capsys, *words)[0] == 2
+    code, text, _ = run(capsys, *words, "--objects", label)
+    (found,) = metrics(tmp_path / "d")["objects"]
+    assert code == 0 and found["information"]["n_draws"] == 4 and found["information"]["difference"]["low"] is not None
+    assert "Of an object 4 draws tell" in text and "bits: draws more" in (tmp_path / "d" / "report.html").read_text()
 
 
 def test_brown_stain_is_measured(tmp_path, capsys) -> None:
