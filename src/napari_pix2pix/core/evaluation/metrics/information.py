@@ -68,16 +68,16 @@ class Gains:
 def _bits(true: NDArray[np.float64], density: Callable[[float], NDArray[np.float64]]) -> NDArray[np.float64]:
     """Log2 of each object's density, with the width of kernels under which all are likeliest."""
     widths: list[float] = (WIDTHS * true.std()).tolist()
-    found: NDArray[np.float64] = max(map(density, widths), key=lambda logs: float(logs.sum()))
-    return found / np.log(2)
+    bits: NDArray[np.float64] = max(map(density, widths), key=lambda logs: float(logs.sum())) / np.log(2)
+    return bits
 
 
 def _log_density(true: NDArray[np.float64], around: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     """Of each of n values under Gaussian kernels around (k, n); NaN are none."""
     there = np.isfinite(around)
     exponents = np.where(there, -0.5 * ((true - around) / width) ** 2, -np.inf)
-    logs: NDArray[np.float64] = logsumexp(exponents, axis=0) - np.log(there.sum(axis=0))
-    return logs - np.log(width * np.sqrt(2 * np.pi))
+    logs: NDArray[np.float64] = logsumexp(exponents, axis=0) - np.log(there.sum(axis=0) * width * np.sqrt(2 * np.pi))
+    return logs
 
 
 def _sentence(figures: dict[str, Figure], n_draws: int) -> str:
