@@ -21,6 +21,12 @@ the two kinds of edges; `doubt`, how far the labels lie from the generator's own
 eight draws. `bound`: the share of held-out fields that err less than their bound, where one is promised; and how many
 of the held-out sources are called novel, as they are and with another stain, contrast, focus or size.
 
+`risk`, with `--risks`: held-out images are divided at random 200 times, half calibrate and half are new; a mask of each
+risk is chosen by conformal risk control with the expected error, and with monitors that need no network: nearness to
+the predicted border of labels, edges of the prediction, gradient of the source. Told are the `realised` risk of what is
+left of the new images, the share that is `left`, and in how many of the divisions a limit could be promised (if none,
+nothing is left). `coverage` of the 90 % bound over the same divisions: mean, and of the worst tenth of the images.
+
 With `--model` (one set), that model is judged, taught first if it was not; only columns that it has are told. `--twin`
 is a model that was taught without the source, `--unconditional` one whose discriminator never saw it.
 """
@@ -47,14 +53,17 @@ from scipy import ndimage
 from napari_pix2pix import core
 from napari_pix2pix.core.data.split import Split, split_pairs
 from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, spearman
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.running.patch_scores import score_grid, valid_scores
 from napari_pix2pix.core.teaching.damage import Area, blurred, change, erased, moved
+from napari_pix2pix.core.trust.calibration import Calibration
 from napari_pix2pix.core.trust.judge import as_scored, pixel_errors
 from napari_pix2pix.core.trust.novelty import STRANGE
+from napari_pix2pix.core.trust.risk import KNOTS, Left, RiskCurves, limits_about
 from napari_pix2pix.files.stacks import open_stack
 
 Image = NDArray[Any]
@@ -239,6 +248,94 @@ def error_rows(model: Any, train: Pairs, pairs: Pairs, settings: argparse.Namesp
         yield {"bound": round(float(shares.mean()), 3), "lowest": round(float(shares.min()), 3), "images": len(shares)}
 
 
+def risk_rows(model: Any, pairs: Pairs, settings: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row for each risk and monitor, then one for the bound; see `risk` and `coverage` above."""
+    encoding, fields = model.target_encoding, model.match.network.fields
+    found: dict[str, list[Image]] = {}
+    errors, of_fields = [], []
+    for source, target in pairs:
+        source, target = (side[None] if side.ndim == 2 else np.moveaxis(side, -1, 0) for side in (source, target))
+        if min(source.shape[1:]) < fields[-1].size:
+            continue
+        frame = model.source_encoding.encode(source)
+        image = as_scored(model.maps_of_frame(frame), encoding)
+        scored = model.score(source, encoding.decode(image), settings.frame_axes)
+        whole = tuple(slice(0, n) for n in frame.shape[1:])
+        errors.append(pixel_errors(image, encoding.encode(target), encoding))
+        inside = scored.valid
+        of_fields.append((field_means(errors[-1], fields)[inside], scored.expected_error[inside]))
+        own = {"expected error": per_pixel(scored.expected_error, scored.scale, scored.translate, whole)}
+        own |= {"edges": steepness(image), "gradient": steepness(frame)}
+        if encoding.is_labels:
+            own["border"] = np.exp(-border_distance(encoding.decode(image)[0]) / 8)
+        for name, values in own.items():
+            found.setdefault(name, []).append(values.astype(np.float32))
+    usual = model.match.usual_error
+    for name, values in found.items():
+        every = np.concatenate([one.ravel()[::7] for one in values])
+        limits = (
+            limits_about(usual) if name == "expected error" else np.unique(np.quantile(every, np.linspace(0, 1, KNOTS)))
+        )
+        limits = limits.astype(np.float32)
+        left = [Left.of(limits, *both) for both in zip(values, errors, strict=True)]
+        curves = RiskCurves.of(limits, [[one] for one in left], None if encoding.is_labels else usual)
+        share = np.array([one.kept for one in left])
+        wrong = np.array([mean_left(limits, *both) for both in zip(values, errors, strict=True)]) / curves.unit
+        for risk in settings.risks:
+            kept, realised, promised = [], [], []
+            for ours, new in divisions(len(left), settings.seed):
+                limit = replace(curves, losses=curves.losses[ours]).limit(risk)
+                place = None if limit is None else int(np.searchsorted(limits, np.float32(limit)))
+                promised.append(place is not None)
+                kept.append(0.0 if place is None else share[new, place].mean())
+                realised.append(0.0 if place is None else wrong[new, place].mean())
+            yield {
+                "risk": risk,
+                "monitor": name,
+                "realised": round(float(np.mean(realised)), 4),
+                "left": round(float(np.mean(kept)), 3),
+                "promised": round(float(np.mean(promised)), 3),
+                "without a mask": round(float(np.mean([error.mean() for error in errors])) / curves.unit, 4),
+                "images": len(left),
+            }
+    means, tenths = [], []
+    for ours, new in divisions(len(of_fields), settings.seed):
+        known = Calibration.of(*([of_fields[i][side] for i in ours] for side in (1, 1, 0)))
+        shares = [
+            (error <= known.factor * known.scale * expected).mean() for error, expected in (of_fields[i] for i in new)
+        ]
+        means.append(np.mean(shares))
+        tenths.append(np.quantile(shares, 0.1))
+    yield {"coverage": round(float(np.mean(means)), 3), "worst tenth": round(float(np.mean(tenths)), 3)}
+
+
+def divisions(images: int, seed: int) -> Iterator[tuple[Image, Image]]:
+    """200 random halves of so many images, and the others."""
+    random = np.random.default_rng(seed)
+    for _ in range(200):
+        order = random.permutation(images)
+        yield order[: images // 2], order[images // 2 :]
+
+
+def mean_left(limits: Image, values: Image, errors: Image) -> Image:
+    """The mean error of the pixels of an image that are left, by limit, 0 where none is; not made to rise."""
+    place = np.searchsorted(limits, values.ravel())
+    count, total = (np.bincount(place, w, limits.size + 1)[:-1].cumsum() for w in (None, errors.ravel()))
+    return np.asarray(total / np.maximum(count, 1))
+
+
+def border_distance(labels: Image) -> Image:
+    """Of each pixel from the nearest of another label, px."""
+    border = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        differs = np.diff(labels.astype(np.int64), axis=axis) != 0
+        pad = [(0, 0), (0, 0)]
+        for side in ((0, 1), (1, 0)):
+            pad[axis] = side
+            border |= np.pad(differs, pad)
+    return ndimage.distance_transform_edt(~border) if border.any() else np.full(labels.shape, 1e3)
+
+
 def steepness(image: Image) -> Image:
     """The length of the gradient, smoothed over 1 px, summed over the channels."""
     return np.sum([ndimage.gaussian_gradient_magnitude(channel, 1) for channel in image], axis=0)
@@ -318,6 +415,7 @@ def main() -> None:
     for flag in ("--model", "--twin", "--unconditional"):
         parser.add_argument(flag, type=Path)
     parser.add_argument("--no-controls", action="store_true", help="neither the twin nor the unconditional training")
+    parser.add_argument("--risks", nargs="+", type=float, default=[], help="only these; see risk above")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     for name in settings.sets:
@@ -328,6 +426,10 @@ def main() -> None:
         settings.first = first
         print(json.dumps({"set": name, "trust_steps": settings.trust_steps, "seconds": round(seconds)}), flush=True)
 
+        if settings.risks:
+            for row in risk_rows(first, test, settings):
+                print(json.dumps({"set": name} | row), flush=True)
+            continue
         judges, other = {"match": scores_of(first.match.network)}, settings.unconditional
         if settings.twin or not settings.no_controls:
             twin = settings.twin and core.load_model(settings.twin)
