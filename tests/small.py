@@ -17,6 +17,7 @@ from napari_pix2pix.core.settings.config import Config, make_config
 from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS, Calibration
 from napari_pix2pix.core.trust.judge import MatchJudge, match_network
 from napari_pix2pix.core.trust.novelty import Novelty
+from napari_pix2pix.core.trust.risk import RiskCurves
 
 
 def blobs(shape: tuple[int, int] = (96, 128), seed: int = 0) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
@@ -75,7 +76,9 @@ def untrained(source: NDArray, target: NDArray, kind="intensity", z="frame", **c
     return TrainedModel(config, {"generator": generator}, *encodings, view, "C" if len(target) > 1 else "")
 
 
-def with_judge(model: TrainedModel, groups: int = FEWEST_GROUPS, louder: float = 1) -> TrainedModel:
+def with_judge(
+    model: TrainedModel, groups: int = FEWEST_GROUPS, louder: float = 1, risk: RiskCurves | None = None
+) -> TrainedModel:
     """The model with a judge of the match that is not taught, calibrated on so many groups; its weights times `louder`.
 
     And with a discriminator, so that it can be saved.
@@ -87,7 +90,7 @@ def with_judge(model: TrainedModel, groups: int = FEWEST_GROUPS, louder: float =
         parameter.data.mul_(louder)
     random = np.random.default_rng(0)
     real, *errors = random.normal(size=(3, groups, 30)).astype(np.float32)
-    calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors)) if groups else None
+    calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors), risk=risk) if groups else None
     _, plain = networks(model.config, *(encoding.n_maps for encoding in encodings), dims)
     assert plain is not None
     curve = np.linspace(0, 1, 4, dtype=np.float32), np.array([0, 0.05, 0.15, 0.4], np.float32)

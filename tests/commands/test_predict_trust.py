@@ -14,13 +14,21 @@ from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS
+from napari_pix2pix.core.trust.risk import RiskCurves
 from napari_pix2pix.files.stacks import open_stack, write_stack
 from small import blobs, untrained, with_judge
 
 FRAMES = [blobs((90, 120), seed=seed) for seed in range(4)]
 
 
-def judged(kind="intensity", calibrated=True, z="frame"):
+def risk_curves(groups: int, most: float = 1.0) -> RiskCurves:
+    """Of groups that err more the more is left: nothing up to an expected error of .02, .03 on average up to .05."""
+    limits = np.array([0.02, 0.05, 64], np.float32)
+    losses = np.outer(np.linspace(0.5, 1.5, groups), [0, 0.03, 0.3]).astype(np.float32)
+    return RiskCurves(limits, losses, np.array([0.3, 0.6, 1], np.float32), 1.0 if most == 1 else 8.0, most)
+
+
+def judged(kind="intensity", calibrated=True, z="frame", risk=None):
     """A model whose judge of the match is not taught, but calibrated."""
     source, target = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
     if kind == "intensity":
@@ -31,7 +39,7 @@ def judged(kind="intensity", calibrated=True, z="frame"):
     model = untrained(
         source[None] if z == "volume" else source[:1], target[None] if z == "volume" else target[one], kind, z
     )
-    return with_judge(model, FEWEST_GROUPS if calibrated else 0)
+    return with_judge(model, (risk.groups if risk else FEWEST_GROUPS) if calibrated else 0, risk=risk)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +204,12 @@ def test_what_cannot_be_trusted_is_said_and_leaves_no_file(models, tmp_path, cap
         ),
         ("intensity", "s", ["--trust-limit", "1"], "give --trust, too"),
         ("intensity", "s", ["--trust", "--rescale"], "cannot be had together"),
+        *(
+            ("intensity", "s", ["--trust", "--trust-risk", risk], f"trust_risk: input should be {side} than")
+            for risk, side in (("0", "greater"), ("-1", "greater"), ("1", "less"), ("2", "less"))
+        ),
+        ("intensity", "s", ["--trust-risk", "0.02"], "A risk must be that of a mask; give --trust, too"),
+        ("intensity", "s", ["--trust", "--trust-risk", "0.02", "--trust-limit", "1"], "got both. Leave --trust-limit"),
     ):
         words = ["predict", models[kind], tmp_path / f"{name}.tif", "--device", "cpu", "--out", tmp_path / "p.tif"]
         code, _, err = run(capsys, *words, *more)
@@ -210,3 +224,65 @@ def test_a_model_without_calibration_says_so(models, tmp_path, capsys) -> None:
     assert code == 0
     assert "The model was not calibrated" in err
     assert "of the pixels are not to be trusted (above" in err  # a single file has no table
+
+
+@pytest.mark.parametrize("kind", ["classes", "intensity"])
+def test_a_mask_of_a_risk_is_the_promised_one(tmp_path, capsys, kind) -> None:
+    """It is drawn at the limit that the calibration gives; words, files and the model's card say what is promised."""
+    risk, limit = (0.06, 0.05) if kind == "classes" else (0.5, 64)
+    model = judged(kind, risk=risk_curves(60, 1.0 if kind == "classes" else 10.0))
+    model.save(tmp_path / "m.safetensors")
+    scale = core.load_model(tmp_path / "m.safetensors").match.calibration.scale
+    stack(tmp_path / "s.tif", "YX")
+    words = ["predict", tmp_path / "m.safetensors", tmp_path / "s.tif", "--device", "cpu", "--out", tmp_path / "p.tif"]
+    code, text, err = run(capsys, *words, "--trust", "--trust-risk", risk, "--json")
+    assert (code, err) == (0, "")
+    events = [json.loads(line) for line in text.splitlines()]
+    trust = next(event for event in events if event["event"] == "trust")
+    assert (trust["promised"], trust["trust_risk"]) == (True, risk)
+    assert trust["limit"] == pytest.approx(limit * scale)
+    promised = "at most 6 % are wrong" if kind == "classes" else "err by at most 4 grey values, 50 % of the usual"
+    assert promised in trust["promise"] and "nothing is promised" in trust["promise"]
+    assert {"event": "note", "text": trust["promise"]} in events
+    mask, expected = (open_stack(trust[part]) for part in ("untrusted", "expected_error"))
+    np.testing.assert_array_equal(np.asarray(mask.array), np.asarray(expected.array) > trust["limit"])
+    assert json.loads(mask.description)["promise"] == trust["promise"]
+    _, card, _ = run(capsys, "info", tmp_path / "m.safetensors")
+    told = "leaves 30% of the pixels where at most 2 % of them may be wrong, 60% where 5 %"
+    told = told if kind == "classes" else "60% of the pixels where they may err by 25 % of the usual error, 100% where"
+    card = " ".join(card.split())
+    assert told in card and "not for a single one" in card
+
+
+@pytest.mark.parametrize(
+    ("curves", "calibrated", "told"),
+    [
+        (risk_curves(30), True, "it needs at least 49 calibration groups, this model has 30; the least"),
+        (risk_curves(12), True, "it needs at least 49 calibration groups, this model has 12."),
+        (None, True, "calibrated before there were such masks; give it to fit-trust again"),
+        (None, False, "this model was not calibrated"),
+    ],
+    ids=["few", "below twenty", "of before", "bare"],
+)
+def test_a_risk_that_cannot_be_promised_leaves_the_usual_mask(tmp_path, capsys, curves, calibrated, told) -> None:
+    """A warning says why; the mask is that of a command without a risk."""
+    judged("classes", calibrated, risk=curves).save(tmp_path / "m.safetensors")
+    stack(tmp_path / "s.tif", "YX")
+    words = ["predict", tmp_path / "m.safetensors", tmp_path / "s.tif", "--device", "cpu", "--trust", "--out"]
+    code, _, err = run(capsys, *words, tmp_path / "p.tif", "--trust-risk", "0.02")
+    assert code == 0
+    assert "No mask promises a risk of 0.02: " in err and told in err and "The mask is one without a promise" in err
+    assert run(capsys, *words, tmp_path / "q.tif")[0] == 0
+    masks = [open_stack(tmp_path / f"{name}.untrusted.tif") for name in "pq"]
+    assert np.array_equal(*(np.asarray(mask.array) for mask in masks))
+    assert [json.loads(mask.description).get("promised") for mask in masks] == [False, None]
+
+
+def test_without_a_risk_it_is_said_what_the_mask_left(tmp_path, capsys) -> None:
+    """Of the pixels that calibrated; that this is no promise, and how to have one."""
+    judged("classes", risk=risk_curves(60)).save(tmp_path / "m.safetensors")
+    stack(tmp_path / "s.tif", "YX")
+    words = ["predict", tmp_path / "m.safetensors", tmp_path / "s.tif", "--device", "cpu", "--trust"]
+    _, _, err = run(capsys, *words, "--out", tmp_path / "p.tif")
+    assert "The mask promises nothing: of the pixels that calibrated it leaves 60%, of which 3.0% were wrong." in err
+    assert "Give --trust-risk" in err

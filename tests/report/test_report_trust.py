@@ -27,6 +27,7 @@ def told(**changes):
         "monitors": dict.fromkeys(MONITORS, found),
         "risk_coverage": {"coverage": [0.5, 1.0], "expected_error": [3.0, 12.0], "best": [1.0, 12.0]},
         "bound": figure(0.913, 0.88, 0.94),
+        "mask": "leaves 60% of the pixels where at most 2 % of them may be wrong",
         "remarks": [STRANGE],
     }
     return {"kind": "intensity", "trust": trust | changes}
@@ -43,6 +44,7 @@ def test_every_monitor_and_figure_is_shown() -> None:
         assert number(value) in page.text
     assert "errs by 3 on average, all of them by 12 (grey values): 75% less." in page.text
     assert "holds for 91.3% of the fields of an image on average (95 % interval 0.880 to 0.940)" in page.text
+    assert "that keep a promise (predict --trust --trust-risk): leaves 60% of the pixels where" in page.text
     assert "1,234 fields" in page.text
     assert STRANGE.split()[0] in page.text
     assert not page.all("script")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from commands.test_predict_trust import judged
+from commands.test_predict_trust import judged, risk_curves
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.stacks import open_stack
@@ -249,16 +249,28 @@ def test_a_tick_lays_the_expected_error_beside_it(make_napari_viewer, until, fil
     assert not dock.trust.isEnabled()
     assert "not taught to judge" in dock.trust.toolTip()
     model = tmp_path / "judged.safetensors"
-    judged("instances").save(model)
+    judged("instances", risk=risk_curves(60)).save(model)
     dock.model.set_value(model)
+    dock.trust.setChecked(False)
+    assert not dock.risk.isEnabled()
     dock.trust.setChecked(True)
+    dock.risk.setValue(6)
     dock.frames.combo.setCurrentIndex(2)
     dock.frames.first.setValue(1)
     dock.frames.last.setValue(2)
     layers = predicted(dock, until)
     assert [layer.name for layer in layers] == ["film (predicted)", "not to trust: film", "expected error: film"]
     write_image(tmp_path / "part.tif", film[1:3], "TYX")
-    command("predict", model, tmp_path / "part.tif", "--out", tmp_path / "p.tif", "--trust", "--device", "cpu")
+    command(
+        "predict",
+        model,
+        tmp_path / "part.tif",
+        "--out",
+        tmp_path / "p.tif",
+        *("--trust", "--trust-risk", "0.06"),
+        *("--device", "cpu"),
+    )
+    assert "Of the pixels that the mask leaves, at most 6 % are wrong" in dock.status.text()
     for layer, part in zip(layers, ("", ".untrusted", ".expected_error"), strict=True):
         assert np.array_equal(layer.data, open_stack(tmp_path / f"p{part}.tif").array)
         assert np.allclose(layer.data_to_world((0, 3, 4)), dock.viewer.layers["film"].data_to_world((1, 3, 4)))

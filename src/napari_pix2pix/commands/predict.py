@@ -18,7 +18,7 @@ from napari_pix2pix.commands.flags import (
     chosen_workers,
     load,
 )
-from napari_pix2pix.commands.remarks import told_of_calibration, told_of_halves, told_of_trust
+from napari_pix2pix.commands.remarks import told_of_calibration, told_of_halves, told_of_mask, told_of_trust
 from napari_pix2pix.core.settings.running import PredictSettings
 
 ALL = "all"
@@ -53,6 +53,10 @@ def predict(
         raise ValueError(f"With `keep_frames` the output must be an OME-Zarr; got {out}. End `out` in .zarr.")
     if how.trust_limit is not None and not how.trust:
         raise ValueError("A trust limit must limit something; give `trust`, too, or leave `trust_limit` out.")
+    if how.trust_risk is not None and not how.trust:
+        raise ValueError("A risk must be that of a mask; give `trust`, too, or leave `trust_risk` out.")
+    if how.trust_risk is not None and how.trust_limit is not None:
+        raise ValueError("A mask must have a limit or a risk; got both. Leave `trust_limit` or `trust_risk` out.")
 
     try:
         given = {path: root for root in source for path in list_images(root, tree=True, leave_out=[out], out=out)}
@@ -85,8 +89,9 @@ def predict(
         yield from told_of_conditions(jobs, made)
         yield from told_of_halves(made, how.side_by_side)
         if how.trust:
-            one = one.model_copy(update={"trust_limit": trust_limit(made, how.trust_limit)})
+            one = one.model_copy(update={"trust_limit": trust_limit(made, how.trust_limit, how.trust_risk)})
             yield from told_of_calibration(made)
+            yield from told_of_mask(made, how)
         work = ModelWork(model, device, made.hash(), one)
         places: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
         with closing(do_each(jobs, work, "predictions", place, work.made_with, **places)) as events:

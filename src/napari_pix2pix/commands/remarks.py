@@ -6,6 +6,7 @@ from napari_pix2pix.commands.events import Event, Events
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
+    from napari_pix2pix.core.settings.running import PredictSettings
     from napari_pix2pix.files.domains import DomainStacks
     from napari_pix2pix.files.images import ImageStacks
     from napari_pix2pix.files.pairing import PairedStacks
@@ -126,6 +127,24 @@ def told_of_calibration(model: "TrainedModel") -> Events:
             "images and have no bound. Give it to fit-trust with pairs that it has not seen."
         )
         yield {"event": "warning", "text": text}
+
+
+def told_of_mask(model: "TrainedModel", how: "PredictSettings") -> Events:
+    """What the mask of what not to trust promises, and what not; a warning where a risk cannot be kept."""
+    from napari_pix2pix.files.trusted import risk_told, trust_limit
+
+    known = model.match.calibration if model.match else None
+    if how.trust_risk is not None:
+        kept, text = risk_told(model, how.trust_risk)
+        yield {"event": "note" if kept else "warning", "text": text}
+    elif how.trust_limit is None and known is not None and known.risk is not None and known.promises:
+        left, loss = known.risk.left(trust_limit(model) / known.scale)
+        wrong = f"{loss:.1%} were wrong" if known.risk.most == 1 else f"the mean error was {loss:.0%} of the usual"
+        text = (
+            f"The mask promises nothing: of the pixels that calibrated it leaves {left:.0%}, of which {wrong}. Give "
+            "`trust_risk` for one that keeps a risk on new images."
+        )
+        yield {"event": "note", "text": text}
 
 
 def told_of_trust(row: dict[str, Any], limit: float) -> Event:

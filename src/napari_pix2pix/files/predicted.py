@@ -78,7 +78,7 @@ def predict_file(
     channels = channels_taken(model, stack, how.source_channels)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     if how.trust:
-        limit = limit_of(model, how.trust_limit)
+        limit = limit_of(model, how.trust_limit, how.trust_risk)
         require_trustable(model, plan.frame_shape)
     used = model.with_norm_statistics(how.norm_statistics) if how.norm_statistics else model
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
@@ -160,7 +160,7 @@ def predict_file(
     if model.match is not None and not scale:
         row["novel"] = float(np.mean(novel))
     if how.trust:
-        for event in write_trust(model, stack, channels, out, plan, limit, how.tile_size):
+        for event in write_trust(model, stack, channels, out, plan, limit, how.tile_size, how.trust_risk):
             if event["event"] == "row":
                 row |= event["row"]
                 continue

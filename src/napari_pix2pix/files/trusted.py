@@ -32,8 +32,11 @@ def parts_of_trust(model: TrainedModel) -> tuple[str, ...]:
     return MAPS + (OBJECTS if model.target_encoding.kind == "instances" else ())
 
 
-def trust_limit(model: TrainedModel, given: float | None = None) -> float:
+def trust_limit(model: TrainedModel, given: float | None = None, risk: float | None = None) -> float:
     """The expected error above which a pixel is not to be trusted, in the target's units; of labels a share, 0 to 1.
+
+    The one `given`; or that of a mask of this `risk`, if the model can promise it, see `Calibration.limit`; else the
+    usual one.
 
     Raises
     ------
@@ -52,7 +55,25 @@ def trust_limit(model: TrainedModel, given: float | None = None) -> float:
             "To say how far to trust a prediction, a model must have been taught to expect errors; this one "
             f"{why}. Teach it with fit-trust{how}, or leave `trust` out."
         )
-    return TIMES_USUAL * model.match.usual_error if given is None else given
+    if given is not None:
+        return given
+    known = model.match.calibration
+    kept = None if risk is None or known is None else known.limit(risk)
+    return TIMES_USUAL * model.match.usual_error if kept is None else kept
+
+
+def risk_told(model: TrainedModel, risk: float) -> tuple[bool, str]:
+    """Whether a mask of this risk promises something; and what, and what not, or why it does not, in a sentence or two.
+
+    Of a model that was taught to expect errors.
+    """
+    known = model.match.calibration if model.match else None
+    if known is None:
+        kept, told = False, f"No mask promises a risk of {risk:g}: this model was not calibrated."
+    else:
+        kept, told = known.limit(risk) is not None, known.mask_promise(risk)
+    usual = f"{told} The mask is one without a promise, at an expected error of {trust_limit(model):.3g}."
+    return kept, told if kept else usual
 
 
 def require_trustable(model: TrainedModel, frame_shape: tuple[int, ...]) -> None:
@@ -78,6 +99,7 @@ def write_trust(
     plan: AxesPlan,
     limit: float | None = None,
     tile_size: int | None = None,
+    risk: float | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
 
@@ -93,13 +115,16 @@ def write_trust(
         With which it was predicted.
     out, plan
         The prediction, and its axes and shape.
-    limit
-        As in `trust_limit`.
+    limit, risk
+        As in `trust_limit`. With a risk the maps' descriptions have what the mask promises, or why it does not.
     """
-    image, limit, maps = open_stack(out), trust_limit(model, limit), plan.like(1, "")
+    image, limit, maps = open_stack(out), trust_limit(model, limit, risk), plan.like(1, "")
+    promise: dict[str, Any] = {}
+    if risk is not None:
+        promise = {"trust_risk": risk} | dict(zip(("promised", "promise"), risk_told(model, risk), strict=True))
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False}
     frames = model.score_frames(source.array, image.array, (source.axes, image.axes), **how)
-    origin = json.loads(image.description) | {"trust_limit": limit}
+    origin = json.loads(image.description) | {"trust_limit": limit} | promise
     said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um, "placement": source.placement}
     worst, sums, untrusted = _Worst(maps), np.zeros(2), 0
     with ExitStack() as files:
@@ -130,7 +155,8 @@ def write_trust(
             inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
             sums += scored.expected_error[inside].sum(dtype=np.float64), inside.sum()
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (maps.n_frames + 1), "total": 1}
-    yield {"event": "trust", "limit": limit, **{part: str(beside(part)(out)) for part in parts_of_trust(model)}}
+    written = {part: str(beside(part)(out)) for part in parts_of_trust(model)}
+    yield {"event": "trust", "limit": limit, **promise, **written}
     mean, share = sums[0] / sums[1], untrusted / np.prod(maps.shape)
     row = {"expected_error": float(mean), "untrusted": float(share), **worst.row}
     yield {"event": "row", "row": row | (objects.row if objects else {})}

@@ -93,6 +93,8 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
             found = ", ".join(f"{kind} {value:.2f}" for kind, value in model.match.examined.items())
             enough = ": NOT ENOUGH to judge, teach it on" if model.match.lesson else ""
             lines["planted damage"] = f"found (AUROC): {found}{enough}"
+    if model.match is not None and model.match.calibration is not None:
+        lines["mask of a risk"] = model.match.calibration.mask_line
     if not nothing:
         lines["tiles"], lines["predicts in"] = _tiles(model), told.get("predicts_in", "float32")
     if "bfloat16_changes_error_by" in told:

@@ -79,6 +79,8 @@ def _verdicts(trust: dict[str, Any], report: dict[str, Any]) -> list[str]:
             f"The error bound holds for {bound['value']:.1%} of the fields of an image on average{spread}; promised "
             f"are {LEVEL:.0%}, over many images like those of the calibration."
         )
+    if mask := trust.get("mask"):
+        sentences.append(f"Masks of what not to trust that keep a promise (predict --trust --trust-risk): {mask}.")
     return sentences
 
 

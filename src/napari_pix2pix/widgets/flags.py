@@ -12,6 +12,7 @@ IN_DOCKS = {
     "target_kind": "Target is",
     "out": "Folder",
     "trust": "Expected error beside it",
+    "trust_risk": "Risk",
     "allow_seen": "Also what made the model",
     "from": "Model",
     "valid": "Known",

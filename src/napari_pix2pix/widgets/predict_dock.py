@@ -6,7 +6,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Labels, Layer
-from qtpy.QtWidgets import QCheckBox, QComboBox
+from qtpy.QtWidgets import QCheckBox, QComboBox, QSpinBox
 
 from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window, ZMode
 from napari_pix2pix.files.folders import list_images
@@ -29,6 +29,11 @@ from napari_pix2pix.widgets.placing import LAZY_BYTES, axes_of_result, colours_o
 from napari_pix2pix.widgets.trust_layers import glow, object_features, trust_layers
 
 LAYER, FILES = "a layer", "files"
+RISK = (
+    "Let the mask “not to trust” keep a promise: of what it leaves, at most this share of the pixels is wrong, on "
+    "average over new images like those that calibrated (grey values err by at most this share of the usual error). A "
+    "single image may have more, and images unlike those are promised nothing (--trust-risk)"
+)
 
 
 class PredictDock(ModelDock):
@@ -64,9 +69,16 @@ class PredictDock(ModelDock):
         self.trust = QCheckBox("Expected error beside it")
         self.trust.setChecked(True)
         self.form.addRow("", self.trust)
+        self.risk = QSpinBox()
+        self.risk.setRange(0, 99)
+        self.risk.setSuffix(" %")
+        self.risk.setSpecialValueText("no promise")
+        self.add_row("Risk", self.risk, RISK)
+        self.trust.toggled.connect(self._show_rows)
         self.objects = ObjectSliders(self.session, self.token, viewer)
         self.form.addRow(self.objects)
         self._frames, self._keeps = 1, False  # of what is predicted at present, and whether some are done
+        self._promise = ""  # of the mask
         self._said, self._in_shares = "", True  # whether expected errors are shares of wrong pixels
         self._errors: Path | None = None  # expected ones that are written, but too large to be shown
         self.of.currentIndexChanged.connect(self._show_rows)
@@ -74,7 +86,7 @@ class PredictDock(ModelDock):
         self.model.combo.currentIndexChanged.connect(self._show_rows)
         self.to.currentIndexChanged.connect(self._show_rows)
         self._show_rows()
-        self.remember(trust=self.trust, device=self.device)
+        self.remember(trust=self.trust, risk=self.risk, device=self.device)
         self.column.addStretch(1)
         self.order_tabs()
 
@@ -93,13 +105,16 @@ class PredictDock(ModelDock):
         card = self._card()
         known = card is not None and card.expects_errors
         self.trust.setEnabled(known)
+        self.risk.setEnabled(known and self.trust.isChecked())
         self.trust.setToolTip(
             "How wrong each pixel is likely to be, as an overlay, and which not to trust; objects to keep or to check "
             "(--trust)" + ("" if known else ". This model was not taught to judge")
         )
 
     def _trusting(self) -> list[str]:
-        return ["--trust"] if self.trust.isChecked() and self.trust.isEnabled() else []
+        if not (self.trust.isChecked() and self.trust.isEnabled()):
+            return []
+        return ["--trust", *(["--trust-risk", f"{self.risk.value() / 100:g}"] if self.risk.value() else [])]
 
     def _card(self) -> Card | None:
         try:
@@ -139,7 +154,7 @@ class PredictDock(ModelDock):
 
     def request(self) -> Request:
         """``predict MODEL SOURCE --out PATH``."""
-        self._said, self.remark = "", ""
+        self._said, self._promise, self.remark = "", "", ""
         return self._of_files() if self.of.currentText() == FILES else self._of_layer()
 
     def _of_files(self) -> Request:
@@ -203,6 +218,8 @@ class PredictDock(ModelDock):
         """Whether there is something to keep; what became of files."""
         if event["event"] == "progress":
             self._keeps = self._folder is not None and self._frames > 1 and self._frames_done(event) > 0
+        elif event["event"] == "trust" and event.get("promised"):
+            self._promise = in_a_dock(event["promise"])
         elif event["event"] == "result":
             self._said = in_a_dock(event["text"])
 
@@ -234,6 +251,7 @@ class PredictDock(ModelDock):
         if self._errors is not None and self._errors.exists():
             self.remark += f" Its expected error lies in {self._errors}."
         self.remark += "".join(glow(layer, self._in_shares) for layer in layers if made_here(layer) == "expected error")
+        self.remark += f" {self._promise}" if self._promise else ""
         super()._add(layers)
 
     def added(self, layers: list[Layer]) -> None:

@@ -41,7 +41,7 @@ LINES = {
 WRITES = {"train": ("r",), "evaluate": ("E",), "fit-trust": ("m.safetensors",), "check": ()}
 NUMERIC = {
     "predict": ("tile-size", "overlap", "draws", "seed-threshold", "min-size", "local-workers"),
-    "trust": ("trust-limit",),
+    "trust": ("trust-limit", "trust-risk"),
     "score": ("tile-size",),
     "fit-trust": ("steps",),
     "train": (
@@ -107,6 +107,9 @@ GRAVE = [
     ("trust", "trust-limit", "inf", WRONG),
     ("trust", "trust-limit", "nan", WRONG),
     ("trust", "trust-limit", "-1", WRONG),
+    ("trust", "trust-risk", "0", WRONG),
+    ("trust", "trust-risk", "1", WRONG),
+    ("trust", "trust-risk", "nan", WRONG),
     ("train", "batch-size", "1000000", WRONG),
     ("train", "steps", "100000000000000000000", WRONG),
     ("train", "learning-rate", "inf", WRONG),

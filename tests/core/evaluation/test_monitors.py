@@ -58,6 +58,7 @@ def test_an_evaluation_says_whether_to_trust(tmp_path) -> None:
     assert trust["fields"] == 2 * 40 * 56
     assert set(trust["monitors"]) == {"expected_error", "match", "edges", "gradient"}
     assert trust["bound"] is None
+    assert trust["mask"] == "none: it needs at least 49 calibration groups, this model has 1"
     curve = trust["risk_coverage"]
     assert curve["expected_error"][-1] == pytest.approx(curve["best"][-1])
     assert curve["best"] == sorted(curve["best"])

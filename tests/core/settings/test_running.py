@@ -29,6 +29,7 @@ SCORED = {
             PREDICTED | {"axes": "CYX", "wanted": ["1", "DAPI"], "half": "left", "draws": 2},
         ),
         (PredictSettings(trust=True, trust_limit=0.0), PREDICTED | {"trust": True, "trust_limit": 0.0}),
+        (PredictSettings(trust=True, trust_risk=0.02), PREDICTED | {"trust": True, "trust_risk": 0.02}),
         (PredictSettings(keep_frames=True), PREDICTED | {"keep_frames": True}),
         (ScoreSettings(), SCORED),
         (ScoreSettings(source_channels=("2",), per_pixel=True), SCORED | {"wanted": ["2"], "each_pixel": True}),
@@ -40,7 +41,13 @@ def test_records_know_settings_by_the_names_of_before(how, held) -> None:
     assert pickle.loads(pickle.dumps(how)) == how
 
 
-@pytest.mark.parametrize("wrong", [{"tile_size": 2**40}, {"draws": 10**9}, {"trust_limit": float("inf")}, {"steps": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"tile_size": 2**40}, {"draws": 10**9}, {"trust_limit": float("inf")}, {"steps": 1}),
+        *({"trust_risk": risk} for risk in (0, 1, -0.1, 2, float("nan"))),
+    ],
+)
 def test_a_value_that_cannot_be_is_refused_where_it_is_made(wrong) -> None:
     """By its name, in one sentence."""
     with pytest.raises(ValueError, match=f"^{next(iter(wrong))}: .*; got "):

@@ -68,7 +68,8 @@ class Monitoring:
         Of each monitor the figures of `_figures`, ``pooled`` over all fields, and as mean ``per_image`` with its
         interval over groups. ``risk_coverage`` has the mean error of the fields trusted most, by the share of all that
         they are (``coverage``): by expected error, and ``best`` by the error itself; random is the last of either.
-        ``bound`` is the share of fields that err less than their bound, None where the model promises none.
+        ``bound`` is the share of fields that err less than their bound, None where the model promises none. ``mask`` is
+        a sentence on which masks of what not to trust keep a promise, None where the model was not calibrated.
         """
         known = [fields for fields in self.frames if fields]
         if not known:
@@ -92,6 +93,7 @@ class Monitoring:
             "monitors": monitors,
             "risk_coverage": {"coverage": list(COVERAGES), "expected_error": ours, "best": best},
             "bound": self._bound(groups),
+            "mask": self.judge.calibration.mask_line if self.judge.calibration else None,
             "remarks": _remarks(monitors),
         }
 

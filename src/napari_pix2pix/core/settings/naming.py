@@ -34,6 +34,7 @@ ASKED = frozenset(
             "to",
             "trust",
             "trust_limit",
+            "trust_risk",
         ),
         *("validation_source", "validation_source_more", "validation_target"),
     }

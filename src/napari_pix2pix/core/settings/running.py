@@ -52,7 +52,9 @@ class PredictSettings(Running):
     """How a model predicts."""
 
     recorded: ClassVar[Mapping[str, str]] = {"source_axes": "axes", "source_channels": "wanted", "side_by_side": "half"}
-    later: ClassVar[frozenset[str]] = frozenset({"to", "condition", "keep_frames", "trust", "trust_limit"})
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"to", "condition", "keep_frames", "trust", "trust_limit", "trust_risk"}
+    )
 
     overlap: Annotated[int, Field(le=2**16)] | None = None
     """Of tiles, px. Default: exact, no seams; less is faster, and blended."""
@@ -76,6 +78,10 @@ class PredictSettings(Running):
     trust_limit: Annotated[float, Field(ge=0)] | None = None
     """With `trust`, the expected error above which a pixel is not trusted, in the target's units; of labels a share of
     wrong pixels. Default: twice the usual error."""
+    trust_risk: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """With `trust`, a mask with a promise instead of a limit: of what it leaves, at most this share of the pixels is
+    wrong, on average over new images like those that calibrated; intensities err by at most this share of the usual
+    error. 0.02 needs 49 calibration groups, 0.05 needs 20."""
     precision: Precision = "auto"
     """auto: bfloat16 where the training found it as good; float32: tiles leave no trace."""
 

@@ -16,6 +16,11 @@ FEWEST_GROUPS = 20
 MOST_FIELDS = 1000
 """Of a group with more fields, so many are kept: the quantiles of its scores, evenly spaced."""
 
+RISKS = (0.01, 0.02, 0.05, 0.1)
+"""Of masks that a card tells of: shares of wrong pixels."""
+RISKS_OF_USUAL = (0.25, 0.5, 0.75)
+"""The same for intensities: shares of the usual error."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -142,6 +147,22 @@ class Calibration:
                 "A single image may have more, and of images unlike those nothing is promised."
             )
         return f"No mask promises a risk of {risk:g}: {self._why_not(risk)}."
+
+    @property
+    def mask_line(self) -> str:
+        """Which masks with a promise there are, for a card."""
+        risks = RISKS if self.risk is None or self.risk.most == 1 else RISKS_OF_USUAL
+        if self.risk is None or all(self._found(risk) is None for risk in risks):
+            return f"none: {self._why_not(risks[1])}"
+        found = {risk: limit for risk in risks if (limit := self._found(risk)) is not None}
+        may = "at most {} of them may be wrong" if self.risk.most == 1 else "they may err by {} of the usual error"
+        each = [(f"{self.risk.left(limit)[0]:.0%}", f"{100 * risk:.3g} %") for risk, limit in found.items()]
+        (left, first), *others = each
+        told = ", ".join([f"{left} of the pixels where {may.format(first)}", *map(" where ".join, others)])
+        return (
+            f"leaves {told}; on average over new images like those that calibrated ({self.groups} groups), not for a "
+            "single one, nor for images unlike those"
+        )
 
     @staticmethod
     def _kept(risk: float, known: RiskCurves) -> str:
