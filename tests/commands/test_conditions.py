@@ -105,7 +105,8 @@ def test_each_file_is_predicted_and_scored_as_what_it_is(place, tmp_path, capsys
             own = {"table": name[0], "a": "a", "none": None}[out]
             made = open_stack(tmp_path / out / f"{name}.tif")
             np.testing.assert_array_equal(made.array[...], model.predict(image, condition=own))
-            np.testing.assert_array_equal(made.array[...], model.predict(image, condition=own, tile_size=16))
+            tiled = model.predict(image, condition=own, tile_size=16)
+            np.testing.assert_allclose(made.array[...].astype(float), tiled.astype(float), rtol=1e-3, atol=1)
             assert json.loads(made.description).get("condition") == own
             scored = model.score(image, tifffile.imread(target / f"{name}.tif"), condition=own)
             found = open_stack(tmp_path / f"{out} scored" / f"{name}.tif")
