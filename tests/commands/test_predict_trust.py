@@ -240,13 +240,15 @@ def test_a_mask_of_a_risk_is_the_promised_one(tmp_path, capsys, kind) -> None:
     events = [json.loads(line) for line in text.splitlines()]
     trust = next(event for event in events if event["event"] == "trust")
     assert (trust["promised"], trust["trust_risk"]) == (True, risk)
-    assert trust["limit"] == pytest.approx(limit * scale)
+    assert trust["mask_limit"] == pytest.approx(limit * scale)
     promised = "at most 6 % are wrong" if kind == "classes" else "err by at most 4 grey values, 50 % of the usual"
     assert promised in trust["promise"] and "nothing is promised" in trust["promise"]
     assert {"event": "note", "text": trust["promise"]} in events
     mask, expected = (open_stack(trust[part]) for part in ("untrusted", "expected_error"))
-    np.testing.assert_array_equal(np.asarray(mask.array), np.asarray(expected.array) > trust["limit"])
-    assert json.loads(mask.description)["promise"] == trust["promise"]
+    np.testing.assert_array_equal(np.asarray(mask.array), np.asarray(expected.array) > trust["mask_limit"])
+    said = json.loads(expected.description)  # by which colours go
+    assert (said["promise"], said["trust_limit"]) == (trust["promise"], trust["limit"])
+    assert trust["limit"] == pytest.approx(2 * core.load_model(tmp_path / "m.safetensors").match.usual_error)
     _, card, _ = run(capsys, "info", tmp_path / "m.safetensors")
     told = "leaves 30% of the pixels where at most 2 % of them may be wrong, 60% where 5 %"
     told = told if kind == "classes" else "60% of the pixels where they may err by 25 % of the usual error, 100% where"

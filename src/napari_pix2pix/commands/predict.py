@@ -46,7 +46,7 @@ def predict(
     from napari_pix2pix.files.partners import further_paths
     from napari_pix2pix.files.predicted import maps_path
     from napari_pix2pix.files.stacks import ZARR
-    from napari_pix2pix.files.trusted import parts_of_trust, trust_limit
+    from napari_pix2pix.files.trusted import mask_limit, parts_of_trust, trust_limit
 
     how = settings or PredictSettings()
     if how.keep_frames and not out.name.lower().endswith(ZARR):
@@ -89,7 +89,7 @@ def predict(
         yield from told_of_conditions(jobs, made)
         yield from told_of_halves(made, how.side_by_side)
         if how.trust:
-            one = one.model_copy(update={"trust_limit": trust_limit(made, how.trust_limit, how.trust_risk)})
+            one = one.model_copy(update={"trust_limit": trust_limit(made, how.trust_limit)})
             yield from told_of_calibration(made)
             yield from told_of_mask(made, how)
         work = ModelWork(model, device, made.hash(), one)
@@ -102,7 +102,7 @@ def predict(
                 yield event
                 alone = len(jobs) == 1  # of several, the table tells
                 if alone and one.trust_limit is not None and event["event"] == "row":
-                    yield told_of_trust(event["row"], one.trust_limit)
+                    yield told_of_trust(event["row"], mask_limit(made, one.trust_limit, one.trust_risk))
     yield _together(results)
 
 

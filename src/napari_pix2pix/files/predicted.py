@@ -78,7 +78,7 @@ def predict_file(
     channels = channels_taken(model, stack, how.source_channels)
     plan = model.prediction_plan(stack.array, stack.axes, channels)
     if how.trust:
-        limit = limit_of(model, how.trust_limit, how.trust_risk)
+        limit = limit_of(model, how.trust_limit)
         require_trustable(model, plan.frame_shape)
     used = model.with_norm_statistics(how.norm_statistics) if how.norm_statistics else model
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape

@@ -32,11 +32,8 @@ def parts_of_trust(model: TrainedModel) -> tuple[str, ...]:
     return MAPS + (OBJECTS if model.target_encoding.kind == "instances" else ())
 
 
-def trust_limit(model: TrainedModel, given: float | None = None, risk: float | None = None) -> float:
+def trust_limit(model: TrainedModel, given: float | None = None) -> float:
     """The expected error above which a pixel is not to be trusted, in the target's units; of labels a share, 0 to 1.
-
-    The one `given`; or that of a mask of this `risk`, if the model can promise it, see `Calibration.limit`; else the
-    usual one.
 
     Raises
     ------
@@ -55,11 +52,14 @@ def trust_limit(model: TrainedModel, given: float | None = None, risk: float | N
             "To say how far to trust a prediction, a model must have been taught to expect errors; this one "
             f"{why}. Teach it with fit-trust{how}, or leave `trust` out."
         )
-    if given is not None:
-        return given
-    known = model.match.calibration
+    return TIMES_USUAL * model.match.usual_error if given is None else given
+
+
+def mask_limit(model: TrainedModel, given: float | None = None, risk: float | None = None) -> float:
+    """Where the mask is drawn: by `Calibration.limit` if the model can promise this risk, else at `trust_limit`."""
+    known = model.match.calibration if model.match else None
     kept = None if risk is None or known is None else known.limit(risk)
-    return TIMES_USUAL * model.match.usual_error if kept is None else kept
+    return trust_limit(model, given) if kept is None else kept
 
 
 def risk_told(model: TrainedModel, risk: float) -> tuple[bool, str]:
@@ -115,16 +115,21 @@ def write_trust(
         With which it was predicted.
     out, plan
         The prediction, and its axes and shape.
-    limit, risk
-        As in `trust_limit`. With a risk the maps' descriptions have what the mask promises, or why it does not.
+    limit
+        As in `trust_limit`; colours and objects go by it.
+    risk
+        As in `mask_limit`: the mask goes by that. Descriptions have what it promises, or why it does not.
     """
-    image, limit, maps = open_stack(out), trust_limit(model, limit, risk), plan.like(1, "")
+    image, maps = open_stack(out), plan.like(1, "")
+    usual, limit = trust_limit(model, limit), mask_limit(model, limit, risk)
     promise: dict[str, Any] = {}
     if risk is not None:
-        promise = {"trust_risk": risk} | dict(zip(("promised", "promise"), risk_told(model, risk), strict=True))
+        promise = {"trust_risk": risk, "mask_limit": limit} | dict(
+            zip(("promised", "promise"), risk_told(model, risk), strict=True)
+        )
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False}
     frames = model.score_frames(source.array, image.array, (source.axes, image.axes), **how)
-    origin = json.loads(image.description) | {"trust_limit": limit} | promise
+    origin = json.loads(image.description) | {"trust_limit": usual} | promise
     said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um, "placement": source.placement}
     worst, sums, untrusted = _Worst(maps), np.zeros(2), 0
     with ExitStack() as files:
@@ -136,7 +141,7 @@ def write_trust(
         objects: JudgedObjects | None = None
         if model.target_encoding.kind == "instances":
             table, shapes = (beside(part)(out) for part in OBJECTS)
-            objects = files.enter_context(objects_writer(table, shapes, maps, limit))
+            objects = files.enter_context(objects_writer(table, shapes, maps, usual))
         labels = replace(image.plan, z=maps.z)
         for frame, scored in enumerate(frames):
             assert scored.expected_error is not None
@@ -156,7 +161,7 @@ def write_trust(
             sums += scored.expected_error[inside].sum(dtype=np.float64), inside.sum()
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (maps.n_frames + 1), "total": 1}
     written = {part: str(beside(part)(out)) for part in parts_of_trust(model)}
-    yield {"event": "trust", "limit": limit, **promise, **written}
+    yield {"event": "trust", "limit": usual, **promise, **written}
     mean, share = sums[0] / sums[1], untrusted / np.prod(maps.shape)
     row = {"expected_error": float(mean), "untrusted": float(share), **worst.row}
     yield {"event": "row", "row": row | (objects.row if objects else {})}
