@@ -118,8 +118,9 @@ def test_the_same_names_in_another_order_are_the_same_stains(tmp_path) -> None:
         ({"a": ("MAP2",), "b": ("MAP 2",), "c": ("MAP2",)}, {"target_channels": ("MAP2",)}, "and 'MAP 2' are prob"),
         ({"a": ("DAPI", "dapi"), "b": ("DAPI",)}, {"same_names": "same"}, "once; one has 'DAPI' and 'dapi'"),
         ({"a": ("A", "B"), "b": ("B", "A")}, {"target_channels": ("1",)}, "1 is B in a.tif but A in b.tif. Choose"),
+        (NAMED, {"target_channels": ("NFH", "1")}, "1 is MAP2 in a.tif but DAPI in b.tif. Choose channels by"),
         ({"a": ("A", "B"), "b": ("a", "B")}, {"target_channels": ("0",)}, "'A' and 'a' are probably the same"),
-        (NAMED, {"target_channels": ("GFP",)}, r"or a name of DAPI, MAP2; got 'GFP'"),
+        (NAMED, {"target_channels": ("GFP",)}, "GFP is in none. They have DAPI, MAP2, NFH"),
         (NAMED, {"target_channels": ("MAP2",)}, "must be stained for something; b is for nothing. Leave it out"),
     ],
 )  # fmt: skip

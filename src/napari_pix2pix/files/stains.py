@@ -137,9 +137,7 @@ def arranged(labels: Sequence[Labels], wanted: Sequence[str], same: SameNames) -
                 f"A target must have each stain once; one has {' and '.join(map(repr, twice))}, which are the same. "
                 "Choose `same_names` different, or name one of them otherwise."
             )
-    if strange := [name for name in names if not any(name in own for own in own_names)]:
-        there = ", ".join(dict.fromkeys(label for own in labels for label in own))
-        raise ValueError(f"A stain must be in some of the targets; {strange[0]} is in none. They have {there}.")
+    _require_somewhere(names, own_names)
     return Stains(names, tuple(tuple(own.index(n) if n in own else None for n in names) for own in own_names))
 
 
@@ -198,12 +196,14 @@ def _trusted(stacks: Sequence[Stack]) -> list[Labels] | None:
 def _wanted(targets: Sequence[Stack], wanted: Sequence[str], same: SameNames) -> Stains | None:
     labels = [stack.channel_names for stack in targets]
     counts = [stack.plan.n_channels for stack in targets]
+    _require_one_stain(targets, wanted, same)
     if all(one in own or _is_number(one, n) for own, n in zip(labels, counts, strict=True) for one in wanted):
-        _require_one_stain(targets, wanted, same)
         return None
     asked = set(map(folded, wanted))
     spelled = in_one_spelling([*wanted, *(one for own in labels for one in own if folded(one) in asked)], same)
     own_names = [[spelled.get(label, label) for label in own] for own in labels]
+    if all(labels):
+        _require_somewhere([one for one in wanted if not one.isdecimal()], own_names)
     numbers = []
     for own, n in zip(own_names, counts, strict=True):
         found: list[int | None] = []
@@ -220,16 +220,29 @@ def _wanted(targets: Sequence[Stack], wanted: Sequence[str], same: SameNames) ->
 
 def _require_one_stain(targets: Sequence[Stack], wanted: Sequence[str], same: SameNames) -> None:
     """Raise a ValueError if a number means a channel that files, whose names tell stains, call otherwise."""
-    labels = _trusted(targets) or []
+    labels = _trusted(targets) or [()] * len(targets)
     for one in wanted:
-        called = [one if one in own else own[int(one)] for own in labels]
-        spelled = in_one_spelling(called, same)
-        for stack, name in zip(targets, called, strict=bool(labels)):
-            if spelled[name] != spelled[called[0]]:
+        called = {
+            stack.path: one if one in own else own[int(one)]
+            for stack, own in zip(targets, labels, strict=True)
+            if one in own or _is_number(one, len(own))
+        }
+        spelled = in_one_spelling(called.values(), same)
+        for file, name in called.items():
+            first = next(iter(called))
+            if spelled[name] != spelled[called[first]]:
                 raise ValueError(
-                    f"A channel chosen by number must be the same stain in all targets; {one} is {called[0]} in "
-                    f"{targets[0].path.name} but {name} in {stack.path.name}. Choose channels by their names."
+                    f"A channel chosen by number must be the same stain in all targets; {one} is {called[first]} in "
+                    f"{first.name} but {name} in {file.name}. Choose channels by their names."
                 )
+
+
+def _require_somewhere(names: Iterable[str], own_names: Sequence[Sequence[str]]) -> None:
+    """Raise a ValueError that names the first of these stains that no target has."""
+    for name in names:
+        if not any(name in own for own in own_names):
+            there = ", ".join(dict.fromkeys(label for own in own_names for label in own))
+            raise ValueError(f"A stain must be in some of the targets; {name} is in none. They have {there}.")
 
 
 def _is_number(word: str, count: int) -> bool:
