@@ -261,7 +261,7 @@ def test_a_mask_of_a_risk_is_the_promised_one(tmp_path, capsys, kind) -> None:
     [
         (risk_curves(30), True, "it needs at least 49 calibration groups, this model has 30; the least"),
         (risk_curves(12), True, "it needs at least 49 calibration groups, this model has 12."),
-        (None, True, "calibrated before there were such masks; give it to fit-trust again"),
+        (None, True, "calibrated before there were such masks. Give it to fit-trust again"),
         (None, False, "this model was not calibrated"),
     ],
     ids=["few", "below twenty", "of before", "bare"],

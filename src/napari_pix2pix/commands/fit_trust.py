@@ -83,6 +83,8 @@ def fit_trust(
     taught.save(out)
     facts = taught.provenance["trust"]
     promise = taught.match.promise if taught.match else ""
+    if taught.match and taught.match.calibration:
+        promise += f" Masks that keep a promise (`trust_risk`): {taught.match.calibration.mask_line}."
     yield {
         "event": "result",
         "model": str(out),

@@ -30,6 +30,7 @@ SETTINGS = {name for settings in METHODS.values() for name in settings.model_fie
 TEACHING = {
     "Give it to fit-trust with pairs that it has not seen": "A training on several images leaves some to calibrate on",
     "Give it to fit-trust for more": "Train again with more",
+    "Give it to fit-trust again": "Train again",
 } | dict.fromkeys(("Give it to fit-trust", "Teach it with fit-trust"), "Press “Teach it to judge”")
 """What the command line says of a command that is a button here, or that no dock has."""
 

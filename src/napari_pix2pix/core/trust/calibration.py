@@ -177,7 +177,7 @@ class Calibration:
         if self.within_one:
             return "all calibration pairs are from one image or group"
         if self.risk is None:
-            return "this model was calibrated before there were such masks; give it to fit-trust again"
+            return "this model was calibrated before there were such masks. Give it to fit-trust again"
         if self.risk.alike:
             return "all calibration groups err the same, as copies of one image do"
         known, fewest = self.risk, max(FEWEST_GROUPS, self.risk.fewest_groups(risk))
