@@ -2,7 +2,7 @@
 
     python benchmarks/trust.py [--data ../shared/data] [--sets facade_windows isbi2012 dsb2018]
                                [--train-steps 1600] [--trust-steps 2400] [--images 24] [--seed 0]
-                               [--model RUN/model.safetensors]
+                               [--model RUN/model.safetensors] [--scales]
 
 `damage`: AUROC of a low score for finding fields that were damaged, among fields that were not, by kind of damage, hard
 (softness 0) and feathered, for four judges: the match score, the same taught without the source (it sees
@@ -27,6 +27,15 @@ the predicted border of labels, edges of the prediction, gradient of the source.
 left of the new images, the share that is `left`, and in how many of the divisions a limit could be promised (if none,
 nothing is left). Every other training pair, at most 170, is held out, too. `coverage` of the 90 % bound over the same
 divisions: mean, and of the worst tenth of the images.
+
+`scales`, with `--scales`: Spearman of the mean expected error of blocks of 1 to 64 px with their mean true error,
+pooled over all held-out windows, and of whole windows, beside monitors that need no network: nearness to the next
+border of the predicted labels, up to 64 px and up to 2 px; edges of the prediction; gradient of the source; doubt, how
+far the labels lie from the maps (.9 at most, but where objects were dropped), and doubt from .4 on. (True errors of
+labels are mostly 0, so a monitor gains by being the same wherever hardly anything is wrong; the second of both are.)
+`told` and `true`: the mean of both, over all pixels and in the tenth of blocks of 16 px that is told the worst; of
+labels the expected calibration error, over 15 bins. `untrusted`: the share of pixels above the usual limit, and the
+share of all errors that lie there.
 
 With `--model` (one set), that model is judged, taught first if it was not; only columns that it has are told. `--twin`
 is a model that was taught without the source, `--unconditional` one whose discriminator never saw it.
@@ -54,7 +63,6 @@ from scipy import ndimage
 from napari_pix2pix import core
 from napari_pix2pix.core.data.split import Split, split_pairs
 from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, spearman
-from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
@@ -62,14 +70,17 @@ from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.running.patch_scores import score_grid, valid_scores
 from napari_pix2pix.core.teaching.damage import Area, blurred, change, erased, moved
 from napari_pix2pix.core.trust.calibration import Calibration
+from napari_pix2pix.core.trust.error_network import border_distance, label_of
 from napari_pix2pix.core.trust.judge import as_scored, pixel_errors
 from napari_pix2pix.core.trust.novelty import STRANGE
 from napari_pix2pix.core.trust.risk import KNOTS, Left, RiskCurves, limits_about
 from napari_pix2pix.files.stacks import open_stack
+from napari_pix2pix.files.trusted import trust_limit
 
 Image = NDArray[Any]
 Pairs = list[tuple[Image, Image]]
 SIDE = 256
+BLOCKS = (1, 4, 8, 16, 32, 64)
 LEAST = 0.02
 MOST_HELD = 170
 KINDS = ("swapped", "pasted", "erased", "blurred", "blurred more", "mirrored", "swollen", "put back")
@@ -261,12 +272,12 @@ def risk_rows(model: Any, pairs: Pairs, settings: argparse.Namespace) -> Iterato
             continue
         frame = model.source_encoding.encode(source)
         image = as_scored(model.maps_of_frame(frame), encoding)
-        scored = model.score(source, encoding.decode(image), settings.frame_axes)
+        [scored] = model.score_frames(source, encoding.decode(image), settings.frame_axes)
         whole = tuple(slice(0, n) for n in frame.shape[1:])
         errors.append(pixel_errors(image, encoding.encode(target), encoding))
         inside = scored.valid
         of_fields.append((field_means(errors[-1], fields)[inside], scored.expected_error[inside]))
-        own = {"expected error": per_pixel(scored.expected_error, scored.scale, scored.translate, whole)}
+        own = {"expected error": scored.expected_pixels(whole)}
         own |= {"edges": steepness(image), "gradient": steepness(frame)}
         if encoding.is_labels:
             own["border"] = np.exp(-border_distance(encoding.decode(image)[0]) / 8)
@@ -326,16 +337,71 @@ def mean_left(limits: Image, values: Image, errors: Image) -> Image:
     return np.asarray(total / np.maximum(count, 1))
 
 
-def border_distance(labels: Image) -> Image:
-    """Of each pixel from the nearest of another label, px."""
-    border = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        differs = np.diff(labels.astype(np.int64), axis=axis) != 0
-        pad = [(0, 0), (0, 0)]
-        for side in ((0, 1), (1, 0)):
-            pad[axis] = side
-            border |= np.pad(differs, pad)
-    return ndimage.distance_transform_edt(~border) if border.any() else np.full(labels.shape, 1e3)
+def scale_rows(model: Any, pairs: Pairs, settings: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row for each monitor, then one for how well the expected error is calibrated; see `scales` above."""
+    encoding, monitors, errors = model.target_encoding, dict[str, list[Image]](), list[Image]()
+    for source, target in cut(pairs):
+        frame = model.source_encoding.encode(source)
+        maps = model.maps_of_frame(frame)
+        image = as_scored(maps, encoding)
+        [scored] = model.score_frames(source, encoding.decode(image), settings.frame_axes, look=False)
+        errors.append(pixel_errors(image, encoding.encode(target), encoding))
+        found = {"expected error": scored.expected_pixels((slice(0, SIDE), slice(0, SIDE)))}
+        found |= {"edges": steepness(image), "gradient": steepness(frame)}
+        if encoding.is_labels:
+            near, doubt = -border_distance(label_of(image, encoding)), np.abs(image - maps)[0]
+            found |= {"border": near, "border, 2 px": near.clip(min=-2), "doubt": doubt}
+            found |= {"doubt, .4": doubt.clip(min=0.4)}
+        for name, values in found.items():
+            monitors.setdefault(name, []).append(values)
+    true = np.stack(errors)
+    every = {name: np.stack(values) for name, values in monitors.items()}
+    for name, values in every.items():
+        rhos = {str(side): spearman(*(some(blocks(one, side)) for one in (values, true))) for side in BLOCKS}
+        rhos |= {
+            "mean": float(np.mean(list(rhos.values()))),
+            "windows": spearman(*(blocks(v, SIDE) for v in (values, true))),
+        }
+        yield {"monitor": name} | {side: round(rho, 3) for side, rho in rhos.items()}
+    expected = every["expected error"]
+    coarse, wrong = blocks(expected, 16), blocks(true, 16)
+    worst = np.argsort(coarse)[-(coarse.size // 10) :]
+    told = {
+        "told": expected.mean(),
+        "true": true.mean(),
+        "told, worst": coarse[worst].mean(),
+        "true, worst": wrong[worst].mean(),
+    }
+    if encoding.is_labels:
+        told["calibration error"] = calibration_error(expected.ravel(), true.ravel())
+    untrusted = expected > trust_limit(model)
+    told |= {"untrusted": untrusted.mean(), "errors untrusted": true[untrusted].sum() / true.sum()}
+    yield {name: float(f"{value:.3g}") for name, value in told.items()}
+
+
+def blocks(values: Image, side: int) -> Image:
+    """Means over blocks of so many px of images (N, Y, X), (n,)."""
+    n, whole = len(values), values.shape[-1] // side
+    cut_to = values[:, : whole * side, : whole * side]
+    return cut_to.reshape(n, whole, side, whole, side).mean(axis=(2, 4)).ravel()
+
+
+def some(values: Image) -> Image:
+    """Not more than about 400,000 of them, evenly spaced."""
+    return values[:: 1 + values.size // 400_000 * 2]
+
+
+def calibration_error(told: Image, true: Image, bins: int = 15) -> float:
+    """The mean distance of what is told from what is true, of bins of what is told: Guo et al., ICML 2017."""
+    at = np.minimum((told * bins).astype(int), bins - 1)
+    apart = np.bincount(at, told, bins) - np.bincount(at, true, bins)
+    return float(np.abs(apart).sum() / told.size)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown of rows with the same names."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def steepness(image: Image) -> Image:
@@ -418,6 +484,7 @@ def main() -> None:
         parser.add_argument(flag, type=Path)
     parser.add_argument("--no-controls", action="store_true", help="neither the twin nor the unconditional training")
     parser.add_argument("--risks", nargs="+", type=float, default=[], help="only these; see risk above")
+    parser.add_argument("--scales", action="store_true", help="only these; see scales above")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     for name in settings.sets:
@@ -435,6 +502,12 @@ def main() -> None:
         if settings.risks:
             for row in risk_rows(first, test, settings):
                 print(json.dumps({"set": name} | row), flush=True)
+        if settings.scales:
+            rows = list(scale_rows(first, test, settings))
+            for row in rows:
+                print(json.dumps({"set": name} | row), flush=True)
+            print(table(rows[:-1]), flush=True)
+        if settings.risks or settings.scales:
             continue
         judges, other = {"match": scores_of(first.match.network)}, settings.unconditional
         if settings.twin or not settings.no_controls:

@@ -77,15 +77,19 @@ def untrained(source: NDArray, target: NDArray, kind="intensity", z="frame", **c
 
 
 def with_judge(
-    model: TrainedModel, groups: int = FEWEST_GROUPS, louder: float = 1, risk: RiskCurves | None = None
+    model: TrainedModel,
+    groups: int = FEWEST_GROUPS,
+    louder: float = 1,
+    risk: RiskCurves | None = None,
+    per_pixel: bool = False,
 ) -> TrainedModel:
     """The model with a judge of the match that is not taught, calibrated on so many groups; its weights times `louder`.
 
-    And with a discriminator, so that it can be saved.
+    As models of before have one, unless `per_pixel`. And with a discriminator, so that it can be saved.
     """
     torch.manual_seed(1)
     encodings, dims = (model.source_encoding, model.target_encoding), 3 if model.source_view.z == "volume" else 2
-    network = match_network(model.config.discriminator, *encodings, dims).eval()
+    network = match_network(model.config.discriminator, *encodings, dims, per_pixel=per_pixel).eval()
     for parameter in network.parameters():
         parameter.data.mul_(louder)
     random = np.random.default_rng(0)
@@ -93,10 +97,12 @@ def with_judge(
     calibration = Calibration.of(list(real), *(list(np.exp(own)) for own in errors), risk=risk) if groups else None
     _, plain = networks(model.config, *(encoding.n_maps for encoding in encodings), dims)
     assert plain is not None
-    curve = np.linspace(0, 1, 4, dtype=np.float32), np.array([0, 0.05, 0.15, 0.4], np.float32)
+    curve = None if per_pixel else np.array([[0, 1 / 3, 2 / 3, 1], [0, 0.05, 0.15, 0.4]], np.float32)
     novelty = Novelty.of([np.zeros((encodings[0].n_maps, *(1, 64, 64)[-dims:]), np.float32)], network.fields[-1].size)
+    if network.of_pixels:
+        network.of_pixels.usual.fill_(0.1)
     made = {**model.networks, "discriminator": plain.eval()}
-    return replace(model, networks=made, match=MatchJudge(network, *curve, novelty, calibration))
+    return replace(model, networks=made, match=MatchJudge(network, curve, novelty, calibration))
 
 
 SMALL_FLAGS = [

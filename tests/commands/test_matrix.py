@@ -145,9 +145,8 @@ def predict_trust(trained: Trained, out: Path) -> None:
     array = trained.pair.arrays(TEST[0])[0]
     expected = trained.predict(array)
     require_prediction(trained, out / "p.tif", expected)
-    scored = trained.model.score(array, expected, trained.pair.axes, channels=trained.pair.kinds[0].take)
-    error = each_pixel(scored.expected_error, scored, array, trained)
     written = np.asarray(open_stack(beside("expected_error")(out / "p.tif")).array)
+    error = expected_errors(trained, array, expected).reshape(written.shape)
     np.testing.assert_allclose(written, error, rtol=1e-4, atol=1e-6)
     [limit] = [event["limit"] for event in events if event["event"] == "trust"]
     np.testing.assert_array_equal(np.asarray(open_stack(beside("untrusted")(out / "p.tif")).array), written > limit)
@@ -158,6 +157,14 @@ def require_same_weights(model: core.TrainedModel, other: core.TrainedModel) -> 
     ours, theirs = model.tensors(), other.tensors()
     assert ours.keys() == theirs.keys()
     assert all((value == theirs[name]).all() for name, value in ours.items())
+
+
+def expected_errors(trained: Trained, source: Any, image: Any, **how: Any) -> Any:
+    """Of the pixels, frame by frame."""
+    channels = trained.pair.kinds[0].take
+    window = tuple(slice(0, n) for n in trained.model.source_plan(source, trained.pair.axes[0], channels).frame_shape)
+    frames = trained.model.score_frames(source, image, trained.pair.axes, channels=channels, **how)
+    return np.stack([scored.expected_pixels(window) for scored in frames])
 
 
 def each_pixel(values: Any, scored: core.PatchScores, source: Any, trained: Trained) -> Any:
@@ -224,6 +231,9 @@ def score_each_pixel(trained: Trained, out: Path) -> None:
     for part, values in scored.parts.items():
         found = np.asarray(open_stack(out / "s.tif" if part == "scores" else beside(part)(out / "s.tif")).array)
         expected = each_pixel(values, scored, arrays[0], trained)
+        if part == "expected_error":
+            there = trained.pair.kinds[1].taken(TEST[0]) if any(trained.pair.kinds[1].lacks) else ()
+            expected = expected_errors(trained, *arrays, image_channels=there).reshape(found.shape)
         np.testing.assert_allclose(found, expected == 1 if part == "valid" else expected, rtol=1e-4, atol=1e-6)
 
 

@@ -12,7 +12,6 @@ import tifffile
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.geometry.axes import AxesPlan
-from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS
 from napari_pix2pix.core.trust.risk import RiskCurves
 from napari_pix2pix.files.stacks import open_stack, write_stack
@@ -28,8 +27,8 @@ def risk_curves(groups: int, most: float = 1.0) -> RiskCurves:
     return RiskCurves(limits, losses, np.array([0.3, 0.6, 1], np.float32), 1.0 if most == 1 else 8.0, most)
 
 
-def judged(kind="intensity", calibrated=True, z="frame", risk=None):
-    """A model whose judge of the match is not taught, but calibrated."""
+def judged(kind="intensity", calibrated=True, z="frame", risk=None, per_pixel=False):
+    """A model whose judge of the match is not taught, but calibrated; it expects errors of pixels, or of fields."""
     source, target = (np.stack([frame[side] for frame in FRAMES]) for side in (0, 1))
     if kind == "intensity":
         target = (target * 100).astype(np.uint16)
@@ -39,7 +38,8 @@ def judged(kind="intensity", calibrated=True, z="frame", risk=None):
     model = untrained(
         source[None] if z == "volume" else source[:1], target[None] if z == "volume" else target[one], kind, z
     )
-    return with_judge(model, (risk.groups if risk else FEWEST_GROUPS) if calibrated else 0, risk=risk)
+    groups = (risk.groups if risk else FEWEST_GROUPS) if calibrated else 0
+    return with_judge(model, groups, risk=risk, per_pixel=per_pixel)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     made = {"intensity": judged(), "classes": judged("classes"), "instances": judged("instances")}
     made |= {"bare": judged(calibrated=False), "unjudged": replace(judged(), match=None), "volume": judged(z="volume")}
+    made |= {"pixels": judged("instances", per_pixel=True), "thick": judged(z="volume", per_pixel=True)}
     for name, model in made.items():
         model.save(folder / f"{name}.safetensors")
     return {name: folder / f"{name}.safetensors" for name in made}
@@ -84,6 +85,8 @@ def run(capsys, *words) -> tuple[int, str, str]:
         ("instances", "TYX", "tif", None),
         ("volume", "ZYX", "tif", None),
         ("volume", "TZYX", "zarr", 32),
+        ("pixels", "TYX", "tif", 48),
+        ("thick", "ZYX", "tif", None),
     ],
 )
 def test_it_is_what_score_says_of_the_prediction(
@@ -113,9 +116,14 @@ def test_it_is_what_score_says_of_the_prediction(
     model = core.load_model(models[kind], "cpu")
     whole = model.score(source, np.asarray(prediction.array), (axes, prediction.axes))
     window = tuple(slice(0, n) for n in source.shape[-len(whole.fields) :])
-    expected = per_pixel(whole.expected_error, whole.scale, whole.translate, window)
-    np.testing.assert_allclose(np.asarray(maps[0].array), expected, rtol=1e-4)
+    frames = list(model.score_frames(source, np.asarray(prediction.array), (axes, prediction.axes)))
+    pixels, expected = (
+        np.stack([getattr(frame, known)(window) for frame in frames]).reshape(source.shape)
+        for known in ("expected_pixels", "around")
+    )
+    assert (pixels != expected).any() == (kind in ("pixels", "thick"))
     written = np.asarray(maps[0].array)
+    np.testing.assert_allclose(written, pixels, rtol=1e-3)
     np.testing.assert_array_equal(np.asarray(maps[1].array), written > trust["limit"])
     assert maps[0].pixel_size_um == prediction.pixel_size_um == {"Y": 0.5, "X": 0.25}
     assert json.loads(maps[0].description)["trust_limit"] == trust["limit"]
@@ -129,7 +137,7 @@ def test_it_is_what_score_says_of_the_prediction(
     n = len(whole.fields)
     grid = [*place[:-n], *((x - t) / s for x, t, s in zip(place[-n:], whole.translate, whole.scale, strict=True))]
     assert whole.expected_error[tuple(int(x) for x in grid)] == pytest.approx(row["worst_expected_error"], rel=1e-4)
-    if kind == "instances":
+    if kind in ("instances", "pixels"):
         with Path(trust["objects"]).open(newline="") as file:
             objects = list(csv.DictReader(file))
         labels = np.asarray(prediction.array)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
-from napari_pix2pix.core.running.patch_scores import PatchScores
+from napari_pix2pix.core.running.patch_scores import PatchScores, ReadWindow
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.running import ScoreSettings
 from napari_pix2pix.files.outputs import beside
@@ -113,7 +113,8 @@ def score_file(
             put_domains = files.enter_context(stack_writer(place, maps, "float32", **said, channel_names=domains))
         for frame, scored in enumerate(chain([first], frames)):
             for part, values in scored.parts.items():
-                for some in _each_pixel(values, scored, shape) if how.per_pixel else [values]:
+                own = scored.expected_pixels if part == "expected_error" else None
+                for some in _each_pixel(values, scored, shape, own) if how.per_pixel else [values]:
                     put[part](some[None].astype(np.uint8) if values.dtype == bool else some[None])
             if put_domains and scored.domains is not None:
                 for some in _each_pixel(scored.domains, scored, shape) if how.per_pixel else [scored.domains]:
@@ -144,11 +145,14 @@ def _stains(model: TrainedModel, image: Stack) -> list[int | None]:
     return [names.index(name) if name in names else None for name in known]
 
 
-def _each_pixel(values: NDArray[Any], scored: PatchScores, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
-    """`values` of the fields at the pixels of an image of this shape, some rows at a time."""
+def _each_pixel(
+    values: NDArray[Any], scored: PatchScores, shape: tuple[int, ...], own: ReadWindow | None = None
+) -> Iterator[NDArray[Any]]:
+    """`values` of the fields, or what pixels have of their `own`, at the pixels of an image, some rows at a time."""
     for rows in bands(shape[-2]):
         window = (*(slice(0, n) for n in shape[:-2]), rows, slice(0, shape[-1]))
-        found = per_pixel(values.astype(np.float32, copy=False), scored.scale, scored.translate, window)
+        fields = values.astype(np.float32, copy=False)
+        found = own(window) if own else per_pixel(fields, scored.scale, scored.translate, window)
         yield found == 1 if values.dtype == bool else found
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.axes import AxesPlan
-from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.running.bands import unknown
 from napari_pix2pix.core.running.patch_scores import PatchScores, require_large_enough
 from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -103,10 +102,11 @@ def write_trust(
 ) -> Iterator[dict[str, Any]]:
     """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
 
-    Both maps lie on the prediction's pixels: ``expected_error`` in the target's units, float32, see `per_pixel`;
-    ``untrusted`` is 1 where that is above the limit, else 0. The row has the mean ``expected_error`` and the largest
-    with its place in pixels, of fields wholly inside the image if there are any, and the share of pixels that are
-    ``untrusted``. Of instances, a table and ``outlines`` have each object, see `JudgedObjects`, and the row how many
+    Both maps lie on the prediction's pixels: ``expected_error`` in the target's units, float32, see
+    `PatchScores.expected_pixels`; ``untrusted`` is 1 where that is above the limit, else 0. The row has the mean
+    ``expected_error`` and the largest with its place in pixels, of fields wholly inside the image if there are any, and
+    the share of pixels that are ``untrusted``. Of instances, a table and ``outlines`` have each object by the expected
+    error of the fields around its pixels, see `JudgedObjects`: its rim is always in doubt. The row has how many objects
     there are and are to be checked.
 
     Parameters
@@ -147,13 +147,13 @@ def write_trust(
             assert scored.expected_error is not None
             for rows in bands(maps.frame_shape[-2]):
                 window = tuple(rows if axis == "Y" else slice(0, maps.length(axis)) for axis in maps.spatial)
-                expected = per_pixel(scored.expected_error, scored.scale, scored.translate, window)
+                expected = scored.expected_pixels(window)
                 doubtful = expected > limit
                 untrusted += int(doubtful.sum())
                 put["expected_error"](expected[None])
                 put["untrusted"](doubtful[None].astype(np.uint8))
                 if objects:
-                    objects.add(labels.take(image.array, frame, window)[0], expected, rows)
+                    objects.add(labels.take(image.array, frame, window)[0], scored.around(window), rows)
             if objects:
                 objects.finish(frame, lambda asked: labels.take(image.array, frame, asked)[0])  # noqa: B023 - used at once
             worst.add(frame, scored)

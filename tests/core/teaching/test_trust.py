@@ -1,10 +1,12 @@
 """A judge of the match is taught the same way twice, kept in the model, and used where it is there."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from napari_pix2pix import core
 from napari_pix2pix.core.data.split import Split
@@ -17,10 +19,11 @@ from napari_pix2pix.core.teaching.damage import change
 from napari_pix2pix.core.teaching.examination import KINDS, examined
 from napari_pix2pix.core.teaching.fit_trust import divided, fit_trust
 from napari_pix2pix.core.teaching.teacher import Teacher
-from napari_pix2pix.core.trust.judge import ENOUGH, MatchJudge, as_scored, error_curve, pixel_errors
+from napari_pix2pix.core.trust.error_network import FARTHEST, ErrorNetwork, border_distance
+from napari_pix2pix.core.trust.judge import ENOUGH, as_scored, pixel_errors
 from napari_pix2pix.core.trust.risk import KNOTS
 from napari_pix2pix.report.card import model_lines
-from small import blobs, small_config
+from small import blobs, small_config, untrained, with_judge
 
 STACKS = [blobs(seed=i) for i in range(6)]
 PAIRS = core.PairedFrames(
@@ -57,42 +60,75 @@ def test_the_same_teaching_twice(model, taught) -> None:
 
 
 def test_what_is_taught_by_arithmetic(model) -> None:
-    """An image's labels are its change, field by field, and the prediction's errors, where it is the model's own."""
-    teacher = Teacher.prepare(model, PAIRS, PAIRS.regions(), True)
-    fields, clean, damaged = teacher.network.fields, 0, 0
+    """An image's labels are its change, field by field, and the prediction's errors pixel by pixel, where it is known.
+
+    What expects them sees the source, the prediction, the generator's maps and how near the next border is.
+    """
+    teacher, clean, damaged = Teacher.prepare(model, PAIRS, PAIRS.regions(), True), 0, 0
     wrong = (teacher.predictions[:, 0] > 0) != (teacher.targets[:, 0] > 0)
-    every = np.concatenate([field_means(one, fields).ravel() for one in wrong])
+    assert float(teacher.network.of_pixels.usual) == pytest.approx(wrong.mean(), rel=1e-5)
     for k in range(40):
-        source, image, prediction, maps, match, rank, whole = teacher.image(3, k)
-        assert source.shape[1:] == image.shape[1:] == prediction.shape[1:] == maps.shape[1:] == (teacher.side,) * 2
-        assert (whole == 1).all()  # all is known
+        source, image, seen, match, judged, errors, known = teacher.image(3, k)
+        prediction, maps, near = seen[1:3], seen[3:5], seen[5:]
+        assert source.shape[1:] == image.shape[1:] == seen.shape[1:] == errors.shape == known.shape
+        assert match.shape == judged.shape and errors.shape == (teacher.side,) * 2
+        assert (judged == 1).all() and (known == 1).all()
         clean += bool((match == 1).all())
         damaged += bool((match < 0.5).any())
         assert set(np.unique([image[0], prediction[0]])) <= {np.float32(-0.9), np.float32(0.9)}  # labels, not soft maps
         assert (maps[0] > 0)[prediction[0] > 0].all()  # what was decoded lies as its maps
-        assert 0 <= rank.min() <= rank.max() <= 1
+        assert (seen[:1] == source).all() and (near > 0).all() and near.max() <= 1
+        assert set(np.unique(errors)) <= {0, 1}
     assert clean > 8
     assert damaged > 8
-    again = teacher.image(3, 39)
-    np.testing.assert_array_equal(again[1], image)
-    for error in (every.min(), float(np.median(every)), 2.0):  # the share below, ties half
-        found = teacher.rank(np.array([error], np.float32))
-        assert found == pytest.approx(((every < error).mean() + (every <= error).mean()) / 2, abs=1e-4)
+    np.testing.assert_array_equal(teacher.image(3, 39)[2], seen)
 
 
-def test_ranks_become_errors() -> None:
-    """Means of as many fields each, ascending, from nothing to the largest; different ranks are different errors."""
+@pytest.mark.parametrize("kind", ["instances", "intensity"])
+def test_the_expected_error_is_the_mean_error(kind) -> None:
+    """The loss is a proper scoring rule: the least on average where what is expected is the mean of the errors."""
+    source = fit_encoding([np.array([[[0, 9]]])], "intensity")
+    target = fit_encoding([np.array([[[0, 3]]])], kind)
+    network = ErrorNetwork(source, target, 2)
     random = np.random.default_rng(0)
-    ranks = random.uniform(0, 1, 20_000).astype(np.float32)
-    errors = (ranks**2 * random.uniform(0, 2, ranks.size)).astype(np.float32)
-    found = error_curve(ranks, errors)
-    assert all((np.diff(side) > 0).all() for side in found)
-    assert (found[0][0], found[0][-1], found[1][0]) == (0, 1, 0)
-    middle = np.linspace(0.05, 0.95, 10)
-    np.testing.assert_allclose(np.interp(middle, *found), middle**2, atol=0.05)
-    assert MatchJudge(None, *found, None).usual_error == pytest.approx(errors.mean(), rel=0.01)
-    alike = error_curve(ranks, np.zeros_like(ranks))
-    assert (np.diff(alike[1]) > 0).all()
+    errors = random.uniform(0, 1, 4000) < 0.2 if kind == "instances" else random.exponential(30.0, 4000)
+    network.usual.fill_(7.0)
+    logits = torch.linspace(-5, 5, 2001)[:, None]
+    found = network.surprise(*torch.broadcast_tensors(logits, torch.from_numpy(errors).float())).mean(dim=1)
+    best = logits[found.argmin(), 0]
+    expected = best.sigmoid() if kind == "instances" else 7 * best.exp()
+    assert float(expected) == pytest.approx(errors.mean(), rel=0.01)
+
+
+def test_borders_are_seen_up_to_a_distance() -> None:
+    """By hand: 0 on both sides of a border, then the distance in the plane; at most the farthest."""
+    labels = np.zeros((2, 5, 200), int)
+    labels[0, :, 7:] = 3
+    found = border_distance(labels)
+    assert found[0, 2].tolist() == [min(abs(x - 6.5) - 0.5, FARTHEST) for x in range(200)]
+    assert (found[1] == FARTHEST).all()
+
+
+@pytest.mark.parametrize("kind", ["instances", "classes", "intensity"])
+@pytest.mark.parametrize("z", ["frame", "volume"])
+def test_pixels_do_not_depend_on_tiles(kind, z) -> None:
+    """In 2-D and 3-D, of labels and of several channels; the mean over a field's pixels is what the field has."""
+    random, shape = np.random.default_rng(0), (70, 150) if z == "frame" else (3, 70, 150)
+    source = random.integers(0, 999, (1, *shape)).astype(np.uint16)
+    smooth = np.stack([gaussian_filter(random.normal(size=shape), 5) for _ in range(2)])
+    target = (smooth * 1e4).astype(np.int16) if kind == "intensity" else (smooth[:1] > 0).astype(np.uint8)
+    model = with_judge(untrained(source, target, kind, z), per_pixel=True, louder=1.2)
+    axes = ("CZYX" if z == "volume" else "CYX",) * 2
+    whole, tiled = (model.score(source, target, axes, tile_size=side) for side in (None, 16))
+    every = tuple(slice(0, n) for n in shape)
+    [one], [other] = (list(model.score_frames(source, target, axes, tile_size=side)) for side in (None, 16))
+    pixels = one.expected_pixels(every)
+    assert pixels.shape == shape and pixels.std() > 0.01 * pixels.mean() > 0
+    np.testing.assert_allclose(other.expected_pixels(every), pixels, rtol=1e-3)
+    np.testing.assert_allclose(tiled.expected_error, whole.expected_error, rtol=1e-3)
+    np.testing.assert_allclose(field_means(pixels, one.fields), whole.expected_error, rtol=1e-4)
+    window = (*every[:-2], slice(20, 41), slice(33, 90))
+    np.testing.assert_allclose(other.expected_pixels(window), pixels[window], rtol=1e-3)
 
 
 def test_what_is_not_known_is_not_taught(model) -> None:
@@ -102,7 +138,23 @@ def test_what_is_not_known_is_not_taught(model) -> None:
         mask[40:60] = 0
     pairs = core.PairedFrames(PAIRS.sources, PAIRS.targets, "YX", valid=masks)
     teacher = Teacher.prepare(model, pairs, pairs.regions(), True)
-    assert 0 < np.mean([teacher.image(0, k)[-1] for k in range(30)]) < 1
+    for at in (4, 6):  # fields, pixels
+        assert 0 < np.mean([teacher.image(0, k)[at] for k in range(30)]) < 1
+
+
+def test_what_is_not_known_changes_no_expected_error(model) -> None:
+    """Whatever stands in the target where it is not known: the same weights, the same usual error, bit for bit."""
+    masks, found = [np.ones(s.shape, np.uint8) for s, _ in STACKS], []
+    for mask in masks:
+        mask[40:60] = 0
+    for other in (0, 7):
+        targets = [
+            np.where(mask, target, other).astype(target.dtype) for mask, (_, target) in zip(masks, STACKS, strict=True)
+        ]
+        pairs = core.PairedFrames(PAIRS.sources, targets, "YX", valid=masks, hashes=PAIRS.hashes)
+        *_, last = fit_trust(model, pairs, split=Split(pairs.regions()[2:], (), pairs.regions()[:2]), steps=3)
+        found.append(last.model.match.network.error.state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
 def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
@@ -343,7 +395,7 @@ def test_what_an_examination_plants_is_found_by_who_knows(model, taught) -> None
         def judged(self, judge, source, images):
             clean = as_scored(model.maps_of_frame(source), model.target_encoding)
             fields = taught.match.network.fields
-            return [np.stack([-field_means(change(image, clean), fields)] * 2) for image in images]
+            return [SimpleNamespace(scores=-field_means(change(image, clean), fields)) for image in images]
 
         def __getattr__(self, name):
             return getattr(model, name)

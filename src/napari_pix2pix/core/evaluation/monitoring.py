@@ -50,11 +50,11 @@ class Monitoring:
         foreground = target[0] if encoding.is_labels else frame.there(target).mean(axis=0)
         stains = None if frame.stained.all() else frame.stained
         shown = beside_stains(image, stains) if encoding.partial else image
-        [(match, rank)] = self.model.under(frame.bears).judged(self.judge, source, [shown])
+        [scored] = self.model.under(frame.bears).judged(self.judge, source, [shown])
         found = {
             "error": field_means(pixel_errors(image, target, encoding, stains), network.fields),
-            "expected_error": self.judge.expected_error(rank),
-            "match": -match,
+            "expected_error": np.asarray(scored.expected_error),
+            "match": -scored.scores,
             "edges": field_means(_steepness(frame.there(image)), network.fields),
             "gradient": field_means(_steepness(source), network.fields),
             "foreground": field_means(foreground, network.fields),

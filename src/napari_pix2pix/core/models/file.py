@@ -93,7 +93,8 @@ def _networks_of(content: Content) -> tuple[dict[str, nn.Module], JudgeNetwork |
     )
     judge = None
     if content.trust is not None:
-        judge = match_network(config.judge, source, target, content.spatial_dims, content.trust.conditional)
+        how = content.trust.conditional, content.trust.per_pixel
+        judge = match_network(config.judge, source, target, content.spatial_dims, *how)
     return made, judge
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
 from napari_pix2pix.core.geometry.tiles import round_up
 
@@ -59,6 +60,9 @@ class PatchScores:
     domains
         How likely the discriminator takes each label for that of the field, float32 (n, …, y, x): those of a set add up
         to 1. None: the model knows no domains.
+    pixels
+        What gives the expected error ([Z,] Y, X) of the pixels of any window of a frame, as `expected_pixels` does.
+        None: only fields are known, or this is a stack of several frames.
     """
 
     scores: NDArray[np.float32]
@@ -71,12 +75,25 @@ class PatchScores:
     error_bound: NDArray[np.float32] | None = None
     promise: str = ""
     domains: NDArray[np.float32] | None = None
+    pixels: ReadWindow | None = None
 
     @property
     def parts(self) -> dict[str, NDArray[Any]]:
         """All that is known of each score, by name: ``scores``, ``valid`` and what else there is but its domain."""
         named = ("scores", "valid", "expected_error", "rank", "error_bound")
         return {name: values for name in named if (values := getattr(self, name)) is not None}
+
+    def expected_pixels(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
+        """How wrong each pixel of a window of the frame is likely to be, float32 ([Z,] Y, X), in the target's units.
+
+        Their mean over a field is `expected_error`. Where only fields are known it is what they have `around` it.
+        """
+        return self.pixels(window) if self.pixels else self.around(window)
+
+    def around(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
+        """The expected error of the field around each pixel of a window, see `per_pixel`."""
+        assert self.expected_error is not None
+        return per_pixel(self.expected_error, self.scale, self.translate, window)
 
     @property
     def receptive_field(self) -> ReceptiveField:

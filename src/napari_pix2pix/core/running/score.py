@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from napari_pix2pix.core.encodings.kinds import may_be_labels
 from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.networks.dropout import Window
 from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.running.bands import forward_of, unknown
@@ -24,14 +25,24 @@ from napari_pix2pix.core.running.patch_scores import (
     score_windows,
     valid_scores,
 )
-from napari_pix2pix.core.running.prediction import WindowedFrame, predict_tiles, side_of_tiles
+from napari_pix2pix.core.running.prediction import (
+    ONE_PIECE,
+    Forward,
+    WindowedFrame,
+    plan_prediction,
+    predict_tiles,
+    side_of_tiles,
+)
 from napari_pix2pix.core.running.sources import middle_of, warn_of_novelty
 from napari_pix2pix.core.settings.running import PredictSettings
+from napari_pix2pix.core.trust.error_network import FARTHEST, ErrorNetwork, border_distance, label_of, seen
 from napari_pix2pix.core.trust.judge import MatchJudge
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
 
+KEPT = 3
+"""Rows of tiles: what scores see of one reaches into those above and below."""
 LOOKED_AT = 128
 """Side of the part of an image, px, that tells whether it holds labels."""
 
@@ -63,13 +74,14 @@ def score_frames(
         tile_size = side_of_tiles(source_plan.frame_shape, tile_size)
     shape = source_plan.frame_shape
     for frame in range(source_plan.n_frames):
-        seen = model.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
+        given = model.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
         judged = model.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
         if judge is not None and look:
             warn_of_novelty(model.novel(source, source_plan, frame))
         judged = beside(judged, image_plan)
-        outputs = score_windows(network, sides_of(model, judge, seen, judged, shape), shape, model.device, tile_size)
-        yield _placed(model, outputs, network, judge, shape)
+        sides = sides_of(model, judge, given, judged, shape, tile_size)
+        outputs = score_windows(network, sides, shape, model.device, tile_size)
+        yield _placed(model, outputs, network, judge, shape, sides)
 
 
 def scorable(
@@ -140,19 +152,90 @@ def score_frame(
     if any(unknown(values).any() for values in (source, image)):
         raise ValueError("Frames to score must be finite; these hold NaN or Inf. Replace these pixels.")
     shape = source.shape[1:]
-    seen, judged = reader(model.source_encoding.encode(source)), reader(model.target_encoding.encode(image))
-    outputs = score_windows(network, sides_of(model, judge, seen, judged, shape), shape, model.device)
-    return _placed(model, outputs, network, judge, shape)
+    given, judged = reader(model.source_encoding.encode(source)), reader(model.target_encoding.encode(image))
+    sides = sides_of(model, judge, given, judged, shape)
+    return _placed(model, score_windows(network, sides, shape, model.device), network, judge, shape, sides)
+
+
+def judged(
+    model: "TrainedModel", judge: MatchJudge, source: NDArray[np.float32], images: Sequence[NDArray[np.float32]]
+) -> list[PatchScores]:
+    """The scores by `judge` of images of one frame, see `TrainedModel.judged`."""
+    shape, network, found = source.shape[1:], judge.network, []
+    maps = reader(model.maps_of_frame(source)) if network.sees_maps else None
+    for image in images:
+        sides = sides_of(model, judge, reader(source), reader(image), shape, ONE_PIECE, maps)
+        outputs = score_windows(network, sides, shape, model.device, ONE_PIECE)
+        found.append(_placed(model, outputs, network, judge, shape, sides))
+    return found
 
 
 def sides_of(
-    model: "TrainedModel", judge: MatchJudge | None, source: ReadWindow, image: ReadWindow, shape: tuple[int, ...]
+    model: "TrainedModel",
+    judge: MatchJudge | None,
+    source: ReadWindow,
+    image: ReadWindow,
+    shape: tuple[int, ...],
+    tile_size: int | None = None,
+    maps: ReadWindow | None = None,
 ) -> list[ReadWindow]:
-    """What a discriminator, or a judge of the match, sees of a frame of this shape ([Z,] Y, X)."""
-    if judge is None and model.conditions.sets:
-        return [beside_planes(source, model.direction.planes), image]
-    seen = [source, image]
-    return [*seen, maps_of(model, source, shape)] if judge and judge.network.sees_maps else seen
+    """What a discriminator, or a judge of the match, sees of a frame of this shape ([Z,] Y, X).
+
+    `maps` of the source, if they are there, need not be made.
+    """
+    if judge is None:
+        return [beside_planes(source, model.direction.planes) if model.conditions.sets else source, image]
+    maps = (maps or maps_of(model, source, shape)) if judge.network.sees_maps else None
+    if judge.network.of_pixels:
+        maps = errors_of(model, judge.network.of_pixels, (source, image, maps), shape, tile_size)
+    return [source, image, *([maps] if maps else [])]
+
+
+def errors_of(
+    model: "TrainedModel",
+    network: ErrorNetwork,
+    sides: tuple[ReadWindow, ReadWindow, ReadWindow | None],
+    shape: tuple[int, ...],
+    tile_size: int | None = None,
+) -> ReadWindow:
+    """What gives, of any window, the errors (1, [Z,] Y, X) that `network` expects of its pixels.
+
+    Of a source, an image of it and, of labels, the generator's maps. Rows of tiles are made when they are asked for,
+    and the last few are kept, so that who goes through a frame from above makes each once.
+    """
+    source, image, maps = sides
+    labels = model.target_encoding
+
+    def see(window: Window) -> NDArray[np.float32]:
+        if maps is None:
+            return seen(source(window), image(window), labels)
+        wide = (*window[:-2], *(slice(max(0, w.start - FARTHEST), w.stop + FARTHEST) for w in window[-2:]))
+        wide = tuple(slice(w.start, min(w.stop, n)) for w, n in zip(wide, shape, strict=True))
+        inside = tuple(slice(w.start - r.start, w.stop - r.start) for w, r in zip(window, wide, strict=True))
+        around = image(wide)
+        distance = border_distance(label_of(around, labels))[inside]
+        return seen(source(window), around[(slice(None), *inside)], labels, maps(window), distance)
+
+    frame = WindowedFrame(see, (network.seen_maps, *shape))
+    plan, forward = plan_prediction(network, shape, side_of_tiles(shape, tile_size)), Forward(network, model.device)
+    bands = plan.bands
+
+    @lru_cache(KEPT)
+    def errors(number: int) -> NDArray[np.float32]:
+        rows = bands[number].rows
+        found = np.empty((1, *shape[:-2], rows.stop - rows.start, shape[-1]), np.float32)
+        for (*planes, y, x), values in predict_tiles(forward, frame, bands[number]):
+            found[(slice(None), *planes, slice(y.start - rows.start, y.stop - rows.start), x)] = values
+        return found
+
+    def read(window: Window) -> NDArray[np.float32]:
+        *planes, y, x = window
+        asked = [i for i, band in enumerate(bands) if band.rows.start < y.stop and band.rows.stop > y.start]
+        above = y.start - bands[asked[0]].rows.start
+        rows = np.concatenate([errors(i) for i in asked], axis=-2)
+        return rows[(slice(None), *planes, slice(above, above + y.stop - y.start), x)]
+
+    return read
 
 
 def beside(image: ReadWindow, plan: AxesPlan) -> ReadWindow:
@@ -185,7 +268,7 @@ def maps_of(model: "TrainedModel", source: ReadWindow, shape: tuple[int, ...]) -
         return reader(maps)
     frame = WindowedFrame(source, (model.source_encoding.n_maps, *shape))
 
-    def read(window: tuple[slice, ...]) -> NDArray[np.float32]:
+    def read(window: Window) -> NDArray[np.float32]:
         tile = plan.around(window)
         maps = np.empty((model.target_encoding.n_maps, *tile.shape), np.float32)
         tiles = replace(plan, tiles=(tile,))
@@ -202,8 +285,9 @@ def _placed(
     network: Scoring,
     judge: MatchJudge | None,
     shape: tuple[int, ...],
+    sides: Sequence[ReadWindow],
 ) -> PatchScores:
-    """The scores of a frame of this shape ([Z,] Y, X), and what the judge of the match knows of them."""
+    """The scores of a frame of this shape ([Z,] Y, X) and these sides, and what the judge of the match knows of it."""
     axes, valid = "ZYX"[-len(shape) :], valid_scores(network.fields, shape)
     if judge is None:
         likely = [softmax(outputs[1:][block], axis=0) for block in model.domains.blocks.values()]
@@ -219,6 +303,7 @@ def _placed(
         rank=known.rank(outputs[0]) if known else None,
         error_bound=known.bound(expected) if known else None,
         promise=judge.promise,
+        pixels=(lambda window: judge.expected_error(sides[2](window)[0])) if judge.network.of_pixels else None,
     )
 
 

@@ -24,8 +24,7 @@ from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.running import from_nothing, predict, score, sources
 from napari_pix2pix.core.running.bands import Band, joined, unknown
-from napari_pix2pix.core.running.patch_scores import PatchScores, ScoreKind, frame_outputs, score_grid
-from napari_pix2pix.core.running.prediction import ONE_PIECE
+from napari_pix2pix.core.running.patch_scores import PatchScores, ScoreKind, score_grid
 from napari_pix2pix.core.settings.config import Config, Precision, validated
 from napari_pix2pix.core.settings.running import GenerateSettings, PredictSettings
 from napari_pix2pix.core.trust.judge import MatchJudge
@@ -562,7 +561,7 @@ class TrainedModel:
                 domains = whole.setdefault("domains", np.empty((len(scored.domains), *plan.shape), np.float32))
                 for label, values in zip(domains, scored.domains, strict=True):
                     plan.put(label, frame, values[None])
-        return replace(scored, axes=plan.axes, **whole)
+        return replace(scored, axes=plan.axes, pixels=None, **whole)
 
     def score_plan(
         self,
@@ -610,11 +609,9 @@ class TrainedModel:
 
     def judged(
         self, judge: MatchJudge, source: NDArray[np.float32], images: Sequence[NDArray[np.float32]]
-    ) -> list[NDArray[np.float32]]:
-        """The outputs of `judge` (2, [z,] y, x) for images of one frame, in network values, as of `as_scored`."""
-        own = [self.maps_of_frame(source)] if judge.network.sees_maps else []
-        seen = ([source, image, *own] for image in images)
-        return [frame_outputs(judge.network, sides, self.device, ONE_PIECE) for sides in seen]
+    ) -> list[PatchScores]:
+        """The scores by `judge` of images of one frame, in network values, as of `as_scored`."""
+        return score.judged(self, judge, source, images)
 
     def source_plan(self, stack: Any, axes: str | None = None, channels: Sequence[int] = ()) -> AxesPlan:
         """How frames of the source `stack` are taken for the model; parameters as in `predict`.

@@ -72,9 +72,9 @@ def examined(
             hits.append(inside & mostly & ((touched > LEAST) | (kind == CONTROL)))
             clean.append(inside & (part == 0))
         outputs = own[i].judged(judge, source, damaged)
-        for kind, (scores, _), hit, other in zip(kinds, outputs, hits, clean, strict=True):
-            found[kind][0].append(-scores[hit])
-            found[kind][1].append(-scores[other])
+        for kind, scored, hit, other in zip(kinds, outputs, hits, clean, strict=True):
+            found[kind][0].append(-scored.scores[hit])
+            found[kind][1].append(-scored.scores[other])
     pooled = {kind: [np.concatenate(some) for some in own if some] for kind, own in found.items()}
     return {
         kind: float(auroc(*own))

@@ -19,7 +19,6 @@ from napari_pix2pix.core.data.split import Split, evenly, seen_frames, split_pai
 from napari_pix2pix.core.evaluation.admission import require_kind, require_suited
 from napari_pix2pix.core.evaluation.codings import in_one_coding
 from napari_pix2pix.core.geometry.axes import middle
-from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import reach
@@ -88,10 +87,10 @@ def fit_trust(
     """Teach a second discriminator to judge the match of image and source; yields a report after each step.
 
     It learns, on pairs that teach, to tell targets and predictions of a source from the same with planted damage
-    (`teaching.damage`): its first output says by how little a field was changed. Its second output learns how far the
-    model's own, undamaged predictions are from the truth. What its scores mean is then read off calibration pairs. It
-    learns in bfloat16 where the device computes with it. The same model, pairs, steps and number of threads give the
-    same weights, bit for bit, on the same CPU. The generator stays as it is.
+    (`teaching.damage`): its first output says by how little a field was changed. Another network learns how far each
+    pixel of the model's own, undamaged predictions is from the truth. What its scores mean is then read off calibration
+    pairs. It learns in bfloat16 where the device computes with it. The same model, pairs, steps and number of threads
+    give the same weights, bit for bit, on the same CPU. The generator stays as it is.
 
     Parameters
     ----------
@@ -110,7 +109,7 @@ def fit_trust(
         What frames without any label in a label target mean, and channels of one value, as in `Config`; None: what they
         meant in the training.
     conditional
-        Whether it sees the source beside the image; False only to learn what can be told without.
+        Whether what judges the match sees the source beside the image; False only to learn what can be told without.
 
     Raises
     ------
@@ -154,7 +153,9 @@ def _taught(
             yield TrustReport(step + 1, steps, told, elapsed, elapsed / (step + 1) * (steps - step - 1))
     finally:
         torch.set_num_threads(threads)
-    judge = MatchJudge(network.eval(), *teacher.curve(), _novelty(model, pairs, split.train, network.fields[-1].size))
+    network.eval()
+    teacher.settle()
+    judge = MatchJudge(network, None, _novelty(model, pairs, split.train, network.fields[-1].size))
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
     judge.examined = examined(model, judge, pairs, split.calibration)
     groups = judge.calibration.groups if judge.calibration else 0
@@ -279,10 +280,9 @@ def calibrated(
             sides = [beside_stains(side, stains) for side in sides] if encoding.partial else sides
         real, predicted = own.judged(judge, source, sides)
         wrong = pixel_errors(prediction, target, encoding, stains)
-        error, expected = field_means(wrong, fields), judge.expected_error(predicted[1])
-        found.setdefault(name, []).append((real[0][inside], expected[inside], error[inside]))
-        whole = tuple(slice(0, n) for n in region.shape)
-        each = per_pixel(expected, [f.stride for f in fields], [f.centre for f in fields], whole)  # as masks are drawn
+        error, expected = field_means(wrong, fields), np.asarray(predicted.expected_error)
+        found.setdefault(name, []).append((real.scores[inside], expected[inside], error[inside]))
+        each = predicted.expected_pixels(tuple(slice(0, n) for n in region.shape))  # as masks are drawn
         seen = np.broadcast_to(known > 0.999, wrong.shape)
         left.setdefault(name, []).append(Left.of(limits, each[seen], wrong[seen]))
     if not found:

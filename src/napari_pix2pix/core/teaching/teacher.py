@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.data.regions import Region
+from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.geometry.tiles import round_up
@@ -22,13 +23,8 @@ from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.running.prediction import channels_last
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.teaching.damage import TAUGHT, change, plant
-from napari_pix2pix.core.trust.judge import (
-    JudgeNetwork,
-    as_scored,
-    error_curve,
-    match_network,
-    pixel_errors,
-)
+from napari_pix2pix.core.trust.error_network import ErrorNetwork, border_distance, label_of, seen
+from napari_pix2pix.core.trust.judge import JudgeNetwork, as_scored, match_network, pixel_errors
 
 TEACHING = 3
 """The stream of random numbers, beside those of `data.patches`."""
@@ -44,6 +40,10 @@ FEWEST_WINDOWS = 4
 SIDE = 128
 """Of these images, px, where patches are not smaller."""
 BATCH = 8
+PREDICTIONS = 2
+"""Of a step, so many predictions teach to expect errors: each has as many examples as pixels."""
+SETTLED = 4
+"""Of the windows that taught, one in so many tells how often labels are wrong that hardly ever are."""
 CLEAN = 0.35
 """The share of images that are taught without damage."""
 TWICE = 0.25
@@ -76,7 +76,8 @@ class Teacher:
     maps: NDArray[np.float32]
     predictions: NDArray[np.float32]
     known: NDArray[np.float32]
-    errors: NDArray[np.float32]
+    distances: NDArray[np.float16] | None
+    """Of labels, `border_distance` of each prediction."""
     side: int
     stains: NDArray[np.bool_] | None = None
     """Which channels of each target are there, (N, K); the others are the prediction's, and teach nothing."""
@@ -115,41 +116,58 @@ class Teacher:
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(np.random.SeedSequence([config.seed, TEACHING]).generate_state(1, np.uint64)[0]))
             encodings = model.source_encoding, encoding
-            network = match_network(config.judge, *encodings, sources.ndim - 2, conditional)
-        errors = [
-            field_means(pixel_errors(prediction, target, encoding, own), network.fields)[
-                field_means(seen, network.fields) > 0.999
-            ]
-            for prediction, target, seen, own in zip(predictions, targets, known, _each(stains, count), strict=True)
-        ]
-        fields = sum(own.size for own in errors)
+            network = match_network(config.judge, *encodings, sources.ndim - 2, conditional, per_pixel=True)
+        fields = sum(int((field_means(part, network.fields) > 0.999).sum()) for part in known)
         if fields < FEWEST_FIELDS and windows is None:
             raise ValueError(
                 f"At least {FEWEST_FIELDS} fields of the pairs that teach must be known as a whole; got {fields}. Give "
                 "more of the targets."
             )
-        drawn_of = sources, targets, maps, predictions, known, np.sort(np.concatenate(errors))
+        assert network.of_pixels is not None
+        network.of_pixels.usual.fill_(_usual_error(encoding, predictions, targets, known, stains))
+        distances = None
+        if encoding.is_labels:
+            distances = np.stack([border_distance(label_of(own, encoding)).astype(np.float16) for own in predictions])
+        drawn_of = sources, targets, maps, predictions, known, distances
         return cls(model, network.to(model.device), *drawn_of, side, stains)
 
     def batch(self, step: int) -> list[Tensor]:
         """What `image` gives, of all images of this step."""
         drawn = (self.image(step, k) for k in range(BATCH))
         sides = [torch.from_numpy(np.stack(side)) for side in zip(*drawn, strict=True)]
-        return [*map(channels_last, sides[:4]), *sides[4:]]
+        return [*map(channels_last, sides[:3]), *sides[3:]]
 
     def losses(self, batch: list[Tensor]) -> dict[str, Tensor]:
         """Of the match, on images of a step; and of the expected error, on the predictions of the same sources."""
-        source, image, prediction, maps, match, rank, judged = (side.to(self.model.device) for side in batch)
+        source, image, beheld, match, judged, errors, known = (side.to(self.model.device) for side in batch)
+        beheld, errors, known = (side[:PREDICTIONS] for side in (beheld, errors, known))
         with computing_in(resolve_precision("auto", self.model.device), self.model.device):
-            found = {
-                "match": (self.network.matching(source, image), match),
-                "error": (self.network.expecting(source, prediction, maps if self.network.sees_maps else None), rank),
-            }
-        return {
-            name: (binary_cross_entropy_with_logits(logits[:, 0], true, reduction="none") * judged).sum()
-            / judged.sum().clamp(min=1)
-            for name, (logits, true) in found.items()
+            matching, logits = self.network.matching(source, image), self._expects.logits(beheld)
+        lost = {
+            "match": (binary_cross_entropy_with_logits(matching[:, 0], match, reduction="none"), judged),
+            "error": (self._expects.surprise(logits[:, 0], errors), known),
         }
+        return {name: (loss * counts).sum() / counts.sum().clamp(min=1) for name, (loss, counts) in lost.items()}
+
+    def settle(self) -> None:
+        """Find how many labels are wrong of those that are hardly ever, among the windows that taught, or some."""
+        encoding, network = self.model.target_encoding, self._expects
+        if self.distances is None:
+            return
+        wrong, count = 0.0, 0
+        for i in range(0, len(self.sources), SETTLED):
+            sides = self.sources[i], self.predictions[i], encoding, self.maps[i], self.distances[i].astype(np.float32)
+            with torch.inference_mode():
+                logits = network.logits(torch.from_numpy(seen(*sides))[None].to(self.model.device))
+            rare = network.hardly_ever(logits.sigmoid())[0, 0].cpu().numpy() & (self.known[i] > 0)
+            wrong += float(pixel_errors(self.predictions[i], self.targets[i], encoding)[rare].sum())
+            count += int(rare.sum())
+        network.rare.fill_(wrong / max(1, count))
+
+    @property
+    def _expects(self) -> ErrorNetwork:
+        assert self.network.of_pixels is not None
+        return self.network.of_pixels
 
     def learn(self, optimizer: Optimizer, batch: list[Tensor]) -> dict[str, Tensor]:
         """A step on such images; its losses."""
@@ -162,8 +180,9 @@ class Teacher:
     def image(self, step: int, k: int) -> tuple[NDArray[np.float32], ...]:
         """Image k of this step, from (seed, step, k) alone.
 
-        (C, [Z,] Y, X): its source, the image, the prediction of the source and the maps that is of. For each field
-        ([z,] y, x): how much the image is to match, in [0, 1]; the rank of the prediction's error; whether it is known.
+        (C, [Z,] Y, X): its source, the image, and what an `ErrorNetwork` sees of the prediction of the source. For each
+        field ([z,] y, x): how much the image is to match, in [0, 1]; whether it is known. For each pixel ([Z,] Y, X):
+        the prediction's error; whether it is known.
         """
         random = np.random.default_rng([self.model.config.seed, TEACHING, step, k])
         encoding, number = self.model.target_encoding, len(self.sources)
@@ -178,10 +197,10 @@ class Teacher:
             cut = np.rot90(values[..., y, x], turns, axes=(-2, -1))
             return np.ascontiguousarray(np.flip(cut, -1) if mirrored else cut)
 
-        source, known, maps = (turned(values[i]) for values in (self.sources, self.known, self.maps))
+        source, known = (turned(values[i]) for values in (self.sources, self.known))
         target, prediction, clean = (turned(values[i]) for values in (self.targets, self.predictions, images))
         own = None if self.stains is None else self.stains[i]
-        image, seen = clean, slice(None) if own is None else own
+        image, there = clean, slice(None) if own is None else own
         if random.random() >= CLEAN:
             donors = [turned(images[j]) for j in others or [i]]
             for _ in range(2 if random.random() < TWICE else 1):
@@ -189,33 +208,28 @@ class Teacher:
                 image = plant(kind, image, donors, random, self.network.fields[-1].size)
             image = as_scored(image, encoding)
         fields = self.network.fields
-        changed, judged = (field_means(values, fields) for values in (change(image[seen], clean[seen]), known))
-        rank = self.rank(field_means(pixel_errors(prediction, target, encoding, own), fields))
+        changed, judged = (field_means(values, fields) for values in (change(image[there], clean[there]), known))
+        errors = pixel_errors(prediction, target, encoding, own)
         image, prediction = beside_stains(image, own), beside_stains(prediction, own)
-        return source, image, prediction, maps, matching(changed), rank, (judged > 0.999).astype(np.float32)
+        maps = distance = None
+        if self.distances is not None:
+            maps, distance = turned(self.maps[i]), turned(self.distances[i]).astype(np.float32)
+        beheld = seen(source, prediction, encoding, maps, distance)
+        return source, image, beheld, matching(changed), (judged > 0.999).astype(np.float32), errors, known
 
-    def rank(self, errors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The share of training fields that err less than these, ties counting half."""
-        below, not_above = np.searchsorted(self.errors, errors), np.searchsorted(self.errors, errors, side="right")
-        return ((below + not_above) / (2 * max(1, self.errors.size))).astype(np.float32)
 
-    def curve(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """`error_curve` of what the network has learned, on the windows that taught it."""
-        encoding, fields = self.model.target_encoding, self.network.fields
-        found: list[tuple[NDArray[np.float32], ...]] = []
-        own = self.sources, self.maps, self.predictions, self.targets, self.known
-        for source, maps, prediction, target, known, stains in zip(
-            *own, _each(self.stains, len(self.sources)), strict=True
-        ):
-            shown = beside_stains(prediction, stains)
-            sides = [torch.from_numpy(side)[None].to(self.model.device) for side in (source, shown, maps)]
-            with torch.inference_mode():
-                logits = self.network.expecting(*(sides if self.network.sees_maps else sides[:2]))
-            error = field_means(pixel_errors(prediction, target, encoding, stains), fields)
-            inside = field_means(known, fields) > 0.999
-            found.append((logits.sigmoid()[0, 0].cpu().numpy()[inside], error[inside]))
-        ranks, errors = (np.concatenate(side) for side in zip(*found, strict=True))
-        return error_curve(ranks, errors)
+def _usual_error(
+    encoding: Encoding,
+    predictions: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    known: NDArray[np.float32],
+    stains: NDArray[np.bool_] | None,
+) -> float:
+    """The mean error of the pixels that are known."""
+    total, stained = 0.0, _each(stains, len(known))
+    for prediction, target, part, own in zip(predictions, targets, known, stained, strict=True):
+        total += float((pixel_errors(prediction, target, encoding, own) * part).sum())
+    return total / max(1.0, float(known.sum(dtype=np.float64)))
 
 
 def _each(stains: NDArray[np.bool_] | None, count: int) -> Sequence[NDArray[np.bool_] | None]:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 from torch import Tensor, nn
 
 from napari_pix2pix.core.encodings.encoding import Encoding
-from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
+from napari_pix2pix.core.geometry.receptive_field import ReceptiveField, field_means
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
 from napari_pix2pix.core.trust.calibration import Calibration
+from napari_pix2pix.core.trust.error_network import DIM, ErrorNetwork
 from napari_pix2pix.core.trust.novelty import SIGMAS, Novelty
 from napari_pix2pix.core.trust.risk import RiskCurves
 
@@ -23,32 +24,37 @@ WIDEST = 32
 """Base channels of what judges the match; more were not better in as much time."""
 WIDEST_ERROR = 16
 """Of what expects errors."""
-DIM = 50.0
-"""What the logarithm of a grey value looks at: a fiftieth of the range is told from nothing as well as half of it is
-from all."""
 ENOUGH = 0.9
 """Of planted damage found (AUROC), below which nobody should look at what it says."""
 CONTROL = "put back"
 """The kind of damage that is none."""
-KNOTS = 64
-"""Of the curve from ranks to errors."""
 
 
 class JudgeNetwork(nn.Module):
-    """Two PatchGANs with the same field, and without norm, so that scores are local.
+    """A PatchGAN without norm, so that scores are local, which judges the match; and what expects the error.
 
-    Of sources, images and, of labels, the generator's own maps of the sources, (N, C, [Z,] Y, X) each, two outputs
-    (N, 2, [z,] y, x), both logits: how well the field belongs to its source; and the rank, 0 to 1, that its error is
-    expected to have among those of training fields. Both see grey values as they are and their logarithm, or dim
-    objects would be nothing beside bright ones. Only the second is told the maps, and how far the image lies from them:
-    where a label was a close call. The first would compare, and be done. Where pairs lacked channels, planes after the
-    image's tell which are there, and the error is that of these, see `layers.with_stains`.
+    Of sources and images (N, C, [Z,] Y, X) the first output (N, 2, [z,] y, x) is the logit of how well the field
+    belongs to its source. It sees grey values as they are and their logarithm, or dim objects would be nothing beside
+    bright ones. Where pairs lacked channels, planes after the image's tell which are there, and the error is that of
+    these, see `layers.with_stains`.
+
+    The second is about the error. Where it is taught `per_pixel`, `error` is an `ErrorNetwork` and the third side is
+    what that expects of each pixel (N, 1, [Z,] Y, X); the output is the mean over the field. Models of before have a
+    second PatchGAN with the same field: of labels, the third side is the generator's own maps of the sources, and it
+    sees how far the image lies from them, where a label was a close call. The first would compare, and be done. Its
+    output is the logit of the rank, 0 to 1, that the field's error is expected to have among those of training fields.
     """
 
     outputs = 2
 
     def __init__(
-        self, like: DiscriminatorConfig, source: Encoding, target: Encoding, conditional: bool, spatial_dims: int
+        self,
+        like: DiscriminatorConfig,
+        source: Encoding,
+        target: Encoding,
+        conditional: bool,
+        spatial_dims: int,
+        per_pixel: bool,
     ) -> None:
         super().__init__()
         self.conditional, self.sees_maps, self.sees_logarithm = conditional, target.is_labels, not source.is_labels
@@ -60,22 +66,30 @@ class JudgeNetwork(nn.Module):
             return PatchGAN(seen, maps, like.model_copy(update=changes), spatial_dims, stains=target.n_stains)
 
         self.match = network(target.n_maps, WIDEST)
-        self.error = network(target.n_maps * (2 if self.sees_maps else 1), WIDEST_ERROR)
+        self.error: PatchGAN | ErrorNetwork
+        if per_pixel:
+            self.error = ErrorNetwork(source, target, spatial_dims)
+        else:
+            self.error = network(target.n_maps * (2 if self.sees_maps else 1), WIDEST_ERROR)
         self.fields: tuple[ReceptiveField, ...] = self.match.fields
 
-    def forward(self, source: Tensor, image: Tensor, maps: Tensor | None = None) -> Tensor:
+    @property
+    def of_pixels(self) -> ErrorNetwork | None:
+        """What expects the error of each pixel; None in models of before."""
+        return self.error if isinstance(self.error, ErrorNetwork) else None
+
+    def forward(self, source: Tensor, image: Tensor, third: Tensor | None = None) -> Tensor:
         """Both outputs for each field of each image."""
-        return torch.cat([self.matching(source, image), self.expecting(source, image, maps)], dim=1)
+        if third is not None and self.of_pixels:
+            means = torch.from_numpy(field_means(third.cpu().numpy(), self.fields)).to(third.device)
+        else:
+            sides = image if third is None else torch.cat([image, (image - third).abs()], dim=1)
+            means = self.error(self._seen(source), sides)
+        return torch.cat([self.matching(source, image), means], dim=1)
 
     def matching(self, source: Tensor, image: Tensor) -> Tensor:
         """The first output, (N, 1, [z,] y, x)."""
         logits: Tensor = self.match(self._seen(source), image)
-        return logits
-
-    def expecting(self, source: Tensor, image: Tensor, maps: Tensor | None = None) -> Tensor:
-        """The second output, (N, 1, [z,] y, x)."""
-        sides = image if maps is None else torch.cat([image, (image - maps).abs()], dim=1)
-        logits: Tensor = self.error(self._seen(source), sides)
         return logits
 
     def _seen(self, source: Tensor) -> Tensor:
@@ -93,9 +107,9 @@ class MatchJudge:
     ----------
     network
         In evaluation mode.
-    ranks, errors
-        Ascending float32 (k,): the mean error, in the target's units, of the training fields that it expected to have
-        this rank.
+    curve
+        Of a judge that ranks fields, float32 (2, k), both rows ascending: ranks, and the mean error, in the target's
+        units, of the training fields that it expected to have this rank. None where it expects errors of pixels.
     novelty
         Of sources, against those that trained.
     calibration
@@ -106,8 +120,7 @@ class MatchJudge:
     """
 
     network: JudgeNetwork
-    ranks: NDArray[np.float32]
-    errors: NDArray[np.float32]
+    curve: NDArray[np.float32] | None
     novelty: Novelty
     calibration: Calibration | None = None
     examined: Mapping[str, float] = field(default_factory=dict)
@@ -136,17 +149,24 @@ class MatchJudge:
         said = known.promise if known else "No calibration pairs: scores have no ranks, errors no bound."
         return f"{self.lesson} {said}".strip()
 
-    def expected_error(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """From the network's second output, in the target's units."""
-        scale = self.calibration.scale if self.calibration else 1.0
-        errors: NDArray[np.float64] = np.interp(special.expit(logits), self.ranks, self.errors)
-        return (scale * errors).astype(np.float32)
+    def expected_error(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """From the network's second output, or from what it expects of pixels, in the target's units."""
+        errors = output if self.curve is None else np.interp(special.expit(output), *self.curve)
+        return (self._scale * errors).astype(np.float32)
 
     @property
     def usual_error(self) -> float:
-        """The mean error of the fields that taught it, in the target's units, times what the calibration found."""
-        means = self.errors[1:-1] if len(self.errors) > 2 else self.errors  # between the ends, of as many fields each
-        return float(means.mean()) * (self.calibration.scale if self.calibration else 1.0)
+        """The mean error of what taught it, in the target's units, times what the calibration found."""
+        if self.curve is None:
+            assert self.network.of_pixels
+            return float(self.network.of_pixels.usual) * self._scale
+        errors = self.curve[1]
+        means = errors[1:-1] if len(errors) > 2 else errors  # between the ends, of as many fields each
+        return float(means.mean()) * self._scale
+
+    @property
+    def _scale(self) -> float:
+        return self.calibration.scale if self.calibration else 1.0
 
     # In the model file
 
@@ -157,13 +177,14 @@ class MatchJudge:
             "conditional": self.network.conditional,
             "calibrated": known is not None,
             "within_one": bool(known and known.within_one),
+            **({"per_pixel": True} if self.curve is None else {}),
             **({"examined": dict(self.examined)} if self.examined else {}),
         }
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights, and the calibration."""
         named = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        named["curve"] = torch.from_numpy(np.stack([self.ranks, self.errors]))
+        named |= {} if self.curve is None else {"curve": torch.from_numpy(self.curve)}
         named |= {f"novelty.{name}": torch.from_numpy(getattr(self.novelty, name)) for name in ("scale", "blocks")}
         named["novelty.limit"] = torch.tensor(self.novelty.limit)
         if (known := self.calibration) is not None:
@@ -197,12 +218,12 @@ class MatchJudge:
             risk = _risk(tensors, counts.size) if "calibration.risk.limits" in tensors else None
             calibration = Calibration(groups, float(factors[0]), float(factors[1]), content["within_one"], risk)
         features = network.source_maps * (1 + len(SIGMAS))
-        ranks, errors = _numbers(tensors, "curve", (2, None))
+        curve = None if network.of_pixels else _numbers(tensors, "curve", (2, None))
         spread = _numbers(tensors, "novelty.scale", (2, features))
         blocks = _numbers(tensors, "novelty.blocks", (None, features))
         limit = float(_numbers(tensors, "novelty.limit", ()))
         novelty = Novelty(network.fields[-1].size, spread, blocks, limit)
-        return cls(network.eval(), ranks, errors, novelty, calibration, content.get("examined", {}))
+        return cls(network.eval(), curve, novelty, calibration, content.get("examined", {}))
 
 
 def _risk(tensors: dict[str, Tensor], groups: int) -> RiskCurves:
@@ -238,37 +259,10 @@ def match_network(
     target_encoding: Encoding,
     spatial_dims: int,
     conditional: bool = True,
+    per_pixel: bool = False,
 ) -> JudgeNetwork:
     """A new network to judge the match, with the field of the discriminator `like`."""
-    return JudgeNetwork(like, source_encoding, target_encoding, conditional, spatial_dims)
-
-
-def error_curve(
-    ranks: NDArray[np.float32], errors: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Ranks and errors of a `MatchJudge`, from the rank that fields were expected to have, and their error, (n,) each.
-
-    Means of as many fields each, made to ascend; from no error at rank 0 to the largest at rank 1.
-
-    Raises
-    ------
-    ValueError
-        If there is no field.
-
-    References
-    ----------
-    Barlow, Bartholomew, Bremner and Brunk, "Statistical inference under order restrictions", 1972 (isotonic
-    regression).
-    """
-    if not ranks.size:
-        raise ValueError("A field of the pairs that teach must be known as a whole; none is. Give more of the targets.")
-    order = ranks.argsort(kind="stable")
-    parts = np.array_split(order, min(KNOTS, ranks.size))
-    known, found = ([float(side[part].mean()) for part in parts] for side in (ranks, errors))
-    knots, most = np.array([0, *known, 1], np.float32), float(errors.max(initial=0))
-    rising = np.array([0, *optimize.isotonic_regression(found).x, most], np.float32)
-    # Where means do not ascend the curve still does, a little: different ranks are different errors.
-    return knots, rising + np.float32(1e-3 * (most or 1)) * knots
+    return JudgeNetwork(like, source_encoding, target_encoding, conditional, spatial_dims, per_pixel)
 
 
 def pixel_errors(
