@@ -257,6 +257,9 @@ def test_a_mask_of_a_risk_is_the_promised_one(tmp_path, capsys, kind) -> None:
     said = json.loads(expected.description)  # by which colours go
     assert (said["promise"], said["trust_limit"]) == (trust["promise"], trust["limit"])
     assert trust["limit"] == pytest.approx(2 * core.load_model(tmp_path / "m.safetensors").match.usual_error)
+    if kind == "classes":  # where all may be left, the limit is what nothing exceeds
+        _, text, _ = run(capsys, *words[:-1], tmp_path / "q.tif", "--trust", "--trust-risk", 0.5, "--json")
+        assert '"mask_limit": 1.0' in text and not np.asarray(open_stack(tmp_path / "q.untrusted.tif").array).any()
     _, card, _ = run(capsys, "info", tmp_path / "m.safetensors")
     told = "leaves 30% of the pixels where at most 2 % of them may be wrong, 60% where 5 %"
     told = told if kind == "classes" else "60% of the pixels where they may err by 25 % of the usual error, 100% where"

@@ -58,7 +58,9 @@ def mask_limit(model: TrainedModel, given: float | None = None, risk: float | No
     """Where the mask is drawn: by `Calibration.limit` if the model can promise this risk, else at `trust_limit`."""
     known = model.match.calibration if model.match else None
     kept = None if risk is None or known is None else known.limit(risk)
-    return trust_limit(model, given) if kept is None else kept
+    if kept is None:
+        return trust_limit(model, given)
+    return min(kept, 1.0) if model.target_encoding.is_labels else kept  # nothing is more likely wrong than surely
 
 
 def risk_told(model: TrainedModel, risk: float) -> tuple[bool, str]:
