@@ -126,7 +126,8 @@ def test_it_is_what_score_says_of_the_prediction(
     np.testing.assert_allclose(written, pixels, rtol=1e-3)
     np.testing.assert_array_equal(np.asarray(maps[1].array), written > trust["limit"])
     assert maps[0].pixel_size_um == prediction.pixel_size_um == {"Y": 0.5, "X": 0.25}
-    assert json.loads(maps[0].description)["trust_limit"] == trust["limit"]
+    said = json.loads(maps[0].description)
+    assert said["trust_limit"] == trust["limit"] and said.get("probability", False) == (kind == "pixels")
 
     assert row["novel"] == 0
     inside = whole.expected_error[whole.valid] if whole.valid.any() else whole.expected_error

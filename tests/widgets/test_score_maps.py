@@ -143,6 +143,15 @@ def test_all_images_of_a_model_have_one_scale(tmp_path) -> None:
     assert limits == {(0.0, 1.0)}
 
 
+def test_the_probability_of_a_pixel_is_red_where_it_is_as_likely_wrong_as_not() -> None:
+    """Rims of objects are always above a limit that was made for whole fields; twice a higher one stays."""
+    for limit, most in ((0.05, 0.5), (0.4, 0.8)):
+        layer = error_layer(np.full((9, 9), 0.3, np.float32), limit, True)
+        assert tuple(layer.contrast_limits) == (0.0, most)
+        alpha = layer.colormap.map(np.array([0.9 * limit, 1.1 * limit, most]) / most)[:, 3]
+        assert alpha[0] < alpha[1] < alpha[2]
+
+
 def test_a_threshold_is_offered_for_what_would_be_an_empty_mask(tmp_path) -> None:
     """The one offered marks something, and not most."""
     maps = maps_of(Image(np.zeros((90, 90)), name="image"), tmp_path, **made((9, 9)))

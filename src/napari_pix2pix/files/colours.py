@@ -22,12 +22,19 @@ def doubt_colours(threshold: float = 0.0) -> NDArray[np.float64]:
     return colours
 
 
-def doubt_limits(trust_limit: float) -> tuple[float, float]:
+AS_LIKELY_AS_NOT = 0.5
+"""Red is, of pixels, at least this probability of being wrong: rims of objects are always somewhat in doubt."""
+
+
+def doubt_limits(trust_limit: float, probability: bool = False) -> tuple[float, float]:
     """Expected errors that are drawn transparent and red, for all images of a model: up to twice its trust limit.
 
     Parameters
     ----------
     trust_limit
         The expected error above which nothing is to be trusted, in the target's units or a share of wrong pixels.
+    probability
+        Whether it is of single pixels, and the probability that its label is wrong.
     """
-    return 0.0, TIMES_LIMIT * trust_limit if trust_limit > 0 else 1.0
+    high = TIMES_LIMIT * trust_limit if trust_limit > 0 else 1.0
+    return 0.0, max(high, AS_LIKELY_AS_NOT) if probability else high

@@ -132,6 +132,8 @@ def write_trust(
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False}
     frames = model.score_frames(source.array, image.array, (source.axes, image.axes), **how)
     origin = json.loads(image.description) | {"trust_limit": usual} | promise
+    if model.target_encoding.is_labels and model.match and model.match.network.of_pixels is not None:
+        origin["probability"] = True
     said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um, "placement": source.placement}
     worst, sums, untrusted = _Worst(maps), np.zeros(2), 0
     with ExitStack() as files:

@@ -39,19 +39,20 @@ def trust_layers(source: Layer, path: Path, **where: Any) -> list[Layer]:
         axes = axes_of_result(source, stack)
         values, named = read_as(stack, axes), placement(source, kept_axes(source, axes), **where)
         named |= {"name": f"{called}: {source.name}", "metadata": {MADE_HERE: {"is": called, "source": source.name}}}
-        limit = json.loads(stack.description)["trust_limit"]
-        layer = Labels(values, **named) if part == "untrusted" else error_layer(values, limit, **named)
+        said = json.loads(stack.description)
+        how = said["trust_limit"], said.get("probability", False)
+        layer = Labels(values, **named) if part == "untrusted" else error_layer(values, *how, **named)
         layer.visible = part != "untrusted"
         found.append(layer)
     return found
 
 
-def error_layer(values: NDArray[Any], limit: float, **named: Any) -> Image:
+def error_layer(values: NDArray[Any], limit: float, probability: bool = False, **named: Any) -> Image:
     """Expected errors as an overlay with its colour bar: transparent where there are none, faint up to the limit.
 
-    On the one scale of the model, see `doubt_limits`. `named` are further arguments of the layer.
+    On a scale of the model, see `doubt_limits`, also for `probability`. `named` are further arguments of the layer.
     """
-    low, high = doubt_limits(limit)
+    low, high = doubt_limits(limit, probability)
     how: dict[str, Any] = {"interpolation2d": "nearest", "blending": "translucent", "contrast_limits": (low, high)}
     return with_bar(Image(values, colormap=bad_colours(threshold=limit / high), **how, **named))
 
@@ -67,7 +68,7 @@ def glow(layer: Image, in_shares: bool) -> str:
         Whether its values are shares of wrong pixels, 0 to 1, rather than grey values.
     """
     most = float(np.nanmax(layer.data, initial=0.0))
-    told = f"{most:.0%}".replace("%", " % of the pixels") if in_shares else f"{most:.3g} grey values"
+    told = f"{most:.0%}".replace("%", " % of such pixels") if in_shares else f"{most:.3g} grey values"
     return f"What glows is probably wrong, red the most; here up to {told}."
 
 
