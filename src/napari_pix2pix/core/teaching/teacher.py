@@ -40,8 +40,8 @@ FEWEST_WINDOWS = 4
 SIDE = 128
 """Of these images, px, where patches are not smaller."""
 BATCH = 8
-PREDICTIONS = 2
-"""Of a step, so many predictions teach to expect errors: each has as many examples as pixels."""
+PREDICTIONS = {True: 2, False: 4}
+"""Of a step, so many predictions of labels, or of intensities, teach to expect errors: as many as take equal time."""
 SETTLED = 4
 """Of the windows that taught, one in so many tells how often labels are wrong that hardly ever are."""
 CLEAN = 0.35
@@ -140,7 +140,7 @@ class Teacher:
     def losses(self, batch: list[Tensor]) -> dict[str, Tensor]:
         """Of the match, on images of a step; and of the expected error, on the predictions of the same sources."""
         source, image, beheld, match, judged, errors, known = (side.to(self.model.device) for side in batch)
-        beheld, errors, known = (side[:PREDICTIONS] for side in (beheld, errors, known))
+        beheld, errors, known = (side[: PREDICTIONS[self._expects.labels]] for side in (beheld, errors, known))
         with computing_in(resolve_precision("auto", self.model.device), self.model.device):
             matching, logits = self.network.matching(source, image), self._expects.logits(beheld)
         lost = {

@@ -17,8 +17,10 @@ from napari_pix2pix.core.networks.norms import initialize
 from napari_pix2pix.core.networks.unet import UNet
 from napari_pix2pix.core.settings.config import GeneratorConfig
 
-CHANNELS, LEVELS = 16, 4
+LEVELS = 4
 """Of the U-Net."""
+OF_LABELS, OF_INTENSITIES = 16, 8
+"""Its base channels: errors of grey values are learned better from more predictions by a smaller one, in equal time."""
 FARTHEST = 64
 """Borders of labels farther away than this, px, are all the same: so tiles see what the whole sees."""
 NEARNESS = 4.0, 16.0
@@ -59,15 +61,16 @@ class ErrorNetwork(Generator):
         self.stains = target.n_stains
         sides = source.n_maps + target.n_maps * (2 if self.labels else 1) + self.stains
         self.seen_maps = sides + (len(NEARNESS) if self.labels else 0)
+        channels = OF_LABELS if self.labels else OF_INTENSITIES
         before = self.seen_maps + (source.n_maps if self.sees_logarithm else 0)
         self.unet = UNet(
             before,
-            CHANNELS,
-            GeneratorConfig(levels=LEVELS, base_channels=CHANNELS, norm="none", dropout=0.0),
+            channels,
+            GeneratorConfig(levels=LEVELS, base_channels=channels, norm="none", dropout=0.0),
             spatial_dims,
         )
-        self.hidden = convolution(spatial_dims, CHANNELS + before, CHANNELS, bias=True, kernel=1)
-        self.last = convolution(spatial_dims, CHANNELS, 1, bias=True, kernel=1)
+        self.hidden = convolution(spatial_dims, channels + before, channels, bias=True, kernel=1)
+        self.last = convolution(spatial_dims, channels, 1, bias=True, kernel=1)
         self.register_buffer("usual", torch.tensor(1.0))
         self.register_buffer("rare", torch.tensor(0.0))
         self.grid, self.reach = self.unet.grid, self.unet.reach
