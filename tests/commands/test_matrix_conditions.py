@@ -150,7 +150,9 @@ def score(trained: Trained, out: Path) -> None:
         words = "score", trained.run, *trained.sides("test"), "--condition", trained.folder / "t.csv", "--kind", kind
         command(*words, "--out", out / kind)
         for seed in TEST:
-            named: dict[str, Any] = {"channels": trained.pair.kinds[0].take, "kind": kind, "condition": bears(seed)}
+            own, shown = trained.pair.kinds
+            named: dict[str, Any] = {"channels": own.take, "kind": kind, "condition": bears(seed)}
+            named["image_channels"] = shown.taken(seed) if any(shown.lacks) else ()
             scored = trained.model.score(*trained.pair.arrays(seed), trained.pair.axes, **named)
             for part, values in scored.parts.items():
                 path = out / kind / f"cell {seed}.tif"
