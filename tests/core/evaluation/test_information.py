@@ -55,6 +55,8 @@ def test_nothing_known_is_no_gain_and_units_do_not_matter() -> None:
     true, mean, drawn = known_to(np.full(N, 2.0))
     nothing = told(true, np.full(N, true.mean()), np.roll(drawn, 7, axis=1))
     assert abs(nothing["prediction"]["value"]) < 0.1 and nothing["draws"]["value"] < -0.2
+    beside = told(true, mean + 60, drawn + 60)["sentence"]  # far off, all by as much
+    assert beside.count("bits less") == 2 and "neither knows more of an object than a histogram" in beside
     ours, theirs = told(true, mean, drawn), told(*(3e4 + 1e3 * side for side in (true, mean, drawn)))
     assert ours["draws"]["value"] == pytest.approx(theirs["draws"]["value"])
 

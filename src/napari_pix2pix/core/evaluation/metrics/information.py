@@ -1,6 +1,5 @@
 """What a prediction, and draws of it, tell of single objects: information gain, in bits."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,11 +52,9 @@ class Gains:
         (true, predicted, *drawn), groups = values[:, chosen], groups[chosen]
         several = len(set(groups)) > 1
         own = groups[:, None] == groups if several else np.eye(len(true), dtype=bool)
-        usual = _bits(true, lambda width: _log_density(true, np.where(own, np.nan, true[:, None]), width))
-        told = {
-            name: _bits(true, lambda width, around=around: _log_density(true, around, width)) - usual  # type: ignore[misc]
-            for name, around in (("draws", np.array(drawn)), ("prediction", predicted[None]))
-        }
+        usual = _bits(true, np.where(own, np.nan, true[:, None]))
+        around = {"draws": np.array(drawn), "prediction": predicted[None]}
+        told = {name: _bits(true, centres) - usual for name, centres in around.items()}
         told["difference"] = told["draws"] - told["prediction"]
         over = groups.tolist() if several else ["one"] * len(true)
         figures = {name: interval(bits.tolist(), over) for name, bits in told.items()}
@@ -65,25 +62,26 @@ class Gains:
         return {**figures, "n": len(true), "n_draws": len(drawn), "sentence": sentence}
 
 
-def _bits(true: NDArray[np.float64], density: Callable[[float], NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Log2 of each object's density, with the width of kernels under which all are likeliest."""
-    widths: list[float] = (WIDTHS * true.std()).tolist()
-    bits: NDArray[np.float64] = max(map(density, widths), key=lambda logs: float(logs.sum())) / np.log(2)
+def _bits(true: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log2 of the density of each of n values under Gaussian kernels on its own centres (k, n); NaN are none.
+
+    Kernels are as wide as makes all values likeliest.
+    """
+    there = np.isfinite(centres)
+    count, found = there.sum(axis=0), list[NDArray[np.float64]]()
+    for width in WIDTHS * true.std():
+        exponents = np.where(there, -0.5 * ((true - centres) / width) ** 2, -np.inf)
+        found.append(logsumexp(exponents, axis=0) - np.log(count * width * np.sqrt(2 * np.pi)))
+    bits: NDArray[np.float64] = max(found, key=lambda logs: float(logs.sum())) / np.log(2)
     return bits
-
-
-def _log_density(true: NDArray[np.float64], around: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Of each of n values under Gaussian kernels around (k, n); NaN are none."""
-    there = np.isfinite(around)
-    exponents = np.where(there, -0.5 * ((true - around) / width) ** 2, -np.inf)
-    logs: NDArray[np.float64] = logsumexp(exponents, axis=0) - np.log(there.sum(axis=0) * width * np.sqrt(2 * np.pi))
-    return logs
 
 
 def _sentence(figures: dict[str, Figure], n_draws: int) -> str:
     draws, one, gain = (figures[name]["value"] or 0.0 for name in ("draws", "prediction", "difference"))
     low, high = figures["difference"]["low"], figures["difference"]["high"]
-    if low is None or high is None:
+    if max(draws, one) <= 0:
+        how = "neither knows more of an object than a histogram of all"
+    elif low is None or high is None:
         how = "whether that differs in other images one group does not tell"
     elif low > 0:
         how = "draws know more"
@@ -91,7 +89,8 @@ def _sentence(figures: dict[str, Figure], n_draws: int) -> str:
         how = "draws know less"
     else:
         how = "draws add nothing that one can be sure of"
+    less = ["less" if bits < 0 else "more" for bits in (draws, one)]
     return (
-        f"Of an object {n_draws} draws tell {draws:.2f} bits more than what all objects are like, one prediction "
-        f"{one:.2f} ({gain:+.2f}: {how})."
+        f"Of an object {n_draws} draws tell {abs(draws):.2f} bits {less[0]} than what all objects are like, one "
+        f"prediction {abs(one):.2f} bits {less[1]} ({gain:+.2f}: {how})."
     )
