@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from napari_pix2pix import core
+from napari_pix2pix.core.teaching.examples import examples
 from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS
 from napari_pix2pix.report.page import Content, html
 from napari_pix2pix.report.pieces import number
@@ -78,3 +79,16 @@ def test_a_report_of_a_model_that_expects_errors_has_it(groups) -> None:
     assert link.removeprefix("#") in [heading.get("id") for heading in page.all("h2")]
     bare = replace(model, match=None)
     assert TITLE not in Page(html(Content("A title", "a command", core.evaluate(bare, pairs, None), bare))).text
+
+
+def test_scores_of_a_judge_that_has_not_learned_enough_say_so() -> None:
+    """Beside the pictures that show them, with what to do; one that has learned enough is shown without a word."""
+    sources = [blobs(seed=i)[0] for i in range(3)]
+    targets = [source // 2 for source in sources]
+    model = with_judge(untrained(sources[0][None], targets[0][None]))
+    pairs = core.PairedFrames(sources, targets, "YX", names=["a", "b", "c"])
+    report = core.evaluate(model, pairs, None)
+    for found in (0.6, 0.97):
+        judged = replace(model, match=replace(model.match, examined={"swapped": found}))
+        text = Page(html(Content("A title", "a command", report, judged, examples(report, pairs, judged)))).text
+        assert ("has not learned enough to judge" in text and "more --trust-steps" in text) == (found < 0.9)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari_pix2pix.core.encodings.kinds import Kind
+from napari_pix2pix.core.settings.naming import as_flag, named
 from napari_pix2pix.core.teaching.examples import choose, ranked
 from napari_pix2pix.report import example_pictures as pictures
 from napari_pix2pix.report import figures as figures
@@ -60,6 +61,8 @@ def examples_of(content: Content, report: dict[str, Any]) -> Html | None:
         worst, best = ("does not match", "matches its source") if match else ("looks made up", "looks real")
         text = f"patch scores from {low} ({worst}) to {high} ({best}): not whether the content is right; "
         legends.append(_bar(pictures.SCORE_MAP, text + "faded where fields see padding"))
+        if match and model is not None and model.match is not None and model.match.lesson:
+            legends.append(tag("li", tag("strong", named(model.match.lesson, as_flag))))
     parts.append(tag("ul", *legends, class_="keys"))
     ranks = {row["name"]: place for place, row in enumerate(rows, 1)}
     for cut in cuts:
