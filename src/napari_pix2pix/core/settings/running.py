@@ -81,7 +81,7 @@ class PredictSettings(Running):
     trust_risk: Annotated[float, Field(gt=0, lt=1)] | None = None
     """With `trust`, a mask with a promise instead of a limit: of what it leaves, at most this share of the pixels is
     wrong, on average over new images like those that calibrated; intensities err by at most this share of the usual
-    error. 0.02 needs 49 calibration groups, 0.05 needs 20."""
+    error. Of labels 0.02 needs 49 calibration groups, 0.05 needs 20; of intensities 0.5 needs 20."""
     precision: Precision = "auto"
     """auto: bfloat16 where the training found it as good; float32: tiles leave no trace."""
 
