@@ -1,0 +1,90 @@
+"""Where in an image is it wrong? The part `scales` of `trust.py`.
+
+Spearman of the mean expected error of blocks of 1 to 64 px with their mean true error, pooled over all held-out
+windows, and of whole windows, beside monitors that need no network: nearness to the next border of the predicted
+labels, up to 64 px and up to 2 px; edges of the prediction; gradient of the source; doubt, how far the labels lie from
+the maps (.9 at most, but where objects were dropped), and doubt from .4 on. (True errors of labels are mostly 0, so a
+monitor gains by being the same wherever hardly anything is wrong; the second of both are.) `told` and `true`: the mean
+of both, over all pixels and in the tenth of blocks of 16 px that is told the worst; of labels the expected calibration
+error, over 15 bins. `untrusted`: the share of pixels above the usual limit, and the share of all errors that lie there.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from trust_pairs import FRAME_AXES, SIDE, Image, Pairs, cut, steepness
+
+from napari_pix2pix.core.evaluation.metrics.monitors import spearman
+from napari_pix2pix.core.trust.error_network import border_distance, label_of
+from napari_pix2pix.core.trust.judge import as_scored, pixel_errors
+from napari_pix2pix.files.trusted import trust_limit
+
+BLOCKS = (1, 4, 8, 16, 32, 64)
+
+
+def scale_rows(model: Any, pairs: Pairs) -> Iterator[dict[str, Any]]:
+    """A row for each monitor, then one for how well the expected error is calibrated; see above."""
+    encoding, monitors, errors = model.target_encoding, dict[str, list[Image]](), list[Image]()
+    for source, target in cut(pairs):
+        frame = model.source_encoding.encode(source)
+        maps = model.maps_of_frame(frame)
+        image = as_scored(maps, encoding)
+        [scored] = model.score_frames(source, encoding.decode(image), FRAME_AXES, look=False)
+        errors.append(pixel_errors(image, encoding.encode(target), encoding))
+        found = {"expected error": scored.expected_pixels((slice(0, SIDE), slice(0, SIDE)))}
+        found |= {"edges": steepness(image), "gradient": steepness(frame)}
+        if encoding.is_labels:
+            near, doubt = -border_distance(label_of(image, encoding)), np.abs(image - maps)[0]
+            found |= {"border": near, "border, 2 px": near.clip(min=-2), "doubt": doubt}
+            found |= {"doubt, .4": doubt.clip(min=0.4)}
+        for name, values in found.items():
+            monitors.setdefault(name, []).append(values)
+    true = np.stack(errors)
+    every = {name: np.stack(values) for name, values in monitors.items()}
+    for name, values in every.items():
+        rhos = {str(side): spearman(*(some(blocks(one, side)) for one in (values, true))) for side in BLOCKS}
+        rhos |= {
+            "mean": float(np.mean(list(rhos.values()))),
+            "windows": spearman(*(blocks(v, SIDE) for v in (values, true))),
+        }
+        yield {"monitor": name} | {side: round(rho, 3) for side, rho in rhos.items()}
+    expected = every["expected error"]
+    coarse, wrong = blocks(expected, 16), blocks(true, 16)
+    worst = np.argsort(coarse)[-(coarse.size // 10) :]
+    told = {
+        "told": expected.mean(),
+        "true": true.mean(),
+        "told, worst": coarse[worst].mean(),
+        "true, worst": wrong[worst].mean(),
+    }
+    if encoding.is_labels:
+        told["calibration error"] = calibration_error(expected.ravel(), true.ravel())
+    untrusted = expected > trust_limit(model)
+    told |= {"untrusted": untrusted.mean(), "errors untrusted": true[untrusted].sum() / true.sum()}
+    yield {name: float(f"{value:.3g}") for name, value in told.items()}
+
+
+def blocks(values: Image, side: int) -> Image:
+    """Means over blocks of so many px of images (N, Y, X), (n,)."""
+    n, whole = len(values), values.shape[-1] // side
+    cut_to = values[:, : whole * side, : whole * side]
+    return cut_to.reshape(n, whole, side, whole, side).mean(axis=(2, 4)).ravel()
+
+
+def some(values: Image) -> Image:
+    """Not more than about 400,000 of them, evenly spaced."""
+    return values[:: 1 + values.size // 400_000 * 2]
+
+
+def calibration_error(told: Image, true: Image, bins: int = 15) -> float:
+    """The mean distance of what is told from what is true, of bins of what is told: Guo et al., ICML 2017."""
+    at = np.minimum((told * bins).astype(int), bins - 1)
+    apart = np.bincount(at, told, bins) - np.bincount(at, true, bins)
+    return float(np.abs(apart).sum() / told.size)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown of rows with the same names."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
