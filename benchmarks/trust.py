@@ -22,7 +22,7 @@ os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 from trust_damage import damage_rows, scores_of
 from trust_errors import error_rows, novelty_rows
-from trust_pairs import pairs_of, taught, trained
+from trust_pairs import SETS, taught, trained
 from trust_risks import held_out, risk_rows
 from trust_scales import scale_rows, table
 
@@ -33,8 +33,7 @@ def main() -> None:
     """Every row as it is found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    sets = ["facade_windows", "isbi2012", "dsb2018"]
-    parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["facade_windows", "isbi2012", "dsb2018"])
     parser.add_argument("--train-steps", type=int, default=1600)
     parser.add_argument("--trust-steps", type=int, default=2400)
     parser.add_argument("--images", type=int, default=24)
@@ -46,7 +45,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     for name in settings.sets:
-        train, test, axes = pairs_of(name, settings.data)
+        divided, axes = SETS[name]
+        train, test = divided(settings.data / name)
         if settings.risks:
             train, test = held_out(train, test)
         lesson = train, axes, settings.train_steps, settings.seed

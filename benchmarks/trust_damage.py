@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import ndimage
-from trust_pairs import SIDE, Image, Pairs, cut
+from trust_pairs import Image, Pairs, cut
 
 from napari_pix2pix.core.evaluation.metrics.monitors import auroc
 from napari_pix2pix.core.geometry.receptive_field import field_means
@@ -42,13 +42,13 @@ def damage_rows(model: Any, judges: dict[str, Any], pairs: Pairs, windows: int, 
             for i, (source, image) in enumerate(zip(sources, images, strict=True)):
                 random = np.random.default_rng([seed, i])
                 donor = images[(i + 1 + int(random.integers(len(images) - 1))) % len(images)]
-                size = 35.0 if kind == "pasted" else 90.0
-                area = Area.drawn((SIDE, SIDE), random, 0.8 * size, 1.2 * size)
-                area = replace(area, centre=tuple(float(random.uniform(60, SIDE - 60)) for _ in range(2)))  # type: ignore[arg-type]
-                beside, weights = source, np.ones((SIDE, SIDE), np.float32)
+                shape, size = image.shape[1:], 35.0 if kind == "pasted" else 90.0
+                area = Area.drawn(shape, random, 0.8 * size, 1.2 * size)
+                area = replace(area, centre=tuple(float(random.uniform(60, n - 60)) for n in shape))
+                beside, weights = source, np.ones(shape, np.float32)
                 if kind in KINDS:
                     damaged = as_scored(planted(kind, image, donor, area, softness), encoding)
-                    weights = area.weights((SIDE, SIDE), softness)
+                    weights = area.weights(shape, softness)
                     changed = change(damaged, image)
                 elif kind == "shuffled":
                     j = (i + 1) % len(images)

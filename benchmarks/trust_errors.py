@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from trust_pairs import FRAME_AXES, SIDE, Image, Pairs, cut, steepness
+from trust_pairs import FRAME_AXES, Image, Pairs, cut, steepness
 
 from napari_pix2pix.core.evaluation.metrics.monitors import gap_closed, spearman
 from napari_pix2pix.core.geometry.receptive_field import field_means
@@ -108,7 +108,7 @@ SHIFTS: dict[str, Callable[[Image], Image]] = {
     "brighter": lambda source: source + 0.5,
     "noisy": lambda source: source + np.random.default_rng(0).normal(0, 0.2, source.shape).astype(np.float32),
     "out of focus": lambda source: blurred(source, 3),
-    "magnified twice": lambda source: source.repeat(2, -1).repeat(2, -2)[..., :SIDE, :SIDE],
+    "magnified twice": lambda source: source.repeat(2, -1).repeat(2, -2)[..., : source.shape[-2], : source.shape[-1]],
 }
 
 

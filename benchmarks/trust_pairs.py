@@ -3,7 +3,7 @@
 import csv
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from napari_pix2pix.files.stacks import open_stack
 
 Image = NDArray[Any]
 Pairs = list[tuple[Image, Image]]
-SIDE = 256
+Axes = str | tuple[str, str]
+SIDE, CELLS = 256, 240
 FRAME_AXES = "CYX"
 """Of a window."""
 
@@ -30,17 +31,14 @@ def read(path: Path) -> Image:
     return np.asarray(open_stack(path).array[...])
 
 
-def pairs_of(name: str, data: Path) -> tuple[Pairs, Pairs, str]:
-    """Training and test pairs, and the axes of a source and a target."""
-    folder = data / name
-    if name == "isbi2012":
-        images, membranes = read(folder / "image.tif"), read(folder / "membrane.tif")
-        pairs = list(zip(images, membranes, strict=True))
-        return pairs[:18], pairs[19:], "YX"  # neighbouring slices look alike, so one is left out between
-    if name == "facade_windows":  # label to photo: the photo is on the left
-        both = [read(path) for path in sorted(folder.glob("*.jpg"))]
-        pairs = [(image[:, SIDE:], image[:, :SIDE]) for image in both]
-        return pairs[:-40], pairs[-40:], "YXS"
+def isbi2012(folder: Path) -> tuple[Pairs, Pairs]:
+    """Slices of EM and their membranes; neighbours look alike, so one is left out between."""
+    pairs = list(zip(*(read(folder / f"{name}.tif") for name in ("image", "membrane")), strict=True))
+    return pairs[:18], pairs[19:]
+
+
+def dsb2018(folder: Path) -> tuple[Pairs, Pairs]:
+    """Fluorescence and nuclei."""
     with (folder / "index.csv").open(encoding="utf8") as file:
         rows = [row for row in csv.DictReader(file) if row["domain"] == "fluo" and row["channels"] == "1"]
     sides: dict[str, Pairs] = {"train": [], "validation": []}
@@ -48,16 +46,58 @@ def pairs_of(name: str, data: Path) -> tuple[Pairs, Pairs, str]:
         files = f"image/{row['id']}.png", f"label/{row['id']}.tif"
         source, target = (read(folder / row["split"] / file) for file in files)
         sides[row["split"]].append((source, target))
-    return sides["train"], sides["validation"], "YX"
+    return sides["train"], sides["validation"]
 
 
-def frames_of(pairs: Pairs, axes: str) -> core.PairedFrames:
+def drive(folder: Path) -> tuple[Pairs, Pairs]:
+    """The back of the eye, and its vessels: none outside the field of view, which counts, too."""
+    pairs = [(read(path), read(folder / "vessel" / path.name)) for path in sorted((folder / "image").glob("*"))]
+    return pairs[:16], pairs[16:]
+
+
+def facade_windows(folder: Path) -> tuple[Pairs, Pairs]:
+    """Label to photo: the photo is on the left."""
+    both = [read(path) for path in sorted(folder.glob("*.jpg"))]
+    pairs = [(image[:, SIDE:], image[:, :SIDE]) for image in both]
+    return pairs[:-40], pairs[-40:]
+
+
+def translocation_sbs(folder: Path) -> tuple[Pairs, Pairs]:
+    """GFP to DNA; wells of rows A and E train, those of F test."""
+    pairs = [(read(path), read(folder / "dna" / path.name)) for path in sorted((folder / "fkhr_gfp").glob("*.png"))]
+    return pairs[:24], pairs[24:]
+
+
+def ifc_brightfield_dna(folder: Path) -> tuple[Pairs, Pairs]:
+    """Brightfield to DNA, 6 × 6 whole cells each: the upper rows of run 1 but prophase train, run 2 tests."""
+    return [p for phase in ("G1", "S", "G2") for p in cells(folder, f"1_{phase}_1")[:20]], cells(folder, "2_G1_1")
+
+
+def cells(folder: Path, name: str) -> Pairs:
+    """A montage of run and phase, 6 × 6 cells each, row by row."""
+    sides = [read(folder / side / f"{name}.tif") for side in ("brightfield", "dna")]
+    corners = product(*(range(0, n - CELLS + 1, CELLS) for n in sides[0].shape))
+    return [(sides[0][y : y + CELLS, x : x + CELLS], sides[1][y : y + CELLS, x : x + CELLS]) for y, x in corners]
+
+
+SETS: dict[str, tuple[Callable[[Path], tuple[Pairs, Pairs]], Axes]] = {
+    "facade_windows": (facade_windows, "YXS"),
+    "isbi2012": (isbi2012, "YX"),
+    "dsb2018": (dsb2018, "YX"),
+    "drive": (drive, ("YXS", "YX")),
+    "translocation_sbs": (translocation_sbs, "YX"),
+    "ifc_brightfield_dna": (ifc_brightfield_dna, "YX"),
+}
+"""Training and test pairs of a folder, and the axes of a source and a target."""
+
+
+def frames_of(pairs: Pairs, axes: Axes) -> core.PairedFrames:
     """Each pair by itself."""
     sources, targets = (list(side) for side in zip(*pairs, strict=True))
     return core.PairedFrames(sources, targets, axes)
 
 
-def trained(pairs: Pairs, axes: str, steps: int, seed: int, **changes: Any) -> Any:
+def trained(pairs: Pairs, axes: Axes, steps: int, seed: int, **changes: Any) -> Any:
     """A model of the preset fast, not yet taught to judge the match."""
     known = {"steps": steps, "validate_every": steps, "trust_steps": 0, "empty_frames": "empty", "seed": seed}
     config = core.make_config("fast", changes=known | changes)
@@ -66,7 +106,7 @@ def trained(pairs: Pairs, axes: str, steps: int, seed: int, **changes: Any) -> A
     return last.model
 
 
-def taught(model: Any, pairs: Pairs, axes: str, steps: int, blind: bool = False) -> tuple[Any, float]:
+def taught(model: Any, pairs: Pairs, axes: Axes, steps: int, blind: bool = False) -> tuple[Any, float]:
     """The model with a judge of the match, and the seconds it took; `blind`: one that does not see the source."""
     frames, started = frames_of(pairs, axes), time.monotonic()
     made = split_pairs(
@@ -79,10 +119,11 @@ def taught(model: Any, pairs: Pairs, axes: str, steps: int, blind: bool = False)
 
 def cut(pairs: Pairs) -> Iterator[tuple[Image, Image]]:
     """Windows of one size, channels first: the top left of each pair, then the next to the right of each …"""
+    side = min(SIDE, *(n for source, _ in pairs for n in source.shape[:2]))
     found = [
-        (corner, tuple(image[y : y + SIDE, x : x + SIDE] for image in pair))
+        (corner, tuple(image[y : y + side, x : x + side] for image in pair))
         for pair in pairs
-        for corner, (y, x) in enumerate(product(*(range(0, n - SIDE + 1, SIDE) for n in pair[0].shape[:2])))
+        for corner, (y, x) in enumerate(product(*(range(0, n - side + 1, side) for n in pair[0].shape[:2])))
     ]
     for _, pair in sorted(found, key=lambda one: one[0]):
         yield tuple(image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0) for image in pair)  # type: ignore[misc]

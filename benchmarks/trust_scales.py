@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from trust_pairs import FRAME_AXES, SIDE, Image, Pairs, cut, steepness
+from trust_pairs import FRAME_AXES, Image, Pairs, cut, steepness
 
 from napari_pix2pix.core.evaluation.metrics.monitors import spearman
 from napari_pix2pix.core.trust.error_network import border_distance, label_of
@@ -32,7 +32,7 @@ def scale_rows(model: Any, pairs: Pairs) -> Iterator[dict[str, Any]]:
         image = as_scored(maps, encoding)
         [scored] = model.score_frames(source, encoding.decode(image), FRAME_AXES, look=False)
         errors.append(pixel_errors(image, encoding.encode(target), encoding))
-        found = {"expected error": scored.expected_pixels((slice(0, SIDE), slice(0, SIDE)))}
+        found = {"expected error": scored.expected_pixels(tuple(slice(0, n) for n in frame.shape[1:]))}
         found |= {"edges": steepness(image), "gradient": steepness(frame)}
         if encoding.is_labels:
             near, doubt = -border_distance(label_of(image, encoding)), np.abs(image - maps)[0]
@@ -46,7 +46,7 @@ def scale_rows(model: Any, pairs: Pairs) -> Iterator[dict[str, Any]]:
         rhos = {str(side): spearman(*(some(blocks(one, side)) for one in (values, true))) for side in BLOCKS}
         rhos |= {
             "mean": float(np.mean(list(rhos.values()))),
-            "windows": spearman(*(blocks(v, SIDE) for v in (values, true))),
+            "windows": spearman(*(blocks(v, v.shape[-1]) for v in (values, true))),
         }
         yield {"monitor": name} | {side: round(rho, 3) for side, rho in rhos.items()}
     expected = every["expected error"]
