@@ -39,6 +39,7 @@ def test_the_gpl_is_told_from_what_only_looks_like_it(text: str, refused: bool) 
             "BSD License",
         ),
         ([("License", "\n  Apache-2.0\nand a long text, which mentions the GPL")], "Apache-2.0"),
+        ([("License-File", "LICENSE")], "MIT License"),
         ([("Classifier", "Typing :: Typed")], licences.UNKNOWN),
     ],
 )
@@ -47,6 +48,9 @@ def test_a_licence_is_read_where_packages_say_it(fields: list[tuple[str, str]], 
 
     class Package:
         metadata = Message()
+
+        def read_text(self, path: str) -> str | None:
+            return {"licenses/LICENSE": "MIT License\n\nCopyright"}.get(path)
 
     for name, text in fields:
         Package.metadata[name] = text

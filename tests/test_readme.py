@@ -53,7 +53,11 @@ def test_readme_python_block_runs(beside_a_demo) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/benchmarks.md", "docs/many_files.md"]
+    "page",
+    [
+        *("README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/benchmarks.md", "docs/many_files.md"),
+        "docs/sharing.md",
+    ],
 )
 def test_docs_links_lead_somewhere(page: str) -> None:
     """Every relative link and picture of a page exists."""

@@ -1,12 +1,13 @@
 """The licences of all that the package needs, by name and version; exit 1 if one of them is the GPL.
 
-``python tools/licences.py`` reads what is installed: the base dependencies and theirs, no extras. The LGPL, whose
-libraries may be used by anything, and the GPL with an exception for what is linked, like that of GCC's libraries, pass.
+``python tools/licences.py [EXTRA...]`` reads what is installed: the base dependencies and theirs, and those of the
+extras that are named. The LGPL, whose libraries may be used by anything, and the GPL with an exception for what is
+linked, like that of GCC's libraries, pass.
 """
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
@@ -17,11 +18,11 @@ GPL = re.compile(r"\bA?GPL|General Public License", re.IGNORECASE)
 MILD = re.compile(r"\bLGPL|Lesser|Library General|WITH\s+\S*exception", re.IGNORECASE)
 
 
-def needed(name: str = ROOT) -> dict[str, Distribution]:
-    """What `name` needs where it is installed, and what that needs; by name, without itself."""
+def needed(name: str = ROOT, extras: Sequence[str] = ()) -> dict[str, Distribution]:
+    """What `name`, with these extras, needs where it is installed, and what that needs; by name, without itself."""
     found: dict[str, Distribution] = {}
     asked: set[tuple[str, str]] = set()
-    waiting = [(name, "")]
+    waiting = [(name, extra) for extra in ("", *extras)]
     while waiting:
         this, extra = waiting.pop()
         if (this, extra) in asked:
@@ -39,13 +40,15 @@ def needed(name: str = ROOT) -> dict[str, Distribution]:
 
 
 def licence(package: Distribution) -> str:
-    """What a package says of its licence: an SPDX expression, else its classifiers, else the first line of its text."""
+    """What a package says of its licence: an SPDX expression, else its classifiers, else the first line of a text."""
     about = package.metadata
     if expression := about.get("License-Expression"):
         return str(expression)
     classifiers = [text for text in about.get_all("Classifier") or () if text.startswith("License ::")]
     named = [text.rpartition(" :: ")[2] for text in classifiers if text != "License :: OSI Approved"]
-    lines = [line.strip() for line in (about.get("License") or "").splitlines() if line.strip()]
+    files = (package.read_text(f"licenses/{name}") for name in about.get_all("License-File") or ())
+    text = about.get("License") or next(filter(None, files), "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " AND ".join(named) or (lines[0] if lines else UNKNOWN)
 
 
@@ -63,10 +66,10 @@ def table(packages: dict[str, Distribution]) -> Iterator[str]:
         yield f"{name:<28} {package.version:<20} {licence(package)}"
 
 
-def main() -> int:
+def main(extras: Sequence[str] = ()) -> int:
     """Print the table; 1 if one of the licences is the GPL or is not said, 0 else."""
     try:
-        packages = needed()
+        packages = needed(extras=extras)
     except PackageNotFoundError as error:
         print(
             f"error: all that {ROOT} needs must be installed; {error.name} is not. Run pip install . first.",
@@ -83,4 +86,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -29,6 +29,7 @@ from napari_pix2pix.commands.events import (
     until_stopped,
     warnings_as_events,
 )
+from napari_pix2pix.commands.export import export
 from napari_pix2pix.commands.fit_trust import fit_trust
 from napari_pix2pix.commands.flags import spread
 from napari_pix2pix.commands.generate import generate
@@ -52,7 +53,7 @@ app = App(
 )
 
 
-for command in (demo, check, train, predict, generate, score, evaluate, fit_trust, compare, info):
+for command in (demo, check, train, predict, generate, score, evaluate, fit_trust, compare, export, info):
     app.command(command)
 
 
