@@ -2,11 +2,12 @@
 
     python benchmarks/trust.py [--data ../shared/data] [--sets facade_windows isbi2012 dsb2018]
                                [--train-steps 1600] [--trust-steps 2400] [--images 24] [--seed 0]
-                               [--model RUN/model.safetensors] [--scales]
+                               [--model RUN/model.safetensors] [--risks .01 .02] [--bounds] [--scales [--ceiling 2400]]
 
-Without `--risks` and `--scales`: is planted damage found (`trust_damage.py`), and which monitor tells natural errors
-(`trust_errors.py`)? With `--risks`: is the risk of a mask kept (`trust_risks.py`)? With `--scales`: where in an image
-is it wrong (`trust_scales.py`)? Each says there what it tells.
+Without any of the following: is planted damage found (`trust_damage.py`), and which monitor tells natural errors
+(`trust_errors.py`)? With `--risks`: is the risk of a mask kept (`trust_risks.py`)? With `--bounds`: does the 90 % bound
+hold, and how wide is it (`trust_bounds.py`)? With `--scales`: where in an image is it wrong (`trust_scales.py`)? Each
+says there what it tells.
 
 With `--model` (one set), that model is judged, taught first if it was not; only columns that it has are told. `--twin`
 is a model that was taught without the source, `--unconditional` one whose discriminator never saw it.
@@ -20,11 +21,12 @@ from pathlib import Path
 
 os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
+from trust_bounds import bound_rows
 from trust_damage import damage_rows, scores_of
 from trust_errors import error_rows, novelty_rows
 from trust_pairs import SETS, taught, trained
 from trust_risks import held_out, risk_rows
-from trust_scales import scale_rows, table
+from trust_scales import cell_rows, scale_rows, table
 
 from napari_pix2pix import core
 
@@ -41,13 +43,15 @@ def main() -> None:
         parser.add_argument(flag, type=Path)
     parser.add_argument("--no-controls", action="store_true", help="neither the twin nor the unconditional training")
     parser.add_argument("--risks", nargs="+", type=float, default=[], help="only these; see trust_risks.py")
+    parser.add_argument("--bounds", action="store_true", help="only these; see trust_bounds.py")
     parser.add_argument("--scales", action="store_true", help="only these; see trust_scales.py")
+    parser.add_argument("--ceiling", type=int, default=0, help="steps of teaching on what is judged, with --scales")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     for name in settings.sets:
         divided, axes = SETS[name]
         train, test = divided(settings.data / name)
-        if settings.risks:
+        if settings.risks or settings.bounds:
             train, test = held_out(train, test)
         lesson = train, axes, settings.train_steps, settings.seed
         model = core.load_model(settings.model) if settings.model else trained(*lesson)
@@ -57,12 +61,16 @@ def main() -> None:
         if settings.risks:
             for row in risk_rows(first, test, settings.risks, settings.seed):
                 print(json.dumps({"set": name} | row), flush=True)
+        if settings.bounds:
+            for row in bound_rows(first, train, test, axes, settings.trust_steps, settings.seed):
+                print(json.dumps({"set": name} | row), flush=True)
         if settings.scales:
-            rows = list(scale_rows(first, test))
-            for row in rows:
+            rows = list(scale_rows(first, test, axes, settings.ceiling))
+            more = cell_rows(first, settings.data / name) if name == "ifc_brightfield_dna" else ()
+            for row in chain(rows, more):
                 print(json.dumps({"set": name} | row), flush=True)
             print(table(rows[:-1]), flush=True)
-        if settings.risks or settings.scales:
+        if settings.risks or settings.bounds or settings.scales:
             continue
         judges, other = {"match": scores_of(first.match.network)}, settings.unconditional
         if settings.twin or not settings.no_controls:

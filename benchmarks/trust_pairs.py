@@ -21,7 +21,11 @@ from napari_pix2pix.files.stacks import open_stack
 Image = NDArray[Any]
 Pairs = list[tuple[Image, Image]]
 Axes = str | tuple[str, str]
-SIDE, CELLS = 256, 240
+SIDE = 256
+CELL, CELLS = 40, 240
+"""Side of a cell, and of 6 × 6 of them, px."""
+SEEN, LEARNED = ("G1", "S", "G2"), 20
+"""Phases that train, and how many of the 25 squares of 6 × 6 cells of each."""
 FRAME_AXES = "CYX"
 """Of a window."""
 
@@ -70,7 +74,8 @@ def translocation_sbs(folder: Path) -> tuple[Pairs, Pairs]:
 
 def ifc_brightfield_dna(folder: Path) -> tuple[Pairs, Pairs]:
     """Brightfield to DNA, 6 × 6 whole cells each: the upper rows of run 1 but prophase train, run 2 tests."""
-    return [p for phase in ("G1", "S", "G2") for p in cells(folder, f"1_{phase}_1")[:20]], cells(folder, "2_G1_1")
+    train = [pair for phase in SEEN for pair in cells(folder, f"1_{phase}_1")[:LEARNED]]
+    return train, cells(folder, "2_G1_1")
 
 
 def cells(folder: Path, name: str) -> Pairs:
@@ -106,13 +111,16 @@ def trained(pairs: Pairs, axes: Axes, steps: int, seed: int, **changes: Any) -> 
     return last.model
 
 
-def taught(model: Any, pairs: Pairs, axes: Axes, steps: int, blind: bool = False) -> tuple[Any, float]:
-    """The model with a judge of the match, and the seconds it took; `blind`: one that does not see the source."""
+def taught(
+    model: Any, pairs: Pairs, axes: Axes, steps: int, blind: bool = False, on_all: bool = False
+) -> tuple[Any, float]:
+    """The model with a judge of the match, and the seconds it took; `blind`: one that does not see the source.
+
+    Those teach and calibrate that trained, so none that calibrate made the model; or all teach, and none calibrate.
+    """
     frames, started = frames_of(pairs, axes), time.monotonic()
-    made = split_pairs(
-        frames, model.config, reach(method_of(model.config), model.config, 2)
-    )  # as the training's, so none that calibrate made it
-    split = Split((*made.train, *made.validation), (), made.calibration)
+    made = split_pairs(frames, model.config, reach(method_of(model.config), model.config, 2))
+    split = Split(frames.regions()) if on_all else Split((*made.train, *made.validation), (), made.calibration)
     *_, last = core.fit_trust(model, frames, split=split, steps=steps, conditional=not blind)
     return last.model, time.monotonic() - started
 
