@@ -30,6 +30,7 @@ from napari_pix2pix.commands.events import (
     warnings_as_events,
 )
 from napari_pix2pix.commands.export import export
+from napari_pix2pix.commands.field import field
 from napari_pix2pix.commands.fit_trust import fit_trust
 from napari_pix2pix.commands.flags import spread
 from napari_pix2pix.commands.generate import generate
@@ -53,7 +54,7 @@ app = App(
 )
 
 
-for command in (demo, check, train, predict, generate, score, evaluate, fit_trust, compare, export, info):
+for command in (demo, check, train, predict, generate, score, evaluate, fit_trust, compare, export, info, field):
     app.command(command)
 
 

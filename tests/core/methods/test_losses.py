@@ -109,6 +109,23 @@ def test_losses_stay_finite_for_sure_discriminators() -> None:
     assert generator_loss(-far).item() == 1000
 
 
+@pytest.mark.parametrize("objective", GENERATOR)
+def test_a_grid_of_scores_may_be_averaged_first(objective: str) -> None:
+    """Isola et al., section 3.2, average all responses to one output of D. Where a loss is linear in the scores the
+    mean of the losses is the loss of the mean; where it is convex, it is more, and pushes each field by itself."""
+    real, fake = 2 * torch.randn(2, 1, 1, 30, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one = [scores.mean().reshape(1, 1, 1, 1) for scores in (real, fake)]
+    of_grid = discriminator_loss(real, fake, objective), generator_loss(fake, objective)
+    of_mean = discriminator_loss(*one, objective), generator_loss(one[1], objective)
+    linear = objective == "wgan-gp", objective in ("hinge", "wgan-gp")
+    sign = 1, -1 if objective == "minimax" else 1  # its generator's loss is concave
+    for k in range(2):
+        if linear[k]:
+            torch.testing.assert_close(of_grid[k], of_mean[k])
+        else:
+            assert sign[k] * (of_grid[k] - of_mean[k]) > 0.1
+
+
 def test_nothing_that_weighs_is_no_loss() -> None:
     """0, not NaN."""
     fake, target = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)

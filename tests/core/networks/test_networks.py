@@ -130,6 +130,17 @@ def test_the_patchgan_computes_the_papers(n_layers: int) -> None:
     assert values.shape[1] == 1
 
 
+@pytest.mark.parametrize(("n_layers", "layers"), [(0, "1,1,0 " * 3), (3, "4,2,1 " * 3 + "4,1,1 " * 2)])
+def test_the_papers_layers_may_be_listed(n_layers: int, layers: str) -> None:
+    """The same network, weight by weight."""
+    made = []
+    for config in (DiscriminatorConfig(n_layers=n_layers), DiscriminatorConfig(layers=layers)):
+        torch.manual_seed(0)
+        made.append(PatchGAN(1, 2, config.model_copy(update={"base_channels": 3})).state_dict())
+    assert made[0].keys() == made[1].keys()
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+
+
 @pytest.mark.parametrize("skips", [True, False])
 def test_an_encoder_decoder_knows_only_what_is_innermost(skips: bool) -> None:
     """Without skips all that comes out went through the innermost features; with them, finer paths remain."""

@@ -109,6 +109,22 @@ def test_scores_of_a_volume_lie_by_their_fields(
         np.testing.assert_array_equal(moved, np.logical_and.outer(np.logical_and.outer(*inside[:2]), inside[2]))
 
 
+@pytest.mark.parametrize(
+    ("layers", "z_layers", "size"), [("5,2,2 1,1,0 6,3,3 2,1,0", 1, 8), ("5,2,2 3,2,1 4,1,0", 2, 17)]
+)
+def test_listed_layers_keep_or_halve_planes(layers: str, z_layers: int, size: int) -> None:
+    """Whatever their kernels and paddings along Y and X; tiles give the scores of the whole."""
+    torch.manual_seed(0)
+    config = DiscriminatorConfig(layers=layers, z_layers=z_layers, base_channels=2, norm="none")
+    network = PatchGAN(1, 1, config, 3).eval()
+    assert (network.fields[0].size, network.fields[0].stride) == (size, 2**z_layers)
+    assert network.fields[1:] == (config.field,) * 2
+    pair = np.random.default_rng(0).standard_normal((2, 1, 24, 60, 71)).astype(np.float32)
+    whole = score_frame(network, *pair, CPU)
+    assert len(whole) == 24 // 2**z_layers
+    np.testing.assert_allclose(score_frame(network, *pair, CPU, 16), whole, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("planes", [1, 2, 3])
 @pytest.mark.parametrize("z_stride", [1, 2])
 @pytest.mark.parametrize("up", [False, True])

@@ -10,11 +10,13 @@ from napari_pix2pix.core.settings.config import DiscriminatorConfig
 
 CPU = torch.device("cpu")
 FIELDS = {0: (1, 1, 0.0), 1: (16, 2, 2.5), 2: (34, 4, 5.5), 3: (70, 8, 11.5), 4: (142, 16, 23.5), 5: (286, 32, 47.5)}
+LISTED = {"4,2,1 4,2,1 4,2,1 4,2,1 4,1,0": (94, 16, 31.5), "5,3,2 3,1,1 4,2,2 2,1,0": (26, 6, 1.5)}
+"""DiscoGAN's field, and one that is nobody's."""
 
 
-def discriminator(n_layers: int) -> PatchGAN:
+def discriminator(n_layers: int, layers: str = "") -> PatchGAN:
     torch.manual_seed(n_layers)
-    network = PatchGAN(1, 1, DiscriminatorConfig(n_layers=n_layers, base_channels=2))
+    network = PatchGAN(1, 1, DiscriminatorConfig(n_layers=n_layers, layers=layers, base_channels=2))
     for parameter in network.parameters():
         parameter.data.mul_(5)
     network.train()
@@ -27,12 +29,15 @@ def pair(shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return tuple(random.standard_normal((1, *shape)).astype(np.float32) for _ in range(2))
 
 
-@pytest.mark.parametrize("n_layers", FIELDS)
-def test_the_field_is_the_support_of_the_gradient(n_layers: int) -> None:
+@pytest.mark.parametrize(
+    ("n_layers", "layers", "expected"),
+    [(n, "", expected) for n, expected in FIELDS.items()] + [(0, *listed) for listed in LISTED.items()],
+)
+def test_the_field_is_the_support_of_the_gradient(n_layers: int, layers: str, expected: tuple) -> None:
     """Size, stride and centre are the formulas', and the pixels that move a score are those of its field."""
-    network = discriminator(n_layers).double()
+    network = discriminator(n_layers, layers).double()
     field = network.fields[-1]
-    assert (field.size, field.stride, field.centre) == FIELDS[n_layers]
+    assert (field.size, field.stride, field.centre) == expected
     if n_layers:
         scale = 2**n_layers
         assert (field.size, field.first, field.centre) == (9 * scale - 2, 1 - 3 * scale, (3 * scale - 1) / 2)
@@ -57,6 +62,17 @@ def test_tiles_give_the_scores_of_the_whole(n_layers: int, shape: tuple[int, int
     for tile_size in (1, 40, 97):
         if n_layers or tile_size > 1:  # one pixel a tile says nothing new and takes long
             np.testing.assert_allclose(score_frame(network, *pair(shape), CPU, tile_size), whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("layers", LISTED)
+@pytest.mark.parametrize("shape", [(151, 203), (142, 149)])
+def test_tiles_give_the_scores_of_any_layers(layers: str, shape: tuple[int, int]) -> None:
+    """As of the paper's: also where a kernel hangs over by half, and where none does."""
+    network = discriminator(0, layers)
+    whole = score_frame(network, *pair(shape), CPU)
+    assert whole.shape == score_grid(network.fields, shape)
+    for tile_size in (1, 40, 97):
+        np.testing.assert_allclose(score_frame(network, *pair(shape), CPU, tile_size), whole, rtol=0, atol=1e-4)
 
 
 def test_only_scores_whose_field_holds_a_change_react() -> None:

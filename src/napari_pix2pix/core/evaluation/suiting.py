@@ -5,14 +5,13 @@ from math import ceil, log
 from typing import Any
 
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark, Remedy
-from napari_pix2pix.core.geometry.receptive_field import fold
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import field_sizes
 from napari_pix2pix.core.settings.config import Config, DiscriminatorConfig, make_config
 
 MOST_TOLERATED, HARMLESS_SHIFT = 16, 1
 """The largest ``shift_tolerance`` in px; no warning: a shift in px."""
-FIELDS = {n: fold([(4, 2, 1)] * n + [(4, 1, 1)] * 2).size for n in range(1, 6)}
+FIELDS = {n: DiscriminatorConfig(n_layers=n).field.size for n in range(1, 6)}
 """The PatchGAN's field in px by `n_layers`."""
 LENGTHS_PER_FIELD, PAPERS_PATCH, GRID = 6, 256, 32
 
@@ -52,20 +51,21 @@ def too_small(smallest: Sequence[int], patch_size: int, config: Config | None) -
 def small_patches(config: Config, shape: Sequence[int]) -> list[Remark]:
     """That patches of this shape ([Z,] Y, X) are smaller than what one score of the training's discriminator sees."""
     *planes, _, side = shape
+    fewer = f"fewer `discriminator.{'layers' if config.judge.layers else 'n_layers'}`"
     *fields, _, field = field_sizes(method_of(config), config, len(shape))
     found = []
     if side < field:
         text = (
             f"Patches should be no smaller than the discriminator's field, {field} px, or every score sees their "
-            f"padding; they are {side} px. Choose a larger `patch_size` or fewer `discriminator.n_layers`."
+            f"padding; they are {side} px. Choose a larger `patch_size` or {fewer}."
         )
         found.append(Remark(text, f"patches of {side} px are smaller than the field of a score, {field} px"))
     if planes and planes[0] < fields[0]:
         larger = "a larger `patch_depth` or " if planes[0] == config.patch_depth else ""
         text = (
             f"Volumes should have no fewer planes than the discriminator's field, {fields[0]}, or every score sees "
-            f"their padding; patches have {planes[0]}. Choose {larger}fewer `discriminator.n_layers`, or take planes "
-            "one by one (`z` frame)."
+            f"their padding; patches have {planes[0]}. Choose {larger}{fewer}, or take planes one by one "
+            "(`z` frame)."
         )
         found.append(Remark(text, f"patches of {planes[0]} planes are thinner than the field of a score, {fields[0]}"))
     return found
@@ -103,8 +103,9 @@ def shift_remarks(shift: Figures, config: Config | None) -> list[Remark]:
 def hints(suggested: dict[str, int], config: Config) -> list[Remark]:
     """The field and the patch that suit these pairs, where the settings have others."""
     n_layers, patch_size = suggested["n_layers"], suggested["patch_size"]
-    changes = {"patch_size": patch_size, "discriminator": {"n_layers": n_layers}}
-    if (config.patch_size, config.judge.n_layers) == (patch_size, n_layers) or not suits(config, changes):
+    listed = {"layers": ""} if config.judge.layers else {}
+    changes = {"patch_size": patch_size, "discriminator": {"n_layers": n_layers, **listed}}
+    if (config.patch_size, config.judge.field.size) == (patch_size, suggested["field"]) or not suits(config, changes):
         return []
     short = f"patches of {patch_size} px and a field of {suggested['field']} px would suit these images"
     return [Remark(f"{short[0].upper()}{short[1:]}.", short, "hint", (Remedy("Use these", changes),))]

@@ -55,9 +55,10 @@ def discriminator_in_words(config: Translation, discriminator: Any) -> str:
     """A sentence on a PatchGAN."""
     field, like = discriminator.fields[-1].size, config.discriminator
     seen = "of the image given its source" if like.conditional else "of the image alone"
+    layers = f"layers of kernel,stride,padding {like.layers}; " if like.layers else ""
     return (
         f"The discriminator was a PatchGAN that judges fields of {field} × {field} px {seen} "
-        f"({like.base_channels} channels in the first layer, {NORMS[like.norm]})."
+        f"({layers}{like.base_channels} channels in the first layer, {NORMS[like.norm]})."
     )
 
 
@@ -67,4 +68,5 @@ def networks_in_a_line(config: Translation, generator: Any, discriminator: Any |
     made = f"{like.architecture}, grid {like.grid} px, {like.base_channels} channels, reach {generator.reach[-1]} px; "
     if discriminator is None:
         return made + "no discriminator, no patch scores"
-    return made + f"PatchGAN, field {discriminator.fields[-1].size} px"
+    layers = f" of {config.discriminator.layers}" if config.discriminator.layers else ""
+    return made + f"PatchGAN{layers}, field {discriminator.fields[-1].size} px"

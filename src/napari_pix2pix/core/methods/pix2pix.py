@@ -123,10 +123,11 @@ class Pix2Pix(Method[Pix2PixConfig]):
             return None
         if np.mean(recent) > STRONG * UNDECIDED[config.objective]:
             return None
+        smaller = "fewer `discriminator.layers`" if config.discriminator.layers else "`discriminator.n_layers` 1 or 2"
         return (
             "The discriminator tells every fake from its target, and the generator learns little from it any more. If "
-            "the predictions look wrong: choose a smaller discriminator (`discriminator.n_layers` 1 or 2), or train "
-            "with `gan_weight` 0. Its patch scores will say little."
+            f"the predictions look wrong: choose a smaller discriminator ({smaller}), or train with `gan_weight` 0. "
+            "Its patch scores will say little."
         )
 
     def describe(self, config: Pix2PixConfig, networks: Networks, spatial_dims: int) -> Description:

@@ -7,7 +7,12 @@ T = TypeVar("T")
 FIRST = ("generator.", "discriminator.")
 """How names of tensors began in format 1."""
 LATER: dict[str, dict[str, Any]] = {
-    "config": {"method": "pix2pix", "condition_dropout": 0.1, "empty_channels": "ask"},
+    "config": {
+        "method": "pix2pix",
+        "condition_dropout": 0.1,
+        "empty_channels": "ask",
+        "discriminator": {"layers": ""},
+    },
     "source_encoding": {"partial": False},
     "target_encoding": {"partial": False},
 }
@@ -32,9 +37,11 @@ def first_names(tensors: Mapping[str, T]) -> dict[str, T]:
 
 def first_content(content: Mapping[str, Any]) -> dict[str, Any]:
     """The present content as format 1 would have it: what came later is not named where it is as it was then."""
-    found = dict(content)
-    for part, later in LATER.items():
-        found[part] = {
-            name: value for name, value in content[part].items() if name not in later or value != later[name]
-        }
-    return found
+    return _without(content, LATER)
+
+
+def _without(said: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """`said` without what holds what it does in `later`, part by part."""
+    parts = {name: part for name, part in later.items() if isinstance(part, dict) and name in said}
+    kept = {name: value for name, value in said.items() if name in parts or name not in later or value != later[name]}
+    return kept | {name: _without(said[name], part) for name, part in parts.items()}

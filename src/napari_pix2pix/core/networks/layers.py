@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv3d, conv_transpose3d, fold, pad, unfold
 
 PLANE_KERNEL, DEPTH_KERNEL = 4, 3
-"""Along Y and X as in the paper; along Z, where stacks are thin, at most three planes where nothing strides."""
+"""Along Y and X as in the paper; along Z, where stacks are thin, three planes or one where nothing strides."""
 FEW = 1024
 """Places on which a kernel that strides is laid, over the whole batch, up to which a product of matrices is faster."""
 
@@ -36,14 +36,17 @@ def convolution(
     z_stride: int = 1,
     bias: bool,
     kernel: int = PLANE_KERNEL,
+    padding: int | None = None,
     mirror: bool = False,
 ) -> nn.Module:
-    """A convolution with (kernel - 1) // 2 px of padding: zeros, or the mirrored image."""
-    kernels, strides, padding = _sides(spatial_dims, kernel, stride, z_stride)
+    """A convolution with `padding`, or (kernel - 1) // 2 px of it: zeros, or the mirrored image."""
+    kernels, strides, paddings = _sides(spatial_dims, kernel, stride, z_stride)
+    if padding is not None:
+        paddings = (*paddings[:-2], padding, padding)
     make = (Conv2d if stride == 2 else nn.Conv2d) if spatial_dims == 2 else Conv3d
     if mirror:
-        return nn.Sequential(Mirror(padding), make(before, after, kernels, strides, bias=bias))  # type: ignore[arg-type]
-    return make(before, after, kernels, strides, padding, bias=bias)  # type: ignore[arg-type]
+        return nn.Sequential(Mirror(paddings), make(before, after, kernels, strides, bias=bias))  # type: ignore[arg-type]
+    return make(before, after, kernels, strides, paddings, bias=bias)  # type: ignore[arg-type]
 
 
 def up_convolution(
@@ -59,7 +62,7 @@ def up_convolution(
 def _sides(spatial_dims: int, kernel: int, stride: int, z_stride: int) -> tuple[tuple[int, ...], ...]:
     """Kernel, stride and padding along each axis."""
     planes = spatial_dims - 2
-    depth = kernel if z_stride > 1 else min(kernel, DEPTH_KERNEL)
+    depth = kernel if z_stride > 1 else DEPTH_KERNEL if kernel >= DEPTH_KERNEL else 1
     kernels = (depth,) * planes + (kernel, kernel)
     return kernels, (z_stride,) * planes + (stride, stride), tuple((k - 1) // 2 for k in kernels)
 

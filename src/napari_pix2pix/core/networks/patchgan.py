@@ -13,11 +13,11 @@ from napari_pix2pix.core.settings.config import DiscriminatorConfig
 class PatchGAN(nn.Module):
     """Sources and images (N, C, [Z,] Y, X) to logits (N, outputs, [z,] y, x): high where the field looks real.
 
-    `n_layers` strided 4x4 convolutions, then two of stride 1; with 0, the paper's PixelGAN of 1x1 convolutions.
-    In a volume, the last `z_layers` of the strided ones have kernels of 4x4x4 and halve the planes, too; the others
-    have kernels of 3x4x4 and keep them. An unconditional one ignores the source. `fields` holds what a score sees along
-    each axis. With `stains`, planes after the image's channels tell which of them are there, see `layers.with_stains`;
-    where they are left out, all are. One without ignores such planes.
+    `n_layers` strided 4x4 convolutions, then two of stride 1; with 0, the paper's PixelGAN of 1x1 convolutions; or
+    whatever `layers` tells. In a volume, the last `z_layers` of the strided ones have kernels of 4x4x4 and halve the
+    planes, too; the others have kernels of 3x4x4 and keep them. An unconditional one ignores the source. `fields` holds
+    what a score sees along each axis. With `stains`, planes after the image's channels tell which of them are there,
+    see `layers.with_stains`; where they are left out, all are. One without ignores such planes.
 
     References
     ----------
@@ -36,21 +36,20 @@ class PatchGAN(nn.Module):
         super().__init__()
         self.conditional, self.outputs, self.image_channels = config.conditional, outputs, image_channels + stains
         in_channels = self.image_channels + (source_channels if config.conditional else 0)
-        n = config.n_layers
-        strides, kernel = ([2] * n + [1, 1], 4) if n else ([1, 1, 1], 1)
-        z_strides = [2 if n - config.z_layers <= i < n else 1 for i in range(len(strides))]
-        widths = [config.base_channels * min(2**i, 8) for i in range(len(strides) - 1)] + [outputs]
+        last = len(config.convolutions) - 1
+        strided = [i for i, (_, stride, _) in enumerate(config.convolutions) if stride > 1]
+        halving = strided[len(strided) - config.z_layers :]
+        widths = [config.base_channels * min(2**i, 8) for i in range(last)] + [outputs]
         layers: list[nn.Module] = []
-        for i, (width, stride, z_stride) in enumerate(zip(widths, strides, z_strides, strict=True)):
-            norm = config.norm if 0 < i < len(strides) - 1 else "none"
-            before = in_channels if i == 0 else widths[i - 1]
+        for i, (kernel, stride, padding) in enumerate(config.convolutions):
+            norm, before = config.norm if 0 < i < last else "none", widths[i - 1] if i else in_channels
+            sides = spatial_dims, before, widths[i]
+            z_stride, bias = 1 + (i in halving), norm == "none"
             layers.append(
-                convolution(
-                    spatial_dims, before, width, stride=stride, z_stride=z_stride, bias=norm == "none", kernel=kernel
-                )
+                convolution(*sides, kernel=kernel, stride=stride, z_stride=z_stride, padding=padding, bias=bias)
             )
-            if i < len(strides) - 1:
-                layers += [norm_layer(norm, width, spatial_dims), nn.LeakyReLU(0.2)]
+            if i < last:
+                layers += [norm_layer(norm, widths[i], spatial_dims), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers)
         self.fields: tuple[ReceptiveField, ...] = receptive_fields(self.layers)
         initialize(self, config.norm)

@@ -114,8 +114,8 @@ class PatchScores:
 def score_grid(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Scores along each axis of an image of this shape, 0 where it is too small for any.
 
-    floor(pixels / stride) - 2 for a PatchGAN along Y and X; floor(planes / stride) along Z; for a PixelGAN one per
-    pixel.
+    floor(pixels / stride) - 2 for the paper's PatchGANs along Y and X; floor(planes / stride) along Z; for a PixelGAN
+    one per pixel.
     """
     return tuple(field.count(n) for field, n in zip(fields, shape, strict=True))
 
@@ -124,8 +124,7 @@ def valid_scores(fields: tuple[ReceptiveField, ...], shape: tuple[int, ...]) -> 
     """Which scores of an image of this shape see no padding, bool ([z,] y, x)."""
     valid = np.ones((), bool)
     for field, n, count in zip(fields, shape, score_grid(fields, shape), strict=True):
-        starts = field.first + field.stride * np.arange(count)
-        valid = np.logical_and.outer(valid, (starts >= 0) & (starts + field.size <= n))
+        valid = np.logical_and.outer(valid, np.isin(np.arange(count), field.inside(n)))
     return valid
 
 

@@ -34,10 +34,10 @@ class Translation(Config):
 
     def model_post_init(self, context: Any) -> None:
         """Check what concerns two settings."""
-        if self.discriminator.n_layers and self.patch_size < 3 * 2**self.discriminator.n_layers:
+        if self.patch_size < (shortest := self.discriminator.field.shortest):
             raise ValueError(
-                f"patch_size must be at least {3 * 2**self.discriminator.n_layers} for a discriminator with "
-                f"{self.discriminator.n_layers} strided layers; got {self.patch_size}. Choose larger patches."
+                f"patch_size must be at least {shortest} for one score of such a discriminator; got {self.patch_size}. "
+                "Choose larger patches."
             )
         if self.patch_size % self.grid:
             below = self.patch_size // self.grid * self.grid

@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from napari_pix2pix.core.geometry.receptive_field import Convolution, ReceptiveField, fold, read_layers
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Norm = Literal["batch", "batch-renorm", "instance", "none"]
 Objective = Literal["cross-entropy", "minimax", "least-squares", "hinge", "wgan-gp"]
@@ -103,10 +105,13 @@ class DiscriminatorConfig(Settings):
 
     n_layers: Annotated[int, Field(ge=0, le=5)] = 3
     """Strided layers: 0 is the PixelGAN, then fields of 16, 34, 70, 142 and 286 px."""
+    layers: str = ""
+    """In place of n_layers, for any field: kernel,stride,padding of each layer; 4,2,1 4,2,1 4,2,1 4,2,1 4,1,0 is
+    DiscoGAN's field of 94 px. The command field tells what others see."""
     z_layers: Annotated[int, Field(ge=0, le=5)] = 0
     """How many of the strided layers, the last, halve the planes of a volume, too."""
     base_channels: Annotated[int, Field(ge=1, le=1024)] = 64
-    """Channels of the first layer; each strided layer doubles them, up to eight times."""
+    """Channels of the first layer; each layer doubles them, up to eight times."""
     conditional: bool = True
     """Whether it sees the source beside the image."""
     norm: Norm = "batch"
@@ -114,10 +119,24 @@ class DiscriminatorConfig(Settings):
 
     def model_post_init(self, _: Any) -> None:
         """Check what concerns two settings."""
-        if self.z_layers > self.n_layers:
+        strided = sum(stride > 1 for _, stride, _ in self.convolutions)
+        if self.z_layers > strided:
             raise ValueError(
-                f"discriminator.z_layers must be at most n_layers, {self.n_layers}; got {self.z_layers}. Choose fewer."
+                f"discriminator.z_layers must be at most the number of strided layers, {strided}; got {self.z_layers}. "
+                "Choose fewer."
             )
+
+    @property
+    def convolutions(self) -> tuple[Convolution, ...]:
+        """Of which it is made, along Y and X."""
+        if self.layers:
+            return read_layers(self.layers)
+        return ((4, 2, 1),) * self.n_layers + ((4, 1, 1),) * 2 if self.n_layers else ((1, 1, 0),) * 3
+
+    @property
+    def field(self) -> ReceptiveField:
+        """What one score sees along Y, and along X."""
+        return fold(self.convolutions)
 
 
 class Config(Settings):
