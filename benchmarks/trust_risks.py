@@ -39,7 +39,7 @@ def risk_rows(model: Any, pairs: Pairs, risks: Sequence[float], seed: int) -> It
         [scored] = model.score_frames(source, encoding.decode(image), FRAME_AXES)
         whole = tuple(slice(0, n) for n in frame.shape[1:])
         errors.append(pixel_errors(image, encoding.encode(target), encoding))
-        own = {"expected error": scored.expected_pixels(whole)}
+        own = {"expected error": scored.masked_pixels(whole)}
         own |= {"edges": steepness(image), "gradient": steepness(frame)}
         if encoding.is_labels:
             own["border"] = np.exp(-border_distance(encoding.decode(image)[0]) / 8)

@@ -268,6 +268,30 @@ def test_a_mask_of_a_risk_is_the_promised_one(tmp_path, capsys, kind) -> None:
     assert told in card and "not for a single one" in card
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_strict_mask_tells_pixels_apart_that_are_hardly_ever_wrong(tmp_path, capsys, apart) -> None:
+    """They are told the same expected error; the mask goes by each one's own, but not of a judge of before."""
+    model = judged("classes", risk=replace(risk_curves(60), apart=apart), per_pixel=True)
+    network, scale = model.match.network.of_pixels, model.match.calibration.scale
+    network.usual.fill_(0.04)
+    network.rare.fill_(0.01)
+    network.last.weight.data.mul_(9)
+    model.match.calibration.risk.limits[:2] = 0.02, 0.025
+    model.save(tmp_path / "m.safetensors")
+    stack(tmp_path / "s.tif", "YX")
+    words = ["predict", tmp_path / "m.safetensors", tmp_path / "s.tif", "--device", "cpu", "--out", tmp_path / "p.tif"]
+    assert run(capsys, *words, "--trust", "--trust-risk", 0.02)[0] == 0
+    told, mask = (np.asarray(open_stack(tmp_path / f"p.{part}.tif").array) for part in ("expected_error", "untrusted"))
+    again = core.load_model(tmp_path / "m.safetensors")
+    [scored] = again.score_frames(FRAMES[0][0], np.asarray(open_stack(tmp_path / "p.tif").array), "YX")
+    own = scored.masked_pixels((slice(0, 90), slice(0, 120)))
+    rare = np.isclose(told, scale * 0.01, rtol=1e-5)
+    assert 0.1 < rare.mean() < 1
+    np.testing.assert_allclose(own[~rare], told[~rare], rtol=1e-4)
+    np.testing.assert_array_equal(mask, (own if apart else told) > np.float32(scale * 0.02))
+    assert bool(mask[rare].any()) == apart
+
+
 @pytest.mark.parametrize(
     ("curves", "calibrated", "told"),
     [

@@ -105,7 +105,8 @@ def write_trust(
     """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
 
     Both maps lie on the prediction's pixels: ``expected_error`` in the target's units, float32, see
-    `PatchScores.expected_pixels`; ``untrusted`` is 1 where that is above the limit, else 0. The row has the mean
+    `PatchScores.expected_pixels`; ``untrusted`` is 1 where that, or with a `risk` that
+    is promised `PatchScores.masked_pixels`, is above the limit, else 0. The row has the mean
     ``expected_error`` and the largest with its place in pixels, of fields wholly inside the image if there are any, and
     the share of pixels that are ``untrusted``. Of instances, a table and ``outlines`` have each object by the expected
     error of the fields around its pixels, see `JudgedObjects`: its rim is always in doubt. The row has how many objects
@@ -123,12 +124,11 @@ def write_trust(
         As in `mask_limit`: the mask goes by that. Descriptions have what it promises, or why it does not.
     """
     image, maps = open_stack(out), plan.like(1, "")
-    usual, limit = trust_limit(model, limit), mask_limit(model, limit, risk)
+    usual, limit, promised = trust_limit(model, limit), mask_limit(model, limit, risk), False
     promise: dict[str, Any] = {}
     if risk is not None:
-        promise = {"trust_risk": risk, "mask_limit": limit} | dict(
-            zip(("promised", "promise"), risk_told(model, risk), strict=True)
-        )
+        promised, said_of_it = risk_told(model, risk)
+        promise = {"trust_risk": risk, "mask_limit": limit, "promised": promised, "promise": said_of_it}
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False}
     frames = model.score_frames(source.array, image.array, (source.axes, image.axes), **how)
     origin = json.loads(image.description) | {"trust_limit": usual} | promise
@@ -152,7 +152,7 @@ def write_trust(
             for rows in bands(maps.frame_shape[-2]):
                 window = tuple(rows if axis == "Y" else slice(0, maps.length(axis)) for axis in maps.spatial)
                 expected = scored.expected_pixels(window)
-                doubtful = expected > limit
+                doubtful = (scored.masked_pixels(window) if promised else expected) > limit
                 untrusted += int(doubtful.sum())
                 put["expected_error"](expected[None])
                 put["untrusted"](doubtful[None].astype(np.uint8))

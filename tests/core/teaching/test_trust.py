@@ -129,6 +129,7 @@ def test_pixels_do_not_depend_on_tiles(kind, z) -> None:
     np.testing.assert_allclose(field_means(pixels, one.fields), whole.expected_error, rtol=1e-4)
     window = (*every[:-2], slice(20, 41), slice(33, 90))
     np.testing.assert_allclose(other.expected_pixels(window), pixels[window], rtol=1e-3)
+    np.testing.assert_allclose(other.masked_pixels(window), one.masked_pixels(every)[window], rtol=1e-3)
 
 
 def test_what_is_not_known_is_not_taught(model) -> None:

@@ -115,6 +115,7 @@ class JudgeFacts(Told):
     conditional: bool = True
     calibrated: bool
     within_one: bool = False
+    apart: bool = False
     per_pixel: bool = False
     examined: dict[str, Share] = {}
 

@@ -63,6 +63,8 @@ class PatchScores:
     pixels
         What gives the expected error ([Z,] Y, X) of the pixels of any window of a frame, as `expected_pixels` does.
         None: only fields are known, or this is a stack of several frames.
+    masked
+        The same for `masked_pixels`.
     """
 
     scores: NDArray[np.float32]
@@ -76,6 +78,7 @@ class PatchScores:
     promise: str = ""
     domains: NDArray[np.float32] | None = None
     pixels: ReadWindow | None = None
+    masked: ReadWindow | None = None
 
     @property
     def parts(self) -> dict[str, NDArray[Any]]:
@@ -89,6 +92,13 @@ class PatchScores:
         Their mean over a field is `expected_error`. Where only fields are known it is what they have `around` it.
         """
         return self.pixels(window) if self.pixels else self.around(window)
+
+    def masked_pixels(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
+        """What masks with a promise go by, as `expected_pixels`, but that no pixels are told the same.
+
+        Those that are hardly ever wrong are ranked by what is known of each, so that a strict mask can leave some.
+        """
+        return self.masked(window) if self.masked else self.expected_pixels(window)
 
     def around(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
         """The expected error of the field around each pixel of a window, see `per_pixel`."""

@@ -292,7 +292,17 @@ def _placed(
     if judge is None:
         likely = [softmax(outputs[1:][block], axis=0) for block in model.domains.blocks.values()]
         return PatchScores(outputs[0], valid, axes, network.fields, domains=np.concatenate(likely) if likely else None)
-    expected, known = judge.expected_error(outputs[1]), judge.calibration
+    expected, known, of_pixels = judge.expected_error(outputs[1]), judge.calibration, judge.network.of_pixels
+    pixels: ReadWindow | None = None
+    masked: ReadWindow | None = None
+    if of_pixels:
+
+        def masked(window: Window) -> NDArray[np.float32]:
+            return judge.expected_error(sides[2](window)[0])
+
+        def pixels(window: Window) -> NDArray[np.float32]:
+            return judge.expected_error(of_pixels.told(sides[2](window)[0]))
+
     return PatchScores(
         outputs[0],
         valid,
@@ -303,7 +313,8 @@ def _placed(
         rank=known.rank(outputs[0]) if known else None,
         error_bound=known.bound(expected) if known else None,
         promise=judge.promise,
-        pixels=(lambda window: judge.expected_error(sides[2](window)[0])) if judge.network.of_pixels else None,
+        pixels=pixels,
+        masked=masked if known is None or known.risk is None or known.risk.apart else None,
     )
 
 

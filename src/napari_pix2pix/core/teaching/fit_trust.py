@@ -282,7 +282,7 @@ def calibrated(
         wrong = pixel_errors(prediction, target, encoding, stains)
         error, expected = field_means(wrong, fields), np.asarray(predicted.expected_error)
         found.setdefault(name, []).append((real.scores[inside], expected[inside], error[inside]))
-        each = predicted.expected_pixels(tuple(slice(0, n) for n in region.shape))  # as masks are drawn
+        each = predicted.masked_pixels(tuple(slice(0, n) for n in region.shape))
         seen = np.broadcast_to(known > 0.999, wrong.shape)
         left.setdefault(name, []).append(Left.of(limits, each[seen], wrong[seen]))
     if not found:

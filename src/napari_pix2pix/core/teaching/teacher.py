@@ -159,7 +159,7 @@ class Teacher:
             sides = self.sources[i], self.predictions[i], encoding, self.maps[i], self.distances[i].astype(np.float32)
             with torch.inference_mode():
                 logits = network.logits(torch.from_numpy(seen(*sides))[None].to(self.model.device))
-            rare = network.hardly_ever(logits.sigmoid())[0, 0].cpu().numpy() & (self.known[i] > 0)
+            rare = network.hardly_ever(logits.sigmoid()[0, 0].cpu().numpy()) & (self.known[i] > 0)
             wrong += float(pixel_errors(self.predictions[i], self.targets[i], encoding)[rare].sum())
             count += int(rare.sum())
         network.rare.fill_(wrong / max(1, count))

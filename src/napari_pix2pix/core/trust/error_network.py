@@ -39,8 +39,8 @@ class ErrorNetwork(Generator):
     """A U-Net, and a hidden layer of each pixel that sees its features there and all that the U-Net saw.
 
     Of what `seen` gives (N, C, [Z,] Y, X), the expected error of each pixel (N, 1, [Z,] Y, X) in the target's units,
-    float32: of labels the probability that it is wrong; of intensities the scale of its error, see `surprise`. Without
-    norm and with borders up to `FARTHEST` only, so that tiles give what the whole gives.
+    float32, before `told`: of labels the probability that it is wrong; of intensities the scale of its error, see
+    `surprise`. Without norm and with borders up to `FARTHEST` only, so that tiles give what the whole gives.
 
     Parameters
     ----------
@@ -78,16 +78,19 @@ class ErrorNetwork(Generator):
             initialize(layer, "none")
 
     def forward(self, seen: Tensor) -> Tensor:
-        """The expected errors."""
+        """The expected errors, each pixel's own."""
         found = self.logits(seen)
-        if not self.labels:
-            return found.exp() * self.usual.clamp(min=LEAST)
-        errors = found.sigmoid()
-        return torch.where(self.hardly_ever(errors), self.rare, errors)
+        return found.sigmoid() if self.labels else found.exp() * self.usual.clamp(min=LEAST)
 
-    def hardly_ever(self, likely: Tensor) -> Tensor:
+    def told(self, errors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is told of expected errors: those of labels that are wrong hardly ever are all the same."""
+        if not self.labels:
+            return errors
+        return np.where(self.hardly_ever(errors), np.float32(float(self.rare)), errors)
+
+    def hardly_ever(self, likely: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Where labels are wrong hardly ever, of how likely they are."""
-        return likely < (2 * self.usual.clamp(min=LEAST)).clamp(max=RARE)
+        return likely < float((2 * self.usual.clamp(min=LEAST)).clamp(max=RARE))
 
     def logits(self, seen: Tensor) -> Tensor:
         """Of labels the logit of the probability, of intensities the logarithm of the error over the usual one."""

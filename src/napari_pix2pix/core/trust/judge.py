@@ -39,10 +39,11 @@ class JudgeNetwork(nn.Module):
     these, see `layers.with_stains`.
 
     The second is about the error. Where it is taught `per_pixel`, `error` is an `ErrorNetwork` and the third side is
-    what that expects of each pixel (N, 1, [Z,] Y, X); the output is the mean over the field. Models of before have a
-    second PatchGAN with the same field: of labels, the third side is the generator's own maps of the sources, and it
-    sees how far the image lies from them, where a label was a close call. The first would compare, and be done. Its
-    output is the logit of the rank, 0 to 1, that the field's error is expected to have among those of training fields.
+    what that expects of each pixel (N, 1, [Z,] Y, X); the output is the mean of what it tells over the field. Models of
+    before have a second PatchGAN with the same field: of labels, the third side is the generator's own maps of the
+    sources, and it sees how far the image lies from them, where a label was a close call. The first would compare, and
+    be done. Its output is the logit of the rank, 0 to 1, that the field's error is expected to have among those of
+    training fields.
     """
 
     outputs = 2
@@ -81,7 +82,8 @@ class JudgeNetwork(nn.Module):
     def forward(self, source: Tensor, image: Tensor, third: Tensor | None = None) -> Tensor:
         """Both outputs for each field of each image."""
         if third is not None and self.of_pixels:
-            means = torch.from_numpy(field_means(third.cpu().numpy(), self.fields)).to(third.device)
+            told = self.of_pixels.told(third.cpu().numpy())
+            means = torch.from_numpy(field_means(told, self.fields)).to(third.device)
         else:
             sides = image if third is None else torch.cat([image, (image - third).abs()], dim=1)
             means = self.error(self._seen(source), sides)
@@ -178,6 +180,7 @@ class MatchJudge:
             "calibrated": known is not None,
             "within_one": bool(known and known.within_one),
             **({"per_pixel": True} if self.curve is None else {}),
+            **({"apart": True} if known and known.risk and known.risk.apart else {}),
             **({"examined": dict(self.examined)} if self.examined else {}),
         }
 
@@ -215,7 +218,8 @@ class MatchJudge:
             if counts.dtype.kind != "i" or counts.min() < 0 or counts.sum() != real.size:
                 raise ValueError("A model that judges the match must hold calibration.counts that add up; it does not.")
             groups = tuple(np.split(real, counts.cumsum()[:-1]))
-            risk = _risk(tensors, counts.size) if "calibration.risk.limits" in tensors else None
+            apart = bool(content.get("apart"))
+            risk = _risk(tensors, counts.size, apart) if "calibration.risk.limits" in tensors else None
             calibration = Calibration(groups, float(factors[0]), float(factors[1]), content["within_one"], risk)
         features = network.source_maps * (1 + len(SIGMAS))
         curve = None if network.of_pixels else _numbers(tensors, "curve", (2, None))
@@ -226,14 +230,14 @@ class MatchJudge:
         return cls(network.eval(), curve, novelty, calibration, content.get("examined", {}))
 
 
-def _risk(tensors: dict[str, Tensor], groups: int) -> RiskCurves:
+def _risk(tensors: dict[str, Tensor], groups: int, apart: bool) -> RiskCurves:
     """What a mask leaves wrong, of so many groups."""
     limits = _numbers(tensors, "calibration.risk.limits", (None,))
     losses = _numbers(tensors, "calibration.risk.losses", (groups, limits.size))
     kept, unit = (
         _numbers(tensors, f"calibration.risk.{name}", n) for name, n in (("kept", limits.shape), ("unit", (2,)))
     )
-    return RiskCurves(limits, losses, kept, float(unit[0]), float(unit[1]))
+    return RiskCurves(limits, losses, kept, float(unit[0]), float(unit[1]), apart)
 
 
 def _numbers(tensors: dict[str, Tensor], name: str, shape: tuple[int | None, ...]) -> NDArray[Any]:

@@ -36,6 +36,9 @@ class RiskCurves:
         Of losses, in the target's units: 1 for labels, of intensities the usual error of what taught.
     most
         That a loss can be: 1 for labels, `RUINED` for intensities.
+    apart
+        Whether expected errors were each pixel's own, as `PatchScores.masked_pixels` gives them. False of models that
+        were calibrated by `expected_pixels`, which are the same for all that are hardly ever wrong.
     """
 
     limits: NDArray[np.float32]
@@ -43,6 +46,7 @@ class RiskCurves:
     kept: NDArray[np.float32]
     unit: float = 1.0
     most: float = 1.0
+    apart: bool = True
 
     @classmethod
     def of(cls, limits: NDArray[np.float32], groups: Sequence[Sequence["Left"]], usual: float | None) -> "RiskCurves":
