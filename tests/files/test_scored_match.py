@@ -33,7 +33,7 @@ def test_every_file_holds_what_score_gives(model, tmp_path, axes, suffix) -> Non
     for name, stack in zip(("source", "image"), sides, strict=True):
         tifffile.imwrite(tmp_path / f"{name}.tif", stack, ome=True, metadata={"axes": axes})
     out = tmp_path / f"scores.{suffix}"
-    *_, last = score_file(
+    *_, placed, last = score_file(
         model, tmp_path / "source.tif", tmp_path / "image.tif", out, ScoreSettings(tile_size=32, table=True)
     )
     whole = model.score(*sides, axes)
@@ -44,6 +44,8 @@ def test_every_file_holds_what_score_gives(model, tmp_path, axes, suffix) -> Non
         np.testing.assert_allclose(written, values, rtol=1e-4, atol=1e-5)
     expected = whole.expected_error[whole.valid].mean()
     assert last["row"]["expected_error"] == pytest.approx(expected, rel=1e-4)
+    of_each = [frame.mean_error for frame in model.score_frames(*sides, axes)]
+    assert placed["expected_errors"] == pytest.approx(of_each, rel=1e-4)
 
     with beside("table")(out).open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -87,6 +87,23 @@ def test_the_worst_come_first_and_see_nothing_in_common(tmp_path) -> None:
     assert [mean for _, mean in frames] == sorted(mean for _, mean in frames)
 
 
+@pytest.mark.parametrize("axes", ["TZYX", "ZTYX"])
+def test_frames_are_ranked_by_the_mean_of_their_pixels(axes, tmp_path) -> None:
+    """As `score` tells it, in the order of files, whatever the layer's; other parts by that of their fields."""
+    told = TOLD | {"expected_errors": [0.1, 0.6, 0.3, 0.2, 0.5, 0.4]}
+    parts = made((2, 3, 9, 9))
+    lengths = (2, 3) if axes == "TZYX" else (3, 2)
+    image = Image(np.zeros((*lengths, 90, 90)), name="image", axis_labels=tuple(axes.lower()))
+    maps = maps_of(image, tmp_path, "TZYX", told, **parts)
+    frames = [(0, 1), (1, 1), (1, 2), (0, 2), (1, 0), (0, 0)]
+    frames = frames if axes == "TZYX" else [(z, t) for t, z in frames]
+    assert [place[:2] for place, _ in maps.summaries["expected_error"].frames] == frames
+    assert [mean for _, mean in maps.summaries["expected_error"].frames] == [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
+    assert maps.summaries["rank"].frames[0][1] == pytest.approx(
+        min(frame[parts["valid"][0, 0] > 0].mean() for frame in parts["rank"].reshape(6, 9, 9)), rel=1e-5
+    )
+
+
 @pytest.mark.parametrize("labels", [("t", "y", "x"), ("t", "x", "y")])
 def test_the_mask_is_on_the_images_pixels(labels, tmp_path) -> None:
     """Where the field around a pixel is bad, as `score --per-pixel` has it, whatever the order of the axes."""

@@ -62,7 +62,7 @@ def score_file(
     `image`; a pixel is ``valid`` between fields that are.
 
     At the end comes a ``row`` with the mean and the lowest score, of fields wholly inside the image if there are any,
-    and the mean expected error.
+    and the mean ``expected_error``, see `PatchScores.mean_error`; of several frames, ``placed`` has that of each.
     `more`, `model_sha256` and `hashes` as in `predict_file`.
     """
     model = model.toward(how.to).under(how.condition)
@@ -98,7 +98,7 @@ def score_file(
         "placement": placement,
         "description": json.dumps(origin, sort_keys=True),
     }
-    sums, count, lowest = np.zeros(2), 0, math.inf
+    total, count, lowest, errors = 0.0, 0, math.inf, list[float]()
     with ExitStack() as files:
         put = {}
         for part, values in first.parts.items():
@@ -122,17 +122,17 @@ def score_file(
             if put_rows:
                 put_rows(frame, scored)
             inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
-            told = [scored.scores] if scored.expected_error is None else [scored.scores, scored.expected_error]
-            sums[: len(told)] += [float(values[inside].sum(dtype=np.float64)) for values in told]
+            total += float(scored.scores[inside].sum(dtype=np.float64))
+            errors += [] if scored.expected_error is None else [scored.mean_error]
             if scored.domains is not None:
                 likely += scored.domains[:, inside].sum(axis=1, dtype=np.float64)
             count, lowest = count + int(inside.sum()), min(lowest, float(scored.scores[inside].min()))
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (plan.n_frames + 1), "total": 1}
-    yield {"event": "placed", "path": str(out), **geometry}
-    mean, expected_error = (float(total) / count for total in sums)
-    row = {"mean": mean, "lowest": lowest}
+    each = {"expected_errors": errors} if len(errors) > 1 else {}
+    yield {"event": "placed", "path": str(out), **geometry, **each}
+    row = {"mean": total / count, "lowest": lowest}
     row |= {f"share_{name}": float(share) / count for name, share in zip(domains, likely, strict=True)}
-    row |= {} if first.expected_error is None else {"expected_error": expected_error}
+    row |= {"expected_error": float(np.mean(errors))} if errors else {}
     yield {"event": "row", "row": row}
 
 

@@ -105,12 +105,12 @@ def write_trust(
     """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
 
     Both maps lie on the prediction's pixels: ``expected_error`` in the target's units, float32, see
-    `PatchScores.expected_pixels`; ``untrusted`` is 1 where that, or with a `risk` that
-    is promised `PatchScores.masked_pixels`, is above the limit, else 0. The row has the mean
-    ``expected_error`` and the largest with its place in pixels, of fields wholly inside the image if there are any, and
-    the share of pixels that are ``untrusted``. Of instances, a table and ``outlines`` have each object by the expected
-    error of the fields around its pixels, see `JudgedObjects`: its rim is always in doubt. The row has how many objects
-    there are and are to be checked.
+    `PatchScores.expected_pixels`; ``untrusted`` is 1 where that, or with a `risk` that is promised
+    `PatchScores.masked_pixels`, is above the limit, else 0. The row has the mean ``expected_error``, see
+    `PatchScores.mean_error`, and the largest with its place in pixels, of fields wholly inside the image if there are
+    any, and the share of pixels that are ``untrusted``. Of instances, a table and ``outlines`` have each object by the
+    expected error of the fields around its pixels, see `JudgedObjects`: its rim is always in doubt. The row has how
+    many objects there are and are to be checked.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def write_trust(
     if model.target_encoding.is_labels and model.match and model.match.network.of_pixels is not None:
         origin["probability"] = True
     said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um, "placement": source.placement}
-    worst, sums, untrusted = _Worst(maps), np.zeros(2), 0
+    worst, means, untrusted = _Worst(maps), list[float](), 0
     with ExitStack() as files:
         put = {}
         for part, dtype in zip(MAPS, ("float32", "uint8"), strict=True):
@@ -148,7 +148,6 @@ def write_trust(
             objects = files.enter_context(objects_writer(table, shapes, maps, usual))
         labels = replace(image.plan, z=maps.z)
         for frame, scored in enumerate(frames):
-            assert scored.expected_error is not None
             for rows in bands(maps.frame_shape[-2]):
                 window = tuple(rows if axis == "Y" else slice(0, maps.length(axis)) for axis in maps.spatial)
                 expected = scored.expected_pixels(window)
@@ -161,13 +160,12 @@ def write_trust(
             if objects:
                 objects.finish(frame, lambda asked: labels.take(image.array, frame, asked)[0])  # noqa: B023 - used at once
             worst.add(frame, scored)
-            inside = scored.valid if scored.valid.any() else np.ones_like(scored.valid)
-            sums += scored.expected_error[inside].sum(dtype=np.float64), inside.sum()
+            means.append(scored.mean_error)
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (maps.n_frames + 1), "total": 1}
     written = {part: str(beside(part)(out)) for part in parts_of_trust(model)}
     yield {"event": "trust", "limit": usual, **promise, **written}
-    mean, share = sums[0] / sums[1], untrusted / np.prod(maps.shape)
-    row = {"expected_error": float(mean), "untrusted": float(share), **worst.row}
+    share = untrusted / np.prod(maps.shape)
+    row = {"expected_error": float(np.mean(means)), "untrusted": float(share), **worst.row}
     yield {"event": "row", "row": row | (objects.row if objects else {})}
 
 

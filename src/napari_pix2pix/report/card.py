@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.core.engine.foreign_text import shown
+from napari_pix2pix.core.evaluation.reliability import CALIBRATION
 from napari_pix2pix.report.pieces import absent, lacking
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def comparison_text(found: dict[str, Any]) -> str:
     if found["left_out"]:
         lines.append(f"Not in all, and left out: {_some(found['left_out'])}")
     for name, figures in found["differences"].items():
-        wanted = [m for m in (*SHOWN[found["kind"]], "invented", "missing") if m in figures]
+        wanted = [m for m in (*SHOWN[found["kind"]], "invented", "missing", CALIBRATION) if m in figures]
         lines.append(f"{name}:")
         lines.append(table((m, f"{_figure(figures[m], '+')}  {figures[m]['verdict']}") for m in wanted))
     return "\n".join(lines)
@@ -324,6 +325,8 @@ def _trust(trust: dict[str, Any]) -> list[tuple[str, str]]:
             "beyond edges": found["beyond_edges"],
             "gap closed": found["gap_closed"],
             "AUROC of the worst 10 %": found["auroc_worst"],
+            "Spearman over images": found.get("spearman_images"),
+            "expected calibration error": found.get(CALIBRATION),
         }
         lines.append((label, ", ".join(f"{name} {value:.2f}" for name, value in said.items() if value is not None)))
     if trust["bound"] is not None:

@@ -30,6 +30,8 @@ TITLES = {
     "splits": ("splits", "true objects taken apart, per image"),
     "adapted_rand_error": ("adapted Rand error", "0 is perfect"),
     "variation_of_information": ("variation of information", "0 is perfect"),
+    "expected_error": ("expected error", "what the model itself expects of its prediction, mean over pixels"),
+    "expected_calibration_error": ("expected calibration error", "how far that lies from the truth, pixel by pixel"),
 }
 """By the name of a figure: its name for people, and what it means."""
 FOREGROUND = "_foreground"

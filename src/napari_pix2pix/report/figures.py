@@ -136,6 +136,21 @@ def risk_coverage(curves: Mapping[str, Sequence[float]], unit: str) -> str:
     return drawn(figure)
 
 
+def reliability(bins: Sequence[Mapping[str, float]], unit: str) -> str:
+    """What pixels in bins were told, and what was true; larger dots are more pixels."""
+    figure, (panel,) = panels(1, height=3.2, width=12.0)
+    told, true = ([one[side] for one in bins] for side in ("told", "true"))
+    panel.plot([0, end := max(told + true) or 1], [0, end], color=OTHER, linewidth=1, label="as it was told")
+    panel.plot(told, true, "-", color=MODEL, linewidth=1)
+    panel.scatter(told, true, [10 + 110 * one["share"] for one in bins], color=MODEL, label="pixels", zorder=3)
+    panel.set_xlabel(f"expected error, {unit}")
+    panel.set_ylabel(f"true error, {unit}")
+    panel.set_xlim(0, 1.04 * end)
+    panel.set_ylim(0, 1.04 * end)
+    _legend(panel)
+    return drawn(figure)
+
+
 def spectra(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """Power of prediction and target over the frequency, above their ratio, for each channel."""
     figure, axes = panels(2 * len(channels), columns=len(channels), height=2.2)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from napari_pix2pix.core.evaluation.reliability import CALIBRATION
 from napari_pix2pix.core.trust.calibration import LEVEL
-from napari_pix2pix.report.figures import risk_coverage
+from napari_pix2pix.report.figures import reliability, risk_coverage
 from napari_pix2pix.report.markup import Html, joined, table, tag
 from napari_pix2pix.report.pieces import cell, drawn, interval, marked, number
 
@@ -21,6 +22,8 @@ FIGURES = {
     "beyond_edges": ("beyond edges", "the same, given edges and gradient"),
     "gap_closed": ("gap closed", "of the risk-coverage curve: 0 is random, 1 the best possible"),
     "auroc_worst": ("AUROC, worst tenth", "does it find the worst tenth of the fields? 0.5 is chance"),
+    "spearman_images": ("ranks images", "rank correlation of its mean in an image with the mean error there"),
+    CALIBRATION: ("expected calibration error", "how far what is told of pixels lies from what is true, on average"),
 }
 UNITS = {"intensity": "grey values", "classes": "share of wrong pixels", "instances": "share of wrong pixels"}
 
@@ -41,6 +44,7 @@ def trust_section(report: dict[str, Any]) -> Html | None:
     return joined(
         *said,
         drawn(risk_coverage(trust["risk_coverage"], UNITS[report["kind"]]), curve),
+        _reliability(trust, report["kind"]),
         _table(trust, "pooled", f"What tells the true error, over all {many}", seen),
         tag(
             "details",
@@ -49,6 +53,31 @@ def trust_section(report: dict[str, Any]) -> Html | None:
         ),
         tag("p", *_notes(trust), class_="soft"),
     )
+
+
+def _reliability(trust: dict[str, Any], kind: str) -> Html | None:
+    """Whether pixels are as wrong as they were told to be, drawn and in sentences; None where pixels are told nothing.
+
+    The sentences are of the least that was told, the most, and what lies in the middle.
+    """
+    bins = trust.get("reliability")
+    if not bins:
+        return None
+    labels, ece = kind != "intensity", trust["monitors"]["expected_error"][CALIBRATION]["pooled"]
+    unit = "%" if labels else "grey values"
+    percent = [{**one, **{side: 100 * one[side] for side in ("told", "true")}} for one in bins] if labels else bins
+    places = sorted({0, len(bins) // 2, len(bins) - 1})
+    each = [tuple(f"{percent[i][side]:.3g} {unit}" for side in ("told", "true")) for i in places]
+    (told, true), *others = each
+    was = "were wrong" if labels else "was the error"
+    said = "; ".join([f"Where it said {told}, {true} {was}", *(f"where {a}, {b}" for a, b in others)])
+    off = f"{100 * ece:.2g} percentage points" if labels else f"{number(ece)} grey values"
+    caption = (
+        f"{said}. On average over the pixels it is {off} off (expected calibration error). Each dot holds "
+        f"{'the pixels of a tenth of the scale' if labels else 'a tenth of the pixels'}, larger ones hold more; on the "
+        "line all is as it was told."
+    )
+    return drawn(reliability(percent, f"{unit} of pixels wrong" if labels else unit), caption)
 
 
 def _notes(trust: dict[str, Any]) -> list[str]:

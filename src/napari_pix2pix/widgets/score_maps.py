@@ -17,7 +17,7 @@ from napari_pix2pix.core.geometry.receptive_field import ReceptiveField, field_m
 from napari_pix2pix.files.colours import doubt_limits
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import open_stack
-from napari_pix2pix.widgets.layers import layer_axes, pixels, read_as
+from napari_pix2pix.widgets.layers import layer_axes, pixels, read_as, turned
 from napari_pix2pix.widgets.placing import MADE_HERE, kept_axes, placement, scores_placement
 from napari_pix2pix.widgets.trust_layers import bad_colours, with_bar
 
@@ -73,6 +73,8 @@ class ScoreMaps:
         The expected error above which nothing is to be trusted, unless the user says otherwise.
     promise
         What the bound means, or why there is none.
+    expected_errors
+        Of each frame of a stack the mean expected error of its pixels, in the order of the frames in the file.
     """
 
     image: Layer
@@ -84,6 +86,7 @@ class ScoreMaps:
     kind: str
     trust_limit: float | None = None
     promise: str = ""
+    expected_errors: tuple[float, ...] = ()
 
     @classmethod
     def read(cls, image: Layer, path: Path, told: dict[str, Any]) -> "ScoreMaps":
@@ -97,9 +100,8 @@ class ScoreMaps:
         parts = {part: read_as(open_stack(file), axes) for part, file in files.items()}
         parts["valid"] = parts["valid"].astype(bool)
         scale, translate, sizes = (tuple(told[name]) for name in ("scale", "translate", "sizes"))
-        return cls(
-            image, parts, axes, scale, translate, sizes, told["kind"], told.get("trust_limit"), told.get("promise", "")
-        )
+        said = told["kind"], told.get("trust_limit"), told.get("promise", ""), tuple(told.get("expected_errors", ()))
+        return cls(image, parts, axes, scale, translate, sizes, *said)
 
     @cached_property
     def summaries(self) -> dict[str, Summary]:
@@ -294,17 +296,22 @@ class ScoreMaps:
         return found
 
     def _frames(self, part: str) -> list[tuple[Place, float]]:
-        """Of fields wholly inside, if there are; none of what is no stack."""
+        """None of what is no stack. The mean of fields wholly inside, if there are; of expected errors, of pixels."""
         n = len(self.scale)
         ours = [i for i, axis in enumerate(self.axes) if axis not in "ZYX"[-n:]]
         if all(self.parts[part].shape[i] == 1 for i in ours):
             return []
         values = np.moveaxis(self.parts[part], ours, range(len(ours)))
         valid = np.moveaxis(self.parts["valid"], ours, range(len(ours)))
-        sign, found = 1 if part in ERRORS else -1, []
+        sign, found, letters = 1 if part in ERRORS else -1, [], "".join(self.axes[i] for i in ours)
+        of_pixels: NDArray[Any] | None = None
+        if part == "expected_error" and self.expected_errors:
+            order = "".join(sorted(letters, key="TZ".index))  # as in files
+            lengths = [values.shape[letters.index(axis)] for axis in order]
+            of_pixels = turned(np.reshape(self.expected_errors, lengths), order, letters)
         for frame in np.ndindex(values.shape[: len(ours)]):
             inside = valid[frame] if valid[frame].any() else np.ones_like(valid[frame])
-            mean = float(values[frame][inside].mean())
+            mean = float(values[frame][inside].mean() if of_pixels is None else of_pixels[frame])
             worst = np.unravel_index(int(np.where(inside, sign * values[frame], -np.inf).argmax()), inside.shape)
             place = iter(worst)
             at = dict(zip(ours, frame, strict=True))

@@ -88,7 +88,8 @@ def evaluate(
         (``n``) and ``pairs`` have it. A channel that a pair has not does not count there; a row then tells its
         ``stains``, of which its figures are the means. Of classes ``confusion`` and ``classes``; with `objects`
         ``objects``, with `stain` ``stain``; where pairs are of classes ``conditions``, by class ``n`` and ``metrics``.
-        See `evaluation.metrics`. Of a model that was taught to expect errors ``trust``, see `Monitoring.report`.
+        See `evaluation.metrics`. Of a model that was taught to expect errors ``trust``, see `Monitoring.report`, and in
+        ``files`` the mean ``expected_error`` of each frame, as `predict` and `score` tell it.
 
     Raises
     ------
@@ -144,6 +145,8 @@ def evaluate(
     told = report.told(kind_of_pairs, {pairs.name(frame): kind for frame, kind in seen.items()})
     if monitoring is not None:
         told["trust"] = monitoring.report(report.frames.groups)
+        of_each = dict(zip(map(pairs.name, report.frames.numbers), monitoring.rows, strict=True))
+        told["files"] = [row | of_each[row["name"]] for row in told["files"]]
     if model.conditions.sets and not pairs.conditions.sets:
         known = ", ".join(model.conditions.names)
         told["remarks"].append(

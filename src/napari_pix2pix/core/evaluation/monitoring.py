@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_pix2pix.core.evaluation.metrics.frames import Frame
-from napari_pix2pix.core.evaluation.metrics.intervals import Figure, finite, interval
+from napari_pix2pix.core.evaluation.metrics.intervals import Figure, Row, finite, interval
 from napari_pix2pix.core.evaluation.metrics.monitors import auroc, gap_closed, risk_curve, spearman, worst
+from napari_pix2pix.core.evaluation.reliability import CALIBRATION, calibration_error, reliability
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.running.patch_scores import whole_scores
@@ -23,6 +24,8 @@ MONITORS = ("expected_error", "match", "edges", "gradient")
 EDGES = {"edges": "edges of the prediction alone", "gradient": "edges of the source alone"}
 MOST_FIELDS = 5000
 """Of a frame with more fields, so many, evenly spaced, count."""
+MOST_PIXELS = 2**14
+"""The same of pixels."""
 COVERAGES = tuple(share / 10 for share in range(1, 11))
 
 
@@ -32,6 +35,10 @@ class Monitoring:
     def __init__(self, model: TrainedModel, judge: MatchJudge) -> None:
         self.model, self.judge = model, judge
         self.frames: list[Fields] = []
+        self.images: list[Row] = []
+        """Of each frame its ``expected_error`` and ``error``; None where nothing is said."""
+        self.pixels: list[tuple[NDArray[np.float32], ...] | None] = []
+        """Of each frame expected and true errors, where errors are expected of pixels."""
 
     def add(self, prediction: NDArray[Any], frame: Frame) -> None:
         """Hold the fields of this prediction (C, [Z,] Y, X) that lie wholly inside against the truth.
@@ -44,6 +51,8 @@ class Monitoring:
             inside = inside & (field_means(frame.known, network.fields) > 0.999)
         if not (inside.any() and np.isfinite(frame.source).all() and np.isfinite(prediction).all()):
             self.frames.append({})
+            self.images.append({"expected_error": None, "error": None})
+            self.pixels.append(None)
             return
         source = self.model.source_encoding.encode(frame.source)
         image, target = (encoding.encode(labels) for labels in (prediction, frame.target))
@@ -51,8 +60,14 @@ class Monitoring:
         stains = None if frame.stained.all() else frame.stained
         shown = beside_stains(image, stains) if encoding.partial else image
         [scored] = self.model.under(frame.bears).judged(self.judge, source, [shown])
+        wrong = pixel_errors(image, target, encoding, stains)
+        known = frame.known & np.ones(wrong.shape, bool)
+        self.images.append({"expected_error": scored.mean_error, "error": float(wrong[known].mean())})
+        each = (scored.expected_pixels(tuple(slice(0, n) for n in wrong.shape)), wrong) if network.of_pixels else ()
+        apart = -(-int(known.sum()) // MOST_PIXELS) | 1  # odd: no column of the image again and again
+        self.pixels.append(tuple(values[known][::apart] for values in each) or None)
         found = {
-            "error": field_means(pixel_errors(image, target, encoding, stains), network.fields),
+            "error": field_means(wrong, network.fields),
             "expected_error": np.asarray(scored.expected_error),
             "match": -scored.scores,
             "edges": field_means(_steepness(frame.there(image)), network.fields),
@@ -66,14 +81,17 @@ class Monitoring:
         """JSON: ``fields``, how many; ``monitors``, by name (high = bad); ``risk_coverage``; ``bound``; ``remarks``.
 
         Of each monitor the figures of `_figures`, ``pooled`` over all fields, and as mean ``per_image`` with its
-        interval over groups. ``risk_coverage`` has the mean error of the fields trusted most, by the share of all that
-        they are (``coverage``): by expected error, and ``best`` by the error itself; random is the last of either.
+        interval over groups; ``spearman_images``, of its mean in an image and the mean error there, over all images;
+        and of errors that are expected of pixels the `reliability.calibration_error`, whose bins are ``reliability``,
+        None where they are not. ``risk_coverage`` has the mean error of the fields trusted most, by the share of all
+        that they are (``coverage``): by expected error, and ``best`` by the error itself; random is the last of either.
         ``bound`` is the share of fields that err less than their bound, None where the model promises none. ``mask`` is
         a sentence on which masks of what not to trust keep a promise, None where the model was not calibrated.
         """
         known = [fields for fields in self.frames if fields]
         if not known:
-            return {"fields": 0, "monitors": {}, "risk_coverage": None, "bound": None, "remarks": [_NO_FIELDS]}
+            empty = dict.fromkeys(("risk_coverage", "bound", "reliability"))
+            return {"fields": 0, "monitors": {}, **empty, "remarks": [_NO_FIELDS]}
         pooled = {name: np.concatenate([fields[name] for fields in known]) for name in known[0]}
         monitors: dict[str, Any] = {}
         for name in MONITORS:
@@ -85,6 +103,12 @@ class Monitoring:
                 }
                 for figure, value in _figures(name, pooled).items()
             }
+            monitors[name]["spearman_images"] = {"pooled": self._ranks_images(name), "per_image": interval([None])}
+        told = [pixels for pixels in self.pixels if pixels]
+        bins = self._bins(*(np.concatenate(side) for side in zip(*told, strict=True))) if told else None
+        if bins:
+            of_each = interval([row[CALIBRATION] for row in self.rows], groups)
+            monitors["expected_error"][CALIBRATION] = {"pooled": calibration_error(bins), "per_image": of_each}
         curves = (risk_curve(pooled[name], pooled["error"]) for name in ("expected_error", "error"))
         places = [max(0, round(share * pooled["error"].size) - 1) for share in COVERAGES]
         ours, best = ([float(curve[place]) for place in places] for curve in curves)
@@ -93,9 +117,30 @@ class Monitoring:
             "monitors": monitors,
             "risk_coverage": {"coverage": list(COVERAGES), "expected_error": ours, "best": best},
             "bound": self._bound(groups),
+            "reliability": bins,
             "mask": self.judge.calibration.mask_line if self.judge.calibration else None,
             "remarks": _remarks(monitors),
         }
+
+    @property
+    def rows(self) -> list[Row]:
+        """Of each frame its mean ``expected_error``, and the calibration error where errors are expected of pixels."""
+        found: list[Row] = [{"expected_error": image["expected_error"]} for image in self.images]
+        if self.judge.network.of_pixels:
+            for row, pixels in zip(found, self.pixels, strict=True):
+                row[CALIBRATION] = calibration_error(self._bins(*pixels)) if pixels else None
+        return found
+
+    def _bins(self, told: NDArray[np.float32], true: NDArray[np.float32]) -> list[dict[str, float]]:
+        return reliability(told, true, self.model.target_encoding.is_labels)
+
+    def _ranks_images(self, monitor: str) -> float | None:
+        """Spearman's correlation of its mean in an image with the mean error there."""
+        known = [i for i, fields in enumerate(self.frames) if fields]
+        means = [self.frames[i][monitor].mean() for i in known]
+        if monitor == "expected_error":
+            means = [self.images[i]["expected_error"] for i in known]
+        return finite(spearman(np.array(means, float), np.array([self.images[i]["error"] for i in known], float)))
 
     def _bound(self, groups: Sequence[str]) -> Figure | None:
         calibration = self.judge.calibration

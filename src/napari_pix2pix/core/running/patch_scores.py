@@ -63,8 +63,8 @@ class PatchScores:
     pixels
         What gives the expected error ([Z,] Y, X) of the pixels of any window of a frame, as `expected_pixels` does.
         None: only fields are known, or this is a stack of several frames.
-    masked
-        The same for `masked_pixels`.
+    masked, mean
+        The same for `masked_pixels`, and for the mean of all pixels of the frame.
     """
 
     scores: NDArray[np.float32]
@@ -79,6 +79,7 @@ class PatchScores:
     domains: NDArray[np.float32] | None = None
     pixels: ReadWindow | None = None
     masked: ReadWindow | None = None
+    mean: Callable[[], float] | None = None
 
     @property
     def parts(self) -> dict[str, NDArray[Any]]:
@@ -104,6 +105,18 @@ class PatchScores:
         """The expected error of the field around each pixel of a window, see `per_pixel`."""
         assert self.expected_error is not None
         return per_pixel(self.expected_error, self.scale, self.translate, window)
+
+    @property
+    def mean_error(self) -> float:
+        """The mean expected error of the pixels of the frame, by which images are ranked.
+
+        Where only fields are known, that of those wholly inside the frame, if there are any.
+        """
+        if self.mean is not None:
+            return self.mean()
+        assert self.expected_error is not None
+        inside = self.valid if self.valid.any() else np.ones_like(self.valid)
+        return float(self.expected_error[inside].mean(dtype=np.float64))
 
     @property
     def receptive_field(self) -> ReceptiveField:

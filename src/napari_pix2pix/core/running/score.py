@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,24 +25,20 @@ from napari_pix2pix.core.running.patch_scores import (
     score_windows,
     valid_scores,
 )
+from napari_pix2pix.core.running.pixel_errors import PixelErrors
 from napari_pix2pix.core.running.prediction import (
     ONE_PIECE,
-    Forward,
     WindowedFrame,
-    plan_prediction,
     predict_tiles,
     side_of_tiles,
 )
 from napari_pix2pix.core.running.sources import middle_of, warn_of_novelty
 from napari_pix2pix.core.settings.running import PredictSettings
-from napari_pix2pix.core.trust.error_network import FARTHEST, ErrorNetwork, border_distance, label_of, seen
 from napari_pix2pix.core.trust.judge import MatchJudge
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
 
-KEPT = 3
-"""Rows of tiles: what scores see of one reaches into those above and below."""
 LOOKED_AT = 128
 """Side of the part of an image, px, that tells whether it holds labels."""
 
@@ -187,55 +183,8 @@ def sides_of(
         return [beside_planes(source, model.direction.planes) if model.conditions.sets else source, image]
     maps = (maps or maps_of(model, source, shape)) if judge.network.sees_maps else None
     if judge.network.of_pixels:
-        maps = errors_of(model, judge.network.of_pixels, (source, image, maps), shape, tile_size)
+        maps = PixelErrors(model, judge.network.of_pixels, (source, image, maps), shape, tile_size)
     return [source, image, *([maps] if maps else [])]
-
-
-def errors_of(
-    model: "TrainedModel",
-    network: ErrorNetwork,
-    sides: tuple[ReadWindow, ReadWindow, ReadWindow | None],
-    shape: tuple[int, ...],
-    tile_size: int | None = None,
-) -> ReadWindow:
-    """What gives, of any window, the errors (1, [Z,] Y, X) that `network` expects of its pixels.
-
-    Of a source, an image of it and, of labels, the generator's maps. Rows of tiles are made when they are asked for,
-    and the last few are kept, so that who goes through a frame from above makes each once.
-    """
-    source, image, maps = sides
-    labels = model.target_encoding
-
-    def see(window: Window) -> NDArray[np.float32]:
-        if maps is None:
-            return seen(source(window), image(window), labels)
-        wide = (*window[:-2], *(slice(max(0, w.start - FARTHEST), w.stop + FARTHEST) for w in window[-2:]))
-        wide = tuple(slice(w.start, min(w.stop, n)) for w, n in zip(wide, shape, strict=True))
-        inside = tuple(slice(w.start - r.start, w.stop - r.start) for w, r in zip(window, wide, strict=True))
-        around = image(wide)
-        distance = border_distance(label_of(around, labels))[inside]
-        return seen(source(window), around[(slice(None), *inside)], labels, maps(window), distance)
-
-    frame = WindowedFrame(see, (network.seen_maps, *shape))
-    plan, forward = plan_prediction(network, shape, side_of_tiles(shape, tile_size)), Forward(network, model.device)
-    bands = plan.bands
-
-    @lru_cache(KEPT)
-    def errors(number: int) -> NDArray[np.float32]:
-        rows = bands[number].rows
-        found = np.empty((1, *shape[:-2], rows.stop - rows.start, shape[-1]), np.float32)
-        for (*planes, y, x), values in predict_tiles(forward, frame, bands[number]):
-            found[(slice(None), *planes, slice(y.start - rows.start, y.stop - rows.start), x)] = values
-        return found
-
-    def read(window: Window) -> NDArray[np.float32]:
-        *planes, y, x = window
-        asked = [i for i, band in enumerate(bands) if band.rows.start < y.stop and band.rows.stop > y.start]
-        above = y.start - bands[asked[0]].rows.start
-        rows = np.concatenate([errors(i) for i in asked], axis=-2)
-        return rows[(slice(None), *planes, slice(above, above + y.stop - y.start), x)]
-
-    return read
 
 
 def beside(image: ReadWindow, plan: AxesPlan) -> ReadWindow:
@@ -292,18 +241,8 @@ def _placed(
     if judge is None:
         likely = [softmax(outputs[1:][block], axis=0) for block in model.domains.blocks.values()]
         return PatchScores(outputs[0], valid, axes, network.fields, domains=np.concatenate(likely) if likely else None)
-    expected, known, of_pixels = judge.expected_error(outputs[1]), judge.calibration, judge.network.of_pixels
-    pixels: ReadWindow | None = None
-    masked: ReadWindow | None = None
-    if of_pixels:
-
-        def masked(window: Window) -> NDArray[np.float32]:
-            return judge.expected_error(sides[2](window)[0])
-
-        def pixels(window: Window) -> NDArray[np.float32]:
-            return judge.expected_error(of_pixels.told(sides[2](window)[0]))
-
-    return PatchScores(
+    expected, known = judge.expected_error(outputs[1]), judge.calibration
+    found = PatchScores(
         outputs[0],
         valid,
         axes,
@@ -313,8 +252,15 @@ def _placed(
         rank=known.rank(outputs[0]) if known else None,
         error_bound=known.bound(expected) if known else None,
         promise=judge.promise,
-        pixels=pixels,
-        masked=masked if known is None or known.risk is None or known.risk.apart else None,
+    )
+    if not isinstance(errors := sides[-1], PixelErrors):
+        return found
+    apart = known is None or known.risk is None or known.risk.apart
+    return replace(
+        found,
+        pixels=lambda window: judge.expected_error(errors.told(window)),
+        masked=(lambda window: judge.expected_error(errors(window)[0])) if apart else None,
+        mean=lambda: float(judge.expected_error(np.asarray(errors.mean(), np.float32))),
     )
 
 

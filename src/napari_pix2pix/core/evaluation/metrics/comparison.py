@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_pix2pix.core.evaluation.metrics.intervals import Row, finite, summarize
+from napari_pix2pix.core.evaluation.reliability import CALIBRATION
 
 LOWER_IS_BETTER = {
     *("mae", "rmse", "nrmse", "invented", "missing", "merges", "splits"),
-    *("adapted_rand_error", "variation_of_information"),
+    *("adapted_rand_error", "variation_of_information", CALIBRATION),
 }
 
 
@@ -30,7 +31,8 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         JSON. ``kind``; ``first``, its name; ``n`` (frames); ``intervals``, what they are over; ``seen``, the names of
         those whose pairs made their model; ``left_out``, files that not all have; ``differences``: by name, by figure
         ``value`` (mean of report minus first), ``low``, ``high``, and ``verdict``: better, worse, or not told apart,
-        where the interval holds 0 or there is none.
+        where the interval holds 0 or there is none. Where both models expect errors of pixels, the figures are also
+        how far these lie from the true ones.
 
     Raises
     ------
@@ -63,6 +65,7 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     differences = {}
     for other in others:
         metrics = [m for m in reports[first]["metrics"] if m in reports[other]["metrics"] and not _told(m)]
+        metrics += [CALIBRATION] * all(CALIBRATION in rows[one][name] for one in (first, other) for name in shared)
         paired = [{m: _minus(rows[other][name].get(m), rows[first][name].get(m)) for m in metrics} for name in shared]
         found = summarize(paired, groups)
         differences[other] = {m: {**figure, "verdict": _verdict(m, figure)} for m, figure in found.items()}
