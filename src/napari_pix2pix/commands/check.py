@@ -20,6 +20,9 @@ def check(
         Parameter(help=f"Settings that the images must suit: {', '.join(PRESETS)}. Default: says which suit."),
     ] = None,
     config: Annotated[Path | None, Parameter(help="A JSON file of settings that the images must suit.")] = None,
+    local: Annotated[
+        bool, Parameter(negative="", help="Measure shifts place by place, too: a few seconds for each of some frames.")
+    ] = False,
     settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
     pairs: Pairs = None,
 ) -> Events:
@@ -32,6 +35,8 @@ def check(
     if preset or config or settings:
         changes = settings.model_dump(exclude_unset=True) if settings else {}
         chosen = make_config(preset or "microscopy", config, changes)
+        if chosen.data != "pairs" and local:
+            raise ValueError(f"Local shifts must be those of pairs; {chosen.method} takes none. Leave `local` out.")
         if chosen.data != "pairs":
             yield _of_sides(source, target, pairs or PairSettings(), chosen)
             return
@@ -43,7 +48,7 @@ def check(
 
     stacks = open_stacks(source, target, pairs or PairSettings()).without_bad()
     files = stacks.files
-    report = core.check(stacks.frames(hashed=False), config=chosen)
+    report = core.check(stacks.frames(hashed=False), config=chosen, local=local)
     texts = [event["text"] for event in told(stacks) if event["event"] == "warning"]
     if stacks.settings.condition:
         try:

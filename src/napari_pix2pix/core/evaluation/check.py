@@ -25,6 +25,7 @@ from napari_pix2pix.core.evaluation.disguises import (
     n_colours,
     swapped,
 )
+from napari_pix2pix.core.evaluation.local_check import check_local, facts_of
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark, Remedy
 from napari_pix2pix.core.evaluation.sides import Side
 from napari_pix2pix.core.evaluation.suiting import (
@@ -53,6 +54,7 @@ def check(
     *,
     names: Sequence[str] | None = None,
     config: Config | None = None,
+    local: bool = False,
 ) -> Figures:
     """What makes these pairs unusable, what to look at before training, and what suits them; nothing is changed.
 
@@ -67,6 +69,8 @@ def check(
     config
         Its kinds are believed, and what a training with it would refuse is unusable; None: kinds and patch size are
         found from the pairs, and what a training would ask about is a warning.
+    local
+        Whether to measure shifts place by place, too; a few seconds for each of at most 16 frames.
 
     Returns
     -------
@@ -77,16 +81,19 @@ def check(
         ``largest`` frame (Y, X); ``source`` and ``target`` (axes, dtypes, channels …); ``shift`` of the target against
         the source, (Y, X) in px or None where it is not measurable, with its ``confidence`` and those of the
         ``frames``; ``correlation`` (coefficient, lengths in px); ``conditions``, pairs by class, where they have some;
-        ``suggested`` (see `suggest`); ``patch_size`` and how many such windows fit side by side, ``n_patches``.
+        ``suggested`` (see `suggest`); ``patch_size`` and how many such windows fit side by side, ``n_patches``;
+        ``local`` where it is asked for, see `check_local`.
 
     Raises
     ------
     ValueError
-        If the stacks do not pair up.
+        If the stacks do not pair up, or local shifts are asked for and these are no pairs.
     """
     if isinstance(source, Images) and source.pairs is not None:
         source = source.pairs
     if isinstance(source, UnpairedFrames | DomainFrames | Images):
+        if local:
+            raise ValueError("Local shifts must be those of pairs; these are none. Leave `local` out.")
         return check_sides(source, config or make_config(changes={"method": method_for(source.kind)}))
     pairs = source if isinstance(source, PairedFrames) else PairedFrames(source, target, axes, names=names)
     trained, pairs = pairs, pairs.planes()  # what is measured is measured plane by plane
@@ -160,6 +167,10 @@ def check(
         remarks.append(Remark(str(error), level="unusable"))
     shift, correlation = lie.shift(), lie.correlation()
     remarks += shift_remarks(shift, config)
+    local_figures: Figures = {}
+    if local and not unusable:
+        local_figures, local_remarks = check_local(pairs, measured, kind != "intensity")
+        remarks += local_remarks
 
     # What suits them
     shapes = [region.shape for region in regions]
@@ -195,7 +206,8 @@ def check(
         "n_patches": sum((y // patch_size) * (x // patch_size) for y, x in shapes),
     }
     report |= {"conditions": of_each(pairs, pairs.conditions)} if pairs.conditions.sets else {}
-    return report | {"facts": _facts(report)}
+    report |= {"local": local_figures} if local_figures else {}
+    return report | {"facts": _facts(report) | (facts_of(local_figures) if local_figures else {})}
 
 
 def _about_frames(share: float) -> tuple[str, tuple[Remedy, ...]]:

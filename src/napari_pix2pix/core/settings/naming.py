@@ -10,8 +10,18 @@ from napari_pix2pix.core.settings.config import METHODS, PairSettings
 NAMED = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)`")
 ASKED = frozenset(
     {
-        *("allow_seen", "annotated_frames", "config", "device", "draws", "from", "keep_frames", "local_workers"),
-        *("finish", "minutes"),
+        *(
+            "allow_seen",
+            "annotated_frames",
+            "config",
+            "device",
+            "draws",
+            "from",
+            "keep_frames",
+            "local",
+            "local_workers",
+        ),
+        *("finish", "local", "minutes"),
         *(
             "norm_statistics",
             "objects",
