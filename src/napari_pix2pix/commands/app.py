@@ -37,6 +37,7 @@ from napari_pix2pix.commands.generate import generate
 from napari_pix2pix.commands.info import info
 from napari_pix2pix.commands.predict import predict
 from napari_pix2pix.commands.recipe import remember
+from napari_pix2pix.commands.register import register
 from napari_pix2pix.commands.score import score
 from napari_pix2pix.commands.sentences import is_wrong_path, sentence_of
 from napari_pix2pix.commands.train import train
@@ -54,7 +55,21 @@ app = App(
 )
 
 
-for command in (demo, check, train, predict, generate, score, evaluate, fit_trust, compare, export, info, field):
+for command in (
+    demo,
+    check,
+    register,
+    train,
+    predict,
+    generate,
+    score,
+    evaluate,
+    fit_trust,
+    compare,
+    export,
+    info,
+    field,
+):
     app.command(command)
 
 

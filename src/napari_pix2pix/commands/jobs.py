@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NAMED = 5
 """How many failed files the last line names."""
 
-TITLES = {"predictions": "Predictions", "scores": "Patch scores"}
+TITLES = {"predictions": "Predictions", "scores": "Patch scores", "registered": "Registered targets"}
 
 Work = Callable[[Job], Iterable[Event]]
 

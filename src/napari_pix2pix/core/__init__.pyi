@@ -1,4 +1,5 @@
 from .data.frames import DomainFrames, Images, UnpairedFrames
+from .data.local_shifts import LocalShifts, local_shifts
 from .data.pairs import PairedFrames
 from .evaluation.check import check
 from .evaluation.evaluate import evaluate, evaluate_prediction
@@ -14,6 +15,7 @@ __all__ = [
     "Config",
     "DomainFrames",
     "Images",
+    "LocalShifts",
     "PairedFrames",
     "PatchScores",
     "Report",
@@ -25,6 +27,7 @@ __all__ = [
     "evaluate_prediction",
     "fit_trust",
     "load_model",
+    "local_shifts",
     "make_config",
     "train",
 ]

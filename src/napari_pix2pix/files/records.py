@@ -31,10 +31,11 @@ Row = dict[str, Any]
 WORST_FIRST: dict[str, Callable[[Row], Any]] = {
     "predictions": lambda row: (-(row.get("expected_error") or 0), -(row.get("outside_training_range") or 0)),
     "scores": lambda row: row.get("mean") or 0,
+    "registered": lambda row: -(row.get("after_px") or 0),
 }
 """What sorts the rows of each table."""
 FAILURES = "failures.csv"
-BEGINS = {"predictions.csv": "name,output,", "scores.csv": "name,output,", FAILURES: "path,reason"}
+BEGINS = {f"{table}.csv": "name,output," for table in WORST_FIRST} | {FAILURES: "path,reason"}
 """How tables begin that are made of records."""
 
 
@@ -45,6 +46,7 @@ class _Row(BaseModel):
     expected_error: float | None = None
     outside_training_range: float | None = None
     mean: float | None = None
+    after_px: float | None = None
 
 
 class _Failure(BaseModel):
@@ -53,7 +55,7 @@ class _Failure(BaseModel):
 
 
 class _Record(BaseModel):
-    table: Literal["predictions", "scores"] | None = None  # there is none of a file that has only failed
+    table: Literal["predictions", "scores", "registered"] | None = None  # there is none of a file that has only failed
     made_with: dict[str, Any] | None = None
     inputs: list[str] = []
     row: _Row | None = None

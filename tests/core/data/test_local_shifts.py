@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_pix2pix import core
 from napari_pix2pix.core.data.local_shifts import (
     TURNED,
     inside,
@@ -72,6 +73,17 @@ def test_a_constant_shift_is_told_as_one_and_an_affine_motion_as_such():
     assert local_shifts(image[:, :-5, :-3], image[:, 5:, 3:]).explained_by() == "shift"
     affine = planted(local=0)
     assert local_shifts(image, looked_at_from(image, affine)).explained_by() == "affine"
+
+
+def test_a_target_is_laid_over_its_source_from_python_too():
+    image, labels = tissue()
+    target = looked_at_from(labels, planted(), nearest=True)
+    found = core.local_shifts(image, target, labels=True)
+    wrong = [
+        ((own > 0) != (labels > 0))[found.known(SHAPE)[None]].mean()
+        for own in (target, found.laid_over(target, nearest=True))
+    ]
+    assert wrong[1] < wrong[0] / 2
 
 
 def test_a_shift_is_where_the_source_finds_its_target():

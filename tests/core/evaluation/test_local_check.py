@@ -27,7 +27,7 @@ def test_a_sheared_target_is_told_with_its_shifts_and_their_motion():
     assert local["largest"] > 3 * local["median"] / 2 > 1.5
     assert local["unmatched"] < 0.3
     assert local["explained_by"] == {"affine": 1}
-    assert any("Register them" in text for text in report["warnings"])
+    assert any("command register" in text for text in report["warnings"])
     assert report["facts"]["explained by"] == "affine 1 of 1 frame"
     blocks = np.array(local["frames"]["pair 0"]["blocks"])
     matches = blocks[:, 5] > 0

@@ -103,6 +103,10 @@ class LocalShifts:
         known: NDArray[np.bool_] = y @ sure @ x.T >= 0.5
         return known
 
+    def laid_over(self, target: NDArray[Any], *, nearest: bool = False) -> NDArray[Any]:
+        """The target (C, Y, X) moved to where it lies over its source, see `moved`."""
+        return moved(target, places(self.field((target.shape[-2], target.shape[-1]))), nearest=nearest)
+
     @property
     def unmatched(self) -> float:
         """The share of blocks that are not empty and do not match."""
@@ -201,6 +205,7 @@ def moved(image: NDArray[Any], where: Field, *, nearest: bool = False) -> NDArra
     Places beyond the border have what is on it.
     """
     result = np.empty((len(image), *where.shape[1:]), image.dtype)
+    exact = np.float32 if image.dtype.itemsize <= 2 else np.float64
     for own, channel in zip(result, image, strict=True):
         if nearest:
             rows, columns = (
@@ -208,7 +213,7 @@ def moved(image: NDArray[Any], where: Field, *, nearest: bool = False) -> NDArra
             )
             own[...] = channel[rows, columns]
             continue
-        values = ndimage.map_coordinates(channel.astype(np.float32), where, order=3, mode="nearest")
+        values = ndimage.map_coordinates(channel.astype(exact), where, order=3, mode="nearest")
         values = values.clip(channel.min(), channel.max())
         own[...] = values.round() if image.dtype.kind in "iu" else values
     return result

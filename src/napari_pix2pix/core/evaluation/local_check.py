@@ -125,7 +125,7 @@ def _remarks(local: Figures, n_frames: int) -> list[Remark]:
     if local["p90"] is not None and local["p90"] > HARMLESS:
         text = (
             f"Targets lie off their sources by {local['median']:.2g} px in the median of all blocks, one in ten by "
-            f"more than {local['p90']:.2g} px. Register them before training."
+            f"more than {local['p90']:.2g} px. Move them with the command register."
         )
         found.append(Remark(text, f"targets lie off by {local['median']:.2g} px, one in ten by {local['p90']:.2g}"))
     return found

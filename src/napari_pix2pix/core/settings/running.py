@@ -107,6 +107,29 @@ class ScoreSettings(Running):
     """Every image on the pixels of IMAGE, linear between the centres of the fields, instead of one for each field."""
 
 
+class RegisterSettings(Settings):
+    """How targets are laid over their sources."""
+
+    source_axes: str | None = None
+    """One letter of TZCYXS per axis, where the file does not say."""
+    target_axes: str | None = None
+    """One letter of TZCYXS per axis, where the file does not say."""
+    source_channels: tuple[str, ...] = ()
+    """Channels that tell how targets lie, by name or number from 0; default: all."""
+    target_channels: tuple[str, ...] = ()
+    """Channels that tell how targets lie, by name or number from 0; all are moved. Default: all."""
+    target_kind: Literal["auto", "intensity", "classes", "instances"] = "auto"
+    """Labels (classes, instances) are matched by their borders and moved without new values."""
+    z: Literal["frame", "channels"] = "frame"
+    """Planes one by one, volumes too; or those of the source as channels, where the target has none."""
+    pair_by: tuple[str, str] | None = None
+    """Patterns for the names of sources and targets: with `*_bf` `*_dapi`, pairs share what the star stands for."""
+    valid: str | None = None
+    """Masks of where targets are known (not 0): a file or a folder, paired by name. They are moved, too."""
+    ignore_label: int | None = None
+    """A value of the target that means: not known."""
+
+
 class GenerateSettings(Settings):
     """How a model makes images from nothing."""
 
