@@ -142,7 +142,9 @@ def reliability(bins: Sequence[Mapping[str, float]], unit: str) -> str:
     told, true = ([one[side] for one in bins] for side in ("told", "true"))
     panel.plot([0, end := max(told + true) or 1], [0, end], color=OTHER, linewidth=1, label="as it was told")
     panel.plot(told, true, "-", color=MODEL, linewidth=1)
-    panel.scatter(told, true, [10 + 110 * one["share"] for one in bins], color=MODEL, label="pixels", zorder=3)
+    panel.scatter(
+        told, true, [10 + 110 * one["share"] for one in bins], color=MODEL, label="pixels", zorder=3, clip_on=False
+    )
     panel.set_xlabel(f"expected error, {unit}")
     panel.set_ylabel(f"true error, {unit}")
     panel.set_xlim(0, 1.04 * end)
