@@ -328,7 +328,9 @@ def _trust(trust: dict[str, Any]) -> list[tuple[str, str]]:
             "Spearman over images": found.get("spearman_images"),
             "expected calibration error": found.get(CALIBRATION),
         }
-        lines.append((label, ", ".join(f"{name} {value:.2f}" for name, value in said.items() if value is not None)))
+        told = {name: value for name, value in said.items() if value is not None}
+        figures = (f"{name} {value:.{3 if abs(value) < 0.1 else 2}f}" for name, value in told.items())
+        lines.append((label, ", ".join(figures)))
     if trust["bound"] is not None:
         lines.append(("error bound", f"holds for {_figure(trust['bound'])} of the fields of an image (promised: 0.9)"))
     return lines

@@ -25,6 +25,8 @@ FIGURES = {
     "spearman_images": ("ranks images", "rank correlation of its mean in an image with the mean error there"),
     CALIBRATION: ("expected calibration error", "how far what is told of pixels lies from what is true, on average"),
 }
+LEAST_SHARE = 0.001
+"""Of the pixels: of smaller bins no sentence is said."""
 UNITS = {"intensity": "grey values", "classes": "share of wrong pixels", "instances": "share of wrong pixels"}
 
 
@@ -58,7 +60,7 @@ def trust_section(report: dict[str, Any]) -> Html | None:
 def _reliability(trust: dict[str, Any], kind: str) -> Html | None:
     """Whether pixels are as wrong as they were told to be, drawn and in sentences; None where pixels are told nothing.
 
-    The sentences are of the least that was told, the most, and what lies in the middle.
+    The sentences are of the least that was told, the most, and what lies in the middle, of more than a few pixels.
     """
     bins = trust.get("reliability")
     if not bins:
@@ -66,8 +68,9 @@ def _reliability(trust: dict[str, Any], kind: str) -> Html | None:
     labels, ece = kind != "intensity", trust["monitors"]["expected_error"][CALIBRATION]["pooled"]
     unit = "%" if labels else "grey values"
     percent = [{**one, **{side: 100 * one[side] for side in ("told", "true")}} for one in bins] if labels else bins
-    places = sorted({0, len(bins) // 2, len(bins) - 1})
-    each = [tuple(f"{percent[i][side]:.3g} {unit}" for side in ("told", "true")) for i in places]
+    large = [one for one in percent if one["share"] >= LEAST_SHARE]
+    some = [large[i] for i in sorted({0, len(large) // 2, len(large) - 1})]
+    each = [tuple(f"{one[side]:.3g} {unit}" for side in ("told", "true")) for one in some]
     (told, true), *others = each
     was = "were wrong" if labels else "was the error"
     said = "; ".join([f"Where it said {told}, {true} {was}", *(f"where {a}, {b}" for a, b in others)])
