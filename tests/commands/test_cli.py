@@ -122,7 +122,7 @@ def test_json_tells_progress_and_result(work, tmp_path, capsys) -> None:
     assert f"validation  dice {found[-1]['figures']['dice']:.3f}" in found[-1]["text"]
     progress = [event for event in found if event["event"] == "progress"]
     assert (progress[-1]["done"], progress[-1]["total"]) == (6, 6)
-    assert {"l1", "generator", "discriminator"} == progress[-1]["losses"].keys()
+    assert {"cross_entropy", "generator", "discriminator"} == progress[-1]["losses"].keys()
     assert "targets YX uint16 as instances; 1 train, 1 validation" in next(
         e["text"] for e in found if e["event"] == "note"
     )
@@ -227,7 +227,10 @@ def test_a_card_for_people(work, capsys) -> None:
     assert said["from"] == "1 channel, uint16"
     assert said["to"] == "1 channel, int32: objects, one label each"
     assert "reach 21 px; PatchGAN, field 16 px" in said["networks"]
-    assert " of 6 steps, 2 patches of 32 px each, learning rate 0.0002, L1 100, GAN 1, seed 0" in said["trained"]
+    assert (
+        " of 6 steps, 2 patches of 32 px each, learning rate 0.0002, cross-entropy 100, GAN 1, seed 0"
+        in said["trained"]
+    )
     assert said["pairs"] == "4 of sources"
     assert said["split"] == "2 train, 1 validation, 1 calibration"
     assert said["pixel size, µm"] == "not known"

@@ -336,6 +336,7 @@ def test_methods_cite_what_they_name_and_state_the_config(tmp_path) -> None:
     alone, _ = trained(tmp_path / "b", "classes", gan_weight=0)
     text, _ = methods(alone)
     assert "discriminator" not in text and "adversarial loss" not in text
+    assert "100 times the cross-entropy of the label maps" in text and "L1" not in text
 
 
 def test_numbers_are_for_people() -> None:

@@ -12,6 +12,7 @@ WORDS = {
     "wrong; each of its updates is a trust step.",
     "match": "Match: whether an image belongs to its source; planted errors taught it.",
     "L1": "L1: the mean difference between prediction and target, in network values from -1 to 1.",
+    "cross-entropy": "Cross-entropy: how little what is true was expected; 0 where it was certain.",
     "L2": "L2: the mean squared difference between prediction and target.",
     "object F1": "Object F1: how many objects are found, and found rightly; 1 is all of them and no others.",
     "dice": "Dice: how far the labelled pixels of prediction and target are the same; 1 is all.",

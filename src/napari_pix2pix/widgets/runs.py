@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_pix2pix.core.engine.tensor_headers import read_header
+from napari_pix2pix.core.models.migrations import kept_config
 from napari_pix2pix.core.settings.config import Config, read_json_object, validated
 
 
@@ -29,7 +30,7 @@ class UnfinishedRun(NamedTuple):
 
     def config(self) -> Config:
         """Its settings."""
-        return validated(Config, read_json_object(self.path / "config.json")["config"])
+        return _config_of(read_json_object(self.path / "config.json"))
 
 
 def unfinished_run(path: Path) -> UnfinishedRun | None:
@@ -44,7 +45,7 @@ def unfinished_run(path: Path) -> UnfinishedRun | None:
         from_files = bool(told["provenance"]["pairs"].get("train"))
         model = _said(path / "model.safetensors") if step >= steps else {}
         taught = "trust" in model or "trust" in model.get("provenance", {})
-        done = step >= steps and (taught or not validated(Config, told["config"]).teaching_steps)
+        done = step >= steps and (taught or not _config_of(told).teaching_steps)
     except (OSError, AttributeError, KeyError, TypeError, ValueError):
         return None
     return UnfinishedRun(path, step, steps) if from_files and not done else None
@@ -56,7 +57,7 @@ def run_to_judge(model: Path) -> Path | None:
     try:
         state, told = _said(run / "checkpoint.safetensors"), _said(model)
         taught = "trust" in told or "trust" in told["provenance"]
-        can = int(state["step"]) > 0 and bool(validated(Config, told["config"]).teaching_steps)
+        can = int(state["step"]) > 0 and bool(_config_of(told).teaching_steps)
         same = told["provenance"]["pairs"] == state["model"]["provenance"]["pairs"]
         from_files = bool(told["provenance"]["pairs"].get("train"))
     except (OSError, AttributeError, KeyError, TypeError, ValueError):
@@ -82,10 +83,14 @@ def model_config(path: Path) -> Config:
         If it is no model of ours.
     """
     try:
-        return validated(Config, _said(path)["config"])
+        return _config_of(_said(path))
     except (OSError, KeyError, TypeError) as error:
         raise ValueError(f"A model must be a file written by Train; {path} is not.") from error
 
 
 def _said(path: Path) -> dict[str, Any]:
     return read_header(path).content
+
+
+def _config_of(content: dict[str, Any]) -> Config:
+    return validated(Config, kept_config(content["config"]))

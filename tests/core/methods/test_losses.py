@@ -13,6 +13,7 @@ from napari_pix2pix.core.methods.losses import (
     gradient_penalty,
     l1_loss,
     l2_loss,
+    label_loss,
 )
 
 Values = NDArray[np.float64]
@@ -81,6 +82,39 @@ def test_distances_are_their_formulas() -> None:
     assert_same(
         lambda f, t: l2_loss(f, t, of_weight), lambda f, t: np.average((t - f) ** 2, weights=everywhere), fake, target
     )
+
+
+def test_the_loss_of_labels_is_the_cross_entropy_of_probabilities() -> None:
+    """Of (1 + map) / 2, plain and weighted; least where fake and target are one, and not 0 there."""
+    random = np.random.default_rng(0)
+    fake, target = random.uniform(-0.9, 0.9, (2, 2, 2, 3, 3))
+    weight = random.integers(0, 3, (2, 1, 3, 3)).astype(float)
+
+    def each(f: Values, t: Values) -> Values:
+        return -(1 + t) / 2 * np.log((1 + f) / 2) - (1 - t) / 2 * np.log((1 - f) / 2)
+
+    everywhere = np.broadcast_to(weight, fake.shape)
+    assert_same(label_loss, lambda f, t: each(f, t).mean(), fake, target)
+    of_weight = torch.tensor(weight)
+    assert_same(
+        lambda f, t: label_loss(f, t, of_weight), lambda f, t: np.average(each(f, t), weights=everywhere), fake, target
+    )
+    nearest = torch.tensor(target, requires_grad=True)
+    (slope,) = torch.autograd.grad(label_loss(nearest, torch.tensor(target)), nearest)
+    assert slope.abs().max() < 1e-12
+
+
+def test_the_loss_of_labels_pulls_at_what_is_wrong_however_sure() -> None:
+    """Before its tanh a map is pulled by fake - target in float32, where L1 lets go; nothing overflows at the ends."""
+    before = torch.tensor([-6.0, -3.0, 0.0, 1.0, 3.0, 6.0, -50.0, 50.0]).reshape(1, 1, 2, 4).requires_grad_()
+    target = torch.full_like(before, 0.9)
+    fake = before.tanh()
+    loss = label_loss(fake, target)
+    (pull,) = torch.autograd.grad(loss, before)
+    assert loss.isfinite() and pull.isfinite().all()
+    of_l1 = torch.autograd.grad(l1_loss(before.tanh(), target), before)[0]
+    torch.testing.assert_close(pull.flatten()[:6], (fake - target).detach().flatten()[:6] / 8, rtol=0.02, atol=0)
+    assert pull.flatten()[0].abs() > 1000 * of_l1.flatten()[0].abs()
 
 
 def test_the_gradient_penalty_is_its_formula() -> None:

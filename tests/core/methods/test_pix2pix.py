@@ -70,6 +70,35 @@ def test_a_step_is_the_papers_written_out() -> None:
             torch.testing.assert_close(a, b, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("asked", "of_labels", "of_intensities"),
+    [("auto", "cross-entropy", "l1"), ("l1", "l1", "l1"), ("cross-entropy", "cross-entropy", "l1")],
+)
+def test_what_labels_are_learned_by_is_settled_by_their_kind(asked, of_labels, of_intensities) -> None:
+    """Nothing is left to choose once the targets are known; grey values have their L1 whatever is asked."""
+    config = small_config(label_loss=asked)
+    found = {kind: PIX2PIX.settled(config, kind).label_loss for kind in ("classes", "instances", "intensity")}
+    assert found == {"classes": of_labels, "instances": of_labels, "intensity": of_intensities}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_cross_entropy_stands_where_l1_and_squared_error_stood(precision: str) -> None:
+    """With its weight for L1's, and beside the adversarial loss; what is not known still teaches nobody."""
+    known = torch.zeros(2, 1, 32, 32)
+    known[..., 8:24] = 1
+    source, target = pair()
+    ended = []
+    for elsewhere in (-0.9, 0.9):
+        ours = learner(label_loss="cross-entropy", l2_weight=10, precision=precision)
+        before = weights(ours["generator"])
+        losses = step(ours, source, torch.where(known > 0, 0.9 * target.sign(), torch.tensor(elsewhere)), known)
+        assert {"discriminator", "generator", "cross_entropy"} == losses.keys()
+        assert all(torch.isfinite(loss) for loss in losses.values())
+        ended.append(weights(ours["generator"]))
+        assert any(not torch.equal(a, b) for a, b in zip(ended[-1], before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(*ended, strict=True))
+
+
 @pytest.mark.parametrize("objective", ["minimax", "least-squares", "hinge", "wgan-gp"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_objective_teaches_both_networks(objective: str, precision: str) -> None:

@@ -41,6 +41,7 @@ def test_a_model_of_the_first_format_is_as_before(name: str, tmp_path) -> None:
     file = MODELS / f"{name}.safetensors"
     assert read_header(file).version == 1
     model = core.load_model(file, "cpu")
+    assert model.config.label_loss == "l1"  # as all were trained then
     as_before(model, name)
     model.save(tmp_path / "model.safetensors")
     header = read_header(tmp_path / "model.safetensors")

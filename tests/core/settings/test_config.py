@@ -30,7 +30,7 @@ def test_the_paper_preset_is_the_paper() -> None:
     assert (config.batch_size, config.patch_size, config.l1_weight, config.gan_weight) == (1, 256, 100, 1)
     assert (config.learning_rate, config.beta1, config.beta2, config.discriminator_weight) == (2e-4, 0.5, 0.999, 0.5)
     assert (round(config.patch_size * config.jitter), config.flip, config.rotate) == (286, True, False)
-    assert config.norm_statistics == "image"
+    assert (config.norm_statistics, config.label_loss) == ("image", "l1")
 
 
 @pytest.mark.parametrize(

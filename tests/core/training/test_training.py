@@ -73,6 +73,33 @@ def test_stopped_and_resumed_equals_never_interrupted(tmp_path, stop_at: int, ch
 
 
 @pytest.mark.filterwarnings("ignore:No room for")
+def test_a_run_begun_before_there_was_a_loss_of_labels_goes_on_with_l1(tmp_path) -> None:
+    """Its plan does not name one: stopped, resumed and then judged, it is the run that asked for L1, bit for bit."""
+    for _ in core.train(PAIRS, small_config(label_loss="l1"), out=tmp_path / "whole", device="cpu"):
+        pass
+    for report in core.train(PAIRS, small_config(label_loss="l1"), out=tmp_path / "parts", device="cpu"):
+        if report.step == 3:
+            break
+    plan = json.loads((tmp_path / "parts" / "config.json").read_text())
+    assert plan["config"].pop("label_loss") == "l1"
+    (tmp_path / "parts" / "config.json").write_text(json.dumps(plan))
+    *_, last = core.train(PAIRS, out=tmp_path / "parts", resume=True, device="cpu")
+    assert last.model.config.label_loss == "l1" and set(last.losses) >= {"l1"}
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_what_auto_was_is_kept_in_the_run_and_its_model(tmp_path) -> None:
+    """Labels have cross-entropy by default; the same asked for by name is the same training, to the last byte."""
+    for name, asked in (("a", "auto"), ("b", "cross-entropy"), ("c", "l1")):
+        for _ in core.train(PAIRS, small_config(label_loss=asked), out=tmp_path / name, device="cpu"):
+            pass
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["config"]["label_loss"] == "cross-entropy"
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
 def test_a_finished_run_resumes_to_its_end(tmp_path) -> None:
     """Resuming what is done gives its model and changes nothing."""
     for _ in core.train(PAIRS, small_config(), out=tmp_path, device="cpu"):
@@ -93,7 +120,7 @@ def test_reports_tell_losses_validation_and_previews(tmp_path) -> None:
     assert reports[0].preview.source.dtype == np.uint16
     assert reports[0].preview.prediction.shape == reports[0].preview.target.shape
     assert np.isfinite(reports[0].preview.scored.scores).all()
-    assert set(reports[10].losses) == {"l1", "generator", "discriminator"}
+    assert set(reports[10].losses) == {"cross_entropy", "generator", "discriminator"}
     assert set(reports[5].metrics) == {"dice", "object_f1_iou50"}
     rows = read_rows(tmp_path / "history.csv")
     assert [row["step"] for row in rows] == ["6", "10", "12"]
@@ -112,8 +139,8 @@ def test_training_lowers_the_l1_loss(tmp_path) -> None:
 
 
 def test_l1_only_has_no_discriminator(tmp_path) -> None:
-    """With gan_weight 0 only L1 trains, and scoring says why it cannot."""
-    config = small_config(gan_weight=0, validation_share=0, calibration_share=0)
+    """With gan_weight 0 only L1 trains, or what stands for it, and scoring says why it cannot."""
+    config = small_config(gan_weight=0, label_loss="l1", validation_share=0, calibration_share=0)
     *_, report = core.train(PAIRS, config, out=tmp_path, device="cpu")
     assert set(report.losses) == {"l1"}
     with pytest.raises(ValueError, match="must have a discriminator"):

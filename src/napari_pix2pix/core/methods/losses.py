@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 
 from napari_pix2pix.core.settings.config import Objective
+
+SUREST = 1 - 2**-20
+"""The largest value of a map from which float32 still tells what its tanh was of."""
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, objective: Objective = "cross-entropy") -> Tensor:
@@ -86,6 +89,21 @@ def l1_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tenso
 def l2_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """E(y - G(x, z))^2, weighted like `l1_loss`."""
     return weighted_mean((target - fake) ** 2, weight)
+
+
+def label_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """-E[q log p + (1 - q) log(1 - p)], weighted like `l1_loss`, of labels that are encoded as maps in [-1, 1].
+
+    A map m says with which probability (1 + m) / 2 a class, or an object, is there, or how deep in it: p is the fake's,
+    q the target's. As encoded labels end at -0.9 and 0.9, q is never 0 or 1: what the fake is to be at best is finite
+    before its tanh, and as far from the ends as targets are.
+
+    References
+    ----------
+    Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7: such q.
+    """
+    logits = 2 * torch.atanh(fake.clamp(-SUREST, SUREST))  # twice what went into the generator's tanh
+    return weighted_mean(binary_cross_entropy_with_logits(logits, (1 + target) / 2, reduction="none"), weight)
 
 
 def weighted_mean(error: Tensor, weight: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.settings.config import Config
 
@@ -150,6 +151,10 @@ class Method(Generic[C]):
     def describe(self, config: C, networks: Networks, spatial_dims: int) -> Description:
         """For people."""
         raise NotImplementedError
+
+    def settled(self, config: C, kind: Kind) -> C:
+        """The settings with what `auto` in them means for targets of this kind."""
+        return config
 
     def directions(self, config: C, shapes: Shapes) -> dict[str, Direction]:
         """What the model can predict, by name; the first unless asked for another."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_pix2pix.core.data.shifts import register
+from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.methods.describing import (
     OBJECTIVES,
     REFERENCES,
@@ -25,6 +26,7 @@ from napari_pix2pix.core.methods.losses import (
     gradient_penalty,
     l1_loss,
     l2_loss,
+    label_loss,
 )
 from napari_pix2pix.core.methods.method import Batch, Description, Direction, Method, Networks, Shapes
 from napari_pix2pix.core.networks.layers import with_stains
@@ -46,7 +48,7 @@ ROWS = 50
 
 
 class Pix2Pix(Method[Pix2PixConfig]):
-    """A generator and, unless only L1 trains, a discriminator."""
+    """A generator and, unless `gan_weight` is 0, a discriminator."""
 
     def networks(self, config: Pix2PixConfig, shapes: Shapes) -> dict[str, nn.Module]:
         """``generator`` and, unless `gan_weight` is 0, ``discriminator``."""
@@ -55,6 +57,12 @@ class Pix2Pix(Method[Pix2PixConfig]):
         if config.gan_weight:
             found["discriminator"] = PatchGAN(*sides, config.discriminator, shapes.spatial_dims, stains=shapes.stains)
         return found
+
+    def settled(self, config: Pix2PixConfig, kind: Kind) -> Pix2PixConfig:
+        """With the loss that targets of this kind have."""
+        if kind == "intensity":
+            return config.model_copy(update={"label_loss": "l1"})
+        return config.model_copy(update={"label_loss": "cross-entropy"}) if config.label_loss == "auto" else config
 
     def directions(self, config: Pix2PixConfig, shapes: Shapes) -> dict[str, Direction]:
         """One; where pairs are of classes, planes of zeros say that it is not known of which."""
@@ -67,6 +75,7 @@ class Pix2Pix(Method[Pix2PixConfig]):
         Where ``known`` (N, 1 or K, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0
         there. ``stains`` (N, K) tell the discriminator which channels are there, of targets and fakes alike.
         With a `shift_tolerance`, each target is first moved to where it fits the fake best, for both networks.
+        What labels are learned by must be `settled`.
         """
         config, losses = learner.config, {}
         source = Direction("generator", labels=LABELS).inputs(batch)
@@ -95,9 +104,10 @@ class Pix2Pix(Method[Pix2PixConfig]):
             learner.update("discriminator", config.discriminator_weight * judged)
 
         # Generator: near the target, and real to the discriminator.
-        losses["l1"] = l1_loss(fake, target, weight)
-        total = config.l1_weight * losses["l1"]
-        if config.l2_weight:
+        name, distance = ("cross_entropy", label_loss) if config.label_loss == "cross-entropy" else ("l1", l1_loss)
+        losses[name] = distance(fake, target, weight)
+        total = config.l1_weight * losses[name]
+        if config.l2_weight and name == "l1":
             losses["l2"] = l2_loss(fake, target, weight)
             total = total + config.l2_weight * losses["l2"]
         if discriminator is not None:
@@ -133,8 +143,10 @@ class Pix2Pix(Method[Pix2PixConfig]):
     def describe(self, config: Pix2PixConfig, networks: Networks, spatial_dims: int) -> Description:
         """With what is peculiar to it: L1 beside the adversarial loss."""
         made, judged = generator_in_words(config, networks["generator"], spatial_dims), networks.get("discriminator")
-        losses = f"{config.l1_weight:g} times the L1 distance"
+        losses, short = f"{config.l1_weight:g} times the L1 distance", "L1"
         losses += f" plus {config.l2_weight:g} times the mean squared error" if config.l2_weight else ""
+        if config.label_loss == "cross-entropy":
+            losses, short = f"{config.l1_weight:g} times the cross-entropy of the label maps", "cross-entropy"
         if judged is not None:
             losses += f" plus {config.gan_weight:g} times the adversarial loss, {OBJECTIVES[config.objective]}"
         objective = [f"The generator minimised {losses}."]
@@ -148,7 +160,7 @@ class Pix2Pix(Method[Pix2PixConfig]):
         kind = "the generator" if judged is None else "a conditional adversarial network"
         return Description(
             networks=networks_in_a_line(config, networks["generator"], judged),
-            losses=f"L1 {config.l1_weight:g}, GAN {config.gan_weight:g}",
+            losses=f"{short} {config.l1_weight:g}, GAN {config.gan_weight:g}",
             architecture=[
                 f"Images were translated with {kind} of pix2pix (Isola et al., 2017) as implemented in {{}}. {made}",
                 *(() if judged is None else (discriminator_in_words(config, judged),)),
@@ -159,7 +171,7 @@ class Pix2Pix(Method[Pix2PixConfig]):
 
 
 def pixel_weights(target: Tensor, class_weights: Tensor | None, known: Tensor | None) -> Tensor | None:
-    """What each pixel weighs in the L1 loss, (N, 1 or K, [Z,] Y, X): the weight of its class where known, else 0."""
+    """What each pixel weighs in the loss, (N, 1 or K, [Z,] Y, X): the weight of its class where known, else 0."""
     if class_weights is None:
         return known
     weights = ((target > 0) * class_weights.reshape(-1, *(1,) * (target.ndim - 2))).sum(dim=1, keepdim=True)

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.engine.tensor_headers import Header, read_header
+from napari_pix2pix.core.models.migrations import kept_config
 from napari_pix2pix.core.settings.config import Config, validated
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -125,7 +126,7 @@ class Content(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    config: Config
+    config: Annotated[Config, BeforeValidator(kept_config)]
     source_encoding: Encoding
     target_encoding: Encoding
     source_view: SourceView

@@ -12,6 +12,7 @@ LATER: dict[str, dict[str, Any]] = {
         "condition_dropout": 0.1,
         "empty_channels": "ask",
         "discriminator": {"layers": ""},
+        "label_loss": "l1",
     },
     "source_encoding": {"partial": False},
     "target_encoding": {"partial": False},
@@ -33,6 +34,13 @@ def first_names(tensors: Mapping[str, T]) -> dict[str, T]:
     """What stands under the present names, under those of format 1 where it had some."""
     short = {name: name.removeprefix("networks.") for name in tensors}
     return {short[name] if short[name].startswith(FIRST) else name: tensor for name, tensor in tensors.items()}
+
+
+def kept_config(config: Any) -> Any:
+    """A config as a model or a run has kept it, with what it could not name as it was then; what is none stays."""
+    if not isinstance(config, dict) or config.get("method", "pix2pix") != "pix2pix":
+        return config
+    return {"label_loss": LATER["config"]["label_loss"], **config}
 
 
 def first_content(content: Mapping[str, Any]) -> dict[str, Any]:

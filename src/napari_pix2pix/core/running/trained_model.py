@@ -39,8 +39,8 @@ class TrainedModel:
     config
         Of the training.
     networks
-        By the names that the method gives them, in evaluation mode: a `generator` and, where not only L1 trained, a
-        `discriminator`.
+        By the names that the method gives them, in evaluation mode: a `generator` and, where it was trained against
+        one, a `discriminator`.
     source_encoding, target_encoding
         How their grey values or labels become channels.
     source_view

@@ -71,6 +71,7 @@ class Pix2PixConfig(Translation):
             "jitter": 286 / 256,
             "rotate": False,
             "norm_statistics": "image",
+            "label_loss": "l1",
             "trust_steps": 0,  # the paper has none
         },
         "fast": {
@@ -90,9 +91,12 @@ class Pix2PixConfig(Translation):
     """How networks learn from images: pix2pix from aligned pairs, cyclegan from sources and targets that are no pairs,
     stargan from images of several domains, gan from images alone, to make such from nothing."""
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
-    """Weight of the L1 loss (the paper's lambda)."""
+    """Weight of the L1 loss (the paper's lambda), or of what stands for it where labels are learned."""
+    label_loss: Literal["auto", "l1", "cross-entropy"] = "auto"
+    """What says how far classes or objects are from the target: cross-entropy, in place of L1 and the squared error and
+    with the weight of L1, or these as for grey values. auto is cross-entropy."""
     gan_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the adversarial loss; 0 trains with L1 only, which often wins on labels."""
+    """Weight of the adversarial loss; 0 trains without a discriminator, and so without its patch scores."""
     objective: Objective = "cross-entropy"
     """What the adversarial loss is; cross-entropy is the paper's, with the non-saturating loss for the generator."""
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
@@ -110,7 +114,7 @@ class Pix2PixConfig(Translation):
 
     @property
     def scores(self) -> bool:
-        """Not where only L1 trains."""
+        """Not where no discriminator trains."""
         return self.gan_weight > 0
 
     def model_post_init(self, context: Any) -> None:

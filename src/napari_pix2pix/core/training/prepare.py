@@ -97,8 +97,9 @@ def prepare(
         config = config.model_copy(update={"target_kind": material.encodings[1].kind})
     if config.patience and not material.judged_regions and material.held_out is None:
         warnings.warn("Without validation pairs nothing can be seen to improve: `patience` does nothing.", stacklevel=3)
-    held = [row for row in material.rows if row["kind"] == "validation"]
     source_encoding, target_encoding = material.encodings
+    config = method.settled(config, target_encoding.kind)
+    held = [row for row in material.rows if row["kind"] == "validation"]
 
     # Networks and their optimizers.
     torch.manual_seed(seed_of(config.seed, 0))

@@ -19,6 +19,7 @@ from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, fit_stains, rare_weights
 from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
 from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
+from napari_pix2pix.core.models.migrations import kept_config
 from napari_pix2pix.core.running.sources import OUTSIDE
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Config, validated
@@ -98,7 +99,7 @@ class Start:
         told = plan["provenance"]
         plan["config"].setdefault("trust_steps", 0)  # begun before models were taught to judge
         return cls(
-            validated(Config, plan["config"]),
+            validated(Config, kept_config(plan["config"])),
             (validated(Encoding, plan["source_encoding"]), validated(Encoding, plan["target_encoding"])),
             old_regions=told.get("old_regions", []),
             seen=told.get("seen", []),
