@@ -31,6 +31,9 @@ def test_the_first_try_is_a_look_of_three_minutes(dock) -> None:
     assert not any(word.startswith("--steps") for word in words(dock))
     assert not dock.steps.isVisibleTo(dock)
     assert dock.time.text() == "learns 2 min, then learns to judge 40 s"
+    remember_step_time(dock.value(), dock.device.resolved(), "steps", 0.5)
+    dock._show_time()
+    assert dock.time.text() == "learns 2 min, then learns to judge 40 s (about 270 steps)"
     dock.steps.setValue(77)
     assert dock.how_long.currentText() == "steps"
     assert dock.steps.isVisibleTo(dock)

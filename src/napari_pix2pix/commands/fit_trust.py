@@ -21,7 +21,10 @@ def fit_trust(
     *,
     out: Annotated[Path, Parameter(help="The new model: the same, taught to judge the match. A .safetensors file.")],
     trust_steps: Annotated[
-        Whole | None, Parameter(name=("--trust-steps", "--steps"), help="Default: those of the model's training.")
+        Whole | None,
+        Parameter(
+            name=("--trust-steps", "--steps"), help="Default: the number that its training had, or until it is good."
+        ),
     ] = None,
     empty_frames: Annotated[
         EmptyFrames | None,
@@ -38,7 +41,7 @@ def fit_trust(
     """Teach a model to judge whether an image belongs to its source and to expect errors, and calibrate both.
 
     Pairs are divided by group: what the model has not seen teaches in part and calibrates in part; what trained or
-    chose it only teaches.
+    chose it only teaches. A model that was taught before is taught on.
     """
     if out.suffix != ".safetensors":
         raise ValueError(f"A model must go to a .safetensors file; got {out}. Choose another `out`.")
@@ -89,6 +92,6 @@ def fit_trust(
         "event": "result",
         "model": str(out),
         "trust": facts,
-        "text": f"Model: {out}\nTaught on {facts['taught']} and calibrated on {facts['calibrated']} regions "
-        f"({facts['groups']} groups). {promise}",
+        "text": f"Model: {out}\nTaught for {facts['steps']:,} steps in all, on {facts['taught']} regions, and "
+        f"calibrated on {facts['calibrated']} ({facts['groups']} groups). {promise}",
     }

@@ -92,6 +92,7 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         lines["match"] = f"not judged: {trust['not_taught']}" if trust.get("not_taught") else taught
         if model.match is not None and model.match.examined:
             found = ", ".join(f"{kind} {value:.2f}" for kind, value in model.match.examined.items())
+            found += " in the very pairs that taught it" if model.match.familiar else ""
             enough = ": NOT ENOUGH to judge, teach it on" if model.match.lesson else ""
             lines["planted damage"] = f"found (AUROC): {found}{enough}"
     if model.match is not None and model.match.calibration is not None:

@@ -171,9 +171,9 @@ def _whole(text: str) -> Any:
 
 
 def _written(value: Any) -> str:
-    """A number, several with commas between, or nothing."""
-    if value is None:
-        return ""
+    """A number, several with commas between, a word, or nothing."""
+    if value is None or isinstance(value, str):
+        return value or ""
     return ", ".join(repr(part) for part in value) if isinstance(value, tuple) else repr(value)
 
 

@@ -400,11 +400,13 @@ class TrainDock(TrainingDock):
     def _show_time(self) -> None:
         try:
             config, minutes = self.value(), self.minutes()
-            found = expected_phases(config, self.device.resolved())
+            found, fitting = expected_phases(config, self.device.resolved()), ""
             if minutes is not None:
                 judges = 60 * minutes * JUDGING if config.teaching_steps else 0.0
-                found = 60 * minutes - judges, judges
-            self.time.setText(in_phases(*found))
+                learns, all_steps = 60 * minutes - judges, found[0]
+                fitting = f" (about {learns / all_steps * config.steps:,.0f} steps)" if all_steps else ""
+                found = learns, judges
+            self.time.setText(in_phases(*found) + fitting)
         except ValueError:  # said when it is used
             self.time.setText("")
 

@@ -38,6 +38,8 @@ def test_the_paper_preset_is_the_paper() -> None:
     [
         ({"steps": 0}, "steps: input should be greater than or equal to 1; got 0"),
         ({"generator": {"levels": 9}}, "generator.levels: input should be less than or equal to 8; got 9"),
+        ({"trust_steps": "some"}, "trust_steps must be auto, or a whole number from 0 to 1000000000; got 'some'."),
+        ({"trust_steps": -1}, "trust_steps must be auto, or a whole number from 0 to 1000000000; got -1."),
         ({"setps": 5}, "setps: extra inputs are not permitted"),
         ({"patch_size": 16, "generator": {"levels": 3}}, "patch_size must be at least 24 for one score"),
         ({"discriminator": {"layers": "4,2,1 4,2,0 4,2"}}, "A layer must be kernel,stride,padding.* got '4,2'"),
@@ -56,6 +58,20 @@ def test_wrong_settings_are_told_in_one_sentence(changes, sentence) -> None:
     with pytest.raises(ValueError, match=sentence) as caught:
         make_config(changes=changes)
     assert "\n" not in str(caught.value)
+
+
+def test_judging_takes_a_third_of_the_training_at_most() -> None:
+    """Two pixels for three of the training, whatever its length, batch and patches; a number is obeyed."""
+    for changes in ({}, {"steps": 500}, {"steps": 300, "batch_size": 1}, {"steps": 90, "patch_size": 64}, {"steps": 1}):
+        config = make_config("fast", changes=changes)
+        side = min(128, config.patch_size)
+        learned = config.steps * config.batch_size * config.patch_size**2
+        judged = config.teaching_steps * 8 * side**2
+        assert judged <= 2 / 3 * learned < judged + 8 * side**2 or config.teaching_steps == 1
+    assert make_config("fast").teaching_steps == 2133 and make_config("microscopy").teaching_steps == 2400
+    assert make_config("paper").teaching_steps == 0 == make_config(changes={"method": "cyclegan"}).teaching_steps
+    for said in (0, 7, 2400, 9999):
+        assert make_config("fast", changes={"steps": 9, "trust_steps": said}).teaching_steps == said
 
 
 def test_an_unknown_preset_is_told() -> None:

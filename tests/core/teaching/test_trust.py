@@ -15,9 +15,10 @@ from napari_pix2pix.core.engine.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.running.patch_scores import reader
 from napari_pix2pix.core.running.score import maps_of
+from napari_pix2pix.core.teaching import fit_trust as teaching
 from napari_pix2pix.core.teaching.damage import change
 from napari_pix2pix.core.teaching.examination import KINDS, examined
-from napari_pix2pix.core.teaching.fit_trust import divided, fit_trust
+from napari_pix2pix.core.teaching.fit_trust import divided, fit_trust, stages
 from napari_pix2pix.core.teaching.teacher import Teacher
 from napari_pix2pix.core.trust.error_network import FARTHEST, ErrorNetwork, border_distance
 from napari_pix2pix.core.trust.judge import ENOUGH, as_scored, pixel_errors
@@ -250,7 +251,7 @@ def test_without_calibration_pairs_there_are_no_ranks(model) -> None:
     found = last.model.score(*STACKS[0], "YX")
     assert found.rank is None
     assert found.expected_error is not None
-    assert found.promise.startswith("No calibration pairs")
+    assert "No calibration pairs" in found.promise
 
 
 def test_pairs_that_may_have_made_the_model_do_not_calibrate(model) -> None:
@@ -396,12 +397,84 @@ def test_what_an_examination_plants_is_found_by_who_knows(model, taught) -> None
         def judged(self, judge, source, images):
             clean = as_scored(model.maps_of_frame(source), model.target_encoding)
             fields = taught.match.network.fields
-            return [SimpleNamespace(scores=-field_means(change(image, clean), fields)) for image in images]
+            scores = [-field_means(change(image, clean), fields) for image in images]
+            [target] = [t for s, t in STACKS if (model.source_encoding.encode(s[None]) == source).all()]
+            wrong = pixel_errors(clean, model.target_encoding.encode(target[None]), model.target_encoding)
+            return [SimpleNamespace(scores=one, expected_pixels=lambda _: wrong) for one in scores]
 
         def __getattr__(self, name):
             return getattr(model, name)
 
-    found = examined(Knows(), taught.match, PAIRS, PAIRS.regions())
+    found, ordered = examined(Knows(), taught.match, PAIRS, PAIRS.regions())
+    assert ordered == pytest.approx(1)
     assert all(value > ENOUGH for kind, value in found.items() if kind != "put back")
     assert found["put back"] == 0.5
-    assert len(found) == len(KINDS) and examined(model, taught.match, PAIRS, ()) == {}
+    assert len(found) == len(KINDS) and examined(model, taught.match, PAIRS, ())[0] == {}
+
+
+def test_a_taught_model_is_taught_on(model, taught, tmp_path) -> None:
+    """From what its judge has learned, with images that it was not shown, also from a file; and it says how many."""
+    split = Split(PAIRS.regions()[2:], (), PAIRS.regions()[:2])
+    before, found = taught.match.network.state_dict(), Teacher.prepare(taught, PAIRS, split.train, True).network
+    assert all(torch.equal(value, before[name]) for name, value in found.state_dict().items() if name != "error.usual")
+    drawn: list[int] = []
+    taught.save(tmp_path / "model.safetensors")
+    again = core.load_model(tmp_path / "model.safetensors", "cpu")
+    with pytest.MonkeyPatch.context() as patched:
+        batch = Teacher.batch
+        patched.setattr(Teacher, "batch", lambda self, step: drawn.append(step) or batch(self, step))
+        models = [list(fit_trust(one, PAIRS, split=split, trust_steps=3))[-1].model for one in (taught, again)]
+    assert drawn == [12, 13, 14] * 2
+    assert models[0].hash() == models[1].hash() and models[0].provenance["trust"]["steps"] == 15
+    anew = list(fit_trust(model, PAIRS, split=split, trust_steps=3))[-1].model.match.network.state_dict()
+    after = models[0].match.network.state_dict()
+    apart = [
+        sum(float((one[k] - before[k]).abs().sum()) for k in before if k != "error.usual") for one in (after, anew)
+    ]
+    assert 0 < apart[0] < apart[1]
+
+
+def test_what_calibrated_a_judge_does_so_again(model) -> None:
+    """New files, of which a third calibrated, given again: the same teach, the same calibrate, and nobody does both."""
+    new = [blobs(seed=i) for i in range(30, 36)]
+    pairs = core.PairedFrames(
+        [s for s, _ in new], [t for _, t in new], "YX", hashes=[(f"new{i}", f"t{i}") for i in range(6)]
+    )
+    *_, last = fit_trust(model, pairs, steps=1)
+    first, again = divided(model, pairs), divided(last.model, pairs)
+    assert first.calibration and again.train == first.train and again.calibration == first.calibration
+
+
+def test_teaching_ends_when_it_is_good(model, monkeypatch) -> None:
+    """And when twice as much hardly orders errors better: after a half, or all. A number of steps is obeyed."""
+    monkeypatch.setattr(teaching, "FEWEST_OF_A_STAGE", 2)
+    split = Split(PAIRS.regions()[2:], (), PAIRS.regions()[:2])
+    good, bad, asked = dict.fromkeys(KINDS, 0.96), {"swapped": 0.99, "moved": 0.94}, []
+    for told, end in (
+        ([(good, 0.5), (good, 0.505)], 4),
+        ([(good, 0.5), (good, 0.6), (good, 0.7)], 8),
+        ([(good, 0.5), (bad, 0.5), (bad, 0.5)], 8),
+        ([(good, np.nan)], 2),
+    ):
+        results = iter(told)
+        monkeypatch.setattr(teaching, "examined", lambda *_, results=results: next(results))
+        *reports, last = fit_trust(model, PAIRS, split=split, at_most=8)
+        assert [(report.step, report.steps) for report in reports if report.losses] == [(i + 1, 8) for i in range(end)]
+        assert reports[-1].step == reports[-1].steps == last.model.provenance["trust"]["steps"] == end
+        assert list(results) == [] and last.model.match.good == (told[-1][0] is good)
+    monkeypatch.setattr(teaching, "examined", lambda *_: asked.append(1) or (good, 0.5))
+    *_, last = fit_trust(model, PAIRS, split=split, trust_steps=8, at_most=8)
+    assert last.model.provenance["trust"]["steps"] == 8 and len(asked) == 1
+    monkeypatch.undo()
+    assert [stages(n) for n in (2133, 700, 599, 1)] == [[533, 1066, 2133], [350, 700], [599], [1]]
+
+
+def test_of_pairs_that_all_taught_the_examination_says_so(model, tmp_path) -> None:
+    """Where none calibrate it is examined on what taught it; a bad result is told as what it is."""
+    split = Split(PAIRS.regions())
+    *_, last = fit_trust(model, PAIRS, split=split, trust_steps=1)
+    assert last.model.match.familiar and "the very pairs that taught it" in last.model.match.lesson
+    last.model.save(tmp_path / "model.safetensors")
+    again = core.load_model(tmp_path / "model.safetensors", "cpu")
+    assert again.match.familiar and again.match.lesson == last.model.match.lesson
+    assert "in the very pairs that taught it" in model_lines(again)["planted damage"]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from napari_pix2pix import core
-from napari_pix2pix.core.training import time_given
+from napari_pix2pix.core.training import loop, time_given
 from small import blobs, small_config
 
 STACKS = [blobs(seed=i) for i in range(5)]
@@ -34,6 +34,41 @@ def test_repeated_with_the_steps_that_fitted_it_is_the_same(tmp_path, monkeypatc
     assert 1 <= trust_steps <= 100
     again = config.model_copy(update={"steps": steps, "trust_steps": trust_steps})
     for _ in core.train(PAIRS, again, out=tmp_path / "counted", device="cpu"):
+        pass
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("timed", "counted")]
+    assert models[0] == models[1]
+
+
+def of_every_other_method() -> dict:
+    """What each learns from, and settings."""
+    images = [source for source, _ in STACKS]
+    nets = {"generator": {"levels": 2, "base_channels": 4}, "discriminator": {"n_layers": 1, "base_channels": 4}}
+    nets |= {"patch_size": 32, "batch_size": 2}
+    grows = {"patch_size": 16, "batch_size": 4, "latent": 6, "base_channels": 2}
+    return {
+        "cyclegan": (core.UnpairedFrames(images, [4000 - image for image in images], "YX"), {**nets, "pool_size": 3}),
+        "stargan": (core.DomainFrames({"dark": images, "dim": [i // 3 for i in images]}, "YX"), nets),
+        "gan": (core.Images(images, ("YX", "YX")), grows),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", ["cyclegan", "stargan", "gan"])
+def test_every_method_is_given_time(tmp_path, monkeypatch, method) -> None:
+    """Also one whose networks grow: repeated with as many steps it is the same, bit for bit."""
+    monkeypatch.setattr(time_given, "MOST_STEPS", 7)
+    monkeypatch.setattr(time_given, "MEASURED", 2)
+    monkeypatch.setattr(loop, "JUDGED_PATCHES", 8)
+    data, own = of_every_other_method()[method]
+    config = core.make_config(changes={"method": method, "steps": 9, "validate_every": 4, **own})
+    for report in core.train(data, config, out=tmp_path / "timed", minutes=0.1, device="cpu"):
+        if report.step == 1:
+            break
+    *_, last = core.train(data, out=tmp_path / "timed", resume=True, device="cpu")
+    told = json.loads((tmp_path / "timed" / "config.json").read_text())["config"]
+    assert last.step == told["steps"] <= 7
+    again = config.model_copy(update={"steps": told["steps"]})
+    for _ in core.train(data, again, out=tmp_path / "counted", device="cpu"):
         pass
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("timed", "counted")]
     assert models[0] == models[1]

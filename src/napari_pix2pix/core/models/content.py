@@ -119,6 +119,7 @@ class JudgeFacts(Told):
     apart: bool = False
     per_pixel: bool = False
     examined: dict[str, Share] = {}
+    familiar: bool = False
 
 
 class Content(BaseModel):

@@ -11,6 +11,8 @@ from pydantic import (
     ModelWrapValidatorHandler,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -27,6 +29,12 @@ Data = Literal["pairs", "unpaired", "domains", "images"]
 M = TypeVar("M", bound=BaseModel)
 MOST_STEPS = 10**9
 """More than a lifetime of a thousand steps a minute."""
+MOST_TRUST_STEPS = 2400
+"""Where it is not said how many."""
+TRUST_PATCH, TRUST_PATCHES = 128, 8
+"""The side of the images that teach to judge, px, and how many of them a step takes."""
+TRUST_SHARE = 2 / 3
+"""So many of their pixels for each that the training takes, and teaching is a third of its time, as measured."""
 SHORT = reprlib.Repr()
 """Shows values that may be long, or hold much."""
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 60
@@ -139,6 +147,16 @@ class DiscriminatorConfig(Settings):
         return fold(self.convolutions)
 
 
+def _number_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """One sentence for both of the types of `trust_steps`."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        raise ValueError(
+            f"trust_steps must be auto, or a whole number from 0 to {MOST_STEPS}; got {SHORT.repr(value)}."
+        ) from error
+
+
 class Config(Settings):
     """A training: what every method has, and by `method` which one it is. Making one makes that method's.
 
@@ -229,9 +247,12 @@ class Config(Settings):
     norm_statistics: Literal["training", "image"] = "training"
     """At prediction, what batch norm uses: the training's statistics (exact tiles), or each image's, as in the paper,
     with dropout left on."""
-    trust_steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 2400
+    trust_steps: Annotated[
+        Annotated[int, Field(ge=0, le=MOST_STEPS)] | Literal["auto"], WrapValidator(_number_or_auto)
+    ] = "auto"
     """Steps to teach, after the training, a second discriminator that judges whether an image belongs to its source and
-    expects errors; 0: none, and patch scores are those of the training's own discriminator."""
+    expects errors; `auto`: until it is good, for at most a third of the training's time; 0: none, and patch scores are
+    those of the training's own discriminator."""
     precision: Precision = "auto"
     """Of the training step; `auto` takes bfloat16 where the device computes with it."""
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
@@ -269,8 +290,14 @@ class Config(Settings):
 
     @property
     def teaching_steps(self) -> int:
-        """Steps that teach the model to judge, once it is trained: that takes pairs."""
-        return self.trust_steps if self.data == "pairs" else 0
+        """Steps that teach the model to judge, at most, once it is trained: that takes pairs."""
+        if self.data != "pairs":
+            return 0
+        if self.trust_steps != "auto":
+            return self.trust_steps
+        learned = self.steps * self.batch_size * self.patch_size**2
+        judged = TRUST_PATCHES * min(self.patch_size, TRUST_PATCH) ** 2
+        return min(MOST_TRUST_STEPS, max(1, int(TRUST_SHARE * learned / judged)))
 
     @property
     def patches(self) -> int:

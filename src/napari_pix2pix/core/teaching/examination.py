@@ -1,4 +1,4 @@
-"""Whether a judge of the match has learned enough: damage planted in predictions of pairs that taught it nothing."""
+"""What a judge of the match has learned: damage is planted in predictions of pairs, best such as taught it nothing."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region
-from napari_pix2pix.core.evaluation.metrics.monitors import auroc
+from napari_pix2pix.core.evaluation.metrics.monitors import auroc, spearman
 from napari_pix2pix.core.geometry.axes import middle
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.teaching.damage import Area, change, erased, moved
-from napari_pix2pix.core.trust.judge import CONTROL, MatchJudge, as_scored
+from napari_pix2pix.core.trust.judge import CONTROL, MatchJudge, as_scored, pixel_errors
 
 KINDS = ("swapped", "pasted", "erased", "moved", CONTROL)
 """Kinds of damage; the last, the same content once more, must not be found."""
@@ -27,21 +27,30 @@ SHIFT = 3
 """Of what is moved, px."""
 FEWEST_FIELDS = 20
 """Damaged and clean, without which nothing is said of a kind."""
+SOME = 8
+"""One pixel in so many tells how errors are ordered."""
 
 Maps = NDArray[np.float32]
 
 
 def examined(
     model: TrainedModel, judge: MatchJudge, pairs: PairedFrames, regions: Sequence[Region]
-) -> dict[str, float]:
-    """AUROC of a low score for finding fields that were damaged, among the others, by kind; empty where none is known.
+) -> tuple[dict[str, float], float]:
+    """How well a judge finds planted damage, and how well it orders the pixels of predictions by their errors.
 
     Parameters
     ----------
     model, judge
         Whose predictions, in which it is to find the damage.
     pairs, regions
-        That taught nothing.
+        What is predicted.
+
+    Returns
+    -------
+    dict
+        AUROC of a low score for finding fields that were damaged, among the others, by kind; empty where none is known.
+    float
+        Spearman's correlation of the expected error of a pixel with the true one; NaN where nothing is wrong.
     """
     fields, encoding = judge.network.fields, model.target_encoding
     sides = [(r.frame, (*r.window[:-2], *(middle(along, SIDE) for along in r.window[-2:]))) for r in regions]
@@ -52,6 +61,7 @@ def examined(
     own = [model.under(pairs.bears(frame)) for frame, _ in sides]
     images = [as_scored(one.maps_of_frame(source), encoding) for one, source in zip(own, sources, strict=True)]
     found: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {k: ([], []) for k in KINDS}
+    errors: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]] = ([], [])
     for i, (source, image, shape) in enumerate(zip(sources, images, shapes, strict=True)):
         random = np.random.default_rng([model.config.seed, i])
         alike = [j for j in range(len(images)) if j != i and shapes[j] == shape]
@@ -75,12 +85,23 @@ def examined(
         for kind, scored, hit, other in zip(kinds, outputs, hits, clean, strict=True):
             found[kind][0].append(-scored.scores[hit])
             found[kind][1].append(-scored.scores[other])
+        at = sides[i]
+        stains = None if pairs.all_stained else pairs.stains(at[0])
+        truth = pixel_errors(image, encoding.encode(pairs.target(*at)), encoding, stains)
+        told = outputs[kinds.index(CONTROL)].expected_pixels(tuple(slice(0, n) for n in shape))
+        seen = np.broadcast_to(pairs.known(*at) > 0.999, shape)
+        for kept, values in zip(errors, (told, truth), strict=True):
+            kept.append(values[seen][::SOME])
     pooled = {kind: [np.concatenate(some) for some in own if some] for kind, own in found.items()}
-    return {
+    damage = {
         kind: float(auroc(*own))
         for kind, own in pooled.items()
         if len(own) == 2 and min(side.size for side in own) >= FEWEST_FIELDS
     }
+    if not images:
+        return damage, float("nan")
+    expected, wrong = (np.concatenate(side) for side in errors)
+    return damage, spearman(expected, wrong)
 
 
 def _changed(kind: str, image: Maps, donor: Maps | None) -> Maps:

@@ -15,7 +15,7 @@ from napari_pix2pix.core.data.conditions import require_known
 from napari_pix2pix.core.data.emptiness import settle_empty
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region
-from napari_pix2pix.core.data.split import Split, evenly, seen_frames, split_pairs, unlike, windows_of
+from napari_pix2pix.core.data.split import Split, evenly, met, seen_frames, split_pairs, unlike, windows_of
 from napari_pix2pix.core.evaluation.admission import require_kind, require_suited
 from napari_pix2pix.core.evaluation.codings import in_one_coding
 from napari_pix2pix.core.geometry.axes import middle
@@ -26,9 +26,10 @@ from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.running.bands import read_ahead
 from napari_pix2pix.core.running.patch_scores import whole_scores
 from napari_pix2pix.core.running.trained_model import TrainedModel
-from napari_pix2pix.core.settings.config import Config, EmptyChannels, EmptyFrames
+from napari_pix2pix.core.settings.config import EmptyChannels, EmptyFrames
+from napari_pix2pix.core.settings.training import MOST_TRUST_STEPS
 from napari_pix2pix.core.teaching.examination import examined
-from napari_pix2pix.core.teaching.teacher import Teacher, windows_for
+from napari_pix2pix.core.teaching.teacher import Teacher, taught_before, windows_for
 from napari_pix2pix.core.trust.calibration import Calibration
 from napari_pix2pix.core.trust.judge import (
     MatchJudge,
@@ -43,6 +44,10 @@ CALIBRATION_SHARE = 1 / 3
 """Of pairs that the model has not seen; the others teach."""
 CALIBRATED = 2**25
 """Pixels that calibrate at most."""
+FEWEST_OF_A_STAGE = 300
+"""Steps, after which it is worth to look whether it is good."""
+WORTH = 0.01
+"""What a longer teaching must gain in the order of pixels by their errors (Spearman) to go on with a good judge."""
 MEASURED = 6
 """Windows, and steps, by which it is measured how long a teaching takes."""
 
@@ -54,13 +59,13 @@ class TrustReport:
     Parameters
     ----------
     step, steps
-        Done, and to do in all.
+        Done, and to do in all, at most.
     losses
         Of this step: ``match`` and ``error``.
     elapsed_s
         Since it began.
     remaining_s
-        At the present speed; None at the start.
+        At the present speed, at most; None at the start.
     model
         With the judge of the match, in the last report.
     """
@@ -80,6 +85,7 @@ def fit_trust(
     *,
     trust_steps: int | None = None,
     steps: int | None = None,
+    at_most: int = MOST_TRUST_STEPS,
     empty_frames: EmptyFrames | None = None,
     empty_channels: EmptyChannels | None = None,
     conditional: bool = True,
@@ -90,7 +96,9 @@ def fit_trust(
     (`teaching.damage`): its first output says by how little a field was changed. Another network learns how far each
     pixel of the model's own, undamaged predictions is from the truth. What its scores mean is then read off calibration
     pairs. It learns in bfloat16 where the device computes with it. The same model, pairs, steps and number of threads
-    give the same weights, bit for bit, on the same CPU. The generator stays as it is.
+    give the same weights, bit for bit, on the same CPU. The generator stays as it is. A model that judges already is
+    taught on: from what its judge has learned, with images that it was not shown; but one of before, without expected
+    errors of pixels, begins anew.
 
     Parameters
     ----------
@@ -102,9 +110,12 @@ def fit_trust(
         Which regions teach (``train``) and which calibrate. None: what trained or chose the model teaches; what
         calibrated it calibrates again; of what it has not seen, whole groups calibrate, a third of them.
     trust_steps
-        None: those of the model's config, or if these are 0, those of the default.
+        So many, whatever is learned. None: those of the model's config; or if these are 0 or `auto`, until it finds
+        planted damage well and twice as many steps hardly order errors better: see `stages`.
     steps
         An older name of `trust_steps`.
+    at_most
+        So many, where no number is given.
     empty_frames, empty_channels
         What frames without any label in a label target mean, and channels of one value, as in `Config`; None: what they
         meant in the training.
@@ -122,7 +133,8 @@ def fit_trust(
     """
     if steps is not None and trust_steps is not None:
         raise ValueError(f"trust_steps must be given once; got {trust_steps}, and steps {steps}. Leave steps out.")
-    steps = trust_steps or steps or model.config.trust_steps or Config.model_fields["trust_steps"].default
+    count = trust_steps or steps or model.config.trust_steps
+    ends = [count] if isinstance(count, int) and count else stages(at_most)
     if split is None:
         said = model.config
         pairs = _suited(model, pairs, empty_frames or said.empty_frames, empty_channels or said.empty_channels)
@@ -133,39 +145,52 @@ def fit_trust(
                 "trained nor chose the model.",
                 stacklevel=2,
             )
-    teacher = Teacher.prepare(model, pairs, split.train, conditional)
-    return _taught(model, pairs, split, teacher, steps)
+    return _taught(model, pairs, split, Teacher.prepare(model, pairs, split.train, conditional), ends)
+
+
+def stages(most: int) -> list[int]:
+    """After how many of at most so many steps it is examined: a quarter, a half and all, unless these are too few."""
+    return [most >> halved for halved in (2, 1, 0) if not halved or most >> halved >= FEWEST_OF_A_STAGE]
 
 
 def _taught(
-    model: TrainedModel, pairs: PairedFrames, split: Split, teacher: "Teacher", steps: int
+    model: TrainedModel, pairs: PairedFrames, split: Split, teacher: Teacher, ends: Sequence[int]
 ) -> Generator[TrustReport, None, None]:
     network, started, threads = teacher.network, time.monotonic(), torch.get_num_threads()
+    before = model.provenance.get("trust", {}).get("steps", 0) if taught_before(model, network.conditional) else 0
     optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-    try:
-        torch.set_num_threads(max(1, threads - 1))  # another thread makes images
-        for step, batch in read_ahead(teacher.batch, range(steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
-            losses = teacher.learn(optimizer, batch)
-            elapsed = time.monotonic() - started
-            told = {name: float(loss.detach()) for name, loss in losses.items()}
-            yield TrustReport(step + 1, steps, told, elapsed, elapsed / (step + 1) * (steps - step - 1))
-    finally:
-        torch.set_num_threads(threads)
-    network.eval()
-    teacher.settle()
     judge = MatchJudge(network, None, _novelty(model, pairs, split.train, network.fields[-1].size))
+    judge.familiar, begin, order, most = not split.calibration, 0, -1.0, ends[-1]
+    for end in ends:
+        network.train()
+        try:
+            torch.set_num_threads(max(1, threads - 1))  # another thread makes images
+            for step, batch in read_ahead(teacher.batch, range(before + begin, before + end)):
+                done = step - before
+                for group in optimizer.param_groups:
+                    group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * (done - begin) / (end - begin))) / 2
+                losses = teacher.learn(optimizer, batch)
+                elapsed = time.monotonic() - started
+                told = {name: float(loss.detach()) for name, loss in losses.items()}
+                yield TrustReport(done + 1, most, told, elapsed, elapsed / (done + 1) * (most - done - 1))
+        finally:
+            torch.set_num_threads(threads)
+        network.eval()
+        teacher.settle()
+        judge.examined, orders = examined(model, judge, pairs, split.calibration or split.train)
+        if judge.good and not orders - order >= WORTH:
+            break
+        begin, order = end, orders
+    if end < most:
+        yield TrustReport(end, end, elapsed_s=time.monotonic() - started)
     judge.calibration = calibrated(model, judge, pairs, split.calibration)
-    judge.examined = examined(model, judge, pairs, split.calibration)
     groups = judge.calibration.groups if judge.calibration else 0
-    said = {"steps": steps, "taught": len(split.train), "calibrated": len(split.calibration), "groups": groups}
+    said = {"steps": before + end, "taught": len(split.train), "calibrated": len(split.calibration), "groups": groups}
     seen = unlike(split.rows(pairs), (*model.provenance.get("regions", ()), *model.provenance.get("seen", ())))
     provenance = {**model.provenance, "trust": said}
     provenance |= {"seen": [*model.provenance.get("seen", ()), *seen]} if seen else {}
-    yield TrustReport(
-        steps, steps, elapsed_s=time.monotonic() - started, model=replace(model, match=judge, provenance=provenance)
-    )
+    taught = replace(model, match=judge, provenance=provenance)
+    yield TrustReport(end, end, elapsed_s=time.monotonic() - started, model=taught)
 
 
 def teaching_takes(model: TrainedModel, pairs: PairedFrames, split: Split) -> tuple[float, float]:
@@ -230,6 +255,11 @@ def divided(model: TrainedModel, pairs: PairedFrames) -> Split:
         )
         return Split(pairs.regions())
     seen = seen_frames(pairs, model.provenance)
+    files = dict(zip(pairs.names, pairs.hashes, strict=True))
+    rows = [*rows, *model.provenance.get("seen", ())]  # the latter taught its judge, or calibrated it
+    rows = [row for row in rows if row.get("source_sha256") in (None, *files.get(row["name"], ()))]
+    made = met(row for row in rows if row["kind"] != "calibration")
+    rows = [row for row in rows if row["kind"] == "train" or not made(row)]
     teach, calibrate = (
         [region for region in windows_of(pairs, rows, kind) if region.frame in seen]
         for kind in ("train", "calibration")

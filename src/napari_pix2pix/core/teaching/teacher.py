@@ -22,6 +22,7 @@ from napari_pix2pix.core.geometry.tiles import round_up
 from napari_pix2pix.core.networks.layers import beside_stains
 from napari_pix2pix.core.running.prediction import channels_last
 from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.training import TRUST_PATCH, TRUST_PATCHES
 from napari_pix2pix.core.teaching.damage import TAUGHT, change, plant
 from napari_pix2pix.core.trust.error_network import ErrorNetwork, border_distance, label_of, seen
 from napari_pix2pix.core.trust.judge import JudgeNetwork, as_scored, match_network, pixel_errors
@@ -37,9 +38,6 @@ VALUES = 2**26
 """Of all maps of these windows together, at most: volumes and many classes have fewer windows."""
 FEWEST_WINDOWS = 4
 """Whatever they hold."""
-SIDE = 128
-"""Of these images, px, where patches are not smaller."""
-BATCH = 8
 PREDICTIONS = {True: 2, False: 4}
 """Of a step, so many predictions of labels, or of intensities, teach to expect errors: as many as take equal time."""
 SETTLED = 4
@@ -60,6 +58,13 @@ def windows_for(shape: Sequence[int], n_maps: int) -> int:
     """How many windows of this shape ([Z,] Y, X) teach."""
     pixels = math.prod(shape)
     return min(int(np.clip(PIXELS // pixels, *WINDOWS)), max(FEWEST_WINDOWS, VALUES // (pixels * n_maps)))
+
+
+def taught_before(model: TrainedModel, conditional: bool) -> JudgeNetwork | None:
+    """The network from which its teaching goes on; None where it begins: models of before had another."""
+    network = model.match.network if model.match else None
+    goes_on = network is not None and network.of_pixels is not None and network.conditional == conditional
+    return network if goes_on else None
 
 
 @dataclass
@@ -111,12 +116,14 @@ class Teacher:
         if stains is not None:
             targets = np.where(stains.reshape(*stains.shape, *(1,) * (targets.ndim - 2)), targets, predictions)
         known = drawn["known"].amax(dim=1).numpy() if "known" in drawn else np.ones_like(maps[:, 0])
-        side = min(config.patch_size, round_up(SIDE, config.grid))
+        side = min(config.patch_size, round_up(TRUST_PATCH, config.grid))
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(np.random.SeedSequence([config.seed, TEACHING]).generate_state(1, np.uint64)[0]))
             encodings = model.source_encoding, encoding
             network = match_network(config.judge, *encodings, sources.ndim - 2, conditional, per_pixel=True)
+        if (before := taught_before(model, conditional)) is not None:
+            network.load_state_dict(before.state_dict())
         fields = sum(int((field_means(part, network.fields) > 0.999).sum()) for part in known)
         if fields < FEWEST_FIELDS and windows is None:
             raise ValueError(
@@ -133,7 +140,7 @@ class Teacher:
 
     def batch(self, step: int) -> list[Tensor]:
         """What `image` gives, of all images of this step."""
-        drawn = (self.image(step, k) for k in range(BATCH))
+        drawn = (self.image(step, k) for k in range(TRUST_PATCHES))
         sides = [torch.from_numpy(np.stack(side)) for side in zip(*drawn, strict=True)]
         return [*map(channels_last, sides[:3]), *sides[3:]]
 

@@ -58,7 +58,7 @@ def taught(given: Prepared, run: RunFolder, model: TrainedModel) -> Iterator[Tru
     if number() > 0:
         return
     try:
-        reports = fit_trust(model, *teaching(given))
+        reports = fit_trust(model, *teaching(given), at_most=given.config.teaching_steps)
     except ValueError as error:  # the model is good without
         sentence = f"The model is saved, but was not taught to judge its predictions. {error}"
         warnings.warn(sentence, stacklevel=3)

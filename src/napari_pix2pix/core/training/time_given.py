@@ -12,7 +12,7 @@ import torch
 
 from napari_pix2pix.core.engine.processes import number
 from napari_pix2pix.core.settings.config import Config
-from napari_pix2pix.core.settings.training import MOST_STEPS
+from napari_pix2pix.core.settings.training import MOST_STEPS, MOST_TRUST_STEPS
 from napari_pix2pix.core.teaching.fit_trust import teaching_takes
 from napari_pix2pix.core.training.finishing import teaching
 
@@ -63,7 +63,8 @@ def settle(loop: "_Loop", minutes: float) -> Config:
     if trust_s is not None:
         before, each = trust_s
         fitting = max(FEWEST_TRUST_STEPS, int((JUDGING * left - before) / each))
-        changes["trust_steps"] = min(config.trust_steps, fitting)
+        most = MOST_TRUST_STEPS if config.trust_steps == "auto" else config.trust_steps
+        changes["trust_steps"] = min(most, fitting)
         left -= before + each * changes["trust_steps"]
     changes["steps"] = min(MOST_STEPS, max(1, int((left - judged_s) / step_s)))
     told: dict[str, int] = loop.learner.fabric.broadcast(changes)  # one says, all do

@@ -24,8 +24,8 @@ WIDEST = 32
 """Base channels of what judges the match; more were not better in as much time."""
 WIDEST_ERROR = 16
 """Of what expects errors."""
-ENOUGH = 0.9
-"""Of planted damage found (AUROC), below which nobody should look at what it says."""
+ENOUGH, GOOD = 0.9, 0.95
+"""Of planted damage found (AUROC), below which nobody should look at what it says; and with which teaching may end."""
 CONTROL = "put back"
 """The kind of damage that is none."""
 
@@ -118,7 +118,9 @@ class MatchJudge:
         None where there were no pairs to calibrate on: scores then have no ranks, and errors no bound.
     examined
         Of each kind of damage that was planted in predictions of pairs that taught nothing, the AUROC of finding it;
-        empty where there were no such pairs.
+        empty where it is not known.
+    familiar
+        Whether these pairs had taught it, for want of others.
     """
 
     network: JudgeNetwork
@@ -126,6 +128,13 @@ class MatchJudge:
     novelty: Novelty
     calibration: Calibration | None = None
     examined: Mapping[str, float] = field(default_factory=dict)
+    familiar: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether it finds each kind of planted damage so well that its teaching may end."""
+        found = [value for kind, value in self.examined.items() if kind != CONTROL]
+        return bool(found) and min(found) >= GOOD
 
     @property
     def finds(self) -> float | None:
@@ -138,10 +147,11 @@ class MatchJudge:
         """That it has not learned enough to judge; empty where it has, or nobody knows."""
         if self.finds is None or self.finds >= ENOUGH:
             return ""
+        pairs = "the very pairs that taught it" if self.familiar else "pairs that taught it nothing"
         return (
-            "What judges the match has not learned enough to judge: damage planted in predictions of pairs that "
-            f"taught it nothing it finds with an AUROC of {self.finds:.2f}, where .5 is chance and {ENOUGH:g} enough. "
-            "Give it to fit-trust for more `trust_steps`."
+            f"What judges the match has not learned enough to judge: damage planted in predictions of {pairs} it finds "
+            f"with an AUROC of {self.finds:.2f}, where .5 is chance and {ENOUGH:g} enough. Give it to fit-trust for "
+            "more `trust_steps`."
         )
 
     @property
@@ -182,6 +192,7 @@ class MatchJudge:
             **({"per_pixel": True} if self.curve is None else {}),
             **({"apart": True} if known and known.risk and known.risk.apart else {}),
             **({"examined": dict(self.examined)} if self.examined else {}),
+            **({"familiar": True} if self.examined and self.familiar else {}),
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -227,7 +238,9 @@ class MatchJudge:
         blocks = _numbers(tensors, "novelty.blocks", (None, features))
         limit = float(_numbers(tensors, "novelty.limit", ()))
         novelty = Novelty(network.fields[-1].size, spread, blocks, limit)
-        return cls(network.eval(), curve, novelty, calibration, content.get("examined", {}))
+        return cls(
+            network.eval(), curve, novelty, calibration, content.get("examined", {}), content.get("familiar", False)
+        )
 
 
 def _risk(tensors: dict[str, Tensor], groups: int, apart: bool) -> RiskCurves:
