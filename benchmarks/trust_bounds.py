@@ -32,7 +32,7 @@ from napari_pix2pix.core.trust.calibration import LEVEL, TINY, group_quantile
 from napari_pix2pix.core.trust.error_network import LEVELS, border_distance, label_of, seen
 from napari_pix2pix.core.trust.judge import as_scored, pixel_errors
 
-TRIED = 1 - np.geomspace(0.5, 0.001, 10)
+TRIED = 1 - np.geomspace(0.5, 0.005, 7)
 """Levels at which the network is asked; in between it is interpolated."""
 
 
