@@ -82,6 +82,7 @@ def with_judge(
     louder: float = 1,
     risk: RiskCurves | None = None,
     per_pixel: bool = False,
+    sees_doubt: bool = True,
 ) -> TrainedModel:
     """The model with a judge of the match that is not taught, calibrated on so many groups; its weights times `louder`.
 
@@ -89,7 +90,9 @@ def with_judge(
     """
     torch.manual_seed(1)
     encodings, dims = (model.source_encoding, model.target_encoding), 3 if model.source_view.z == "volume" else 2
-    network = match_network(model.config.discriminator, *encodings, dims, per_pixel=per_pixel).eval()
+    network = match_network(
+        model.config.discriminator, *encodings, dims, per_pixel=per_pixel, sees_doubt=sees_doubt
+    ).eval()
     for parameter in network.parameters():
         parameter.data.mul_(louder)
     random = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from napari_pix2pix.core.teaching.damage import change
 from napari_pix2pix.core.teaching.examination import KINDS, examined
 from napari_pix2pix.core.teaching.fit_trust import divided, fit_trust, stages
 from napari_pix2pix.core.teaching.teacher import Teacher
-from napari_pix2pix.core.trust.error_network import FARTHEST, ErrorNetwork, border_distance
+from napari_pix2pix.core.trust.error_network import FARTHEST, ErrorNetwork, border_distance, doubt
 from napari_pix2pix.core.trust.judge import ENOUGH, as_scored, pixel_errors
 from napari_pix2pix.core.trust.risk import KNOTS
 from napari_pix2pix.report.card import model_lines
@@ -63,14 +63,14 @@ def test_the_same_teaching_twice(model, taught) -> None:
 def test_what_is_taught_by_arithmetic(model) -> None:
     """An image's labels are its change, field by field, and the prediction's errors pixel by pixel, where it is known.
 
-    What expects them sees the source, the prediction, the generator's maps and how near the next border is.
+    What expects them sees the source, the prediction, the generator's maps, how near the next border is, and doubt.
     """
     teacher, clean, damaged = Teacher.prepare(model, PAIRS, PAIRS.regions(), True), 0, 0
     wrong = (teacher.predictions[:, 0] > 0) != (teacher.targets[:, 0] > 0)
     assert float(teacher.network.of_pixels.usual) == pytest.approx(wrong.mean(), rel=1e-5)
     for k in range(40):
         source, image, seen, match, judged, errors, known = teacher.image(3, k)
-        prediction, maps, near = seen[1:3], seen[3:5], seen[5:]
+        prediction, maps, near, doubted = seen[1:3], seen[3:5], seen[5:7], seen[7:]
         assert source.shape[1:] == image.shape[1:] == seen.shape[1:] == errors.shape == known.shape
         assert match.shape == judged.shape and errors.shape == (teacher.side,) * 2
         assert (judged == 1).all() and (known == 1).all()
@@ -79,6 +79,7 @@ def test_what_is_taught_by_arithmetic(model) -> None:
         assert set(np.unique([image[0], prediction[0]])) <= {np.float32(-0.9), np.float32(0.9)}  # labels, not soft maps
         assert (maps[0] > 0)[prediction[0] > 0].all()  # what was decoded lies as its maps
         assert (seen[:1] == source).all() and (near > 0).all() and near.max() <= 1
+        np.testing.assert_array_equal(doubted, np.abs(prediction - maps)[:1])
         assert set(np.unique(errors)) <= {0, 1}
     assert clean > 8
     assert damaged > 8
@@ -131,6 +132,30 @@ def test_pixels_do_not_depend_on_tiles(kind, z) -> None:
     window = (*every[:-2], slice(20, 41), slice(33, 90))
     np.testing.assert_allclose(other.expected_pixels(window), pixels[window], rtol=1e-3)
     np.testing.assert_allclose(other.masked_pixels(window), one.masked_pixels(every)[window], rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["instances", "classes"])
+def test_a_judge_of_before_sees_no_doubt(kind, tmp_path) -> None:
+    """It is read with as many planes as it has, and tells what it told; one of now sees how far labels lie off maps."""
+    random = np.random.default_rng(0)
+    source = random.integers(0, 999, (1, 70, 80)).astype(np.uint16)
+    target = (gaussian_filter(random.normal(size=(1, 70, 80)), 5) > 0).astype(np.uint8)
+    model, found = untrained(source, target, kind), {}
+    for sees in (True, False):
+        judged = with_judge(model, per_pixel=True, sees_doubt=sees)
+        judged.save(tmp_path / "m.safetensors")
+        again = core.load_model(tmp_path / "m.safetensors")
+        assert ("sees_doubt" in again.match.content()) == sees
+        found[sees] = again.match.network.of_pixels.seen_maps
+        for one in (judged, again):
+            [scored] = one.score_frames(source, target, "CYX", look=False)
+            found.setdefault(("pixels", sees), scored.expected_pixels((slice(0, 70), slice(0, 80))))
+            np.testing.assert_array_equal(scored.expected_pixels((slice(0, 70), slice(0, 80))), found[("pixels", sees)])
+    assert found[True] == found[False] + 1
+    labels, maps = random.uniform(-0.9, 0.9, (2, 2, 5, 6)).astype(np.float32)
+    apart = np.abs(labels - maps)
+    by_hand = apart[0] if kind == "instances" else np.maximum(*apart)
+    np.testing.assert_array_equal(doubt(labels, maps, model.target_encoding)[0], by_hand)
 
 
 def test_what_is_not_known_is_not_taught(model) -> None:

@@ -118,6 +118,7 @@ class JudgeFacts(Told):
     within_one: bool = False
     apart: bool = False
     per_pixel: bool = False
+    sees_doubt: bool = False
     examined: dict[str, Share] = {}
     familiar: bool = False
 

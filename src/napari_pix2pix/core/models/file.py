@@ -93,7 +93,7 @@ def _networks_of(content: Content) -> tuple[dict[str, nn.Module], JudgeNetwork |
     )
     judge = None
     if content.trust is not None:
-        how = content.trust.conditional, content.trust.per_pixel
+        how = content.trust.conditional, content.trust.per_pixel, content.trust.sees_doubt
         judge = match_network(config.judge, source, target, content.spatial_dims, *how)
     return made, judge
 

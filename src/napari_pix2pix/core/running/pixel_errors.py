@@ -99,4 +99,5 @@ class PixelErrors:
         inside = tuple(slice(w.start - r.start, w.stop - r.start) for w, r in zip(window, wide, strict=True))
         around = image(wide)
         distance = border_distance(label_of(around, self._target))[inside]
-        return seen(source(window), around[(slice(None), *inside)], self._target, maps(window), distance)
+        labels, sees_doubt = around[(slice(None), *inside)], self.network.sees_doubt
+        return seen(source(window), labels, self._target, maps(window), distance, sees_doubt)

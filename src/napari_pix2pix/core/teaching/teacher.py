@@ -163,7 +163,8 @@ class Teacher:
             return
         wrong, count = 0.0, 0
         for i in range(0, len(self.sources), SETTLED):
-            sides = self.sources[i], self.predictions[i], encoding, self.maps[i], self.distances[i].astype(np.float32)
+            labels, distance = self.predictions[i], self.distances[i].astype(np.float32)
+            sides = self.sources[i], labels, encoding, self.maps[i], distance, network.sees_doubt
             with torch.inference_mode():
                 logits = network.logits(torch.from_numpy(seen(*sides))[None].to(self.model.device))
             rare = network.hardly_ever(logits.sigmoid()[0, 0].cpu().numpy()) & (self.known[i] > 0)
@@ -221,7 +222,7 @@ class Teacher:
         maps = distance = None
         if self.distances is not None:
             maps, distance = turned(self.maps[i]), turned(self.distances[i]).astype(np.float32)
-        beheld = seen(source, prediction, encoding, maps, distance)
+        beheld = seen(source, prediction, encoding, maps, distance, self._expects.sees_doubt)
         return source, image, beheld, matching(changed), (judged > 0.999).astype(np.float32), errors, known
 
 

@@ -48,6 +48,8 @@ class ErrorNetwork(Generator):
         Of the model.
     spatial_dims
         Of frames.
+    sees_doubt
+        Whether it sees `doubt` of labels as a plane by itself; networks of before had to find it.
     """
 
     usual: Tensor
@@ -55,12 +57,13 @@ class ErrorNetwork(Generator):
     rare: Tensor
     """The share of labels that are wrong among those that are `hardly_ever`."""
 
-    def __init__(self, source: Encoding, target: Encoding, spatial_dims: int) -> None:
+    def __init__(self, source: Encoding, target: Encoding, spatial_dims: int, sees_doubt: bool = True) -> None:
         super().__init__()
+        self.sees_doubt = sees_doubt and target.is_labels
         self.labels, self.source_maps, self.sees_logarithm = target.is_labels, source.n_maps, not source.is_labels
         self.stains = target.n_stains
         sides = source.n_maps + target.n_maps * (2 if self.labels else 1) + self.stains
-        self.seen_maps = sides + (len(NEARNESS) if self.labels else 0)
+        self.seen_maps = sides + (len(NEARNESS) if self.labels else 0) + self.sees_doubt
         channels = OF_LABELS if self.labels else OF_INTENSITIES
         before = self.seen_maps + (source.n_maps if self.sees_logarithm else 0)
         self.unet = UNet(
@@ -146,12 +149,22 @@ def label_of(image: NDArray[np.float32], target: Encoding) -> NDArray[np.generic
     return labels
 
 
+def doubt(image: NDArray[np.float32], maps: NDArray[np.float32], target: Encoding) -> NDArray[np.float32]:
+    """How far the labels of an image lie from the generator's maps (K, [Z,] Y, X), (1, [Z,] Y, X).
+
+    Of classes the largest distance of any, of instances that of whether there is one.
+    """
+    apart: NDArray[np.float32] = np.abs(image[: target.n_maps] - maps)
+    return apart[:1] if target.kind == "instances" else apart.max(axis=0, keepdims=True)
+
+
 def seen(
     source: NDArray[np.float32],
     image: NDArray[np.float32],
     target: Encoding,
     maps: NDArray[np.float32] | None = None,
     distance: NDArray[np.float32] | None = None,
+    sees_doubt: bool = True,
 ) -> NDArray[np.float32]:
     """What an `ErrorNetwork` sees (C, [Z,] Y, X) of a source and an image, in network values.
 
@@ -163,10 +176,13 @@ def seen(
         Of the model.
     maps, distance
         Of labels: the generator's own maps of the source, and `border_distance` of the image.
+    sees_doubt
+        The network's.
     """
     if (missing := target.n_maps + target.n_stains - len(image)) > 0:
         image = with_stains(torch.from_numpy(image)[None], torch.ones(1, missing))[0].numpy()
     sides = [source, image[: target.n_maps + target.n_stains]]
     if maps is not None and distance is not None:
         sides += [maps, *(np.exp(-distance / width)[None] for width in NEARNESS)]
+        sides += [doubt(image, maps, target)] if sees_doubt else []
     return np.concatenate(sides).astype(np.float32, copy=False)

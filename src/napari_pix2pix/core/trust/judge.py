@@ -56,6 +56,7 @@ class JudgeNetwork(nn.Module):
         conditional: bool,
         spatial_dims: int,
         per_pixel: bool,
+        sees_doubt: bool,
     ) -> None:
         super().__init__()
         self.conditional, self.sees_maps, self.sees_logarithm = conditional, target.is_labels, not source.is_labels
@@ -69,7 +70,7 @@ class JudgeNetwork(nn.Module):
         self.match = network(target.n_maps, WIDEST)
         self.error: PatchGAN | ErrorNetwork
         if per_pixel:
-            self.error = ErrorNetwork(source, target, spatial_dims)
+            self.error = ErrorNetwork(source, target, spatial_dims, sees_doubt)
         else:
             self.error = network(target.n_maps * (2 if self.sees_maps else 1), WIDEST_ERROR)
         self.fields: tuple[ReceptiveField, ...] = self.match.fields
@@ -189,7 +190,8 @@ class MatchJudge:
             "conditional": self.network.conditional,
             "calibrated": known is not None,
             "within_one": bool(known and known.within_one),
-            **({"per_pixel": True} if self.curve is None else {}),
+            **({"per_pixel": True} if (of_pixels := self.network.of_pixels) else {}),
+            **({"sees_doubt": True} if of_pixels and of_pixels.sees_doubt else {}),
             **({"apart": True} if known and known.risk and known.risk.apart else {}),
             **({"examined": dict(self.examined)} if self.examined else {}),
             **({"familiar": True} if self.examined and self.familiar else {}),
@@ -277,9 +279,10 @@ def match_network(
     spatial_dims: int,
     conditional: bool = True,
     per_pixel: bool = False,
+    sees_doubt: bool = True,
 ) -> JudgeNetwork:
     """A new network to judge the match, with the field of the discriminator `like`."""
-    return JudgeNetwork(like, source_encoding, target_encoding, conditional, spatial_dims, per_pixel)
+    return JudgeNetwork(like, source_encoding, target_encoding, conditional, spatial_dims, per_pixel, sees_doubt)
 
 
 def pixel_errors(
