@@ -1,16 +1,20 @@
 """How fast a training step is: this package's beside a textbook's, in one run; a JSON line per batch size.
 
-The textbook's is the paper's step in plain eager float32: U-Net-256 and the 70 x 70 PatchGAN, 256² px, Adam, nothing
-else done about speed. Ours is the preset `paper`, as `train` sets it up on this device. Steps of both take turns, so
+The textbook's is the paper's step in plain eager float32: U-Net and 70 x 70 PatchGAN of the preset's size, Adam,
+nothing else done about speed. Ours is the preset, as `train` sets it up on this device. Steps of both take turns, so
 that a busy machine disturbs both alike; ``ratio`` is median textbook time / median time of ours, ``processor_ratio``
 the same of processor seconds (CPU only), ``ours_gflops`` the textbook's operations (counted by torch) by our time.
+With `--isa avx2` the processor does as if it had neither AVX-512 nor bfloat16, as most laptops have none.
 
-    python benchmarks/training.py [--batch-sizes 1 8] [--repeats 15] [--device auto]
+    python benchmarks/training.py [--preset paper] [--batch-sizes 1 8] [--repeats 15] [--device auto] [--isa avx2]
 """
 
 import os
+import sys
 
 os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}  # before torch is imported
+if "avx2" in sys.argv:
+    os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
 import argparse
 import json
@@ -30,23 +34,25 @@ from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.settings.config import make_config
+from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
 from napari_pix2pix.core.training.prepare import FABRIC_PRECISION
 
-WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
+WIDTHS = {"paper": (64, 128, 256, 512, 512, 512, 512, 512), "fast": (32, 64, 128, 256)}
+"""Of the generator's levels; the discriminator begins as wide."""
 Step = Callable[[Tensor, Tensor], object]
 
 
 class TextbookUNet(nn.Module):
     """Isola et al. 2017, section 6.1.1."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        inputs = (3, *WIDTHS)
-        outputs = (*reversed(WIDTHS[:-1]), 3)
-        joined = (512, *(2 * width for width in reversed(WIDTHS[:-1])))
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(inputs, WIDTHS, strict=False))
+        inputs = (3, *widths)
+        outputs = (*reversed(widths[:-1]), 3)
+        joined = (widths[-1], *(2 * width for width in reversed(widths[:-1])))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(inputs, widths, strict=False))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in zip(joined, outputs, strict=True))
-        self.down_norms = nn.ModuleList(nn.BatchNorm2d(width) for width in WIDTHS[1:-1])
+        self.down_norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:-1])
         self.up_norms = nn.ModuleList(nn.BatchNorm2d(width) for width in outputs[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,13 +68,13 @@ class TextbookUNet(nn.Module):
         return torch.tanh(self.up[-1](relu(x)))
 
 
-def textbook(device: torch.device) -> Step:
+def textbook(preset: str, device: torch.device) -> Step:
     """The paper's step, written as a textbook would."""
-    generator = TextbookUNet().to(device)
-    layers: list[nn.Module] = [nn.Conv2d(6, 64, 4, 2, 1), nn.LeakyReLU(0.2)]
-    for before, after, stride in ((64, 128, 2), (128, 256, 2), (256, 512, 1)):
+    generator, first = TextbookUNet(WIDTHS[preset]).to(device), WIDTHS[preset][0]
+    layers: list[nn.Module] = [nn.Conv2d(6, first, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for before, after, stride in ((first, 2 * first, 2), (2 * first, 4 * first, 2), (4 * first, 8 * first, 1)):
         layers += [nn.Conv2d(before, after, 4, stride, 1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-    discriminator = nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 1)).to(device)
+    discriminator = nn.Sequential(*layers, nn.Conv2d(8 * first, 1, 4, 1, 1)).to(device)
     adams = [torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999)) for network in (generator, discriminator)]
 
     def judged(source: Tensor, image: Tensor, real: float) -> Tensor:
@@ -89,9 +95,8 @@ def textbook(device: torch.device) -> Step:
     return step
 
 
-def ours(device: torch.device, batch_size: int) -> Step:
-    """The preset `paper` as `train` runs it."""
-    config = make_config("paper", changes={"batch_size": batch_size})
+def ours(config: Pix2PixConfig, device: torch.device) -> Step:
+    """A step as `train` runs it."""
     precision = resolve_precision(config.precision, device)
     fabric = Fabric(accelerator=device.type, devices=1, precision=FABRIC_PRECISION[precision])
     fabric.launch()
@@ -112,15 +117,22 @@ def timed(step: Step, source: Tensor, target: Tensor) -> tuple[float, float]:
 def main() -> None:
     """A line for each batch size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=WIDTHS, default="paper")
     parser.add_argument("--batch-sizes", type=int, nargs="+")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--isa", choices=["avx2"])
     args = parser.parse_args()
     device = pick_device(args.device)
     for batch_size in args.batch_sizes or ([1, 8, 16] if device.type == "cuda" else [1, 8]):
         torch.manual_seed(0)
-        source, target = (torch.rand(batch_size, 3, 256, 256, device=device) * 2 - 1 for _ in range(2))
-        steps = {"textbook": textbook(device), "ours": ours(device, batch_size)}
+        # It would take bfloat16 where the processor has it, whatever may be used of it.
+        changes = {"batch_size": batch_size, "precision": "float32" if args.isa else "auto"}
+        config = make_config(args.preset, changes=changes)
+        assert isinstance(config, Pix2PixConfig)
+        sides = batch_size, 3, config.patch_size, config.patch_size
+        source, target = (torch.rand(sides, device=device) * 2 - 1 for _ in range(2))
+        steps = {"textbook": textbook(args.preset, device), "ours": ours(config, device)}
         with FlopCounterMode(display=False) as counter:
             steps["textbook"](source, target)
         flops = counter.get_total_flops()
@@ -134,7 +146,8 @@ def main() -> None:
         ratio, processor_ratio = (a / b for a, b in zip(medians["textbook"], medians["ours"], strict=True))
         cuda = device.type == "cuda"
         peak = torch.cuda.max_memory_allocated(device) if cuda else psutil.Process().memory_info().rss
-        row = {"batch_size": batch_size, "device": str(device), "threads": torch.get_num_threads()}
+        row = {"preset": args.preset, "batch_size": batch_size, "device": str(device)}
+        row |= {"threads": torch.get_num_threads()} | ({} if cuda else {"isa": torch.backends.cpu.get_cpu_capability()})
         row |= {"ratio": round(ratio, 2)} | ({} if cuda else {"processor_ratio": round(processor_ratio, 2)})
         row |= {f"{name}_s": round(seconds, 4) for name, (seconds, _) in medians.items()}
         row |= {"ours_gflops": round(flops / 1e9 / medians["ours"][0])}

@@ -24,6 +24,7 @@ def beside_a_demo(tmp_path, monkeypatch):
     """A folder in which `napari-pix2pix demo` has just run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "STEPS", int(FEW))
+    monkeypatch.setattr(demo, "TRUST_STEPS", int(FEW))
     install, *_ = blocks("bash")
     assert install.strip().endswith("&& napari-pix2pix demo")
     assert main(["demo"]) == 0

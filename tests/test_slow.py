@@ -105,9 +105,10 @@ def test_the_demo_beats_its_baselines(tmp_path) -> None:
     for metric in ("dice", "object_f1_iou50"):
         assert figures["pix2pix"][metric] > max(figures["grey threshold"][metric], figures["grey lookup"][metric])
     assert "says nothing about another image" in result["text"]
+    assert 0.5 < result["expected_error"] / result["true_error"] < 2
     names = {path.name for path in (tmp_path / "napari-pix2pix-demo").iterdir()}
     assert names >= {"source.tif", "target.tif", "prediction.tif", "patch_scores.tif", "model.safetensors"}
-    assert names >= {"history.csv", "metrics.json", "demo.png"}
+    assert names >= {"history.csv", "metrics.json", "demo.png", "prediction.expected_error.tif"}
     again = subprocess.run([*COMMAND, "info", "napari-pix2pix-demo/model.safetensors"], cwd=tmp_path, check=False)
     assert again.returncode == 0
     print(f"demo: {time.monotonic() - started:.0f} s")

@@ -8,7 +8,7 @@ from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.running.patch_scores import PatchScores, score_grid
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
 from napari_pix2pix.core.training.reports import Preview
-from napari_pix2pix.files.pictures import write_preview
+from napari_pix2pix.files.pictures import draw_story, write_preview
 from napari_pix2pix.files.stacks import open_stack
 
 SIDE = 64
@@ -54,3 +54,16 @@ def test_both_ways_are_two_rows_with_their_cycle(tmp_path: Path) -> None:
     again = shown[:40, 2 * 60 : 2 * 60 + 50]
     assert np.array_equal(again, shown[:40, :50])
     assert np.ptp(shown[5, 65], axis=-1) > 50  # labels of the target, in colours
+
+
+def test_true_and_expected_errors_have_one_colour(tmp_path: Path) -> None:
+    """Where labels are wrong, and where they are surely expected to be, the demo's picture is as red; else nowhere."""
+    grey, labels = np.full((60, 40), 200, np.uint8), np.zeros((60, 40), np.uint16)
+    labels[10:30, 10:30] = 1
+    reds = []
+    for target, expected in ((labels, 0), (np.zeros_like(labels), 0), (labels, (labels > 0).astype(np.float32))):
+        draw_story(tmp_path / "demo.png", grey, target, labels, np.zeros(grey.shape, np.float32) + expected, "Title")
+        r, g, b = np.moveaxis(open_stack(tmp_path / "demo.png").array[...][..., :3].astype(int), -1, 0)
+        reds.append(int(((r > 220) & (g < 60) & (b < 60)).sum()))
+    assert reds[1] > 2 * reds[0]
+    assert abs(reds[2] / reds[1] - 1) < 0.1

@@ -1,15 +1,18 @@
 """Frames as pictures for people: previews, and the demo's four panels."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.color import label2rgb
+from skimage.segmentation import find_boundaries
 
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.running.patch_scores import PatchScores
 from napari_pix2pix.core.training.reports import Preview
+from napari_pix2pix.files.colours import AS_LIKELY_AS_NOT, doubt_colours
 
 PANELS = "source", "prediction", "target", "looks real"
 """Of a preview."""
@@ -18,6 +21,17 @@ THERE_AND_BACK = (
     ("target", "to source", "back again", "looks real"),
 )
 """The same where the model goes both ways."""
+STORY = (
+    ("Source", "Grey tissue; from this part the model has learned nothing."),
+    ("Prediction", "The nuclei that the model finds, each in a colour of its own."),
+    ("True error", "Red: a nucleus where there is none, or none where there is one."),
+    ("Expected error", "What the model itself takes for wrong, without knowing the truth."),
+)
+"""The demo's panels, and a sentence on each."""
+WRAPPED = 34
+"""Characters in a line of these."""
+OUTLINE = 0, 90, 255
+"""Of objects, in a colour that no error has."""
 
 
 def as_rgb(frame: NDArray[Any], like: NDArray[Any] | None = None, labels: bool = False) -> NDArray[np.uint8]:
@@ -112,29 +126,46 @@ def _scores_as_rgb(scored: PatchScores, shape: tuple[int, ...]) -> NDArray[np.ui
 
 
 def draw_story(
-    path: Path, source: NDArray[Any], target: NDArray[Any], prediction: NDArray[Any], scored: PatchScores, title: str
+    path: Path,
+    source: NDArray[Any],
+    target: NDArray[Any],
+    prediction: NDArray[Any],
+    expected: NDArray[np.float32],
+    title: str,
 ) -> None:
-    """A PNG: source | target image | prediction | scores over the source, each of one frame (C, Y, X)."""
+    """A PNG: source | predicted objects | true error | expected error, with a sentence on each.
+
+    Parameters
+    ----------
+    source, target, prediction
+        One plane each (Y, X), the last two with object ids.
+    expected
+        How likely each pixel of the prediction is wrong (Y, X), in [0, 1]. Both errors have one scale.
+    title
+        Above all.
+    """
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
-    height, width = source.shape[-2:]
-    figure = Figure(figsize=(12, 2.7 * height / width + 0.9), dpi=90, layout="constrained")
-    panels = figure.subplots(1, 4)
-    pictures = [as_rgb(source), as_rgb(target, labels=True), as_rgb(prediction, labels=True), as_rgb(source)]
-    names = ["source", "target image", "prediction", "patch scores (faded: see padding)"]
-    for panel, picture, name in zip(panels, pictures, names, strict=True):
+    height, width = source.shape
+    figure = Figure(figsize=(11, 2.4 * height / width + 1.1), dpi=95, layout="constrained")
+    panels = figure.subplots(1, len(STORY))
+    grey = as_rgb(source[None])
+    outlined = grey.copy()
+    outlined[find_boundaries(prediction, mode="inner")] = OUTLINE
+    filled = (label2rgb(prediction, grey, alpha=0.45, bg_label=0, bg_color=None) * 255).astype(np.uint8)
+    filled[find_boundaries(prediction, mode="inner")] = OUTLINE
+    wrong = ((prediction > 0) != (target > 0)).astype(np.float32)
+    for panel, picture, (name, sentence) in zip(panels, (grey, filled, outlined, outlined), STORY, strict=True):
         panel.imshow(picture)
-        panel.set_title(name, fontsize=11)
+        panel.set_title(name, fontsize=12, fontweight="bold", loc="left", pad=32)
+        panel.text(0, 1.005, fill(sentence, WRAPPED), fontsize=9, transform=panel.transAxes)
         panel.set_axis_off()
-    # Each score is a square of one stride around the centre of its field.
-    (top, left), stride, (rows, columns) = scored.translate, scored.receptive_field.stride, scored.scores.shape
-    half = stride / 2
-    extent = (left - half, left + columns * stride - half, top + rows * stride - half, top - half)
-    faded = np.where(scored.valid, 0.75, 0.25)  # a field that reaches beyond the image sees padding
-    overlay = panels[3].imshow(scored.scores, extent=extent, cmap="cividis", alpha=faded)
-    panels[3].set_xlim(-0.5, width - 0.5)
-    panels[3].set_ylim(height - 0.5, -0.5)
-    figure.colorbar(overlay, ax=panels[3], label="high = looks real", shrink=0.7)
-    figure.suptitle(title, fontsize=10)
+    colours = ListedColormap(doubt_colours())
+    for panel, errors in zip(panels[2:], (wrong, expected), strict=True):
+        glow = panel.imshow(errors, cmap=colours, vmin=0, vmax=AS_LIKELY_AS_NOT, interpolation="nearest")
+    bar = figure.colorbar(glow, ax=panels, shrink=0.5, aspect=30, extend="max")
+    bar.set_label("probability that the label of a pixel is wrong")
+    figure.suptitle(title, fontsize=11, x=0.01, horizontalalignment="left")
     with written_beside(path) as beside:
-        figure.savefig(beside)
+        figure.savefig(beside, bbox_inches="tight")
