@@ -152,6 +152,9 @@ def test_a_judge_of_before_sees_no_doubt(kind, tmp_path) -> None:
             found.setdefault(("pixels", sees), scored.expected_pixels((slice(0, 70), slice(0, 80))))
             np.testing.assert_array_equal(scored.expected_pixels((slice(0, 70), slice(0, 80))), found[("pixels", sees)])
     assert found[True] == found[False] + 1
+    pairs = core.PairedFrames(source, target, "CYX")
+    taught_on = Teacher.prepare(judged, pairs, pairs.regions(), True, 2)
+    assert taught_on.network.of_pixels.seen_maps == len(taught_on.image(0, 0)[2]) == found[False]
     labels, maps = random.uniform(-0.9, 0.9, (2, 2, 5, 6)).astype(np.float32)
     apart = np.abs(labels - maps)
     by_hand = apart[0] if kind == "instances" else np.maximum(*apart)

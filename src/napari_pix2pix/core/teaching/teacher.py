@@ -118,11 +118,14 @@ class Teacher:
         known = drawn["known"].amax(dim=1).numpy() if "known" in drawn else np.ones_like(maps[:, 0])
         side = min(config.patch_size, round_up(TRUST_PATCH, config.grid))
         devices = [model.device] if model.device.type == "cuda" else []
+        before = taught_before(model, conditional)
+        sees_doubt = before is None or before.of_pixels is None or before.of_pixels.sees_doubt
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(np.random.SeedSequence([config.seed, TEACHING]).generate_state(1, np.uint64)[0]))
             encodings = model.source_encoding, encoding
-            network = match_network(config.judge, *encodings, sources.ndim - 2, conditional, per_pixel=True)
-        if (before := taught_before(model, conditional)) is not None:
+            dims = sources.ndim - 2
+            network = match_network(config.judge, *encodings, dims, conditional, per_pixel=True, sees_doubt=sees_doubt)
+        if before is not None:
             network.load_state_dict(before.state_dict())
         fields = sum(int((field_means(part, network.fields) > 0.999).sum()) for part in known)
         if fields < FEWEST_FIELDS and windows is None:
