@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ MODELS = ROOT / "tests" / "fixtures" / "models_v1"
 CROP = slice(0, 45), slice(3, 56)
 """No multiple of the grid."""
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
+if any(find_spec(name) is None for name in ("onnxruntime", "onnxscript")):
+    pytest.skip("pip install '.[export]'", allow_module_level=True)
+portable.needed("onnxruntime")
 
 
 def snippet() -> str:

@@ -1,8 +1,11 @@
 """The plain network that is handed on is the model's generator, whatever that is made of."""
 
 import ast
+import os
+import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
@@ -86,6 +89,16 @@ def test_the_architecture_needs_torch_alone() -> None:
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     modules |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert {name.partition(".")[0] for name in modules} - sys.stdlib_module_names == {"torch"}
+
+
+@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
+def test_nothing_is_sent_anywhere(tmp_path) -> None:
+    """What onnxruntime makes to report its use to its makers, such as the machine's number, is not there."""
+    code = "from napari_pix2pix.exchange.portable import needed; needed('onnxruntime')"
+    places = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA")}
+    known = {name: value for name, value in os.environ.items() if name != portable.SILENT}
+    subprocess.run([sys.executable, "-c", code], check=True, env=known | places)
+    assert not list(tmp_path.rglob("*onnxruntime*"))
 
 
 def test_what_cannot_be_exported_is_refused() -> None:

@@ -34,6 +34,7 @@ from napari_pix2pix.commands.field import field
 from napari_pix2pix.commands.fit_trust import fit_trust
 from napari_pix2pix.commands.flags import spread
 from napari_pix2pix.commands.generate import generate
+from napari_pix2pix.commands.import_ import import_
 from napari_pix2pix.commands.info import info
 from napari_pix2pix.commands.predict import predict
 from napari_pix2pix.commands.recipe import remember
@@ -71,6 +72,7 @@ for command in (
     field,
 ):
     app.command(command)
+app.command(import_, name="import")
 
 
 @app.command

@@ -1,6 +1,7 @@
 """What of a model other programs can run: its generator as one plain network, and what it must be fed."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -20,6 +21,8 @@ from napari_pix2pix.exchange.architecture import Translator
 
 TOLERANCE = 1e-4
 """How far what other programs make may be from what the model makes, as a share of the range [-1, 1]."""
+SILENT = "ORT_DISABLE_TELEMETRY"
+"""Unless this is set before it is imported, onnxruntime reports its use to its makers; exports send nothing."""
 SIZES = 3
 """How many sizes it is held against."""
 
@@ -68,18 +71,20 @@ class Portable:
         """What a tile must see beyond what is kept of it in Y and X, px, so that it begins on the grid; 0: no tiles."""
         return round_up(self.model.generator.reach[-1], self.grid[-1]) if self.model.tileable else 0
 
+    @property
+    def smallest_tile(self) -> tuple[int, ...]:
+        """The smallest sides of which something is kept, ([z,] y, x); planes of a volume stay together."""
+        *planes, y, x = self.minimum
+        return (*planes, *(max(n, round_up(2 * self.halo + 1, self.grid[-1])) for n in (y, x)))
+
     def example(self, number: int, batch: int) -> NDArray[np.float32]:
         """Noise that the network takes, of the size of this number, from 0 on; sides differ."""
-        sides = (least + (number + i) % SIZES * step for i, (least, step) in enumerate(zip(*self.sides, strict=True)))
+        steps = enumerate(zip(self.minimum, self.grid, strict=True))
+        sides = (least + (number + i) % SIZES * step for i, (least, step) in steps)
         shape, random = (batch, self.channels, *sides), np.random.default_rng(number)
         if classes := self.model.source_encoding.classes:
             return random.choice(np.array(classes, np.float32), shape)
         return random.uniform(-1, 1, shape).astype(np.float32)
-
-    @property
-    def sides(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The smallest sides, and the steps in which they grow."""
-        return self.minimum, self.grid
 
     def expected(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the model makes of images (N, channels, [Z,] Y, X)."""
@@ -156,18 +161,23 @@ def portable(model: TrainedModel) -> Portable:
         network, minimum = architecture.ResNet(**kwargs), tuple(2 * step for step in grid)  # what can be mirrored
     network.load_state_dict(model.generator.state_dict())
     found = Portable(model, network.eval(), kwargs, minimum)
-    found.require_equal(lambda images: _run(network, images), "The plain network")
+    found.require_equal(running(network), "The plain network")
     return found
 
 
-def _run(network: Translator, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    with torch.inference_mode():
-        maps: NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
-    return maps
+def running(network: torch.nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What makes maps of images by this network."""
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            maps: NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
+        return maps
+
+    return run
 
 
 def needed(*names: str) -> tuple[ModuleType, ...]:
-    """These modules of packages that only an export needs.
+    """These modules of packages that only an export needs; none of them reports what it is used for.
 
     Raises
     ------
@@ -176,6 +186,7 @@ def needed(*names: str) -> tuple[ModuleType, ...]:
     """
     from importlib import import_module
 
+    os.environ.setdefault(SILENT, "1")
     try:
         return tuple(import_module(name) for name in names)
     except ImportError as error:

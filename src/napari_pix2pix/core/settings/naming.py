@@ -13,10 +13,12 @@ ASKED = frozenset(
         *(
             "allow_seen",
             "annotated_frames",
+            "author",
             "config",
             "device",
             "draws",
             "from",
+            "hub",
             "keep_frames",
             "local",
             "local_workers",
@@ -33,6 +35,7 @@ ASKED = frozenset(
             "preset",
             "rescale",
             "resume",
+            "sample",
         ),
         *(
             "scheduler",
