@@ -44,7 +44,7 @@ class Quantiles(nn.Module):
 
     def __init__(self, like: Any) -> None:
         super().__init__()
-        channels = like.last.in_channels
+        channels, self.sees_doubt = like.last.in_channels, like.sees_doubt
         form = GeneratorConfig(levels=LEVELS, base_channels=channels, norm="none", dropout=0.0)
         self.unet, self.last = UNet(like.seen_maps + 1, channels, form, 2), nn.Conv2d(channels, 1, 1)
 
@@ -95,8 +95,8 @@ def bound_rows(model: Any, train: Pairs, pairs: Pairs, axes: Axes, steps: int, s
         inside = scored.valid
         errors.append(field_means(pixel_errors(image, encoding.encode(target), encoding), fields)[inside])
         expected.append(scored.expected_error[inside])
-        sides = (maps, border_distance(label_of(image, encoding))) if encoding.is_labels else ()
-        beheld = torch.from_numpy(seen(frame, image, encoding, *sides))[None]
+        sides = (maps, border_distance(label_of(image, encoding))) if encoding.is_labels else (None, None)
+        beheld = torch.from_numpy(seen(frame, image, encoding, *sides, network.sees_doubt))[None]
         with torch.inference_mode():
             asked = [network(beheld, torch.tensor([level], dtype=torch.float32))[0, 0].numpy() for level in TRIED]
         own = np.stack([usual * field_means(one, fields)[inside] for one in asked])
