@@ -6,7 +6,14 @@ import sys
 import numpy as np
 from skimage import color, data, util
 
-from napari_pix2pix.files.samples import coins_pair, demo_pair, derive_coins, derive_nuclei
+from napari_pix2pix.files.samples import (
+    bright_nuclei,
+    coins_pair,
+    demo_pair,
+    derive_coins,
+    derive_hematoxylin,
+    derive_nuclei,
+)
 
 
 def test_there_are_24_coins() -> None:
@@ -36,10 +43,12 @@ def test_what_ships_is_what_was_derived() -> None:
     for (_, shipped), derived in ((demo_pair(), derive_nuclei()), (coins_pair(), derive_coins())):
         assert shipped.dtype == derived.dtype == np.uint16
         assert np.array_equal(shipped, derived)
+    assert np.abs(bright_nuclei().astype(int) - derive_hematoxylin()).max() <= 1
 
 
 def test_a_window_that_opens_a_sample_imports_nothing_heavy() -> None:
     """It would stand still meanwhile."""
-    code = "import sys; from napari_pix2pix.files.samples import *; demo_pair(); coins_pair(); print(*sys.modules)"
+    code = "import sys; from napari_pix2pix.files.samples import *; demo_pair(); coins_pair(); bright_nuclei()\n"
+    code += "print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"skimage", "scipy", "torch"} & set(loaded)

@@ -36,6 +36,7 @@ from napari_pix2pix.commands.flags import spread
 from napari_pix2pix.commands.generate import generate
 from napari_pix2pix.commands.import_ import import_
 from napari_pix2pix.commands.info import info
+from napari_pix2pix.commands.models import models
 from napari_pix2pix.commands.predict import predict
 from napari_pix2pix.commands.recipe import remember
 from napari_pix2pix.commands.register import register
@@ -68,6 +69,7 @@ for command in (
     fit_trust,
     compare,
     export,
+    models,
     info,
     field,
 ):

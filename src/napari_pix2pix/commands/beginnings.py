@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from pydantic import AfterValidator
 
 from napari_pix2pix.commands.flags import ConfigFlags, load
 from napari_pix2pix.core.settings.config import PairSettings, Settings, make_config
+from napari_pix2pix.files.starters import model_at
 
 
 class Earlier(Settings):
@@ -18,7 +20,9 @@ class Earlier(Settings):
     """Go on with this run, with its pairs and settings."""
     finish: bool = False
     """With --resume: no more steps; judge the model, and teach it to judge."""
-    from_model: Annotated[Path | None, Parameter(name="--from")] = None
+    from_model: Annotated[
+        Path | None, Parameter(name="--from"), AfterValidator(lambda path: path and model_at(path))
+    ] = None
     """A model to start from; flags change its settings."""
     with_old_pairs: bool = False
     """With --from: every second patch is of what taught that model."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import Events
-from napari_pix2pix.commands.flags import Device, Overwrite, PairsAlone, load
+from napari_pix2pix.commands.flags import OF_MODEL, Device, Model, Overwrite, PairsAlone, load
 from napari_pix2pix.commands.recipe import command_line
 from napari_pix2pix.commands.remarks import told, told_of_halves
 from napari_pix2pix.commands.sentences import sentence_of
@@ -14,9 +14,7 @@ from napari_pix2pix.core.settings.config import Config, EmptyChannels, EmptyFram
 
 
 def evaluate(
-    model: Annotated[
-        Path | None, Parameter(help="A model.safetensors, or a run folder; left out with --prediction.")
-    ] = None,
+    model: Annotated[Model | None, Parameter(help="As of the other commands; left out with --prediction.")] = None,
     source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
     target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
     *,
@@ -45,7 +43,7 @@ def evaluate(
         ),
     ] = None,
     beside: Annotated[
-        tuple[Path, ...],
+        tuple[Annotated[Path, OF_MODEL], ...],
         Parameter(help="Further models for the same pairs, as baselines; one in RUN/l1_only is always taken."),
     ] = (),
     allow_seen: Annotated[

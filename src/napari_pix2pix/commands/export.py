@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import Events
-from napari_pix2pix.commands.flags import Overwrite, load
+from napari_pix2pix.commands.flags import Model, Overwrite, load
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -19,7 +19,7 @@ Given = tuple[Path | None, str | None]
 
 
 def export(
-    model: Annotated[Path, Parameter(help="A model.safetensors, or a run folder.")],
+    model: Model,
     out: Annotated[Path, Parameter(help="OUT.onnx; OUT.zip: a package of the BioImage Model Zoo; or a folder.")],
     *,
     hub: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import Events, teaching_event
-from napari_pix2pix.commands.flags import Device, Overwrite, PairsAlone, Whole, load
+from napari_pix2pix.commands.flags import Device, Model, Overwrite, PairsAlone, Whole, load
 from napari_pix2pix.commands.remarks import told
 from napari_pix2pix.core.engine.foreign_text import require_text
 from napari_pix2pix.core.settings.config import EmptyChannels, EmptyFrames, PairSettings
@@ -15,7 +15,7 @@ from napari_pix2pix.core.settings.training import MOST_STEPS
 
 
 def fit_trust(
-    model: Annotated[Path, Parameter(help="A model.safetensors, or a run folder.")],
+    model: Model,
     source: Annotated[Path, Parameter(help="A stack or a folder.")],
     target: Annotated[Path | None, Parameter(help="The truth: a stack or a folder.")] = None,
     *,

@@ -41,6 +41,13 @@ def _whole(_: Any, tokens: Sequence[Token]) -> int:
     return int(token.value)
 
 
+def model_meant(_: Any, tokens: Sequence[Token]) -> Path:
+    """Where the model is that a word means."""
+    from napari_pix2pix.files.starters import model_at
+
+    return model_at(Path(tokens[0].value))
+
+
 class OnlyPairs(PairSettings):
     """The same for commands that take pairs alone, whose help does not name what they refuse."""
 
@@ -51,6 +58,10 @@ WHOLE = re.compile(r"[+-]?[0-9]+")
 Whole = Annotated[int, Parameter(converter=_whole)]
 MOST_WORKERS = 512
 """Processes on a machine."""
+OF_MODEL = Parameter(converter=model_meant)
+Model = Annotated[
+    Path, OF_MODEL, Parameter(help="A model.safetensors, a run folder, or the name of a model that ships: see models.")
+]
 Pairs = Annotated[PairSettings | None, Parameter(name="*", group="Pairs")]
 PairsAlone = Annotated[OnlyPairs | None, Parameter(name="*", group="Pairs")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda:0, mps.")]

@@ -1,16 +1,11 @@
 """The command info: the machine, or a model's card."""
 
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from napari_pix2pix import __version__
 from napari_pix2pix.commands.events import Events
-from napari_pix2pix.commands.flags import load
+from napari_pix2pix.commands.flags import Model, load
 
 
-def info(model: Annotated[Path | None, Parameter(help="A model.safetensors, or a run folder.")] = None) -> Events:
+def info(model: Model | None = None) -> Events:
     """What this machine computes with, or a model's card."""
     if model is None:
         from napari_pix2pix.core.engine.devices import available_devices, describe_device

@@ -11,6 +11,7 @@ from napari_pix2pix.commands.flags import (
     UNNEGATED,
     Device,
     LocalWorkers,
+    Model,
     Overwrite,
     Scheduler,
     Shard,
@@ -26,7 +27,7 @@ ALL = "all"
 
 
 def predict(
-    model: Annotated[Path, Parameter(help="A model.safetensors, or a run folder.")],
+    model: Model,
     source: Annotated[list[str], Parameter(help="Files, folders or patterns.")],
     *,
     out: Annotated[Path, Parameter(help="A .tif or .zarr for one source, else a folder; what is done there is kept.")],

@@ -10,6 +10,7 @@ from napari_pix2pix.commands.flags import (
     UNNEGATED,
     Device,
     LocalWorkers,
+    Model,
     Overwrite,
     Scheduler,
     Shard,
@@ -23,7 +24,7 @@ from napari_pix2pix.core.settings.running import ScoreSettings
 
 
 def score(
-    model: Annotated[Path, Parameter(help="A model.safetensors, or a run folder.")],
+    model: Model,
     source: Annotated[Path, Parameter(help="A file or a folder.")],
     image: Annotated[
         Path | None, Parameter(help="Predictions or targets: a file, or a folder paired by file name.")

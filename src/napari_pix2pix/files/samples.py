@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 DEMO_TRAIN, DEMO_TEST = slice(0, 320), slice(368, 512)
 """Columns of the demo's image; the gap is wider than the reach of its generator, 45 px."""
 LABELS = Path(__file__).parent / "sample_labels"
-"""What `derive_nuclei` and `derive_coins` found, as PNG."""
+"""What `derive_nuclei`, `derive_coins` and `derive_hematoxylin` found, as PNG."""
 LUMINANCE = 0.2125, 0.7154, 0.0721
 """Of red, green and blue."""
 COIN = 61
@@ -40,6 +40,26 @@ def demo_pair() -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
 def coins_pair() -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """Greek coins, and one label per coin by a classical watershed; each (303, 384). Ships with scikit-image."""
     return _photograph("coins.png"), _labels("coins.png")
+
+
+def bright_nuclei() -> NDArray[np.uint8]:
+    """Nuclei of the demo's tissue section, bright on dark as in fluorescence: its hematoxylin; (512, 512)."""
+    found: NDArray[np.uint8] = _labels("hematoxylin.png")
+    return found
+
+
+def derive_hematoxylin() -> NDArray[np.uint8]:
+    """The image of `bright_nuclei`: by colour deconvolution, from the first to the 99.8th percentile.
+
+    References
+    ----------
+    Ruifrok and Johnston, "Quantification of histochemical staining by color deconvolution", 2001.
+    """
+    from skimage import color
+
+    hematoxylin = color.rgb2hed(_photograph("ihc.png"))[..., 0]
+    low, high = np.percentile(hematoxylin, (1, 99.8))
+    return np.rint(255 * ((hematoxylin - low) / (high - low)).clip(0, 1)).astype(np.uint8)
 
 
 def derive_nuclei() -> NDArray[np.uint16]:
@@ -73,7 +93,7 @@ def _photograph(name: str) -> NDArray[np.uint8]:
     return _read(Path(spec.submodule_search_locations[0]) / "data" / name)
 
 
-def _labels(name: str) -> NDArray[np.uint16]:
+def _labels(name: str) -> NDArray[Any]:
     return _read(LABELS / name)
 
 

@@ -6,6 +6,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
+from napari_pix2pix.files.starters import starters
 from napari_pix2pix.widgets.card import read_card
 from napari_pix2pix.widgets.defaults import defaults
 from napari_pix2pix.widgets.flags import as_plain, in_a_dock
@@ -27,7 +28,7 @@ class _WithButton(QWidget):
 
 
 class ModelChoice(_WithButton):
-    """The recent models, the last first, and a button for a file."""
+    """The recent models, the last first, then those that ship with the package; and a button for a file."""
 
     def __init__(self, session: Session) -> None:
         self.combo = QComboBox()
@@ -68,11 +69,12 @@ class ModelChoice(_WithButton):
         self._session.models_changed.emit()
 
     def refresh(self) -> None:
-        """Offer the recent models, with the last one chosen."""
+        """Offer the models, with the last one chosen."""
         self.combo.clear()
-        for model in recent_models():
-            self.combo.addItem(model.name, str(model.path))
-            self.combo.setItemData(self.combo.count() - 1, as_plain(str(model.path)), Qt.ItemDataRole.ToolTipRole)
+        shipped = {path: f"{name} (ships with the package)" for name, path in starters().items()}
+        for path, name in ({model.path: model.name for model in recent_models()} | shipped).items():
+            self.combo.addItem(name, str(path))
+            self.combo.setItemData(self.combo.count() - 1, as_plain(str(path)), Qt.ItemDataRole.ToolTipRole)
         self.combo.setCurrentIndex(0 if self.combo.count() else -1)
 
     def _browse(self) -> None:

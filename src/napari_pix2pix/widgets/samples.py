@@ -4,7 +4,7 @@ from typing import Any
 
 from napari.utils.notifications import show_info
 
-from napari_pix2pix.files.samples import coins_pair, demo_pair
+from napari_pix2pix.files.samples import bright_nuclei, coins_pair, demo_pair
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -13,6 +13,11 @@ def tissue() -> list[LayerData]:
     """A tissue section and labels of its nuclei, derived from its colour; ships with scikit-image."""
     source, nuclei = demo_pair()
     return [(source, {"name": "tissue"}, "image"), (nuclei, {"name": "nuclei"}, "labels")]
+
+
+def nuclei() -> list[LayerData]:
+    """Nuclei of a tissue section, bright on dark as in fluorescence; made of an image that ships with scikit-image."""
+    return [(bright_nuclei(), {"name": "bright nuclei"}, "image")]
 
 
 def coins() -> list[LayerData]:

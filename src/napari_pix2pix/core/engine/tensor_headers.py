@@ -21,8 +21,8 @@ FORMAT_VERSION = 2
 """Of the files that are written; all before are read."""
 CONTENT = "content"
 """The tensor that holds a long JSON text, compressed; the metadata is then an object that names it."""
-LONGEST_METADATA = 2**20
-"""Characters of JSON in the metadata; a row for each of 300,000 frames is more than safetensors reads."""
+LONGEST_METADATA = 2**17
+"""Characters of JSON in the metadata; longer texts, of a row for each of hundreds of images, are compressed."""
 LONGEST_HEADER = 100_000_000
 """Bytes; safetensors reads no longer ones."""
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "I32": 32, "I64": 64, "F16": 16, "BF16": 16, "F32": 32, "F64": 64}

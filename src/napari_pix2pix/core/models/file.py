@@ -18,6 +18,8 @@ from napari_pix2pix.core.trust.judge import JudgeNetwork, MatchJudge, match_netw
 
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 """Of the weights and norm statistics of networks, in the words of tensor files."""
+HALF = {"F16": "F32"}
+"""Weights may be kept in half precision, and are read as single: so a model takes half the room."""
 JUDGE = "discriminator that judges the match"
 
 
@@ -54,6 +56,14 @@ def save_model(path: Path, tensors: dict[str, Tensor], content: dict[str, Any]) 
     """
     content_of(content)
     write_tensors(path, tensors, content)
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """These with the weights of networks in half precision, but not what is per channel, as norm statistics are."""
+    return {
+        name: tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 2 and "network" in name else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def load_parts(path: Path) -> Parts:
@@ -99,6 +109,7 @@ def _networks_of(content: Content) -> tuple[dict[str, nn.Module], JudgeNetwork |
 
 
 def _require_fitting(found: Mapping[str, tuple[str, tuple[int, ...]]], network: nn.Module, name: str) -> None:
+    found = {key: (HALF.get(dtype, dtype), shape) for key, (dtype, shape) in found.items()}
     expected = {key: (DTYPES[tensor.dtype], tuple(tensor.shape)) for key, tensor in network.state_dict().items()}
     if found != expected:
         raise ValueError(f"The weights of a model must fit its config; those of the {name} do not.")
@@ -111,7 +122,8 @@ def _fill(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
             f"The weights of a model must be finite; those of the {name} hold NaN or Inf: it was not trained to its "
             "end, or is damaged. Take another copy of it, or train anew."
         )
-    network.load_state_dict(dict(weights), assign=True)
+    single = {key: tensor.float() if tensor.dtype == torch.float16 else tensor for key, tensor in weights.items()}
+    network.load_state_dict(single, assign=True)
     network.eval()
 
 

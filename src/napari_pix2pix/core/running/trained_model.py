@@ -18,7 +18,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import Description, Direction, Shapes
-from napari_pix2pix.core.models.file import load_parts, model_hash, save_model
+from napari_pix2pix.core.models.file import halved, load_parts, model_hash, save_model
 from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.networks.patchgan import PatchGAN
@@ -252,9 +252,10 @@ class TrainedModel:
         """SHA-256 of tensors and content: the same model, the same hash."""
         return model_hash(self.tensors(), self.content())
 
-    def save(self, path: Path | str) -> None:
-        """Write the model to `path`, beside and renamed."""
-        save_model(Path(path), self.tensors(), self.content())
+    def save(self, path: Path | str, *, half: bool = False) -> None:
+        """Write the model to `path`, beside and renamed; with `half` its weights as float16, in half the room."""
+        tensors = self.tensors()
+        save_model(Path(path), halved(tensors) if half else tensors, self.content())
 
     # Use
 
