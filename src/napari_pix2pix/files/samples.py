@@ -49,17 +49,19 @@ def bright_nuclei() -> NDArray[np.uint8]:
 
 
 def derive_hematoxylin() -> NDArray[np.uint8]:
-    """The image of `bright_nuclei`: by colour deconvolution, from the first to the 99.8th percentile.
+    """The image of `bright_nuclei`: by colour deconvolution, smoothed by 1.5 px.
+
+    From the 60th percentile, 0, to the 99.9th, 200: so noise and what lies between nuclei are dark, as in fluorescence.
 
     References
     ----------
     Ruifrok and Johnston, "Quantification of histochemical staining by color deconvolution", 2001.
     """
-    from skimage import color
+    from skimage import color, filters
 
-    hematoxylin = color.rgb2hed(_photograph("ihc.png"))[..., 0]
-    low, high = np.percentile(hematoxylin, (1, 99.8))
-    return np.rint(255 * ((hematoxylin - low) / (high - low)).clip(0, 1)).astype(np.uint8)
+    hematoxylin = filters.gaussian(color.rgb2hed(_photograph("ihc.png"))[..., 0], 1.5)
+    low, high = np.percentile(hematoxylin, (60, 99.9))
+    return np.rint(200 * ((hematoxylin - low) / (high - low)).clip(0, 1)).astype(np.uint8)
 
 
 def derive_nuclei() -> NDArray[np.uint16]:
