@@ -225,8 +225,9 @@ def test_an_error_in_the_child_is_one_sentence_and_a_working_button(viewer, unti
     until(lambda: "tissue (predicted)" in viewer.layers)
 
 
-def test_what_is_missing_is_told_before_anything_starts(make_napari_viewer, notes, small_model) -> None:
-    """In words that say what to do."""
+def test_what_is_missing_is_told_before_anything_starts(make_napari_viewer, notes, small_model, monkeypatch) -> None:
+    """In words that say what to do; of a model, were none to ship with the package."""
+    monkeypatch.setattr("napari_pix2pix.widgets.choices.starters", dict)
     viewer = make_napari_viewer()
     train, predict, score = (opened(viewer, kind) for kind in (TrainDock, PredictDock, ScoresDock))
     train.run()

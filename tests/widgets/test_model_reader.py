@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from napari_pix2pix.files.starters import starters
 from napari_pix2pix.widgets.model_reader import model_reader, open_models
 from napari_pix2pix.widgets.predict_dock import PredictDock
 
@@ -37,7 +38,7 @@ def test_what_is_no_model_is_told_in_a_sentence(make_napari_viewer, notes, tmp_p
         viewer.open(tmp_path / f"{name}.safetensors", plugin="napari-pix2pix")
         assert notes[-1].count("\n") == 0 and f"{name}.safetensors" in notes[-1], notes
     [dock] = predict_of(viewer)
-    assert dock.model.combo.currentIndex() < 0 and dock.run_button.isEnabled()
+    assert dock.model.value() == starters()["nuclei"] and dock.run_button.isEnabled()
 
 
 def test_only_models_are_read() -> None:

@@ -3,6 +3,7 @@
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_pix2pix.files.starters import starters
 from napari_pix2pix.widgets.evaluate_dock import EvaluateDock
 from napari_pix2pix.widgets.predict_dock import PredictDock
 from widgets.conftest import opened
@@ -48,4 +49,4 @@ def test_a_file_that_is_no_model_is_told_in_one_sentence(make_napari_viewer, not
     dock.model.button.click()
     assert len(notes) == 1
     assert "other.safetensors" in notes[0]
-    assert dock.model.combo.count() == 0
+    assert dock.model.combo.count() == len(starters())
