@@ -6,6 +6,7 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
+from qtpy import PYSIDE6
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_pix2pix.widgets.flags import spoken
@@ -17,8 +18,12 @@ VALIDATION, MOST_TICKS = "validation_", 4
 
 
 def warm_up() -> None:
-    """Import what draws, in a thread, so that the first curve need not wait for it."""
-    import pyqtgraph  # noqa: F401
+    """Import what draws, in a thread, so that the first curve need not wait for it.
+
+    PySide6 dies now and then if classes of widgets are made in a thread, as that import does; there it waits.
+    """
+    if not PYSIDE6:
+        import pyqtgraph  # noqa: F401
 
 
 class Curves(QWidget):
