@@ -53,7 +53,7 @@ class LayerChoice:
         return self._combo.value
 
     @value.setter
-    def value(self, layer: Layer) -> None:
+    def value(self, layer: Layer | None) -> None:
         self._combo.value = layer
         self._chosen = True
 

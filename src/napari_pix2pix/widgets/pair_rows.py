@@ -1,5 +1,6 @@
 """Rows of a form that say what to learn from: layers, or files and folders; one pair or several."""
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -281,6 +282,17 @@ class PairRows(QObject):
         self.from_files.setChecked(True)
         self.files["source"].set_value(source)
         self.files["target"].set_value(target)
+
+    def choose_layers(self, pairs: Sequence[LayerPair]) -> None:
+        """Learn from these pairs of layers, of as many stains as now."""
+        self.from_layers.setChecked(True)
+        self.pairs = list(pairs) if len(pairs) > 1 else []
+        last = pairs[-1]
+        choices = [self.target, *(row.choice for row in self.stains.rows)]
+        self.source.value, self.known.value = last.source, last.known
+        for choice, layer in zip(choices, last.stains or (last.target,), strict=True):
+            choice.value = layer
+        self._show_pairs()
 
     def swap(self) -> None:
         """Let source and target change places."""

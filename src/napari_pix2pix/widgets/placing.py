@@ -115,7 +115,7 @@ def prediction_layers(source: Layer, path: Path, card: Card, window: Window = WH
     if card.channel_axis == "S":  # OME-Zarr knows no colours
         stack = replace(stack, axes=stack.axes.replace("C", "S"))
     axes = axes_of_result(source, stack)
-    levels = [turned(level, stack.axes, axes) for level in _levels(stack)]
+    levels = [turned(level, stack.axes, axes) for level in levels_of(stack)]
     place: dict[str, Any] = placement(source, kept_axes(source, axes), window)
     place["metadata"] = {MADE_HERE: {"is": "prediction", "source": source.name}}
     name = f"{source.name} (predicted{_how_much(source, levels[0].shape, axes, window)})"
@@ -205,7 +205,7 @@ def with_all_channels(layer: Layer, among: Sequence[Layer]) -> Layer:
     )
 
 
-def _levels(stack: Stack) -> list[Any]:
+def levels_of(stack: Stack) -> list[Any]:
     """The pixels of a result: an array, or, where they are many, the lazy arrays of its pyramid."""
     size = math.prod(stack.array.shape) * stack.array.dtype.itemsize
     if size <= LAZY_BYTES:

@@ -39,6 +39,7 @@ from napari_pix2pix.widgets.pair_picture import PairPicture
 from napari_pix2pix.widgets.pair_rows import Learned, PairRows
 from napari_pix2pix.widgets.places import free_run, remember_model, runs_folder
 from napari_pix2pix.widgets.recipe import Recipe, shell_line
+from napari_pix2pix.widgets.repair_row import RepairRow
 from napari_pix2pix.widgets.runs import UnfinishedRun
 from napari_pix2pix.widgets.samples import tissue
 from napari_pix2pix.widgets.session import STOP_S
@@ -125,6 +126,9 @@ class TrainDock(TrainingDock):
         self.form.addRow(self.picture)
         self.findings = CheckPanel()
         self.form.addRow(self.findings)
+        ways: tuple[Callable[[], Any], ...] = self._check_flags, self._register_flags, lambda: self.folder.value()
+        self.lie = RepairRow(self.session, self.token, viewer, self.pairs, *ways)
+        self.form.addRow(self.lie)
 
         # How.
         self.name = QLineEdit()
@@ -162,6 +166,7 @@ class TrainDock(TrainingDock):
         # What follows what.
         self.check = PairCheck(self.session, self.token, self.findings, self._to_check)
         self.findings.remedied.connect(self._remedy)
+        self.lie.found.connect(self.findings.show_report)
         self.pairs.changed.connect(self._follow_target)
         self.preset.currentTextChanged.connect(self._change_preset)
         self.method.currentIndexChanged.connect(self._change_method)
@@ -413,8 +418,18 @@ class TrainDock(TrainingDock):
     # The check
 
     def _to_check(self) -> tuple[Learned, list[str]]:
+        return self.pairs.value(), self._check_flags()
+
+    def _check_flags(self) -> list[str]:
         config = self.value().model_copy(update={"steps": self._preset(self.preset.currentText()).steps})
-        return self.pairs.value(), [*self._read_as(), *self._recipe(Path(), config).flags]
+        return [*self._read_as(), *self._recipe(Path(), config).flags]
+
+    def _register_flags(self) -> list[str]:
+        """How pairs are read where their targets are laid over their sources: always plane by plane."""
+        said, kind = self._reading(), self.target_kind.currentData()
+        words = ["--target-kind", kind] if kind != "auto" else []
+        words += ["--z", said.z] if said.z == "channels" else []
+        return words + ([] if said.ignore_label is None else ["--ignore-label", str(said.ignore_label)])
 
     def _remedy(self, remedy: dict[str, Any]) -> None:
         try:

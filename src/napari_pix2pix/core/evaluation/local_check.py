@@ -37,14 +37,14 @@ def check_local(pairs: PairedFrames, regions: Sequence[Region], labels: bool) ->
         the share of blocks that hold something and match nothing; ``explained_by``, how many frames by ``shift``,
         ``rigid``, ``affine``, ``none``; ``turned``, frame → what seems to be done to its target; ``nothing_in_common``
         and ``not_measured`` frames, these with the reason; ``frames``, of each its ``median``, ``p90``, ``largest``,
-        ``unmatched``, ``confidence``, ``explained_by`` and ``blocks``: rows of y, x, shift along y and x,
-        confidence, whether it matches.
+        ``unmatched``, ``confidence``, ``explained_by``, the name of its ``pair``, its number there (``frame``) and
+        ``blocks``: rows of y, x, shift along y and x, confidence, whether it matches.
     list of Remark
         What to look at.
     """
     chosen = np.unique(np.linspace(0, len(regions) - 1, MOST_MAPPED).round().astype(int))
     maps, failed = dict[str, LocalShifts](), dict[str, str]()
-    corners = {}
+    corners, at = dict[str, tuple[int, ...]](), dict[str, tuple[int, int]]()
     for region in (regions[i] for i in chosen):
         name, window = pairs.name(region.frame), tuple(middle(side, MIDDLE) for side in region.window)
         source, target = pairs.source(region.frame, window), pairs.target(region.frame, window)
@@ -53,7 +53,7 @@ def check_local(pairs: PairedFrames, regions: Sequence[Region], labels: bool) ->
                 require_finite(values, side, name)
             own = target[pairs.stains(region.frame)]
             maps[name] = local_shifts(source, own, labels=labels, known=pairs.known(region.frame, window))
-            corners[name] = tuple(side.start for side in window)
+            corners[name], at[name] = tuple(side.start for side in window), pairs.places[region.frame]
         except ValueError as error:
             failed[name] = str(error)
     common = {name: found for name, found in maps.items() if found.in_common}
@@ -71,7 +71,9 @@ def check_local(pairs: PairedFrames, regions: Sequence[Region], labels: bool) ->
         "nothing_in_common": [name for name in maps if name not in common],
         "not_measured": failed,
         "frames": {
-            name: _of_one(found, corners[name]) | {"explained_by": explained.get(name)} for name, found in maps.items()
+            name: _of_one(found, corners[name])
+            | {"explained_by": explained.get(name), "pair": pairs.names[at[name][0]], "frame": at[name][1]}
+            for name, found in maps.items()
         },
     }
     return figures, _remarks(figures, len(maps))
