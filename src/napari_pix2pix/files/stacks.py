@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan
 from napari_pix2pix.files.placement import Placement
-from napari_pix2pix.files.readers.lazy import PREDICTED, JoinedArray, LazyArray, Stack, unreadable
+from napari_pix2pix.files.readers.lazy import PREDICTED, SLIDES, JoinedArray, LazyArray, Stack, unreadable
+from napari_pix2pix.files.readers.levels import at_pixel_size
 from napari_pix2pix.files.readers.pictures import open_picture
+from napari_pix2pix.files.readers.slides import MissingSlides, open_slide
 from napari_pix2pix.files.readers.tiff import Disagreement, Part, open_tiff
 from napari_pix2pix.files.writers.meaning import Meaning
 from napari_pix2pix.files.writers.ome_tiff import write_tiff
@@ -27,6 +29,7 @@ from napari_pix2pix.files.writers.pyramids import Placed, are_labels
 __all__ = [
     "PICTURES",
     "PREDICTED",
+    "SLIDES",
     "SUFFIXES",
     "TIFF",
     "ZARR",
@@ -48,7 +51,7 @@ __all__ = [
 TIFF = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 PICTURES = (".png", ".jpeg", ".jpg")
 ZARR = (".ome.zarr", ".zarr")
-SUFFIXES = TIFF + PICTURES + ZARR
+SUFFIXES = TIFF + PICTURES + ZARR + SLIDES
 
 
 LONGEST, LARGEST_FRAME, LARGEST = 2**31, 2**42, 2**56
@@ -69,8 +72,8 @@ def is_zarr(path: Path) -> bool:
 
 
 def is_image(path: Path) -> bool:
-    """Whether the path is an image by its name: a TIFF, PNG or JPEG file, or an OME-Zarr directory."""
-    return is_zarr(path) or (path.name.lower().endswith(TIFF + PICTURES) and path.is_file())
+    """Whether the path is an image by its name: a TIFF, PNG or JPEG file, a slide, or an OME-Zarr directory."""
+    return is_zarr(path) or (path.name.lower().endswith(TIFF + PICTURES + SLIDES) and path.is_file())
 
 
 def stem(path: Path) -> str:
@@ -97,17 +100,21 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_stack(path: Path | str, axes: str | None = None, half: str | None = None) -> Stack:
+def open_stack(
+    path: Path | str, axes: str | None = None, half: str | None = None, pixel_size_um: float | None = None
+) -> Stack:
     """The stack in the file `path`; its header and at most one tile are read (of a PNG or JPEG, all).
 
     Parameters
     ----------
     path
-        A TIFF (OME, ImageJ or plain), PNG, JPEG, or the directory of an OME-Zarr.
+        A TIFF (OME, ImageJ or plain), PNG, JPEG, a slide that OpenSlide reads, or the directory of an OME-Zarr.
     axes
         Where the file does not say, or says it wrongly. None: as the file says, else guessed from the shape.
     half
         ``"left"`` or ``"right"``: of two images side by side, this one. None: the whole.
+    pixel_size_um
+        To read it at, see `at_pixel_size`. None: at its full resolution.
 
     Raises
     ------
@@ -138,6 +145,8 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
             f"An OME-TIFF of several files must be read from its first, with all others beside it; {path} is not it, "
             f"or not complete ({error}). Give that one, or the axes of this file's own pages to read them alone."
         ) from error
+    except MissingSlides:
+        raise
     except Exception as error:  # whatever a decoder finds
         raise unreadable(path, error) from error
     try:
@@ -156,7 +165,9 @@ def open_stack(path: Path | str, axes: str | None = None, half: str | None = Non
     if half is not None:
         assert isinstance(array, LazyArray)  # only files that are read are joined
         array = array.half(found.axes.index("X"), half)
-    return replace(stack, array=array, axes=found.axes, half=half)
+    levels = stack.levels if half is None and found.axes == stack.axes else ()
+    stack = replace(stack, array=array, axes=found.axes, half=half, levels=levels)
+    return stack if pixel_size_um is None else at_pixel_size(stack, pixel_size_um)
 
 
 def _require_sensible(path: Path, plan: AxesPlan) -> None:
@@ -212,6 +223,8 @@ def _open(path: Path, axes: str | None) -> Stack:
         return open_zarr(path)
     if name.endswith(PICTURES):
         return open_picture(path)
+    if name.endswith(SLIDES):
+        return open_slide(path)
     if not name.endswith(TIFF):
         raise _NoImage
     try:

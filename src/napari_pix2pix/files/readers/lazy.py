@@ -14,6 +14,8 @@ from napari_pix2pix.core.engine.memory import is_out_of_memory
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.placement import Placement
 
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".czi", ".dcm")
+"""Endings of whole slides that OpenSlide opens; those in .tif are read like any TIFF."""
 PREDICTED = " (predicted)"
 """How the name of a predicted channel ends."""
 
@@ -115,6 +117,10 @@ class Stack:
         ``"left"`` or ``"right"`` where `array` is one half of each image in the file.
     parts
         Where its channels come from several files: a stack for each, the first one's path being its own.
+    levels
+        Where the file holds the same pixels at several sizes: all of them, full resolution, `array`, first.
+    objective
+        By which a slide was scanned, 20 or 40 say, where it says so.
     """
 
     path: Path
@@ -126,6 +132,8 @@ class Stack:
     half: str | None = None
     parts: tuple["Stack", ...] = ()
     placement: Placement = field(default_factory=Placement)
+    levels: tuple[LazyArray, ...] = field(default=(), repr=False)
+    objective: float | None = None
 
     @property
     def plan(self) -> AxesPlan:
@@ -221,6 +229,11 @@ def unreadable(path: Path, error: Exception) -> Exception:
         )
     if isinstance(error, PermissionError):
         return PermissionError(f"An image must be readable for you; {path} is not ({detail}). Change its permissions.")
+    if path.name.lower().endswith(SLIDES):
+        return ValueError(
+            f"A slide must be one that OpenSlide reads, whole; {path} is not ({detail}). Copy it again from where it "
+            "was scanned to, with the files beside it, or export it as a pyramidal TIFF."
+        )
     return ValueError(
         f"An image must be a readable TIFF, PNG, JPEG or OME-Zarr; {path} is not ({detail}). Write it anew."
     )

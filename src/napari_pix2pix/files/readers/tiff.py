@@ -64,19 +64,31 @@ def open_tiff(path: Path, plain: bool = False) -> Stack:
         image = None if plain or not file.is_ome else _ome_image(file, series)
         steps, origins, names = _imagej_metadata(file, series) if image is None else _ome_metadata(image)
         sizes, placement = Placement.of(steps, origins)
-        array = LazyArray(path, tuple(series.shape), np.dtype(series.dtype), partial(_read, plain=plain))
-        array, axes = _as_meant(array, axes, file, series.keyframe, is_ome=image is not None)
+        meant = [
+            _as_meant(
+                LazyArray(path, tuple(level.shape), np.dtype(level.dtype), partial(_read, plain=plain, level=number)),
+                axes,
+                file,
+                series.keyframe,
+                is_ome=image is not None,
+                told=number > 0,
+            )
+            for number, level in enumerate(series.levels)
+        ]
+        array, axes = meant[0]
+        levels = tuple(level for level, _ in meant) if len(meant) > 1 else ()
         description = "" if image is None else image.findtext("{*}Description", "")
-        return Stack(path, array, axes, sizes, names, description, placement=placement)
+        return Stack(path, array, axes, sizes, names, description, placement=placement, levels=levels)
 
 
 def _as_meant(
-    array: LazyArray, axes: str, file: tifffile.TiffFile, page: tifffile.TiffPage, *, is_ome: bool
+    array: LazyArray, axes: str, file: tifffile.TiffFile, page: tifffile.TiffPage, *, is_ome: bool, told: bool = False
 ) -> tuple[LazyArray, str]:
-    """The pixels as the tags of the page mean them, and their axes."""
+    """The pixels as the tags of the page mean them, and their axes; unless that is `told`, a warning of opacity."""
     samples = next((a for a in "SC" if a in axes and array.shape[axes.index(a)] == page.samplesperpixel), None)
     if samples and tuple(page.extrasamples) in ((1,), (2,)) and page.samplesperpixel in (2, 4):
-        warn(OPACITY, stacklevel=5)
+        if not told:
+            warn(OPACITY, stacklevel=5)
         array, axes = without_last(array, axes, samples)
     # ImageJ means an inverting colour map by it: its numbers count as they are.
     if page.photometric == MINISWHITE and array.dtype.kind in "ub" and not file.is_imagej:
@@ -87,10 +99,10 @@ def _as_meant(
     return array, axes
 
 
-def _read(path: Path, index: Any, plain: bool) -> NDArray[Any]:
+def _read(path: Path, index: Any, plain: bool, level: int = 0) -> NDArray[Any]:
     from napari_pix2pix.files.readers.tiff_pixels import read_window  # imports zarr
 
-    return read_window(path, index, _opened, plain)
+    return read_window(path, index, _opened, plain, level)
 
 
 class Part(ValueError):

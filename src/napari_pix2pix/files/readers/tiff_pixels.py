@@ -40,8 +40,8 @@ class _Strips(WrapperStore):
             return None
 
 
-def read_window(path: Path, index: Any, opened: Opened, plain: bool) -> NDArray[Any]:
-    """The pixels at `index`; the file is opened and closed.
+def read_window(path: Path, index: Any, opened: Opened, plain: bool, level: int = 0) -> NDArray[Any]:
+    """The pixels at `index` of this level; the file is opened and closed.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def read_window(path: Path, index: Any, opened: Opened, plain: bool) -> NDArray[
         The decoder's.
     """
     said = path.stat()
-    array, strips = _array(path, said.st_mtime_ns, opened, plain)
+    array, strips = _array(path, said.st_mtime_ns, opened, plain, level)
     if isinstance(array, _Mapped):
         return array.read(path, said.st_size, index)
     assert strips is not None
@@ -81,11 +81,13 @@ class _Mapped:
 
 
 @lru_cache(maxsize=16)
-def _array(path: Path, changed: int, opened: Opened, plain: bool) -> tuple[_Mapped, None] | tuple[zarr.Array, _Strips]:
+def _array(
+    path: Path, changed: int, opened: Opened, plain: bool, level: int
+) -> tuple[_Mapped, None] | tuple[zarr.Array, _Strips]:
     """The pixels as an array that opens the file when it is sliced: to find all pages again takes longer."""
     with opened(path, plain) as file:
         file.pages.cache = True
-        series = main_series(file)
+        series = main_series(file).levels[level]
         for page in series.pages:  # loads what stands in the headers
             if page is not None:
                 check_pieces(page.keyframe)

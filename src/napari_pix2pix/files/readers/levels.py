@@ -1,0 +1,133 @@
+"""A stack at another pixel size: its nearest finer level, resampled, of which each window is read when it is sliced."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pix2pix.core.encodings.kinds import may_be_labels
+from napari_pix2pix.files.readers.lazy import LazyArray, Stack, full_index
+
+ALIKE = 0.01
+"""Pixel sizes that differ by no more than this share are the same: scanners round them."""
+LOOKED_AT = 256
+"""Side of the middle of an image, px, that tells whether it holds labels."""
+
+Read = Callable[[Path, Any], NDArray[Any]]
+
+
+def at_pixel_size(stack: Stack, pixel_size_um: float) -> Stack:
+    """The stack with pixels of this size, µm along Y and X: the nearest finer level, its pixels' means over each area.
+
+    Labels are not averaged: each pixel has that of its centre. Where a level has pixels of this size, to 1 %, it is
+    taken as it is, with the size that it has. Every pixel is the same, whatever window it is read with.
+
+    Raises
+    ------
+    ValueError
+        If the stack's pixel size is not known, or its finest level is coarser.
+    """
+    known = {axis: stack.pixel_size_um[axis] for axis in "YX" if axis in stack.pixel_size_um}
+    if len(known) < 2:
+        raise ValueError(
+            f"To be read at {pixel_size_um:g} µm, a slide must say how large its pixels are; {stack.path} does not. "
+            "Write the size into the file, or leave `pixel_size_um` out to take its full resolution."
+        )
+    wanted = {axis: pixel_size_um / size for axis, size in known.items()}
+    if min(wanted.values()) < 1 - ALIKE:
+        raise ValueError(
+            f"The level of a slide to read must be there: {stack.path} has pixels of {max(known.values()):.4g} µm at "
+            f"its finest, and was asked for {pixel_size_um:g} µm. Give `pixel_size_um` {max(known.values()):.4g} or "
+            "more."
+        )
+    assert isinstance(stack.array, LazyArray)
+    at = [stack.axes.index(axis) for axis in "YX"]
+    levels = stack.levels or (stack.array,)
+    steps = [[stack.array.shape[i] / level.shape[i] for i in at] for level in levels]
+    fits = [
+        number
+        for number, step in enumerate(steps)
+        if all(one <= wanted[axis] * (1 + ALIKE) for one, axis in zip(step, "YX", strict=True))
+    ]
+    chosen = max(fits, key=lambda number: math.prod(steps[number]))
+    level, left = levels[chosen], [wanted[axis] / one for axis, one in zip("YX", steps[chosen], strict=True)]
+    if all(abs(one - 1) <= ALIKE for one in left):
+        sizes = {axis: known[axis] * step for axis, step in zip("YX", steps[chosen], strict=True)}
+        array = level
+    else:
+        labels = _are_labels(level, stack.axes)
+        sizes, array = dict.fromkeys("YX", pixel_size_um), level
+        for i, step in zip(at, left, strict=True):
+            array = _Along(array, i, step, labels).lazy
+    return replace(stack, array=array, pixel_size_um=stack.pixel_size_um | sizes, levels=())
+
+
+def _are_labels(level: LazyArray, axes: str) -> bool:
+    """Whether pixels must not be averaged, by the middle of the level."""
+    if "S" in axes or level.dtype.kind == "f":
+        return False
+    middle = tuple(
+        slice(max(0, n - LOOKED_AT) // 2, max(0, n - LOOKED_AT) // 2 + LOOKED_AT) if axis in "YX" else slice(0, 1)
+        for n, axis in zip(level.shape, axes, strict=True)
+    )
+    return level.dtype.kind == "b" or may_be_labels([level[middle]])
+
+
+@dataclass(frozen=True)
+class _Along:
+    """An array of which each pixel along `axis` is `step` pixels, at least one, of another."""
+
+    array: LazyArray
+    axis: int
+    step: float
+    labels: bool
+
+    @property
+    def lazy(self) -> LazyArray:
+        """The same, as what is read when it is sliced."""
+        shape = list(self.array.shape)
+        shape[self.axis] = max(1, math.floor(shape[self.axis] / self.step + 1e-6))
+        return replace(self.array, shape=tuple(shape), read=partial(self.read, tuple(shape)))
+
+    def read(self, shape: tuple[int, ...], path: Path, index: Any) -> NDArray[Any]:
+        """The pixels at `index`."""
+        whole = list(full_index(index, len(shape)))
+        asked = whole[self.axis]
+        chosen = range(shape[self.axis])[asked]
+        wanted = np.arange(chosen.start, chosen.stop, chosen.step) if isinstance(chosen, range) else np.array([chosen])
+        length = self.array.shape[self.axis]
+        if self.labels:
+            numbers = np.minimum(((wanted + 0.5) * self.step).astype(int), length - 1)
+            low, high = (int(numbers.min()), int(numbers.max()) + 1) if len(numbers) else (0, 0)
+        else:
+            ends = np.minimum(np.stack([wanted, wanted + 1]) * self.step, length)
+            low, high = (math.floor(ends[0].min()), math.ceil(ends[1].max())) if len(wanted) else (0, 0)
+        whole[self.axis] = slice(low, high)
+        pixels = self.array.read(path, tuple(whole))
+        place = sum(isinstance(one, slice) for one in whole[: self.axis])
+        if self.labels:
+            found = pixels.take(numbers - low, axis=place)
+        else:
+            found = _means(pixels, place, ends[0] - low, ends[1] - low)
+        return np.ascontiguousarray(found if isinstance(asked, slice) else found.take(0, axis=place))
+
+
+def _means(pixels: NDArray[Any], axis: int, starts: NDArray[np.float64], stops: NDArray[np.float64]) -> NDArray[Any]:
+    """For each of these lengths along `axis` the mean of `pixels`, each of which counts by the share that is in it."""
+    first, length = np.floor(starts).astype(int), pixels.shape[axis]
+    exact = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
+    shape = list(pixels.shape)
+    shape[axis] = len(starts)
+    means: NDArray[Any] = np.zeros(shape, exact)
+    # Pixel by pixel in the order in which they lie, so that what else is in the window changes nothing.
+    for place in range(int((np.ceil(stops) - first).max(initial=1))):
+        inside = np.minimum(stops, first + place + 1) - np.maximum(starts, first + place)
+        share = (np.maximum(inside, 0) / (stops - starts)).astype(exact)
+        taken = pixels.take(np.minimum(first + place, length - 1), axis=axis)
+        means = means + taken * share.reshape(-1, *(1,) * (pixels.ndim - axis - 1))
+    return (np.rint(means) if pixels.dtype.kind in "iu" else means).astype(pixels.dtype)

@@ -1,0 +1,130 @@
+"""Slides are sources like any other: read lazily, at any pixel size, RGB on white, and nothing tells whose they are."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_pix2pix.__main__ import main
+from napari_pix2pix.files.folders import list_images
+from napari_pix2pix.files.readers.slides import _on_white
+from napari_pix2pix.files.stacks import open_stack, stem
+from slide_files import PATIENT, tissue_picture, write_pyramid, write_slide
+
+REAL = Path(__file__).parents[3] / "shared/data/slides/CMU-1-Small-Region.svs"
+pytest.importorskip("openslide", reason="the extra slides is not installed")
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return tissue_picture()[0]
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory, picture):
+    return write_slide(tmp_path_factory.mktemp("slides") / "case.svs", picture)
+
+
+def test_a_slide_is_its_pixels(slide, picture):
+    stack = open_stack(slide)
+    assert stack.axes == "YXS" and stack.pixel_size_um == {"Y": 0.5, "X": 0.5} and stack.objective == 20
+    assert np.array_equal(stack.array[...], picture)
+    assert np.array_equal(stack.array[100:580:3, 7, 1], picture[100:580:3, 7, 1])
+    assert np.array_equal(stack.array[-20:, 890:1000], picture[-20:, 890:1000])
+
+
+@pytest.mark.parametrize("write", [write_slide, write_pyramid])
+def test_a_level_of_the_size_is_taken_as_it_is(tmp_path, picture, write):
+    path = write(tmp_path / ("a.svs" if write is write_slide else "a.ome.tif"), picture)
+    for number in range(3):
+        stack = open_stack(path, pixel_size_um=0.5 * 2**number)
+        assert np.array_equal(stack.array[...], picture[:: 2**number, :: 2**number])
+
+
+@pytest.mark.parametrize("pixel_size_um", [0.7, 1.3, 2.6])
+def test_a_window_of_a_resampled_slide_is_that_of_the_whole(slide, pixel_size_um):
+    array = open_stack(slide, pixel_size_um=pixel_size_um).array
+    whole = array[...]
+    assert array.shape == whole.shape == (*(int(n * 0.5 / pixel_size_um) for n in (600, 900)), 3)
+    for y, x in ((0, 0), (13, 57), (70, 31)):
+        assert np.array_equal(array[y : y + 41, x : x + 77], whole[y : y + 41, x : x + 77])
+
+
+def test_resampled_pixels_are_means_of_their_areas(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (300, 450, 3), np.uint8)
+    path = write_slide(tmp_path / "a.svs", picture, levels=1)
+    threes = open_stack(path, pixel_size_um=1.5).array[...]
+    means = picture.reshape(100, 3, 150, 3, 3).mean((1, 3))
+    assert np.abs(threes - means).max() < 1.01  # rounded along each axis
+    assert np.abs(open_stack(path, pixel_size_um=1.3).array[...].mean() - picture.mean()) < 0.5
+
+
+def test_labels_are_not_averaged(tmp_path):
+    labels = np.kron(np.arange(1, 101).reshape(10, 10), np.ones((30, 30))).astype(np.uint16)
+    path = write_pyramid(tmp_path / "labels.ome.tif", labels)
+    for pixel_size_um in (0.8, 1.7):
+        found = open_stack(path, pixel_size_um=pixel_size_um).array[...]
+        assert set(np.unique(found)) == set(range(1, 101))
+
+
+def test_where_nothing_was_scanned_is_white():
+    pixels = np.array([[[0, 0, 0, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], np.uint8)
+    assert _on_white(pixels).tolist() == [[[255, 255, 255], [10, 20, 30], [204, 204, 204]]]
+
+
+def test_slides_are_found_in_folders_and_named_by_their_stems(slide):
+    assert list_images(slide.parent) == [slide] and stem(slide) == "case"
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_info_tells_levels_and_no_patient(slide, capsys, json_lines):
+    assert main(["info", str(slide), *(["--json"] if json_lines else [])]) == 0
+    said = capsys.readouterr().out
+    assert PATIENT not in said and "User" not in said
+    if json_lines:
+        told = json.loads(said)
+        assert told["objective"] == 20 and told["pixel_size_um"] == {"Y": 0.5, "X": 0.5}
+        assert [level["shape"] for level in told["levels"]] == [[600, 900, 3], [300, 450, 3], [150, 225, 3]]
+    else:
+        assert "objective of 20x" in said and "level 2: 225 x 150 px, 2 µm, 1 : 4" in said
+
+
+def test_info_tells_the_levels_of_a_pyramidal_tiff(tmp_path, picture, capsys):
+    assert main(["info", str(write_pyramid(tmp_path / "a.ome.tif", picture))]) == 0
+    assert "level 1: 450 x 300 px, 1 µm, 1 : 2" in capsys.readouterr().out
+
+
+def test_a_slide_cut_short_is_named(slide, tmp_path):
+    cut = tmp_path / "cut.svs"
+    cut.write_bytes(slide.read_bytes()[:200_000])
+    with pytest.raises(ValueError, match=r"A slide must be one that OpenSlide reads, whole; .*cut\.svs is not"):
+        open_stack(cut).array[...]
+
+
+def test_a_level_that_is_missing_is_named(slide):
+    with pytest.raises(ValueError, match=r"has pixels of 0\.5 µm at its finest, .*0\.1 µm\. Give `pixel_size_um` 0\.5"):
+        open_stack(slide, pixel_size_um=0.1)
+
+
+def test_a_slide_of_no_pixel_size_is_named(tmp_path, picture):
+    path = write_slide(tmp_path / "a.svs", picture, None)
+    assert open_stack(path).pixel_size_um == {}
+    with pytest.raises(ValueError, match=r"a slide must say how large its pixels are; .*a\.svs does not"):
+        open_stack(path, pixel_size_um=1)
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(slide, tmp_path, picture, monkeypatch, capsys):
+    pyramid = write_pyramid(tmp_path / "a.ome.tif", picture)
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    assert main(["info", str(slide)]) == 2
+    assert capsys.readouterr().err.strip().endswith("it is not. Give: pip install 'napari-pix2pix[slides]'.")
+    assert open_stack(pyramid, pixel_size_um=1).array.shape == (300, 450, 3)  # tifffile reads these
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="no real slide here")
+def test_a_real_slide():
+    stack = open_stack(REAL, pixel_size_um=0.998)
+    assert stack.array.shape == (1483, 1110, 3) and stack.objective == 20
+    assert np.array_equal(stack.array[700:800, 600:], stack.array[...][700:800, 600:])
