@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pix2pix.core.engine.foreign_text import shown
 from napari_pix2pix.core.evaluation.reliability import CALIBRATION
-from napari_pix2pix.report.pieces import absent, lacking
+from napari_pix2pix.report.pieces import absent, lacking, right_detail
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.encodings.encoding import Encoding
@@ -17,7 +17,10 @@ KINDS_OF_PAIRS = ("train", "validation", "calibration", "test")
 NO_NETWORK = ("constant", "affine", "otsu_bright", "otsu_dark", "lookup")
 FITTED = {"constant", "affine", "lookup"}
 SHOWN = {
-    "intensity": ("mae", "rmse", "nrmse", "psnr", "pearson", "spearman", "ssim"),
+    "intensity": (
+        *("mae", "rmse", "nrmse", "psnr", "pearson", "spearman", "ssim"),
+        *("ssim_scale_free", "frc_cutoff", "spectral_correlation"),
+    ),
     "classes": ("dice", "iou", "pixel_accuracy", "class_accuracy", "class_iou"),
     "instances": (
         *("object_f1_iou50", "object_ap_iou50", "object_precision_iou50", "object_recall_iou50", "object_f1_iou80"),
@@ -238,6 +241,9 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
     if (ceiling := report["ceiling"])["n"]:
         lines.append(("ceiling", f"{_figures(ceiling['metrics'], brief)}: targets moved as they lie off"))
     lines += _errors(report["errors"], called, absent(report))
+    for i, channel in enumerate(report.get("spectra", ())):
+        if i not in absent(report) and "resolution_px" in channel:
+            lines.append(("right" + (f" in {called[i]}" if len(called) > 1 else ""), right_detail(channel)))
     for i, objects in enumerate(report.get("objects", ())):
         lines.append((called[i] if len(report["objects"]) > 1 else "objects", _objects(objects)))
     if stain := report.get("stain"):

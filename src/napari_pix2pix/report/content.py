@@ -16,6 +16,12 @@ TITLES = {
     "pearson": ("Pearson correlation", "of pixels; 1 is perfect"),
     "spearman": ("Spearman correlation", "of the ranks of pixels; 1 is perfect"),
     "ssim": ("SSIM", "1 is perfect; misleads where images are mostly dark"),
+    "ssim_scale_free": ("scale-free SSIM", "whatever the brightness and the background, as MicroSSIM; 1 is perfect"),
+    "frc_cutoff": (
+        "detail that is right",
+        "cycles/px up to which the Fourier ring correlation with the target is 0.5; 0.5 is perfect",
+    ),
+    "spectral_correlation": ("spectral correlation", "of the power at all frequencies, wherever it lies; 1 is perfect"),
     "dice": ("Dice", "share of overlap; 1 is perfect"),
     "iou": ("IoU", "overlap over union; 1 is perfect"),
     "pixel_accuracy": ("pixel accuracy", "share of pixels that are right"),

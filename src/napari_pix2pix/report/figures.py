@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from napari_pix2pix.core.evaluation.metrics.fourier import AGREE
+
 TEXT = "#010203"
 """Stands for the page's text colour until the SVG is written; no figure may use it for anything else."""
 MODEL, OTHER, WORST = "#0072b2", "#7f7f7f", "#d55e00"
@@ -154,9 +156,10 @@ def reliability(bins: Sequence[Mapping[str, float]], unit: str) -> str:
 
 
 def spectra(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """Power of prediction and target over the frequency, above their ratio, for each channel."""
-    figure, axes = panels(2 * len(channels), columns=len(channels), height=2.2)
-    for channel, name, power, ratio in zip(channels, names, axes, axes[len(channels) :], strict=False):
+    """Power of prediction and target over the frequency, above their ratio and their correlation, for each channel."""
+    n = len(channels)
+    figure, axes = panels(3 * n, columns=n, height=2.2)
+    for channel, name, power, ratio, rings in zip(channels, names, axes, axes[n:], axes[2 * n :], strict=False):
         there = [i for i, value in enumerate(channel["target"]) if value > 0]
         frequency = [channel["frequency"][i] for i in there]
         for side, colour in (("target", OTHER), ("prediction", MODEL)):
@@ -172,9 +175,13 @@ def spectra(channels: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
             ratio.axvline(channel["half"], color=WORST, linewidth=1, label="falls below one half")
             _legend(ratio)
         ratio.set_ylim(0, min(max([1.5, *(channel["ratio"][i] for i in there)]), 3))
-        ratio.set_xlabel("frequency, cycles/px")
+        rings.plot(frequency, [channel["correlation"][i] for i in there], color=MODEL)
+        rings.axhline(AGREE, color=WORST, linewidth=1, linestyle=":")
+        rings.set_ylim(-0.3, 1.05)
+        rings.set_xlabel("frequency, cycles/px")
     axes[0].set_ylabel("power")
-    axes[len(channels)].set_ylabel("prediction / target")
+    axes[n].set_ylabel("prediction / target")
+    axes[2 * n].set_ylabel("correlation")
     _legend(axes[0])
     return drawn(figure)
 

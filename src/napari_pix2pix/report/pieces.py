@@ -53,3 +53,13 @@ def lacking(report: Mapping[str, Any]) -> bool:
 def marked(class_: str, seen: bool) -> str:
     """The class of what shows figures, red where the model has seen the images."""
     return f"{class_} seen".strip() if seen else class_
+
+
+def right_detail(channel: Mapping[str, Any]) -> str:
+    """How fine the detail of a channel is that is the target's, in words."""
+    px, um = channel["resolution_px"], channel["resolution_um"]
+    if px["value"] is None:
+        return "no detail: at no size do prediction and target agree"
+    said = f"down to {px['value']:.3g} px" + ("" if px["low"] is None else f" [{px['low']:.3g} to {px['high']:.3g}]")
+    said += f", {um['value']:.3g} µm" if um else ""
+    return f"{said}, details are those of the truth (Fourier ring correlation 0.5)"

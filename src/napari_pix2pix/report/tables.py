@@ -9,7 +9,7 @@ from napari_pix2pix.report.card import BRIEF
 from napari_pix2pix.report.content import FOREGROUND, TITLES, Content, title_of
 from napari_pix2pix.report.example_pictures import MOST_CHANNELS
 from napari_pix2pix.report.markup import Html, joined, table, tag
-from napari_pix2pix.report.pieces import absent, cell, drawn, lacking, marked, number
+from napari_pix2pix.report.pieces import absent, cell, drawn, lacking, marked, number, right_detail
 
 MOST_ROWS = 300
 """Images in the table of all images; metrics.csv has every one."""
@@ -133,6 +133,8 @@ def error_table(report: dict[str, Any], names: Sequence[str]) -> Html | None:
             um = f", {1 / per_um:.3g} µm" if per_um else ""
             said = f"finer than {1 / half:.3g} px{um} ({half:.3g} cycles/px), details have less than half their power"
         rows.append(["soft" + (f" · {name}" if len(names) > 1 else ""), said])
+        if i not in unknown and "resolution_px" in report["spectra"][i]:
+            rows.append(["right" + (f" · {name}" if len(names) > 1 else ""), right_detail(report["spectra"][i])])
     displaced = errors["displaced"]
     if displaced["length"] is not None:
         um = f", {displaced['length_um']:.3g} µm" if displaced["length_um"] else ""
@@ -165,7 +167,9 @@ def error_table(report: dict[str, Any], names: Sequence[str]) -> Html | None:
             drawn(
                 figures.spectra(*zip(*spectra[:MOST_CHANNELS], strict=True)),
                 "Power by spatial frequency, of the prediction and of the target image, and their ratio: blur shows as "
-                "a ratio that falls, invented detail or noise as one above 1. Figures like MAE and PSNR reward blur.",
+                "a ratio that falls, invented detail or noise as one above 1. Figures like MAE and PSNR reward blur. "
+                "Below, their Fourier ring correlation: detail finer than where it falls below 0.5 is not that of the "
+                "truth, however sharp it looks (Rosenthal and Henderson, 2003: 0.5 against a reference).",
             )
         )
     return joined(*parts)

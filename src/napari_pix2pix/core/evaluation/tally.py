@@ -15,6 +15,7 @@ from napari_pix2pix.core.evaluation.headlines import HEADLINES
 from napari_pix2pix.core.evaluation.metrics.baselines import Baseline, constant_image, fit_baselines
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.evaluation.metrics.errors import moved
+from napari_pix2pix.core.evaluation.metrics.fourier import pixel_size
 from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
 from napari_pix2pix.core.evaluation.metrics.intervals import Row, summarize
 from napari_pix2pix.core.evaluation.metrics.judges import IntensityJudge, judge_of
@@ -214,7 +215,7 @@ class Tally:
             }
         known = np.array([shift for shift in self.shifts if shift is not None]).reshape(-1, 2)
         lengths = np.hypot(*known.T)
-        size = self._pixel_size()
+        size = pixel_size(self.pixel_size_um)
         displaced = {
             "n": len(known),
             "pixels": np.median(known, axis=0).tolist() if len(known) else None,
@@ -224,11 +225,6 @@ class Tally:
         spectra = self.judge.spectra.report(self.pixel_size_um) if isinstance(self.judge, IntensityJudge) else []
         soft = [{key: channel[key] for key in ("half", "half_per_um")} for channel in spectra]
         return {"soft": soft or None, "displaced": displaced, **strays}
-
-    def _pixel_size(self) -> float | None:
-        """In µm, of square pixels."""
-        sizes = {(self.pixel_size_um or {}).get(axis) for axis in "YX"}
-        return sizes.pop() if len(sizes) == 1 else None
 
     def _area_mm2(self) -> float | None:
         """Of all that is known, the mean of the channels; in volumes that of all planes."""

@@ -1,8 +1,6 @@
 """How near predicted grey values are to the true ones, and how much of their detail is there."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,15 +9,17 @@ from scipy import ndimage, stats
 from skimage.filters import threshold_otsu
 from skimage.metrics import structural_similarity
 
+from napari_pix2pix.core.evaluation.metrics.fourier import OF_RINGS, of_rings
 from napari_pix2pix.core.evaluation.metrics.intervals import Row, finite
+from napari_pix2pix.core.evaluation.metrics.scale_free import scale_free_similarity
 
 WINDOW = 7
 """Side of the window of SSIM, px; in volumes it lies in each plane."""
 MOST_BINS = 65_536
-FREQUENCIES = 64
-"""Rings of the spectrum, from 0 to 0.5 cycles/px."""
 OF_VALUES = ("mae", "rmse", "nrmse", "psnr", "pearson", "spearman")
-NOT_KNOWN: Row = dict.fromkeys(name + suffix for suffix in ("", "_foreground") for name in (*OF_VALUES, "ssim"))
+NOT_KNOWN: Row = dict.fromkeys(
+    [*(name + suffix for suffix in ("", "_foreground") for name in (*OF_VALUES, "ssim")), "ssim_scale_free", *OF_RINGS]
+)
 """The figures of a channel of which nothing is known."""
 
 
@@ -157,8 +157,9 @@ def of_channel(
     """The figures of one channel ([Z,] Y, X), where it is `known`; those of its foreground end in ``_foreground``.
 
     ``mae``, ``rmse`` in grey values; ``nrmse`` the RMSE as a share of `data_range`; ``psnr`` in dB against it;
-    ``ssim`` with windows of 7 x 7 px and that range; ``pearson`` and ``spearman``. None where there are no pixels,
-    where a PSNR is infinite, and where a correlation with a constant is asked for.
+    ``ssim`` with windows of 7 x 7 px and that range; ``pearson`` and ``spearman``. Of all that is known also
+    ``ssim_scale_free``, see `scale_free_similarity`, ``frc_cutoff`` and ``spectral_correlation``, see `of_rings`. None
+    where there are no pixels, where a PSNR is infinite, and where a correlation with a constant is asked for.
 
     Parameters
     ----------
@@ -176,7 +177,8 @@ def of_channel(
         windows = map_[inside & where]
         found["ssim"] = finite(windows.mean()) if windows.size else None
         row |= {name + suffix: value for name, value in found.items()}
-    return row
+    row["ssim_scale_free"] = scale_free_similarity(prediction, target, known, inside, data_range)
+    return row | of_rings(prediction, target, known)
 
 
 def joined(channels: Sequence[Row], data_range: float) -> Row:
@@ -198,86 +200,3 @@ def joined(channels: Sequence[Row], data_range: float) -> Row:
         row["nrmse" + suffix] = None if rmse is None else rmse / (data_range or 1.0)
         row["psnr" + suffix] = float(20 * np.log10((data_range or 1.0) / rmse)) if rmse else None
     return row
-
-
-@lru_cache(maxsize=8)
-def _rings(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The ring of each coefficient of a real FFT, and a window that falls to zero at the image's border."""
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    taper = np.multiply.outer(*(np.hanning(n + 2)[1:-1] for n in (height, width)))
-    return np.minimum(radius * 2 * FREQUENCIES, FREQUENCIES).astype(np.intp), taper
-
-
-def power(plane: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The radially averaged power of a plane (Y, X) per ring; NaN where the plane is too small for a ring.
-
-    What is not known is left out as the border is, by a window.
-    """
-    rings, taper = _rings(*plane.shape)
-    window = taper * known
-    values = plane.astype(np.float64)
-    values = np.where(known, values - np.average(values, weights=window), 0)
-    size = np.abs(np.fft.rfft2(values * window)) ** 2 / (window**2).sum()
-    size[0, 0] = 0
-    counts = np.bincount(rings.ravel(), minlength=FREQUENCIES + 1)
-    totals = np.bincount(rings.ravel(), size.ravel(), minlength=FREQUENCIES + 1)
-    with np.errstate(invalid="ignore"):
-        mean: NDArray[np.float64] = (totals / counts)[:FREQUENCIES]
-    return mean
-
-
-def falls_below_half(frequency: NDArray[np.float64], ratio: NDArray[np.float64]) -> float | None:
-    """The frequency where the ratio first falls below one half; None where it does not."""
-    below = np.flatnonzero(ratio < 0.5)
-    if not below.size:
-        return None
-    i = below[0]
-    if i == 0:
-        return float(frequency[0])
-    step = (ratio[i - 1] - 0.5) / (ratio[i - 1] - ratio[i])
-    return float(frequency[i - 1] + step * (frequency[i] - frequency[i - 1]))
-
-
-@dataclass
-class Spectra:
-    """Mean power of the predictions and of the targets, by channel: what PSNR does not see, detail that is missing."""
-
-    n_channels: int
-    totals: NDArray[np.float64] = field(init=False)
-    counts: NDArray[np.float64] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.totals = np.zeros((2, self.n_channels, FREQUENCIES))
-        self.counts = np.zeros((self.n_channels, FREQUENCIES))
-
-    def add(self, prediction: NDArray[Any], target: NDArray[Any], known: NDArray[np.bool_]) -> None:
-        """Count the planes of a frame (C, [Z,] Y, X) of which something is known ([C,] [Z,] Y, X)."""
-        shape, known = target.shape[-2:], np.broadcast_to(known, target.shape)
-        for channel in range(self.n_channels):
-            planes = (image[channel].reshape(-1, *shape) for image in (prediction, target, known))
-            for a, b, seen in zip(*planes, strict=True):
-                if seen.any():
-                    found = np.stack([power(a, seen), power(b, seen)])
-                    there = np.isfinite(found[0])
-                    self.totals[:, channel, there] += found[:, there]
-                    self.counts[channel] += there
-
-    def report(self, pixel_size_um: dict[str, float] | None = None) -> list[dict[str, Any]]:
-        """Of each channel ``frequency`` (cycles/px), ``prediction``, ``target``, ``ratio``; and where it halves.
-
-        ``half`` is the frequency in cycles/px at which the ratio falls below one half (None: nowhere), ``half_per_um``
-        the same in cycles/µm where the pixels are known to be square.
-        """
-        frequency = (np.arange(FREQUENCIES) + 0.5) / (2 * FREQUENCIES)
-        sizes = {(pixel_size_um or {}).get(axis) for axis in "YX"}
-        size = sizes.pop() if len(sizes) == 1 else None
-        channels = []
-        for channel in range(self.n_channels):
-            there = self.counts[channel] > 0
-            a, b = self.totals[:, channel, there] / self.counts[channel, there]
-            ratio = np.divide(a, b, out=np.ones_like(a), where=b > 0)
-            half = falls_below_half(frequency[there], ratio)
-            told: dict[str, Any] = {"frequency": frequency[there], "prediction": a, "target": b, "ratio": ratio}
-            told = {name: values.tolist() for name, values in told.items()}
-            channels.append(told | {"half": half, "half_per_um": half / size if half and size else None})
-        return channels

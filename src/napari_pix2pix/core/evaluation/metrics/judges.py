@@ -11,6 +11,7 @@ from napari_pix2pix.core.encodings.kinds import MOST_CLASSES, Kind
 from napari_pix2pix.core.evaluation.metrics import classes as of_class
 from napari_pix2pix.core.evaluation.metrics import intensities
 from napari_pix2pix.core.evaluation.metrics.errors import strays
+from napari_pix2pix.core.evaluation.metrics.fourier import Spectra
 from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
 from napari_pix2pix.core.evaluation.metrics.instances import of_instances
 from napari_pix2pix.core.evaluation.metrics.intervals import Figure, Row, summarize
@@ -55,7 +56,7 @@ class IntensityJudge:
         self.ranges: list[float | None] = [None if one is None else one.high - one.low for one in histograms]
         self.levels = [None if one is None else one.otsu() for one in histograms]
         self.medians = [0.0 if one is None else one.median() for one in histograms]
-        self.spectra = intensities.Spectra(len(first))
+        self.spectra = Spectra(len(first))
         self.by_channel: list[list[tuple[Row, str]]] = [[] for _ in first]
         """The figures of each frame that has the channel, and its group."""
 
@@ -76,7 +77,7 @@ class IntensityJudge:
         for rows, row, there in zip(self.by_channel, channels, frame.stained, strict=True):
             if there:
                 rows.append((row, frame.group))
-        self.spectra.add(prediction, frame.target, known)
+        self.spectra.add(prediction, frame.target, known, frame.group)
         masks = [self._bright(image) & known for image in (prediction, frame.target)]
         return intensities.joined(channels, self.data_range) | _strays(*masks)
 
