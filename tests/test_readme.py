@@ -57,7 +57,7 @@ def test_readme_python_block_runs(beside_a_demo) -> None:
     "page",
     [
         *("README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/benchmarks.md", "docs/many_files.md"),
-        "docs/sharing.md",
+        *("docs/sharing.md", "docs/how_sure.md"),
     ],
 )
 def test_docs_links_lead_somewhere(page: str) -> None:

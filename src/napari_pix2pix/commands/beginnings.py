@@ -72,6 +72,7 @@ class Request:
     settings: ConfigFlags | None
     minutes: float | None
     overwrite: bool
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ def _anew(asked: Request, initial: Any) -> Beginning:
         raise ValueError("A training must be given `steps` or `minutes`; got both. Leave one of them out.")
     kept = initial.config.model_dump(mode="json") if initial and asked.preset is None else None
     config = make_config(asked.preset or "microscopy", asked.config, changes, kept)
-    RunFolder(out).require_free(asked.overwrite)
+    if not asked.repeated:  # a folder of runs is gone on with
+        RunFolder(out).require_free(asked.overwrite)
     if wrong := [kind for kind, (first, *rest) in judges.items() if first is None and any(rest)]:
         raise ValueError(f"Pairs must have both sides: give `{wrong[0]}_source` and `{wrong[0]}_target`.")
     validation, test = (Sides(paths[0], *paths[1:]) if paths[0] else None for paths in judges.values())

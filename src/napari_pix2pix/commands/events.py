@@ -91,7 +91,8 @@ class Interrupt:
     def watch(self, events: Iterator[Event]) -> Iterator[Event]:
         """The events; from them it knows whether a training steps."""
         for event in events:
-            self.stepping = event.get("unit") == "steps" or (self.stepping and event["event"] != "result")
+            steps = event.get("unit") == "steps" or "step" in event  # the latter of one of several runs
+            self.stepping = steps or (self.stepping and event["event"] != "result")
             yield event
 
 

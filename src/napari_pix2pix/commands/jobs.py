@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NAMED = 5
 """How many failed files the last line names."""
 
-TITLES = {"predictions": "Predictions", "scores": "Patch scores", "registered": "Registered targets"}
+TITLES = {"predictions": "Predictions", "scores": "Patch scores", "registered": "Registered targets", "runs": "Runs"}
 
 Work = Callable[[Job], Iterable[Event]]
 
@@ -186,7 +186,8 @@ def _do_all(
                 if event["event"] == "outcome":
                     done += 1
                     paths[event["outcome"]].append(event["path"])
-                    yield {"event": "progress", "unit": "files", "done": done, "total": len(jobs)}
+                    unit = table if table == "runs" else "files"
+                    yield {"event": "progress", "unit": unit, "done": done, "total": len(jobs)}
                 elif "done" in event:
                     yield event | {"done": done + event["done"], "total": len(jobs)}
                 else:

@@ -9,9 +9,19 @@ from cyclopts import Parameter
 
 from napari_pix2pix.commands.beginnings import Earlier, Judges, Request, begin
 from napari_pix2pix.commands.events import DONE, Event, Events, training_events
-from napari_pix2pix.commands.flags import UNNEGATED, ConfigFlags, Device, Overwrite, Pairs, Whole, load
+from napari_pix2pix.commands.flags import (
+    UNNEGATED,
+    ConfigFlags,
+    Device,
+    Overwrite,
+    Pairs,
+    Whole,
+    chosen_workers,
+    load,
+)
 from napari_pix2pix.commands.recipe import command_line
 from napari_pix2pix.commands.remarks import told, told_of_sides, understood
+from napari_pix2pix.commands.repeat import Repeats, train_repeatedly
 from napari_pix2pix.commands.sentences import sentence_of
 from napari_pix2pix.core.settings.config import PRESETS, Config, read_json_object, validated
 
@@ -38,23 +48,43 @@ def train(
     device: Device = "auto",
     devices: Annotated[Whole, Parameter(help="Train on so many devices at once, which share each batch.")] = 1,
     num_nodes: Annotated[Whole, Parameter(help="On so many machines at once, where torchrun or SLURM starts it.")] = 1,
+    repeats: Annotated[Repeats | None, Parameter(name="*")] = None,
+    shard: Annotated[str | None, Parameter(help="With several runs, 3/40: every 40th from the third on.")] = None,
+    scheduler: Annotated[
+        str | None, Parameter(help="With several runs: address of a dask scheduler whose workers train them.")
+    ] = None,
+    local_workers: Annotated[
+        Whole | None, Parameter(help="With several runs: train so many at once on this machine.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> Events:
     """Train a model on pairs of images; without pairs, or on several domains, by --method.
 
     With --method cyclegan on sources and targets that are no pairs; with --method stargan on a folder of images of
-    several domains, a subfolder for each.
+    several domains, a subfolder for each. With --seeds or --folds several models, in a folder of runs.
     """
+    from napari_pix2pix.core.training.repetition import is_repetition
     from napari_pix2pix.core.training.run_folder import RunFolder
     from napari_pix2pix.files.moved import Moved
     from napari_pix2pix.files.outputs import require_apart
     from napari_pix2pix.files.training_stacks import OTHERS
 
     earlier = earlier or Earlier()
-    judges = judges or Judges()
-    begun = begin(
-        Request(source, target, out, pairs, judges, earlier, preset, config, settings, minutes, overwrite=overwrite)
+    judges, repeats = judges or Judges(), repeats or Repeats()
+    several = repeats != Repeats() or (earlier.resume is not None and is_repetition(earlier.resume))
+    workers = chosen_workers(scheduler, local_workers)
+    if not several and (shard or workers is not None):
+        raise ValueError("Only several runs can be shared; give `seeds` or `folds`, too.")
+    request = Request(
+        *(source, target, out, pairs, judges, earlier, preset, config, settings, minutes),
+        overwrite=overwrite,
+        repeated=several,
     )
+    if several:
+        shared: dict[str, Any] = {"shard": shard, "workers": workers, "overwrite": overwrite}
+        yield from train_repeatedly(request, repeats, device, devices * num_nodes, shared)
+        return
+    begun = begin(request)
     out, stacks, initial, resume = begun.out, begun.stacks, begun.initial, earlier.resume is not None
     if not resume:
         for some in filter(None, (stacks.train, stacks.validation, stacks.test)):

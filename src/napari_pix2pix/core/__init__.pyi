@@ -9,6 +9,7 @@ from .running.trained_model import TrainedModel, load_model
 from .settings.config import Config, make_config
 from .teaching.fit_trust import fit_trust
 from .training.loop import train
+from .training.repetition import repeat
 from .training.reports import Report
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "load_model",
     "local_shifts",
     "make_config",
+    "repeat",
     "train",
 ]

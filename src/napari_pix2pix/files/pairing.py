@@ -176,7 +176,7 @@ class PairedStacks:
         names, skipped, kept = self.files.names, dict(self.files.skipped), []
         for i, name in enumerate(names):
             try:
-                require(self._only([i]).frames(hashed=False))
+                require(self.only([i]).frames(hashed=False))
                 kept.append(i)
             except ValueError as error:
                 if len(names) + len(skipped) == 1:
@@ -184,14 +184,14 @@ class PairedStacks:
                 skipped[name] = f"{name} is left out: {error}"
         if not kept:
             raise ValueError(f"At least one pair must fit; none of {len(skipped)} does. {next(iter(skipped.values()))}")
-        return self._only(kept, skipped)
+        return self.only(kept, skipped)
 
     def require_each(self, require: Callable[["PairedFrames"], None]) -> None:
         """Raise a ValueError that names the first of several pairs that is none, or that `require` refuses."""
         names = self.files.names
         for i, name in enumerate(names):
             try:
-                require(self._only([i]).frames(hashed=False))
+                require(self.only([i]).frames(hashed=False))
             except ValueError as error:
                 if len(names) == 1:
                     raise
@@ -206,7 +206,7 @@ class PairedStacks:
             return self
         whole = self.sifted(lambda pair: pair.require_finite())
         usual, _ = Counter(
-            whole._only([i]).frames(hashed=False).n_channels for i in range(len(whole.files.names))
+            whole.only([i]).frames(hashed=False).n_channels for i in range(len(whole.files.names))
         ).most_common(1)[0]
 
         def require_usual(pair: "PairedFrames") -> None:
@@ -217,14 +217,18 @@ class PairedStacks:
 
         return whole.sifted(require_usual)
 
-    def _only(self, kept: list[int], skipped: dict[str, str] | None = None) -> "PairedStacks":
+    def only(self, kept: list[int], skipped: dict[str, str] | None = None) -> "PairedStacks":
+        """These of the pairs, by number; files that were read for their hashes are not read again."""
+
         def only(side: tuple[T, ...]) -> tuple[T, ...]:
             return tuple(side[i] for i in kept) if side else ()
 
         files = self.files
         left = PairedFiles(only(files.names), only(files.sources), only(files.targets), skipped or {})
         stains = self.stains.only(kept) if self.stains else None
-        further = stains, only(self.conditions)
+        known = self.__dict__.get("_identities", self.hashed)
+        hashed = [list(only(tuple(side))) for side in known] if known else None
+        further = stains, only(self.conditions), hashed
         return PairedStacks(left, self.settings, only(self.masks), only(self.groups), *further)
 
     @cached_property

@@ -32,6 +32,7 @@ WORST_FIRST: dict[str, Callable[[Row], Any]] = {
     "predictions": lambda row: (-(row.get("expected_error") or 0), -(row.get("outside_training_range") or 0)),
     "scores": lambda row: row.get("mean") or 0,
     "registered": lambda row: -(row.get("after_px") or 0),
+    "runs": lambda row: 0,
 }
 """What sorts the rows of each table."""
 FAILURES = "failures.csv"
@@ -55,7 +56,9 @@ class _Failure(BaseModel):
 
 
 class _Record(BaseModel):
-    table: Literal["predictions", "scores", "registered"] | None = None  # there is none of a file that has only failed
+    table: Literal["predictions", "scores", "registered", "runs"] | None = (
+        None  # there is none of a file that has only failed
+    )
     made_with: dict[str, Any] | None = None
     inputs: list[str] = []
     row: _Row | None = None

@@ -94,10 +94,10 @@ class TrainingStacks:
         if isinstance(train, PairedStacks) and said.condition:
             require_conditions_there(said.condition, [train, *judges.values()])
         stacks = cls(train, judges.get("validation"), judges.get("test"), old)
-        stacks._require_apart(initial)
+        stacks.require_apart(initial)
         return stacks
 
-    def _require_apart(self, initial: "TrainedModel | None") -> None:
+    def require_apart(self, initial: "TrainedModel | None") -> None:
         """Raise a ValueError if a file or a group is of two kinds, or has trained the model to start from."""
         rows = initial.provenance.get("seen", []) + initial.provenance.get("regions", []) if initial else []
         seen = {row["source_sha256"] for row in rows if row["kind"] == "train" and "source_sha256" in row}

@@ -289,6 +289,22 @@ class PairedFrames:
             other._windows.setdefault(region.frame, []).append(region.window)
         return other
 
+    def only(self, chosen: Sequence[int]) -> "PairedFrames":
+        """These of the pairs, by number."""
+        other, numbers = copy.copy(self), list(chosen)
+        for name in ("sources", "targets", "names", "groups", "source_plans", "target_plans", "source_names", "labels"):
+            setattr(other, name, [getattr(self, name)[i] for i in numbers])
+        frames = {place: number for number, place in enumerate(self.places)}
+        other.places = [(i, k) for i, plan in enumerate(other.source_plans) for k in range(plan.n_frames)]
+        before = [frames[numbers[i], k] for i, k in other.places]
+        other.hashes = None if self.hashes is None else [self.hashes[i] for i in numbers]
+        other._masks = None if self._masks is None else [self._masks[i] for i in numbers]
+        if self._annotated is not None:
+            other._annotated = {number for number, was in enumerate(before) if was in self._annotated}
+        if self._windows is not None:
+            other._windows = {number: self._windows.get(was, []) for number, was in enumerate(before)}
+        return other
+
     def without(self, frames: set[int]) -> "PairedFrames":
         """The same pairs, these frames not known."""
         other = copy.copy(self)

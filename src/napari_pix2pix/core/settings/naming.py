@@ -23,7 +23,7 @@ ASKED = frozenset(
             "local",
             "local_workers",
         ),
-        *("finish", "local", "minutes"),
+        *("finish", "folds", "local", "minutes", "seeds"),
         *(
             "norm_statistics",
             "objects",

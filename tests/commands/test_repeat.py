@@ -1,0 +1,208 @@
+"""One folder of runs by seed and fold: what each holds out, who trains it, and that it goes on where it stopped."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_pix2pix import core
+from napari_pix2pix.commands.app import main
+from napari_pix2pix.commands.repeat import opened
+from small import SMALL_FLAGS, blobs, small_config
+
+GROUPS = "^(d[0-9])"
+"""Donors of two cells each, but the last, which has one."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Pairs of four donors, and runs on them: two seeds, two folds."""
+    place = tmp_path_factory.mktemp("repeat")
+    for i in range(7):
+        source, label = blobs(seed=i)
+        for side, image in (("source", source), ("label", label), ("grey", source // 2 + 100)):
+            (place / side).mkdir(exist_ok=True)
+            tifffile.imwrite(place / side / f"d{i // 2} cell {i}.tif", image)
+    assert main(words(place, "runs", "--seeds", "2", "--folds", "2")) == 0
+    return place
+
+
+def words(place: Path, out: str, *more: str, target: str = "label") -> list[str]:
+    sides = [str(place / "source"), str(place / target)]
+    groups = [] if "--groups" in more else ["--groups", GROUPS]
+    return ["train", *sides, "--out", str(place / out), *groups, *SMALL_FLAGS, *more]
+
+
+def refused(capsys, *given: str) -> str:
+    capsys.readouterr()
+    assert main(list(given)) == 2
+    [said] = capsys.readouterr().err.splitlines()
+    return said
+
+
+def read(path: Path):
+    return json.loads(path.read_text("utf8"))
+
+
+def test_each_run_holds_out_whole_groups_and_is_a_run_like_any(folder) -> None:
+    """Every pair is held out once for each seed, no donor in part; what is held out are the run's own test pairs."""
+    plan = read(folder / "runs" / "repetition.json")
+    by_seed: dict = {}
+    for run in plan["runs"]:
+        own = folder / "runs" / f"seed{run['seed']}_fold{run['fold']}"
+        assert read(own / "run.json") == run
+        by_seed.setdefault(run["seed"], []).append(run["held_out"])
+        with (own / "split.csv").open(newline="") as file:
+            trains = {row["name"] for row in csv.DictReader(file)}
+        assert trains | set(run["held_out"]) == set(plan["pairs"]["train"]["names"])
+        assert not {name[:2] for name in trains} & {name[:2] for name in run["held_out"]}
+        model = core.load_model(own, "cpu") if own.is_file() else core.load_model(own / "model.safetensors", "cpu")
+        assert model.config.seed == run["seed"]
+        assert model.provenance["pairs"]["test"]["names"] == run["held_out"]
+        assert read(own / "figures.json")["test"] == model.provenance["figures"]["test"]
+    assert by_seed[0] == by_seed[1]
+    assert sorted(name for held in by_seed[0] for name in held) == sorted(plan["pairs"]["train"]["names"])
+    with (folder / "runs" / "runs.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == [f"seed{s}_fold{f}" for s in (0, 1) for f in (1, 2)]
+
+
+def test_more_seeds_join_and_what_is_done_is_left(folder, tmp_path, capsys) -> None:
+    """A shard, and then the whole, make the same files as one command; nothing is done twice."""
+    shared = folder / "shared"
+    assert main(words(folder, "shared", "--seeds", "1", "--folds", "2", "--shard", "2/2")) == 0
+    assert "To do, by other shards or by train --resume" in capsys.readouterr().out
+    assert not (shared / "seed0_fold1" / "model.safetensors").exists()
+    before = (shared / "seed0_fold2" / "model.safetensors").stat().st_mtime_ns
+    assert main(["train", "--resume", str(shared), "--device", "cpu"]) == 0
+    assert "Runs: 2 of 2 are done" in capsys.readouterr().out
+    assert (shared / "seed0_fold2" / "model.safetensors").stat().st_mtime_ns == before
+    ours, theirs = (folder / runs / "seed0_fold1" / "model.safetensors" for runs in ("runs", "shared"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.slow
+def test_workers_make_the_same_runs(folder, capsys) -> None:
+    """Dask's, each in a process of its own: two seeds more than another had, bit for bit."""
+    assert main(words(folder, "worked", "--seeds", "1", "--folds", "2", "--shard", "1/2")) == 0
+    assert main(words(folder, "worked", "--seeds", "2", "--folds", "2", "--local-workers", "2")) == 0
+    assert "Runs: 4 of 4 are done" in capsys.readouterr().out
+    for name in ("seed0_fold1", "seed0_fold2", "seed1_fold2"):
+        ours, theirs = (folder / runs / name / "model.safetensors" for runs in ("runs", "worked"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_an_interrupted_seed_goes_on(folder) -> None:
+    """Stopped in the middle of the second run, by closing it: afterwards it is the run that nobody stopped."""
+    from napari_pix2pix.commands.app import run_command
+
+    seen = []
+
+    def draw(events) -> int:
+        for event in events:
+            seen.append(event)
+        return 0
+
+    def stop() -> bool:
+        return any(event.get("run") == "seed0_fold2" and event["step"] == 3 for event in seen)
+
+    given = words(folder, "stopped", "--seeds", "1", "--folds", "2")
+    run_command(given, draw, stop)
+    assert seen[-1]["event"] == "stopped"
+    assert not (folder / "stopped" / "seed0_fold2" / "figures.json").exists()
+    seen.clear()
+    run_command(given, draw, lambda: False)
+    steps = [event["step"] for event in seen if event.get("run") == "seed0_fold2"]
+    assert (min(steps), seen[-1]["unfinished"]) == (4, [])
+    ours, theirs = (folder / runs / "seed0_fold2" / "model.safetensors" for runs in ("runs", "stopped"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_files_are_read_once_for_all_runs(folder, monkeypatch) -> None:
+    """Their hashes are those of the plan."""
+    from napari_pix2pix.files import moved, pairing
+
+    opened.cache_clear()
+    read_files = []
+    for module in (moved, pairing):
+        plain = module.sha256
+        monkeypatch.setattr(module, "sha256", lambda path, plain=plain: read_files.append(path) or plain(path))
+    out = folder / "runs"
+    from napari_pix2pix.commands.repeat import part_of
+
+    plan, stacks = opened(out, 0.0, None)
+    for run in plan.runs:
+        part_of(stacks, run).provenance()
+    assert len(read_files) == len(set(read_files)) == 14
+    opened.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_in_python_it_is_the_same(tmp_path) -> None:
+    """Two folds of four pairs in memory; asked again it does nothing; other pairs are refused."""
+    sides = zip(*(blobs(seed=i) for i in range(4)), strict=True)
+    pairs = core.PairedFrames(*(list(side) for side in sides), "YX")
+    how = {"out": tmp_path / "runs", "folds": 2, "device": "cpu"}
+    runs = [run for run, report in core.repeat(pairs, small_config(), **how) if report.model]
+    assert [run.name for run in runs] == ["seed0_fold1", "seed0_fold2"]
+    assert set(runs[0].held_out) | set(runs[1].held_out) == set(pairs.names)
+    assert list(core.repeat(pairs, small_config(), **how)) == []
+    with pytest.raises(ValueError, match="was begun with other settings"):
+        next(core.repeat(pairs, small_config(l1_weight=1), **how))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_of_some_numbers_are_what_they_were(seed) -> None:
+    """Of sources, targets, masks, windows and names those of the chosen pairs, and no others."""
+    random = np.random.default_rng(seed)
+    stacks = [random.integers(0, 9, (n, 16, 16)) for n in (1, 3, 2)]
+    masks = [random.integers(0, 2, stack.shape) for stack in stacks]
+    pairs = core.PairedFrames(stacks, stacks, "TYX", valid=masks, groups=["a", "b", "b"])
+    some = pairs.within([region for region in pairs.regions() if region.frame % 2]).only([2, 1])
+    assert [some.name(i) for i in range(len(some))] == [
+        f"pair {p}, frame {t}" for p, t in [(2, 0), (2, 1), (1, 0), (1, 1), (1, 2)]
+    ]
+    for i, (stack, frame) in enumerate([(2, 0), (2, 1), (1, 0), (1, 1), (1, 2)]):
+        was = pairs.places.index((stack, frame))
+        assert (some.source(i)[0] == stacks[stack][frame]).all()
+        assert (some.known(i) == (masks[stack][frame] > 0) * (was % 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--folds", "5"], "There must be a group for each fold; got 5 folds and 4 groups. Choose --folds 4 or fewer."),
+        (["--folds", "2", "--groups", "^(d)"], "What is held out must be a whole group; all pairs are of one, d."),
+        (["--folds", "1"], "greater than or equal to 2"),
+        (["--seeds", "0"], "greater than or equal to 1"),
+        (["--seeds", "2", "--minutes", "1"], "must be given --steps or --minutes"),
+        (["--seeds", "2", "--devices", "2"], "Each of several runs trains on one device"),
+        (["--folds", "2", "--annotated-frames", "0", "1"], "say what is known by masks (--valid)"),
+        (["--shard", "1/2"], "Only several runs can be shared; give --seeds or --folds, too."),
+        (["--folds", "2", "--test-source", "{}/source", "--test-target", "{}/label"], "must be other files"),
+        (["--seeds", "2", "--from", "{}/runs/seed0_fold1", "--folds", "2"], "trained the model to start from"),
+    ],
+)
+def test_what_cannot_be_repeated_is_told(folder, capsys, more, sentence) -> None:
+    """Before any work: no folder is made."""
+    more = [word.format(folder) for word in more]
+    assert sentence in refused(capsys, *words(folder, "refused", *more))
+    assert not (folder / "refused").exists()
+
+
+def test_runs_of_other_data_are_refused_in_the_folder(folder, capsys) -> None:
+    """Other targets, settings or folds, something else, pairs with `--resume`: each a sentence, and nothing changes."""
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*")}
+    for given, sentence in (
+        (words(folder, "runs", "--seeds", "2", "--folds", "2", target="grey"), "was begun with other pairs"),
+        (words(folder, "runs", "--seeds", "2", "--folds", "2", "--l1-weight", "1"), "was begun with other settings"),
+        (words(folder, "runs", "--seeds", "2", "--folds", "3"), "are divided otherwise. Give --folds as they were"),
+        (words(folder, "source", "--seeds", "2"), "must not replace an input"),
+        (words(folder, "runs/seed0_fold1", "--seeds", "2"), "holds something else"),
+        (["train", "--resume", str(folder / "runs"), "--seeds", "2"], "For more seeds, give the command that began"),
+        (["train", "--resume", str(folder / "runs"), "--finish"], "keep their pairs and settings"),
+    ):
+        assert sentence in refused(capsys, *given)
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*")}
