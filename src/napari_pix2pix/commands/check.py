@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from napari_pix2pix.commands.events import DONE, FAILED, Event, Events
 from napari_pix2pix.commands.flags import ConfigFlags, Pairs
 from napari_pix2pix.commands.remarks import told, told_of_sides
+from napari_pix2pix.core.engine.foreign_text import shown as shown_text
 from napari_pix2pix.core.settings.config import PRESETS, Config, PairSettings, make_config
 
 
@@ -23,6 +24,9 @@ def check(
     local: Annotated[
         bool, Parameter(negative="", help="Measure shifts place by place, too: a few seconds for each of some frames.")
     ] = False,
+    picture: Annotated[
+        Path | None, Parameter(help="A .png of local shifts as arrows, for the frames that lie off the farthest.")
+    ] = None,
     settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
     pairs: Pairs = None,
 ) -> Events:
@@ -31,7 +35,9 @@ def check(
     With --method cyclegan: whether sources and targets that are no pairs can; with --method stargan: a folder of images
     of several domains.
     """
-    chosen = None
+    chosen, local = None, local or picture is not None
+    if picture is not None:
+        _require_free(picture)
     if preset or config or settings:
         changes = settings.model_dump(exclude_unset=True) if settings else {}
         chosen = make_config(preset or "microscopy", config, changes)
@@ -48,7 +54,8 @@ def check(
 
     stacks = open_stacks(source, target, pairs or PairSettings()).without_bad()
     files = stacks.files
-    report = core.check(stacks.frames(hashed=False), config=chosen, local=local)
+    frames = stacks.frames(hashed=False)
+    report = core.check(frames, config=chosen, local=local)
     texts = [event["text"] for event in told(stacks) if event["event"] == "warning"]
     if stacks.settings.condition:
         try:
@@ -78,7 +85,24 @@ def check(
     text = "\n".join(
         [table(report["facts"].items()), *(f"warning: {sentence}" for sentence in report["warnings"]), verdict]
     )
+    if picture is not None and report.get("local", {}).get("frames"):
+        from napari_pix2pix.report.shift_map import draw_shifts
+
+        draw_shifts(picture, report["local"], frames)
+        report["picture"] = str(picture)
+        text += f"\nPicture: {shown_text(str(picture), kept='')}"
     yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
+
+
+def _require_free(picture: Path) -> None:
+    """Raise an error unless this picture can be written and replaces nothing."""
+    from napari_pix2pix.files.outputs import require_writable
+
+    if picture.suffix.lower() != ".png":
+        raise ValueError(f"A picture of local shifts must end in .png; got {picture}. Choose another name.")
+    if picture.exists():
+        raise FileExistsError(f"An output must not exist yet; {picture} does. Choose another `picture`.")
+    require_writable(picture.absolute().parent)
 
 
 def _of_sides(source: Path, target: Path | None, pairs: PairSettings, chosen: Config) -> Event:

@@ -2,6 +2,7 @@
 
 import json
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -78,3 +79,19 @@ def test_the_command_tells_it_and_refuses_what_are_no_pairs(tmp_path, capsys):
     assert "Leave --local out" in capsys.readouterr().err
     with pytest.raises(ValueError, match="must be those of pairs"):
         core.check(core.Images(image), local=True)
+
+
+def test_a_picture_shows_the_shifts_of_planes_and_colours_and_replaces_nothing(tmp_path, capsys):
+    image, labels = tissue()
+    sources = np.stack([np.stack([image] * 3), np.stack([image] * 3)])
+    tifffile.imwrite(tmp_path / "image.tif", sources, metadata={"axes": "ZCYX"}, ome=True)
+    tifffile.imwrite(tmp_path / "labels.tif", np.stack([np.roll(labels, 4, 0), tissue(7)[1]]))
+    words = ["check", f"{tmp_path}/image.tif", f"{tmp_path}/labels.tif", "--target-axes", "ZYX", "--picture"]
+    assert main([*words, f"{tmp_path}/new/shifts.png"]) == 0
+    assert f"Picture: {tmp_path}/new/shifts.png" in capsys.readouterr().out
+    picture = imagecodecs.imread(tmp_path / "new/shifts.png")
+    assert picture.shape[1] > picture.shape[0] > 300
+    assert np.ptp(picture[..., :3].astype(int), axis=-1).max() > 100  # coloured arrows on grey
+    for name, sentence in (("new/shifts.png", "must not exist yet"), ("shifts.jpg", "must end in .png")):
+        assert main([*words, f"{tmp_path}/{name}"]) == 2
+        assert sentence in capsys.readouterr().err
