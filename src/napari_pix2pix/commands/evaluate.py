@@ -29,8 +29,8 @@ def evaluate(
     objects: Annotated[
         str | None,
         Parameter(
-            help="Count objects in grey values and measure them: otsu, what exceeds Otsu's threshold of targets; or "
-            "label images, a file or a folder paired by name."
+            help="Count objects in grey values and measure them: otsu, what exceeds Otsu's threshold of targets; "
+            "label images, a file or a folder paired by name; or a model (nuclei), by which both sides are searched."
         ),
     ] = None,
     stain: Annotated[
@@ -65,10 +65,12 @@ def evaluate(
         raise ValueError("An evaluation must have MODEL SOURCE TARGET, or `prediction` PATH TARGET.")
     from napari_pix2pix.files.evaluations import MARKS, require_free
     from napari_pix2pix.files.outputs import all_or_none, require_apart, require_writable
+    from napari_pix2pix.files.starters import model_in
 
     require_free(out, overwrite)
     written = [out / name for name in MARKS]
-    require_apart([model, source, target, *beside, *([objects] if objects != "otsu" else [])], written)
+    by_model = None if objects in (None, "otsu") else model_in(Path(objects))
+    require_apart([model, source, target, *beside, by_model or (None if objects == "otsu" else objects)], written)
     require_writable(out, made=False)
 
     from napari_pix2pix import core
@@ -81,6 +83,7 @@ def evaluate(
     from napari_pix2pix.report.draw import draw_evaluation
 
     assert source is not None
+    finder = core.load_model(by_model, device) if by_model else None
     said, loaded = pairs or PairSettings(), None
     others: dict[str, Any] = {}
     if prediction is None:
@@ -102,7 +105,7 @@ def evaluate(
     asked: dict[str, Any] = {
         "empty_frames": empty_frames,
         "empty_channels": empty_channels,
-        "objects": objects if objects in (None, "otsu") else stacks.labelled(Path(objects)),
+        "objects": finder or (objects if objects in (None, "otsu") else stacks.labelled(Path(objects))),
         "stain": stain,
         "pixel_size_um": stacks.pixel_size_um,
     }

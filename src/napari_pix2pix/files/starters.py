@@ -13,3 +13,10 @@ def starters() -> dict[str, Path]:
 def model_at(given: Path) -> Path:
     """The path that is given; where there is nothing, that of the starter model of this name, if there is one."""
     return given if given.exists() else starters().get(str(given), given)
+
+
+def model_in(given: Path) -> Path | None:
+    """The file of the model that a path, which may also be of images, means; None where it means none."""
+    found = model_at(given)
+    inside = found / "model.safetensors" if found.is_dir() else found
+    return inside if inside.suffix == ".safetensors" and inside.is_file() else None

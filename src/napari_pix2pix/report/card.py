@@ -246,6 +246,9 @@ def figures_text(report: dict[str, Any], channels: Sequence[str] = ()) -> str:
             lines.append(("right" + (f" in {called[i]}" if len(called) > 1 else ""), right_detail(channel)))
     for i, objects in enumerate(report.get("objects", ())):
         lines.append((called[i] if len(report["objects"]) > 1 else "objects", _objects(objects)))
+    features = [one for one in report.get("features", ()) if one is not None]
+    for one, name in zip(features, called or [""], strict=False):
+        lines.append((f"read-outs of {name}" if len(features) > 1 else "read-outs", one["sentence"]))
     if stain := report.get("stain"):
         lines.append((f"{stain['name']} stain", _figures(stain["metrics"])))
     if (trust := report.get("trust")) and trust["fields"]:

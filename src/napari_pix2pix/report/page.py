@@ -21,6 +21,8 @@ from napari_pix2pix.report.from_nothing import MADE, SAID
 from napari_pix2pix.report.markup import Html, joined, table, tag
 from napari_pix2pix.report.methods_paragraph import methods
 from napari_pix2pix.report.pieces import drawn, interval, lacking, number
+from napari_pix2pix.report.readouts import TITLE as READOUTS
+from napari_pix2pix.report.readouts import readout_tables
 from napari_pix2pix.report.tables import error_table, figure_tables, object_tables, table_of_images
 from napari_pix2pix.report.translations import grid_of, rows_of
 from napari_pix2pix.report.trust import TITLE as TRUST
@@ -95,6 +97,7 @@ def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
         yield "Images", examples_of(content, report)
         yield "Kinds of error", error_table(report, content.called(report))
         yield "Objects", object_tables(report, content.called(report))
+        yield READOUTS, readout_tables(report, content.called(report))
         yield TRUST, trust_section(report)
         yield "All images", table_of_images(report)
     if content.translated and model is not None:

@@ -191,6 +191,9 @@ def object_tables(report: dict[str, Any], names: Sequence[str]) -> Html | None:
         for key, title in (("number", "objects per image"), ("area", "mean area, px")):
             put(f"{title}, predicted", cell(counts[key]))
             put(f"{title}, true", cell(counts[key + "_target"]))
+        for key, title in (("f1", "F1"), ("precision", "precision"), ("recall", "recall")):
+            if any("object_f1_iou50" in one["counts"] for one in channels):
+                put(f"objects found at IoU 0.5, {title}", cell(counts.get(f"object_{key}_iou50")))
         put("objects measured", str(measured["n"]) if measured else "too few")
         put("mean grey value, predicted", number(measured["mean_prediction"]) if measured else None)
         put("mean grey value, true", number(measured["mean"]) if measured else None)

@@ -63,8 +63,8 @@ def evaluate(
     beside
         Further models, by name, that are judged on the same pairs: among the baselines.
     objects
-        Count objects of intensities and measure them: ``"otsu"``, what exceeds Otsu's threshold of all targets, or
-        pairs whose sources are label images of the same frames.
+        Count objects of intensities and measure them: ``"otsu"``, what exceeds Otsu's threshold of all targets; pairs
+        whose sources are label images of the same frames; or a model, which finds them in predictions and in targets.
     stain
         ``"hed"``: in RGB targets, measure the brown of DAB instead of grey values, and its mask.
     draws
@@ -87,7 +87,9 @@ def evaluate(
         and, of several channels, ``channels``, the metrics of each, and ``stains``: its ``name``, and how many frames
         (``n``) and ``pairs`` have it. A channel that a pair has not does not count there; a row then tells its
         ``stains``, of which its figures are the means. Of classes ``confusion`` and ``classes``; with `objects`
-        ``objects``, with `stain` ``stain``; where pairs are of classes ``conditions``, by class ``n`` and ``metrics``.
+        ``objects``, with `stain` ``stain``; with either, and of instances (measured in the mean of their source's
+        channels), ``features``, for each channel which read-outs of single objects may be used, see `Populations`;
+        where pairs are of classes ``conditions``, by class ``n`` and ``metrics``.
         See `evaluation.metrics`. Of a model that was taught to expect errors ``trust``, see `Monitoring.report`, and in
         ``files`` the mean ``expected_error`` of each frame, as `predict` and `score` tell it.
 
@@ -130,7 +132,7 @@ def evaluate(
     drawn = [_predictions(model, pairs, draw) for draw in range(draws or 0)]
     predictions = {name: _predictions(judged, pairs) for name, judged in models.items()}
     report = Tally(pairs, encoding.kind, encoding.classes, objects, stain, pixel_size_um, remark)
-    report.fit(with_source=True)
+    report.fit(with_source=True, measured=not model.source_encoding.is_labels)
     monitoring = Monitoring(model, model.match) if model.match else None
     for frame_of_each in zip(*predictions.values(), strict=True):
         (number, prediction), *others = frame_of_each

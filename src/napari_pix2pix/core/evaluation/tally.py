@@ -15,6 +15,7 @@ from napari_pix2pix.core.evaluation.headlines import HEADLINES
 from napari_pix2pix.core.evaluation.metrics.baselines import Baseline, constant_image, fit_baselines
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.evaluation.metrics.errors import moved
+from napari_pix2pix.core.evaluation.metrics.features import Populations
 from napari_pix2pix.core.evaluation.metrics.fourier import pixel_size
 from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
 from napari_pix2pix.core.evaluation.metrics.intervals import Row, summarize
@@ -52,6 +53,8 @@ class Tally:
         self.classes = list(classes) if kind == "classes" else []
         self.judge = judge_of(kind, self.frames, self.classes)
         self.objects = ObjectCounts(self.frames, objects, stain) if objects or stain else None
+        self.populations = Populations() if kind == "instances" else None
+        self.measured = False
         self.baselines: dict[str, Baseline] = {}
         self.rows: list[Row] = []
         self.others: dict[str, list[Row]] = {}
@@ -70,8 +73,12 @@ class Tally:
                 counts |= {int(v): counts.get(int(v), 0) for v in np.unique(frame.source[0][frame.known]).tolist()}
         return counts
 
-    def fit(self, with_source: bool) -> None:
-        """Make the baselines, from the sources too where these are no predictions."""
+    def fit(self, with_source: bool, measured: bool = False) -> None:
+        """Make the baselines, from the sources too where these are no predictions.
+
+        Objects are `measured` in sources that are grey values.
+        """
+        self.measured = measured
         if isinstance(self.judge, IntensityJudge):
             self.baselines["constant"] = constant_image(self.judge.medians)
         elif self.kind == "classes":
@@ -109,6 +116,11 @@ class Tally:
                 self.ceiling.append((judge.figures(off, target, both), frame.group))
         if self.objects is not None:
             self.objects.add(prediction, frame, draws)
+        if self.populations is not None:
+            labels = (np.where(frame.known, prediction[0], 0), np.where(frame.known, target[0], 0))
+            grey = np.nan_to_num(frame.source.astype(np.float64)).mean(axis=0) if self.measured else None
+            ends = (0.0, 1.0) if grey is None else (float(grey.min()), float(grey.max()))
+            self.populations.add(labels, None if grey is None else (grey, grey), ends, frame.group)
 
     def _figures(self, prediction: NDArray[Any], frame: Frame) -> Row:
         if not self._is_finite(prediction, frame):
@@ -146,6 +158,7 @@ class Tally:
             **self.judge.report(self.pixel_size_um),
             "errors": self._errors(),
             **(self.objects.report() if self.objects else {}),
+            **({"features": [self.populations.report()]} if self.populations else {}),
             **self._by_condition(),
             "files": self._files(seen),
         }

@@ -72,6 +72,11 @@ class Frames:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @property
+    def colours(self) -> bool:
+        """Whether the channels of the targets are colours."""
+        return all(plan.channel_axis == "S" for plan in self._pairs.target_plans)
+
     def __getitem__(self, index: int) -> Frame:
         pairs, number = self._pairs, self.numbers[index]
         target, known, stained = pairs.target(number), pairs.known(number), self.stained[index]

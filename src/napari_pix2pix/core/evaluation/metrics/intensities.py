@@ -40,7 +40,11 @@ class Histogram:
 
     def median(self) -> float:
         """The value that as many are below as above."""
-        return float(self.values[np.searchsorted(self.counts.cumsum(), self.counts.sum() / 2)])
+        return self.share(0.5)
+
+    def share(self, below: float) -> float:
+        """The value below which this share of all lies."""
+        return float(self.values[np.searchsorted(self.counts.cumsum(), self.counts.sum() * below)])
 
     def otsu(self) -> float | None:
         """Otsu's threshold; None where all values are equal.

@@ -11,13 +11,16 @@ from skimage.color import rgb2hed
 
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.evaluation.metrics.classes import dice
-from napari_pix2pix.core.evaluation.metrics.errors import SMALLEST
+from napari_pix2pix.core.evaluation.metrics.features import Populations
 from napari_pix2pix.core.evaluation.metrics.frames import Frame, Frames
 from napari_pix2pix.core.evaluation.metrics.information import Gains
+from napari_pix2pix.core.evaluation.metrics.instances import of_instances
 from napari_pix2pix.core.evaluation.metrics.intensities import Histogram, histograms
 from napari_pix2pix.core.evaluation.metrics.intervals import Figure, Row, figure, resamples, summarize
+from napari_pix2pix.core.evaluation.metrics.segmenter import Segmenter, labelled
+from napari_pix2pix.core.running.trained_model import TrainedModel
 
-Counted = Literal["otsu"] | PairedFrames | None
+Counted = Literal["otsu"] | PairedFrames | TrainedModel | None
 Stain = Literal["hed"] | None
 
 FAITHFUL, CLOSE = 0.1, 0.2
@@ -26,6 +29,7 @@ FEWEST = 20
 """With fewer objects nothing is said."""
 MOST_POINTS = 1000
 """So many objects, evenly chosen, are listed for a plot."""
+FOUND = "object_f1_iou50", "object_precision_iou50", "object_recall_iou50"
 NOT_COUNTED: Row = dict.fromkeys(("number", "area", "number_target", "area_target"))
 """What is counted of a channel that no frame has."""
 
@@ -53,14 +57,6 @@ def brown(image: NDArray[Any]) -> NDArray[np.float64]:
     return density
 
 
-def labelled(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """One label for each object of a mask, those of fewer than 10 px left out."""
-    objects, _ = ndimage.label(mask)
-    sizes = np.bincount(objects.ravel())
-    objects[sizes[objects] < SMALLEST] = 0
-    return np.asarray(objects, np.intp)
-
-
 class ObjectCounts:
     """Objects over all frames, of each channel or of the brown stain.
 
@@ -69,7 +65,8 @@ class ObjectCounts:
     frames
         All that will come, for Otsu's threshold of their targets; a channel that a target has not does not count.
     objects
-        ``"otsu"`` (as None): what exceeds it. Or pairs whose sources are label images: objects of both sides.
+        ``"otsu"`` (as None): what exceeds it. Or pairs whose sources are label images: objects of both sides. Or a
+        model, which finds those of predictions and those of targets.
     stain
         ``"hed"``: what is measured is the density of DAB in RGB images.
     """
@@ -80,7 +77,16 @@ class ObjectCounts:
         whole = not stain and frames[0].target.dtype.kind in "iub"
         n_channels = 1 if stain else len(frames[0].target)
         found = histograms(lambda: map(self._values, frames), n_channels, whole)
-        self._channels = [_Channel(None if one is None else one.otsu()) for one in found]
+        ends = [(0.0, 1.0) if one is None else (one.share(0.001), one.share(0.999)) for one in found]
+        same = self._labels is not None
+        self._channels = [
+            _Channel(None if one is None else one.otsu(), span, Populations(same))
+            for one, span in zip(found, ends, strict=True)
+        ]
+        self._segmenter: Segmenter | None = None
+        if isinstance(objects, TrainedModel):
+            bounds = [(0.0, 1.0) if one is None else (one.low, one.high) for one in found]
+            self._segmenter = Segmenter(objects, frames[0].target, frames.colours, bounds)
         self._masks: list[Row] = []
         self._groups: list[str] = []
 
@@ -93,13 +99,17 @@ class ObjectCounts:
 
     def add(self, prediction: NDArray[Any], frame: Frame, draws: Sequence[NDArray[Any]] = ()) -> None:
         """Count a prediction (C, [Z,] Y, X), and measure draws of it."""
-        labels = self._labels.source(frame.number)[0] if self._labels else None
+        given = self._labels.source(frame.number)[0] if self._labels else None
         a, b = self._view(prediction), self._view(frame.target)
         stained = (True,) if self._stain else frame.stained
         drawn = [self._view(draw) for draw in draws]
+        labels: tuple[NDArray[Any], NDArray[Any]] | None = None if given is None else (given, given)
         for k, (channel, one, other, there) in enumerate(zip(self._channels, a, b, stained, strict=True)):
-            if there:
-                channel.add(one, other, frame.known, frame.group, labels, [draw[k] for draw in drawn])
+            if not there:
+                continue
+            if self._segmenter is not None and (labels is None or not self._segmenter.together):
+                labels = self._segmenter.find(prediction, k), self._segmenter.find(frame.target, k, true=True)
+            channel.add(one, other, frame.known, frame.group, labels, [draw[k] for draw in drawn])
         if self._stain:
             level = self._channels[0].level
             masks = [view[0][frame.known] > (np.inf if level is None else level) for view in (a, b)]
@@ -108,8 +118,12 @@ class ObjectCounts:
             self._groups.append(frame.group)
 
     def report(self) -> dict[str, Any]:
-        """``objects``, for each channel what `_Channel.report` tells; ``stain``: its level and metrics of its mask."""
+        """``objects``, for each channel what `_Channel.report` tells; ``stain``: its level and metrics of its mask.
+
+        ``features``: of each channel what `Populations.report` tells.
+        """
         found: dict[str, Any] = {"objects": [channel.report() for channel in self._channels]}
+        found["features"] = [channel.populations.report() for channel in self._channels]
         if self._stain:
             metrics = summarize(self._masks, self._groups)
             found["stain"] = {"name": "DAB", "level": self._channels[0].level, "metrics": metrics}
@@ -118,9 +132,14 @@ class ObjectCounts:
 
 @dataclass
 class _Channel:
-    """Objects of one channel: where the target exceeds `level`, Otsu's of all targets, or those given."""
+    """Objects of one channel: where the target exceeds `level`, Otsu's of all targets, or those given.
+
+    `ends` are the grey values between which textures are told.
+    """
 
     level: float | None
+    ends: tuple[float, float]
+    populations: Populations
     rows: list[Row] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     measured: list[NDArray[np.float64]] = field(default_factory=list)
@@ -132,26 +151,28 @@ class _Channel:
         target: NDArray[Any],
         known: NDArray[np.bool_],
         group: str,
-        objects: NDArray[Any] | None,
+        objects: tuple[NDArray[Any], NDArray[Any]] | None,
         draws: Sequence[NDArray[Any]],
     ) -> None:
-        """Count a frame ([Z,] Y, X) of grey values and measure its draws; `objects` are labels that hold for all."""
-        sides = []
-        for image in (prediction, target):
-            if objects is None:
-                bright = image > self.level if self.level is not None else np.zeros(image.shape, bool)
-                sides.append(labelled(bright & known))
-            else:
-                sides.append(np.where(known, objects, 0))
+        """Count a frame ([Z,] Y, X) of grey values and measure its draws; `objects` are labels, None: Otsu's."""
+        if objects is None:
+            level = np.inf if self.level is None else self.level
+            a, b = (labelled((image > level) & known) for image in (prediction, target))
+        else:
+            a, b = (np.where(known, labels, 0) for labels in objects)
         row: Row = {}
-        for suffix, labels in zip(("", "_target"), sides, strict=True):
+        for suffix, labels in zip(("", "_target"), (a, b), strict=True):
             areas = np.unique(labels[labels > 0], return_counts=True)[1]
             row |= {"number" + suffix: float(len(areas)), "area" + suffix: float(areas.mean()) if len(areas) else None}
+        if not self.populations.same:
+            found = of_instances(a, b, known)
+            row |= {name: found[name] for name in FOUND}
+        self.populations.add((a, b), (prediction, target), self.ends, group)
         self.rows.append(row)
         self.groups.append(group)
-        numbers = np.unique(sides[1][sides[1] > 0])
+        numbers = np.unique(b[b > 0])
         images = target, prediction, *draws
-        means = [ndimage.mean(image, sides[1], numbers) if len(numbers) else [] for image in images]
+        means = [ndimage.mean(image, b, numbers) if len(numbers) else [] for image in images]
         self.measured.append(np.array(means[:2], np.float64))
         if draws:
             self.gains.add(np.array(means, np.float64), group)
@@ -159,7 +180,8 @@ class _Channel:
     def report(self) -> dict[str, Any]:
         """Figures with intervals over groups, and a ``sentence`` on what they are good for.
 
-        ``counts``: number and mean area (px) of objects in a frame; those of the target end in ``_target``.
+        ``counts``: number and mean area (px) of objects in a frame; those of the target end in ``_target``. Where both
+        sides have objects of their own also ``object_f1_iou50`` and its precision and recall, see `of_instances`.
         ``intensity`` (None without objects): of the mean grey values in each object of the target ``n``, ``slope`` of
         prediction on target, ``bias``, Bland-Altman ``limits``, ``pearson``; ``positive``, the share of objects above
         ``level``, Otsu's of the true means, in either. ``points``: (target, prediction). With draws ``information``,
