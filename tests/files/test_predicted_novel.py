@@ -46,7 +46,7 @@ def test_it_is_asked_once_a_frame(tmp_path, monkeypatch) -> None:
     tifffile.imwrite(tmp_path / "source.tif", stack, ome=True, metadata={"axes": "TYX"})
     asked, grown = [], []
     novel, tree = model.novel, novelty.spatial.KDTree
-    monkeypatch.setattr(model, "novel", lambda stack, plan, frame: asked.append(frame) or novel(stack, plan, frame))
+    monkeypatch.setattr(model, "novel", lambda stack, plan, frame, _: asked.append(frame) or novel(stack, plan, frame))
     monkeypatch.setattr(novelty.spatial, "KDTree", lambda blocks: grown.append(len(blocks)) or tree(blocks))
     list(predict_file(model, tmp_path / "source.tif", tmp_path / "out.tif", PredictSettings(trust=True)))
     assert asked == [0, 1, 2]

@@ -84,8 +84,10 @@ def predict(
     for to, place in ways.items():
         one, made = how.model_copy(update={"to": to}), loaded.toward(to)
         made.require_asked()
-        parts = [*(["spread"] if how.draws is not None else []), *(parts_of_trust(made) if how.trust else [])]
-        jobs = plan_outputs(inputs, place, [*([maps_path] if how.keep_maps else []), *map(beside, parts)], [model])
+        parts = [*(["spread"] if how.draws is not None else []), *(["tissue"] if how.tissue else [])]
+        parts += parts_of_trust(made, how) if how.trust else ()
+        read = [model, *([Path(how.annotations)] if how.annotations is not None else [])]
+        jobs = plan_outputs(inputs, place, [*([maps_path] if how.keep_maps else []), *map(beside, parts)], read)
         jobs = under_conditions(jobs, how.condition, names, made)
         yield from told_of_conditions(jobs, made)
         yield from told_of_halves(made, how.side_by_side)

@@ -12,7 +12,10 @@ from typing import Any
 
 from napari_pix2pix.files.stacks import PICTURES, TIFF, ZARR, is_zarr, stem
 
-TABLES = {"table": ".csv", "objects": ".csv", "outlines": ".geojson"}
+TABLES = {
+    **{"table": ".csv", "objects": ".csv", "outlines": ".geojson"},
+    **{"tissue": ".geojson", "worst": ".geojson", "annotations": ".csv"},
+}
 """Endings of what is no image."""
 LONGEST = 255
 """Bytes of a file's name that all common file systems take."""

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from napari_pix2pix.core.running.prediction import cheaper
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Precision
 from napari_pix2pix.core.settings.running import PredictSettings
+from napari_pix2pix.files.areas import fill_of, only_needed, wanted_of, write_shapes
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.partners import open_joined
 from napari_pix2pix.files.results import (
+    as_seen,
     channels_taken,
     origin_of,
     scale_to_training,
@@ -60,6 +63,9 @@ def predict_file(
     With `keep_maps` the encoded maps go beside it, as `maps_path` names them, with the encoding in their description:
     `Encoding.decode` makes another prediction of them, with other thresholds, without the network.
     With `draws` the prediction is the mean over so many dropout draws, and their spread beside it.
+    A slide is read at the training's pixel size, or any source at that of `how`. Where `how` wants a part of it,
+    nothing else is predicted but filled, and the result is as large as the source: as predicted whole, bit for bit,
+    where that is a region.
     With `rescale` what the network makes of a frame is resampled to the source's grid, then decoded.
     With `keep_frames`, if the generator is closed before its time, `out`, an OME-Zarr, holds the frames that are done.
     With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
@@ -71,7 +77,14 @@ def predict_file(
             "A prediction to be trusted must be judged at the pixel size that the judge was taught at, so `trust` and "
             "`rescale` cannot be had together. Resample the source, or leave one of them out."
         )
-    stack, draws = open_joined(source, more, how.source_axes, how.side_by_side), how.draws
+    whole, draws = open_joined(source, more, how.source_axes, how.side_by_side), how.draws
+    stack = as_seen(model, whole, how.pixel_size_um)
+    wanted = wanted_of(whole, stack, how)
+    if wanted and how.rescale:
+        raise ValueError(
+            "Frames that are rescaled are so in one piece: `rescale` and a part of a slide cannot be had together. "
+            "Choose `pixel_size_um`, or leave `rescale` out."
+        )
     scale = scale_to_training(model, stack) if how.rescale else None
     if not how.rescale:
         warn_of_pixel_size(model, stack)
@@ -83,22 +96,31 @@ def predict_file(
     used = model.with_norm_statistics(how.norm_statistics) if how.norm_statistics else model
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
     tiles, precision = used.tile_plan(seen_shape, how.tile_size, how.overlap), used.precision_for(how.precision)
-    yield from _told_of_tiles(model, tiles, how, precision)
     encoding = model.target_encoding
+    if wanted:
+        tiles = replace(tiles, area=wanted.area)
+        normalization = model.source_encoding.normalization
+        if normalization is None or normalization.each_image is None:  # else all of it says how it is normalized
+            stack = only_needed(stack, tiles)
+        if how.tissue:
+            write_shapes(beside("tissue")(out), wanted.tissue, "Tissue")
+            yield {"event": "tissue", "path": str(beside("tissue")(out))}
+    yield from _told_of_tiles(model, tiles, how, precision)
     made: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
     made |= {"condition": how.condition} if how.condition is not None else {}
     made |= {"norm_statistics": how.norm_statistics} if how.norm_statistics is not None else {}
     made |= {"rescaled_to_um": trained_pixel_size(model)} if scale else {}
     made |= {} if tiles.exact else {"blended_overlap": tiles.overlap}
     made |= {} if precision == "float32" else {"precision": precision}
-    chosen = {"tile_size", "overlap", "seed_threshold", "min_size"}
+    chosen = {"tile_size", "overlap", "seed_threshold", "min_size", "pixel_size_um", "region", "tissue"}
+    left_out = {"tissue"} - ({"tissue"} if how.tissue else set())
     origin = origin_of(
         model,
         (model_sha256, hashes),
         source=stack,
         encoding=encoding.model_dump(mode="json"),
         channels=list(channels),
-        settings=how.model_dump(include=chosen, exclude_none=True),
+        settings=how.model_dump(include=chosen - left_out, exclude_none=True),
         **made,
     )
     names = model.provenance.get("pairs", {}).get("train", {}).get("target_channels") or []
@@ -109,6 +131,15 @@ def predict_file(
         "placement": stack.placement,
         "description": json.dumps(origin, sort_keys=True),
     }
+    glass = fill_of(encoding.kind, encoding.classes, encoding.dtype_decoded, plan.channel_axis == "S")
+
+    def of_area(rows: slice, values: NDArray[Any], fill: float) -> NDArray[Any]:
+        """Rows of a result, of which nothing is left but what was wanted."""
+        if wanted is None:
+            return values
+        inside = wanted.area.mask((rows, slice(0, values.shape[-1])))
+        return np.where(inside, values, values.dtype.type(fill))
+
     with ExitStack() as files:
         put = files.enter_context(
             stack_writer(
@@ -132,10 +163,12 @@ def predict_file(
                 stack_writer(beside("spread")(out), plan, "float32", channel_names=spread_names, **said)
             )
         seen, novel = _SourceRange(model), list[float]()
+        parts: dict[str, Any] = {"channels": channels, "scale": scale, "area": wanted.area if wanted else None}
 
         def source_bands() -> Iterator[Band]:
-            for band in predict_bands(used, stack.array, stack.axes, how, channels=channels, scale=scale):
-                seen.add(band.source)
+            for band in predict_bands(used, stack.array, stack.axes, how, **parts):
+                columns = slice(0, band.shape[-1])
+                seen.add(band.source, wanted.area.mask((band.rows, columns)) if wanted else None)
                 if band.last:
                     novel.append(band.novel)
                 if how.trust:
@@ -143,13 +176,14 @@ def predict_file(
                 if put_maps is not None:
                     put_maps(band.maps[: encoding.n_maps])
                 if put_spread is not None:
-                    put_spread(model.decode_spread(band.maps[encoding.n_maps :], band.source))
+                    spread = model.decode_spread(band.maps[encoding.n_maps :], band.source)
+                    put_spread(of_area(band.rows, spread, np.nan))
                 yield band
 
         n_rows = plan.frame_shape[-2]
         thresholds: dict[str, Any] = {"seed_threshold": how.seed_threshold, "min_size": how.min_size}
         for frame, rows, values in model.decode_bands(source_bands(), **thresholds):
-            put(values)
+            put(of_area(rows, values, glass))
             done = (frame + rows.stop / n_rows) / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
     if how.keep_maps:
@@ -160,7 +194,7 @@ def predict_file(
     if model.match is not None and not scale:
         row["novel"] = float(np.mean(novel))
     if how.trust:
-        for event in write_trust(model, stack, channels, out, plan, limit, how.tile_size, how.trust_risk):
+        for event in write_trust(model, stack, channels, out, plan, limit, how.tile_size, how.trust_risk, wanted):
             if event["event"] == "row":
                 row |= event["row"]
                 continue
@@ -178,12 +212,17 @@ class _SourceRange:
         self._outside: list[list[float]] = []
         self._rows: list[int] = []
 
-    def add(self, source: NDArray[Any]) -> None:
-        """Count rows (C, [Z,] rows, X)."""
+    def add(self, source: NDArray[Any], wanted: NDArray[np.bool_] | None = None) -> None:
+        """Count rows (C, [Z,] rows, X), or those of their pixels (rows, X) that are `wanted`."""
+        weight = source.shape[-2]
+        if wanted is not None:
+            source, weight = source[..., wanted], int(wanted.sum())
+            if not weight:
+                return
         if (known := source[np.isfinite(source)]).size:
             self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
-        self._rows.append(source.shape[-2])
         if self._normalization:
+            self._rows.append(weight)
             self._outside.append([below + above for _, below, above in self._normalization.outside(source)])
 
     def row(self) -> dict[str, float | None]:

@@ -8,10 +8,7 @@ from typing import Any
 from napari_pix2pix import __version__
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
-from napari_pix2pix.files.stacks import (
-    Stack,
-    sha256,
-)
+from napari_pix2pix.files.stacks import SLIDES, Stack, at_pixel_size, join_stacks, sha256
 
 ALIKE = 0.1
 """Pixel sizes that differ by more than this share want another scale."""
@@ -30,6 +27,35 @@ def trained_pixel_size(model: TrainedModel) -> dict[str, float]:
 
 def _frame_axes(model: TrainedModel) -> str:
     return "ZYX" if model.source_view.z == "volume" else "YX"
+
+
+def as_seen(model: TrainedModel, stack: Stack, pixel_size_um: float | None) -> Stack:
+    """The stack at this pixel size; a slide, unless that is said, at the training's, where it has it.
+
+    Raises
+    ------
+    ValueError
+        As `at_pixel_size`, if the size is said.
+    """
+    if pixel_size_um is not None:
+        return _at(stack, pixel_size_um)
+    trained = trained_pixel_size(model)
+    if not stack.path.name.lower().endswith(SLIDES) or not {"Y", "X"} <= trained.keys():
+        return stack
+    if not {"Y", "X"} <= stack.pixel_size_um.keys():
+        warnings.warn(
+            f"{stack.path.name} does not say how large its pixels are; it is taken at its full resolution, while the "
+            f"model was trained at {trained['X']:.4g} µm.",
+            stacklevel=2,
+        )
+        return stack
+    wanted = max(trained["Y"], trained["X"])
+    return _at(stack, wanted) if wanted >= max(stack.pixel_size_um[axis] for axis in "YX") else stack
+
+
+def _at(stack: Stack, pixel_size_um: float) -> Stack:
+    parts = [at_pixel_size(part, pixel_size_um) for part in stack.parts or (stack,)]
+    return join_stacks(parts)
 
 
 def scale_to_training(model: TrainedModel, source: Stack) -> tuple[float, ...] | None:

@@ -35,6 +35,7 @@ __all__ = [
     "ZARR",
     "LazyArray",
     "Stack",
+    "at_pixel_size",
     "is_beside",
     "is_image",
     "is_zarr",

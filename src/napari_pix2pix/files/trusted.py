@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running.bands import unknown
 from napari_pix2pix.core.running.patch_scores import PatchScores, require_large_enough
 from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.running import PredictSettings
+from napari_pix2pix.files.areas import Wanted
+from napari_pix2pix.files.judged_areas import JudgedAreas, fields_in, write_worst
 from napari_pix2pix.files.judged_objects import JudgedObjects, objects_writer
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.stacks import Stack, open_stack, place_of, stack_writer
@@ -26,9 +30,11 @@ MAPS = ("expected_error", "untrusted")
 OBJECTS = ("objects", "outlines")
 
 
-def parts_of_trust(model: TrainedModel) -> tuple[str, ...]:
-    """What goes beside a prediction, as `beside` names it."""
-    return MAPS + (OBJECTS if model.target_encoding.kind == "instances" else ())
+def parts_of_trust(model: TrainedModel, how: PredictSettings | None = None) -> tuple[str, ...]:
+    """What goes beside a prediction, as `beside` names it; of a part of a slide more, see `JudgedAreas`."""
+    parts = MAPS + (OBJECTS if model.target_encoding.kind == "instances" else ())
+    parts += ("worst",) if how is not None and how.of_part else ()
+    return parts + (("annotations",) if how is not None and how.annotations is not None else ())
 
 
 def trust_limit(model: TrainedModel, given: float | None = None) -> float:
@@ -101,6 +107,7 @@ def write_trust(
     limit: float | None = None,
     tile_size: int | None = None,
     risk: float | None = None,
+    wanted: Wanted | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
 
@@ -122,6 +129,9 @@ def write_trust(
         As in `trust_limit`; colours and objects go by it.
     risk
         As in `mask_limit`: the mask goes by that. Descriptions have what it promises, or why it does not.
+    wanted
+        The part of a slide that was predicted: nothing else is judged. Elsewhere ``expected_error`` is NaN, means are
+        over that part, its worst regions go to ``worst``, and means over annotations to ``annotations``.
     """
     image, maps = open_stack(out), plan.like(1, "")
     usual, limit, promised = trust_limit(model, limit), mask_limit(model, limit, risk), False
@@ -130,12 +140,14 @@ def write_trust(
         promised, said_of_it = risk_told(model, risk)
         promise = {"trust_risk": risk, "mask_limit": limit, "promised": promised, "promise": said_of_it}
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False}
-    frames = model.score_frames(source.array, image.array, (source.axes, image.axes), **how)
+    area = wanted.area if wanted else None
+    frames = model.score_frames(source.array, image.array, (source.axes, image.axes), area=area, **how)
     origin = json.loads(image.description) | {"trust_limit": usual} | promise
     if model.target_encoding.is_labels and model.match and model.match.network.of_pixels is not None:
         origin["probability"] = True
     said: dict[str, Any] = {"pixel_size_um": image.pixel_size_um, "placement": source.placement}
-    worst, means, untrusted = _Worst(maps), list[float](), 0
+    worst, means, untrusted = _Worst(maps, area), list[float](), 0
+    areas = JudgedAreas(wanted) if wanted else None
     with ExitStack() as files:
         put = {}
         for part, dtype in zip(MAPS, ("float32", "uint8"), strict=True):
@@ -150,8 +162,11 @@ def write_trust(
         for frame, scored in enumerate(frames):
             for rows in bands(maps.frame_shape[-2]):
                 window = tuple(rows if axis == "Y" else slice(0, maps.length(axis)) for axis in maps.spatial)
-                expected = scored.expected_pixels(window)
-                doubtful = (scored.masked_pixels(window) if promised else expected) > limit
+                if areas:
+                    expected, doubtful = _in_area(areas, scored, window, promised, limit)
+                else:
+                    expected = scored.expected_pixels(window)
+                    doubtful = (scored.masked_pixels(window) if promised else expected) > limit
                 untrusted += int(doubtful.sum())
                 put["expected_error"](expected[None])
                 put["untrusted"](doubtful[None].astype(np.uint8))
@@ -160,12 +175,21 @@ def write_trust(
             if objects:
                 objects.finish(frame, lambda asked: labels.take(image.array, frame, asked)[0])  # noqa: B023 - used at once
             worst.add(frame, scored)
-            means.append(scored.mean_error)
+            if areas:
+                write_worst(beside("worst")(out), scored, areas.wanted)
+            else:
+                means.append(scored.mean_error)
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / (maps.n_frames + 1), "total": 1}
     written = {part: str(beside(part)(out)) for part in parts_of_trust(model)}
+    if areas:
+        written["worst"] = str(beside("worst")(out))
+        if areas.wanted.annotations:
+            areas.write_table(beside("annotations")(out))
+            written["annotations"] = str(beside("annotations")(out))
     yield {"event": "trust", "limit": usual, **promise, **written}
     share = untrusted / np.prod(maps.shape)
-    row = {"expected_error": float(np.mean(means)), "untrusted": float(share), **worst.row}
+    row = areas.row if areas else {"expected_error": float(np.mean(means)), "untrusted": float(share)}
+    row |= worst.row
     yield {"event": "row", "row": row | (objects.row if objects else {})}
 
 
@@ -175,17 +199,38 @@ def bands(height: int) -> Iterator[slice]:
         yield slice(row, min(row + ROWS, height))
 
 
+def _in_area(
+    areas: JudgedAreas, scored: PatchScores, window: tuple[slice, ...], promised: bool, limit: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Of these rows (rows, X) the expected error, NaN where nothing is wanted, and what is not to be trusted."""
+    rows, columns = window
+    expected = np.full((rows.stop - rows.start, columns.stop), np.nan, np.float32)
+    doubtful = np.zeros(expected.shape, bool)
+    for column in range(0, columns.stop, ROWS):
+        part = rows, slice(column, min(column + ROWS, columns.stop))
+        inside = areas.wanted.area.mask(part)
+        if inside.any():
+            found = scored.expected_pixels(part)
+            beyond = ((scored.masked_pixels(part) if promised else found) > limit) & inside
+            areas.add(part, inside, found, beyond)
+            expected[:, part[1]] = np.where(inside, found, np.float32(np.nan))
+            doubtful[:, part[1]] = beyond
+    return expected, doubtful
+
+
 class _Worst:
     """The field with the largest expected error, and where in the stack it is."""
 
-    def __init__(self, plan: AxesPlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: AxesPlan, area: Area | None = None) -> None:
+        self._plan, self._area = plan, area
         self.row: dict[str, float] = {"worst_expected_error": -1.0}
 
     def add(self, frame: int, scored: PatchScores) -> None:
         """Look at a frame."""
         assert scored.expected_error is not None
         seen = np.where(scored.valid, scored.expected_error, -1) if scored.valid.any() else scored.expected_error
+        if self._area is not None:
+            seen = np.where(fields_in(scored, self._area), scored.expected_error, -1)
         place = np.unravel_index(int(seen.argmax()), seen.shape)
         if seen[place] <= self.row["worst_expected_error"]:
             return

@@ -9,6 +9,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.geometry.areas import SPLITS, Area
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -146,6 +148,8 @@ class TilePlan:
         Pixels per axis: the side of what each tile keeps, and what it sees beyond that on either side.
     tiles
         They cover the frame; no two keep the same pixel. Add what each gives, times its `weights`, in its `window`.
+    area
+        Of the frame that is wanted: only `wanted` tiles need be computed. None: all of it.
     """
 
     shape: tuple[int, ...]
@@ -155,6 +159,40 @@ class TilePlan:
     tile_size: tuple[int, ...]
     overlap: tuple[int, ...]
     tiles: Sequence[Tile]
+    area: Area | None = None
+
+    @property
+    def wanted(self) -> Sequence[Tile]:
+        """The tiles, or, where shapes are wanted alone and the plan is exact, what is left of each around these.
+
+        They are the same whatever the box of the area is, so that a part of an area is computed as all of it is.
+        """
+        if self.area is None or not self.area.groups or not self.exact:
+            return self.tiles
+        return [part for tile in self.tiles for part in self._around_shapes(tile, SPLITS)]
+
+    def is_wanted(self, tile: Tile) -> bool:
+        """Whether a pixel to which `tile` adds is wanted."""
+        return self.area is None or self.area.touches(self.window(tile))
+
+    def _around_shapes(self, tile: Tile, splits: int) -> tuple[Tile, ...]:
+        """Smaller tiles that keep the pixels of `tile` in the shapes and see less together; none, if there are none."""
+        assert self.area is not None
+        *planes, rows, columns = tile.keep
+        inside = self.area.in_shapes((rows, columns))
+        if not inside.any():
+            return ()
+        sides = [np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0)]
+        kept = [
+            slice(side.start + int(n[0]), side.start + int(n[-1]) + 1)
+            for side, n in zip((rows, columns), sides, strict=True)
+        ]
+        least = self.around((*planes, *kept))
+        if splits:
+            halves = [part for half in self.halves(least) for part in self._around_shapes(half, splits - 1)]
+            if halves and sum(math.prod(half.shape) for half in halves) < math.prod(least.shape):
+                return tuple(halves)
+        return (least,)
 
     @property
     def cost(self) -> float:

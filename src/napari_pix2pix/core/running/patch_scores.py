@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
 from napari_pix2pix.core.geometry.tiles import round_up
@@ -213,6 +214,7 @@ def score_windows(
     shape: tuple[int, ...],
     device: torch.device,
     tile_size: int | None = None,
+    area: Area | None = None,
 ) -> NDArray[np.float32]:
     """Outputs (n, [z,] y, x) for an image of this shape ([Z,] Y, X): source, image … are read window by window.
 
@@ -220,7 +222,7 @@ def score_windows(
 
     Computed in tiles of about `tile_size` pixels that give the scores of the whole: each starts on a multiple of the
     stride and sees the whole field of every score that is kept from it. Readers give network values, float32
-    (C, [Z,] Y, X).
+    (C, [Z,] Y, X). Where an `area` is wanted alone, outputs of tiles that see none of it are 0.
 
     Raises
     ------
@@ -230,11 +232,13 @@ def score_windows(
     fields = network.fields
     require_large_enough(fields, shape)
     grid = score_grid(fields, shape)
-    outputs = np.empty((network.outputs, *grid), np.float32)
+    outputs = np.zeros((network.outputs, *grid), np.float32)
     kept = grid if tile_size is None else tuple(round_up(tile_size, f.stride) // f.stride for f in fields)
     for corner in product(*(range(0, n, side) for n, side in zip(grid, kept, strict=True))):
         keep = tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, kept, grid, strict=True))
         seen = tuple(_pixels_behind(f, scores, n) for f, scores, n in zip(fields, keep, shape, strict=True))
+        if area is not None and not area.touches(seen):
+            continue
         with torch.inference_mode():
             read = [torch.from_numpy(np.ascontiguousarray(side(seen)))[None].to(device) for side in sides]
             found = network(*read)[0].cpu().numpy()

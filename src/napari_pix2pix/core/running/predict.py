@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.rescaling import resampled, rescaled_shape
+from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.networks.dropout import has_dropout
@@ -56,6 +57,7 @@ def predict_bands(
     scale: tuple[float, ...] | None = None,
     frames: Sequence[int] | None = None,
     draw: int | None = None,
+    area: Area | None = None,
 ) -> Iterator[Band]:
     """What `decode_bands` makes the prediction of, some rows at a time; parameters as in `predict`.
 
@@ -64,21 +66,23 @@ def predict_bands(
 
     Source, network and maps need memory for a row of tiles, however large the frames are. With `scale`, which takes
     whole frames, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled to
-    the source's.
+    the source's. Where an `area` is given, maps are what they are without it there, and elsewhere of no meaning.
     """
     if how.draws is not None:
         require_draws(model, how.draws)
     plan = model.source_plan(stack, axes, channels)
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
-    tiles, outside = model.tile_plan(seen_shape, how.tile_size, how.overlap), np.zeros(0)
-    bands = _rescaled_bands if scale else map_bands
+    tiles, outside = replace(model.tile_plan(seen_shape, how.tile_size, how.overlap), area=area), np.zeros(0)
+    bands, seen = _rescaled_bands if scale else map_bands, 0.0
     for band in bands(model, stack, plan, tiles, how, range(plan.n_frames) if frames is None else frames, draw):
         if band.last and scale is None:
-            band = replace(band, novel=model.novel(stack, plan, band.frame))
+            band = replace(band, novel=model.novel(stack, plan, band.frame, area))
         yield band
-        outside = outside_range(model, band) + (outside if band.rows.start else 0)
+        wanted = None if area is None else area.mask((band.rows, slice(0, band.shape[-1])))
+        outside = outside_range(model, band, wanted) + (outside if band.rows.start else 0)
+        seen = (seen if band.rows.start else 0) + (band.maps.shape[-2] if wanted is None else float(wanted.sum()))
         if band.last:
-            warn_of_range(model, outside / band.shape[-2])
+            warn_of_range(model, outside / max(seen, 1))
             warn_of_novelty(band.novel)
 
 

@@ -183,6 +183,8 @@ def predict_tiles(
 ) -> Iterator[tuple[Window, NDArray[np.float32]]]:
     """Windows ([z,] y, x) of the frame and what to add to them (n_maps, [Z,] Y, X); all together are its maps.
 
+    Of a plan with an area those of the tiles that it wants; elsewhere nothing is added.
+
     They do not depend on the tiles of an exact plan. A warning says how far tiles are apart that are not exact.
 
     Raises
@@ -209,13 +211,17 @@ def _computed(
 
     Neighbours of the same size are computed together as far as memory allows.
     """
-    waiting = deque(plan.tiles)
+    waiting = deque(plan.wanted)
     while waiting:
         if math.prod(waiting[0].shape) >= findings.tile:
             waiting.extendleft(reversed(_halves(forward, plan, waiting.popleft())))
             continue
         alike = itertools.takewhile(lambda tile: tile.shape == waiting[0].shape, waiting)
         batch = list(itertools.islice(alike, max(1, findings.batch // math.prod(waiting[0].shape))))
+        if not any(map(plan.is_wanted, batch)):  # else all: tiles are computed with the same others as always
+            for _ in batch:
+                waiting.popleft()
+            continue
         try:
             maps = forward(frame, [tile.read for tile in batch])
         except (RuntimeError, MemoryError) as error:

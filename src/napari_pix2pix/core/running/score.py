@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from napari_pix2pix.core.encodings.kinds import may_be_labels
+from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.networks.dropout import Window
 from napari_pix2pix.core.networks.layers import beside_stains
@@ -54,6 +55,7 @@ def score_frames(
     tile_size: int | None = None,
     kind: ScoreKind | None = None,
     look: bool = True,
+    area: Area | None = None,
 ) -> Iterator[PatchScores]:
     """Scores frame by frame, see `TrainedModel.score_frames`."""
     network, judge = judge_of(model, kind)
@@ -73,10 +75,10 @@ def score_frames(
         given = model.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
         judged = model.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
         if judge is not None and look:
-            warn_of_novelty(model.novel(source, source_plan, frame))
+            warn_of_novelty(model.novel(source, source_plan, frame, area))
         judged = beside(judged, image_plan)
         sides = sides_of(model, judge, given, judged, shape, tile_size)
-        outputs = score_windows(network, sides, shape, model.device, tile_size)
+        outputs = score_windows(network, sides, shape, model.device, tile_size, area)
         yield _placed(model, outputs, network, judge, shape, sides)
 
 

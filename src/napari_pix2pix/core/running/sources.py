@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan, middle
 from napari_pix2pix.core.running.bands import Band, unknown
 from napari_pix2pix.core.trust.novelty import MIDDLE, STRANGE
@@ -50,10 +51,13 @@ def source_plan(model: "TrainedModel", stack: Any, axes: str | None = None, chan
     return plan
 
 
-def novel(model: "TrainedModel", stack: Any, plan: AxesPlan, frame: int) -> float:
-    """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows."""
+def novel(model: "TrainedModel", stack: Any, plan: AxesPlan, frame: int, area: Area | None = None) -> float:
+    """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows.
+
+    Of a frame of which an `area` is wanted, of a part of that.
+    """
     shape = plan.frame_shape
-    window = middle_of(shape, MIDDLE)
+    window = middle_of(shape, MIDDLE) if area is None else area.in_it(shape, MIDDLE)
     if model.match is None or unknown(plan.take(stack, frame, window)).any():
         return 0.0
     seen = model.source_encoding.windows(partial(plan.take, stack, frame), shape)
@@ -71,13 +75,21 @@ def warn_of_novelty(strange: float) -> None:
         )
 
 
-def outside_range(model: "TrainedModel", band: Band) -> NDArray[np.float64]:
-    """The shares of each channel's pixels below and above the training range, times the rows; (C, 2)."""
+def outside_range(model: "TrainedModel", band: Band, wanted: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """The shares of each channel's pixels below and above the training range, times the rows; (C, 2).
+
+    Where some pixels (rows, X) are `wanted` alone, times how many they are.
+    """
     normalization = model.source_encoding.normalization
     if normalization is None or normalization.each_image is not None:
         return np.zeros((0, 2))
-    shares = np.array([[below, above] for _, below, above in normalization.outside(band.source)])
-    return shares * float(band.source.shape[-2])
+    source, weight = band.source, band.source.shape[-2]
+    if wanted is not None:
+        source, weight = source[..., wanted], int(wanted.sum())
+        if not weight:
+            return np.zeros((len(source), 2))
+    shares = np.array([[below, above] for _, below, above in normalization.outside(source)])
+    return shares * float(weight)
 
 
 def warn_of_range(model: "TrainedModel", outside: NDArray[np.float64]) -> None:

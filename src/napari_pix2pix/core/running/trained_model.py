@@ -14,6 +14,7 @@ from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains, Labels
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.engine.devices import pick_device, resolve_precision
+from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.methods import method_of
@@ -502,9 +503,12 @@ class TrainedModel:
         images, targets = (np.stack(side) for side in sides)
         return images, targets
 
-    def novel(self, stack: Any, plan: AxesPlan, frame: int) -> float:
-        """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows."""
-        return sources.novel(self, stack, plan, frame)
+    def novel(self, stack: Any, plan: AxesPlan, frame: int, area: Area | None = None) -> float:
+        """The share of the middle of this frame that is like nothing that trained; 0 where it or nobody knows.
+
+        Of a frame of which an `area` is wanted, of a part of that.
+        """
+        return sources.novel(self, stack, plan, frame, area)
 
     def score(
         self,
@@ -589,13 +593,15 @@ class TrainedModel:
         tile_size: int | None = None,
         kind: ScoreKind | None = None,
         look: bool = True,
+        area: Area | None = None,
     ) -> Iterator[PatchScores]:
         """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
 
         But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
         Unless a prediction has done so, whoever scores is to `look` whether the source is like those that trained.
+        Where an `area` is wanted alone, scores of tiles without it mean nothing.
         """
-        named: dict[str, Any] = {"tile_size": tile_size, "kind": kind, "look": look}
+        named: dict[str, Any] = {"tile_size": tile_size, "kind": kind, "look": look, "area": area}
         return score.score_frames(self, source, image, axes, channels=channels, image_channels=image_channels, **named)
 
     def score_frame(self, source: NDArray[Any], image: NDArray[Any], kind: ScoreKind | None = None) -> PatchScores:

@@ -53,7 +53,10 @@ class PredictSettings(Running):
 
     recorded: ClassVar[Mapping[str, str]] = {"source_axes": "axes", "source_channels": "wanted", "side_by_side": "half"}
     later: ClassVar[frozenset[str]] = frozenset(
-        {"to", "condition", "keep_frames", "trust", "trust_limit", "trust_risk"}
+        {
+            *("to", "condition", "keep_frames", "trust", "trust_limit", "trust_risk"),
+            *("pixel_size_um", "region", "annotations", "tissue"),
+        }
     )
 
     overlap: Annotated[int, Field(le=2**16)] | None = None
@@ -62,6 +65,16 @@ class PredictSettings(Running):
     """Of batch norm, instead of what the model was trained for; those of the training allow tiles."""
     rescale: bool = False
     """Let the network see the training's pixel size, where a source's differs by more than 10 %."""
+    pixel_size_um: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The pixel size to predict at, µm: the nearest finer level is taken, and resampled. Default: of a slide the
+    training's, else the image's own."""
+    region: str | None = None
+    """X,Y,W,H: only this region is predicted, in px of the full resolution, or in µm with um behind it; the result is
+    as large as the slide."""
+    annotations: str | None = None
+    """A GeoJSON file of QuPath: only in its annotations is predicted."""
+    tissue: bool = False
+    """Only tissue is predicted: it is found by its colours, and written to OUT.tissue.geojson."""
     draws: Annotated[int, Field(le=10_000)] | None = None
     """The mean over so many dropout draws; their standard deviation goes to OUT.spread.tif or .zarr."""
     seed_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -84,6 +97,11 @@ class PredictSettings(Running):
     error. Of labels 0.02 needs 49 calibration groups, 0.05 needs 20; of intensities 0.5 needs 20."""
     precision: Precision = "auto"
     """auto: bfloat16 where the training found it as good; float32: tiles leave no trace."""
+
+    @property
+    def of_part(self) -> bool:
+        """Whether only a part of each source is wanted."""
+        return self.region is not None or self.annotations is not None or self.tissue
 
 
 class ScoreSettings(Running):

@@ -131,3 +131,14 @@ def _means(pixels: NDArray[Any], axis: int, starts: NDArray[np.float64], stops: 
         taken = pixels.take(np.minimum(first + place, length - 1), axis=axis)
         means = means + taken * share.reshape(-1, *(1,) * (pixels.ndim - axis - 1))
     return (np.rint(means) if pixels.dtype.kind in "iu" else means).astype(pixels.dtype)
+
+
+def reduced(stack: Stack, side: int) -> Stack:
+    """The stack so small that neither Y nor X is longer than `side`, without a pixel size."""
+    assert isinstance(stack.array, LazyArray)
+    at = [stack.axes.index(axis) for axis in "YX"]
+    array, labels = stack.array, _are_labels(stack.array, stack.axes)
+    step = max(1.0, *(array.shape[i] / side for i in at))
+    for i in at:
+        array = _Along(array, i, step, labels).lazy
+    return replace(stack, array=array, pixel_size_um={}, levels=())

@@ -1,0 +1,137 @@
+"""The part of a frame that is wanted: shapes with edges, and a box; the geometry of regions, annotations and tissue."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = 6
+"""A tile is cut in two so often, at most, to leave out what is not wanted."""
+CANDIDATES = 12
+"""Along each side of an area, places that are looked at for one that is all in it."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A polygon, or several, with holes: a pixel belongs to it if its centre has an odd number of edges on its left.
+
+    Parameters
+    ----------
+    rings
+        Closed lines of points (x, y) in pixels, the first pixel's centre at (0.5, 0.5).
+    name
+        Of it, empty for none.
+    """
+
+    rings: tuple[tuple[tuple[float, float], ...], ...]
+    name: str = ""
+
+    def scaled(self, x: float, y: float) -> "Shape":
+        """The same where pixels are so much smaller along X and Y."""
+        return Shape(tuple(tuple((a * x, b * y) for a, b in ring) for ring in self.rings), self.name)
+
+    @cached_property
+    def _edges(self) -> NDArray[np.float64]:
+        """(n, 4): x and y of the upper end, then of the lower; level ones cross no row."""
+        parts = []
+        for ring in self.rings:
+            points = np.asarray(ring, np.float64)
+            parts.append(np.concatenate([points, np.roll(points, -1, axis=0)], axis=1))
+        edges = np.concatenate(parts)
+        edges = np.where((edges[:, 1] > edges[:, 3])[:, None], edges[:, [2, 3, 0, 1]], edges)
+        return edges[edges[:, 1] < edges[:, 3]]
+
+    @cached_property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Least x and y, largest x and y."""
+        points = np.concatenate([np.asarray(ring, np.float64) for ring in self.rings])
+        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        return left, top, right, bottom
+
+    def add_to(self, mask: NDArray[np.bool_], rows: slice, columns: slice) -> None:
+        """Set the pixels of a window's `mask` (rows, columns) that belong to it; the same whatever the window."""
+        left, top, right, bottom = self.bounds
+        if bottom <= rows.start or top >= rows.stop or right <= columns.start or left >= columns.stop:
+            return
+        x0, y0, x1, y1 = self._edges.T
+        first, last = (np.clip(np.ceil(y - 0.5), rows.start, rows.stop).astype(np.int64) for y in (y0, y1))
+        count = last - first
+        edge = np.repeat(np.arange(len(count)), count)
+        row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+        x = x0[edge] + (row + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
+        column = np.clip(np.ceil(x - 0.5), columns.start, columns.stop).astype(np.int64)
+        width = columns.stop - columns.start + 1
+        crossed = np.bincount((row - rows.start) * width + column - columns.start, minlength=len(mask) * width)
+        inside = np.cumsum(crossed.reshape(len(mask), width) & 1, axis=1, dtype=np.uint8) & 1
+        mask |= inside[:, :-1].astype(bool)
+
+
+@dataclass(frozen=True)
+class Area:
+    """The pixels of a frame ([Z,] Y, X) that are in the box and, of each group, in one of its shapes.
+
+    Parameters
+    ----------
+    box
+        Rows and columns.
+    groups
+        Annotations, or tissue, or both; none: all of the box.
+    """
+
+    box: tuple[slice, slice]
+    groups: tuple[tuple[Shape, ...], ...] = ()
+
+    def in_shapes(self, window: Sequence[slice]) -> NDArray[np.bool_]:
+        """Which pixels (rows, columns) of a window are in the shapes, wherever the box is."""
+        rows, columns = window[-2:]
+        inside = np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
+        for group in self.groups:
+            mask = np.zeros_like(inside)
+            for shape in group:
+                shape.add_to(mask, rows, columns)
+            inside &= mask
+        return inside
+
+    def mask(self, window: Sequence[slice]) -> NDArray[np.bool_]:
+        """Which pixels (rows, columns) of a window are wanted."""
+        rows, columns = window[-2:]
+        wanted = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+        part = [
+            slice(max(side.start, own.start), min(side.stop, own.stop))
+            for side, own in zip((rows, columns), self.box, strict=True)
+        ]
+        if all(side.start < side.stop for side in part):
+            inside = tuple(slice(a.start - w.start, a.stop - w.start) for a, w in zip(part, window[-2:], strict=True))
+            wanted[inside] = self.in_shapes(part)
+        return wanted
+
+    def touches(self, window: Sequence[slice]) -> bool:
+        """Whether a pixel of the window is wanted."""
+        return bool(self.mask(window).any())
+
+    def in_it(self, shape: Sequence[int], side: int) -> tuple[slice, ...]:
+        """A window, `side` large at most, of a frame of this shape ([Z,] Y, X) that is as much in the area as any."""
+        ends = [(max(0, own.start), min(n, own.stop)) for own, n in zip(self.box, shape[-2:], strict=True)]
+        if self.groups:
+            bounds = np.array([one.bounds for one in min(self.groups, key=len)])
+            for i, (least, most) in enumerate(((1, 3), (0, 2))):
+                low, high = math.floor(bounds[:, least].min()), math.ceil(bounds[:, most].max())
+                ends[i] = max(ends[i][0], low), min(ends[i][1], high)
+        best, found = -1, (slice(0, 1), slice(0, 1))
+        for y in _starts(*ends[0], side):
+            for x in _starts(*ends[1], side):
+                window = (slice(y, min(y + side, ends[0][1])), slice(x, min(x + side, ends[1][1])))
+                count = int(self.mask(window).sum())
+                if count > best:
+                    best, found = count, window
+        return (*(slice(0, n) for n in shape[:-2]), *found)
+
+
+def _starts(first: int, last: int, side: int) -> Iterator[int]:
+    """At most `CANDIDATES` places where a length may begin that is to end by `last`, the middle first."""
+    free = max(0, last - first - side)
+    places = np.unique(np.linspace(0, free, min(CANDIDATES, free + 1)).astype(int))
+    yield from (first + int(place) for place in sorted(places, key=lambda place: abs(2 * place - free)))

@@ -1,0 +1,255 @@
+"""predict on slides: at the model's pixel size; a region is that of the whole, glass is filled, and trust is told."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_pix2pix.commands.app import main
+from napari_pix2pix.core.trust.novelty import Novelty
+from napari_pix2pix.files.areas import find_tissue
+from napari_pix2pix.files.stacks import open_stack
+from slide_files import tissue_picture, write_pyramid, write_slide
+from small import untrained, with_judge
+
+pytest.importorskip("openslide", reason="the extra slides is not installed")
+PICTURE, TISSUE = tissue_picture((600, 900))
+TILES = ("--tile-size", "64", "--device", "cpu")
+
+
+def known_at(model, pixel_size_um):
+    """The model with this pixel size of its training."""
+    return replace(model, provenance={"pairs": {"train": {"pixel_size_um": dict.fromkeys("YX", pixel_size_um)}}})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A slide, and models of intensities, classes and objects whose training had 1 µm."""
+    place = tmp_path_factory.mktemp("slides")
+    write_slide(place / "case.svs", PICTURE)
+    source = PICTURE[:128, 100:300].transpose(2, 0, 1)
+    grey = source[:1].astype(np.uint16) * 100
+    targets = {
+        "intensity": grey,
+        "classes": (grey > 20_000).astype(np.uint8),
+        "instances": (grey > 21_000).astype(np.uint16),
+    }
+    for kind, target in targets.items():
+        model = with_judge(untrained(source, target, kind))
+        seen = model.source_encoding.encode(PICTURE[200:400, 150:390].transpose(2, 0, 1))
+        novelty = Novelty.of([seen[:, :, x : x + 60] for x in range(0, 240, 60)], model.match.network.fields[-1].size)
+        model = replace(model, match=replace(model.match, novelty=novelty))
+        known_at(model, 1.0).save(place / f"{kind}.safetensors")
+    colours = replace(with_judge(untrained(source, source, "intensity")), channel_axis="S")
+    known_at(colours, 1.0).save(place / "colours.safetensors")
+    return place
+
+
+def predicted(place, kind, name, *flags):
+    out = place / f"{name}.ome.tif"
+    assert (
+        main(
+            ["predict", str(place / f"{kind}.safetensors"), str(place / "case.svs"), "--out", str(out), *TILES, *flags]
+        )
+        == 0
+    )
+    return out
+
+
+def test_a_slide_is_predicted_at_the_models_pixel_size(place):
+    stack = open_stack(predicted(place, "intensity", "models"))
+    assert stack.array.shape[-2:] == (300, 450) and stack.pixel_size_um == {"Y": 1.0, "X": 1.0}
+    finer = open_stack(predicted(place, "intensity", "finer", "--pixel-size-um", "0.75"))
+    assert finer.array.shape[-2:] == (400, 600) and finer.pixel_size_um == {"Y": 0.75, "X": 0.75}
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes"])
+@pytest.mark.parametrize("flags", [(), ("--tissue",), ("--overlap", "4"), ("--pixel-size-um", "0.7")])
+def test_a_region_is_the_same_region_of_the_whole(place, kind, flags):
+    name = f"{kind}{len(flags)}{''.join(flags)[:4]}"
+    whole = open_stack(predicted(place, kind, f"whole{name}", *flags)).array[...]
+    part = open_stack(predicted(place, kind, f"part{name}", *flags, "--region", "302,204,200,150")).array[...]
+    assert part.shape == whole.shape
+    scale = whole.shape[1] / 900
+    rows, columns = (
+        slice(int(np.floor(a * scale)), int(np.ceil((a + n) * scale))) for a, n in ((204, 150), (302, 200))
+    )
+    assert np.array_equal(part[rows, columns], whole[rows, columns]) and np.ptp(part[rows, columns])
+    outside = np.ones(part.shape, bool)
+    outside[rows, columns] = False
+    assert not part[outside].any()
+
+
+def test_a_region_in_um_is_that_in_px(place):
+    px = open_stack(predicted(place, "intensity", "px", "--region", "302,204,200,150")).array[...]
+    for number, text in enumerate(("151,102,100,75um", "151,102,100,75 µm")):
+        assert np.array_equal(open_stack(predicted(place, "intensity", f"um{number}", "--region", text)).array[...], px)
+
+
+def test_tissue_is_predicted_as_in_the_whole_and_glass_is_filled(place, capsys):
+    whole = open_stack(predicted(place, "intensity", "all")).array[...].astype(float)
+    out = predicted(place, "intensity", "tissue", "--tissue")
+    part = open_stack(out).array[...]
+    inside = TISSUE[::2, ::2]
+    found = part > 0
+    assert found[inside].mean() > 0.98 and found[~inside].mean() < 0.1
+    assert np.abs(part - whole)[found].max() <= 2  # grey values, of 25,000
+    features = json.loads((place / "tissue.tissue.geojson").read_text())["features"]
+    assert {feature["properties"]["classification"]["name"] for feature in features} == {"Tissue"} and len(
+        features
+    ) == 2
+    again = predicted(place, "intensity", "again", "--annotations", str(place / "tissue.tissue.geojson"))
+    assert np.array_equal(open_stack(again).array[...], part)
+
+
+def test_colours_are_filled_with_white(place):
+    part = open_stack(predicted(place, "colours", "colours", "--tissue")).array[...]
+    assert (part[:20, :20] == 255).all() and part.dtype == np.uint8
+
+
+def test_holes_in_tissue_are_closed_and_dust_is_none():
+    picture = PICTURE.copy()
+    picture[280:310, 250:290] = 243  # a vessel
+    picture[5:8, 5:8] = (200, 0, 0)
+    mask = np.zeros(picture.shape[:2], bool)
+    for shape in find_tissue(replace_array(picture)):
+        shape.add_to(mask, slice(0, 600), slice(0, 900))
+    assert mask[290, 270] and not mask[6, 6]
+    assert (mask == TISSUE).mean() > 0.97
+
+
+def replace_array(picture):
+    from pathlib import Path
+
+    from napari_pix2pix.files.readers.lazy import LazyArray, Stack
+
+    return Stack(
+        Path("a.svs"), LazyArray(Path("a.svs"), picture.shape, picture.dtype, lambda _, index: picture[index]), "YXS"
+    )
+
+
+def annotations(path, *corners, names=()):
+    """A GeoJSON with squares of 100 px from these corners (x, y) on."""
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[x, y], [x + 100, y], [x + 100, y + 100], [x, y + 100], [x, y]]],
+            },
+            "properties": {"objectType": "annotation", "name": name},
+        }
+        for (x, y), name in zip(corners, names or map(str, range(len(corners))), strict=True)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes", "instances"])
+def test_trust_of_a_part_tells_its_worst_regions_and_a_mean_for_each_annotation(place, kind):
+    file = annotations(place / "two.geojson", (200, 240), (300, 240), names=("tumour", "stroma"))
+    out = predicted(place, kind, f"trust{kind}", "--annotations", str(file), "--trust")
+    errors = open_stack(out.with_name(f"trust{kind}.expected_error.tif")).array[...]
+    inside = np.zeros((300, 450), bool)
+    inside[120:170, 100:200] = True
+    assert np.array_equal(np.isfinite(errors), inside)
+    rows = list(csv.DictReader((place / f"trust{kind}.annotations.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["tumour", "stroma"] and [int(row["size"]) for row in rows] == [2500, 2500]
+    assert float(rows[0]["expected_error"]) == pytest.approx(errors[120:170, 100:150].mean(), rel=1e-4)
+    features = json.loads((place / f"trust{kind}.worst.geojson").read_text())["features"]
+    told = [feature["properties"]["measurements"]["Expected error"] for feature in features]
+    assert told and told == sorted(told, reverse=True)
+    corner = np.array(features[0]["geometry"]["coordinates"][0])
+    centre = corner[:4].mean(axis=0)
+    assert 200 <= centre[0] <= 400 and 240 <= centre[1] <= 340  # in pixels of the slide
+
+
+def test_a_pyramidal_tiff_has_levels_and_regions_without_openslide(place, monkeypatch, tmp_path):
+    import sys
+
+    svs = open_stack(predicted(place, "intensity", "svs", "--pixel-size-um", "1", "--region", "302,204,200,150")).array[
+        ...
+    ]
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    path, out = write_pyramid(tmp_path / "a.ome.tif", PICTURE), tmp_path / "out.ome.tif"
+    flags = ("--pixel-size-um", "1", "--region", "302,204,200,150")
+    assert main(["predict", str(place / "intensity.safetensors"), str(path), "--out", str(out), *TILES, *flags]) == 0
+    assert np.array_equal(open_stack(out).array[...], svs)
+
+
+def test_another_stain_is_told_though_the_middle_is_glass(place, capsys):
+    blue = np.where(TISSUE[..., None], 255 - PICTURE, 243).astype(np.uint8)
+    blue[250:350, 400:500] = 243
+    write_slide(place / "blue.svs", blue)
+    model, out = str(place / "classes.safetensors"), str(place / "blue.ome.tif")
+    assert main(["predict", model, str(place / "blue.svs"), "--out", out, *TILES, "--tissue"]) == 0
+    assert "like nothing that trained the model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--region", "1,2,3"), "A region must be X,Y,W,H"),
+        (("--region", "a,b,c,d"), "A region must be X,Y,W,H"),
+        (("--region", "800,500,200,200"), "A region must lie on the slide, 900 x 600 px; 800,500,200,200 reaches"),
+        (("--region", "-5,0,20,20"), "A region must lie on the slide"),
+        (("--region", "0,0,0,20"), "A region must lie on the slide"),
+        (("--annotations", "{none}"), "Annotations must be a GeoJSON file; there is none"),
+        (("--annotations", "{text}"), "Annotations must be a GeoJSON file, as QuPath exports it"),
+        (("--annotations", "{point}"), "Annotations must hold an area"),
+        (("--annotations", "{other}"), "Are they of another slide?"),
+        (("--pixel-size-um", "0.1"), "pixels of 0.5 µm at its finest, and was asked for 0.1 µm"),
+        (("--region", "0,0,64,64", "--tissue"), "have no pixel in common"),
+        (("--region", "0,0,64,64", "--rescale"), "--rescale and a part of a slide cannot be had together"),
+    ],
+)
+def test_bad_regions_are_named(place, tmp_path, capsys, flags, sentence):
+    files = {"none": tmp_path / "none.geojson", "text": tmp_path / "text.geojson", "point": tmp_path / "point.geojson"}
+    files["text"].write_text('{"type": "FeatureCollection"}')
+    files["point"].write_text('{"type": "Feature", "geometry": {"type": "Point", "coordinates": [3, 4]}}')
+    files["other"] = annotations(tmp_path / "other.geojson", (5000, 4000))
+    given = [flag.format(**files) if flag.startswith("{") else flag for flag in flags]
+    flags = [f"{a}={b}" for a, b in zip(given[::2], given[1::2], strict=False)] if len(given) % 2 == 0 else given
+    flags = [*given] if "--tissue" in given or "--rescale" in given else flags
+    out = tmp_path / "out.ome.tif"
+    assert (
+        main(
+            [
+                "predict",
+                str(place / "intensity.safetensors"),
+                str(place / "case.svs"),
+                "--out",
+                str(out),
+                *TILES,
+                *flags,
+            ]
+        )
+        == 2
+    )
+    assert sentence in capsys.readouterr().err and not list(tmp_path.glob("out*"))
+
+
+def test_a_slide_without_tissue_or_colours_is_named(place, tmp_path, capsys):
+    write_slide(tmp_path / "glass.svs", np.full((300, 400, 3), 243, np.uint8))
+    tifffile.imwrite(tmp_path / "grey.tif", PICTURE[..., 0])
+    for name, sentence in (("glass.svs", "shows none. Give a region"), ("grey.tif", "a slide must be RGB")):
+        model, source = str(place / "intensity.safetensors"), str(tmp_path / name)
+        assert main(["predict", model, source, "--out", str(tmp_path / "o.tif"), *TILES, "--tissue"]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_slide_without_a_pixel_size_is_taken_as_it_is_and_said(place, tmp_path, capsys):
+    write_slide(tmp_path / "a.svs", PICTURE, None)
+    how = ["predict", str(place / "intensity.safetensors"), str(tmp_path / "a.svs"), *TILES, "--out"]
+    assert main([*how, str(tmp_path / "a.tif"), "--region", "302,204,64,64"]) == 0
+    assert "it is taken at its full resolution, while the model was trained at 1 µm" in capsys.readouterr().err
+    assert main([*how, str(tmp_path / "b.tif"), "--region", "0,0,10,10um"]) == 2
+    assert "For a region in µm a slide must say how large its pixels are" in capsys.readouterr().err
+
+
+def test_glass_costs_next_to_nothing_on_disk(place):
+    part = predicted(place, "intensity", "small", "--region", "302,204,64,64")
+    assert part.stat().st_size < 0.15 * predicted(place, "intensity", "large").stat().st_size
