@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from napari_pix2pix.commands.evaluate_runs import evaluate_runs
 from napari_pix2pix.commands.events import Events
 from napari_pix2pix.commands.flags import OF_MODEL, Device, Model, Overwrite, PairsAlone, load
 from napari_pix2pix.commands.recipe import command_line
@@ -52,7 +53,19 @@ def evaluate(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> Events:
-    """Figures against the truth: metrics.json, metrics.csv, report.html; files that made the model are refused."""
+    """Figures against the truth: metrics.json, metrics.csv, report.html; files that made the model are refused.
+
+    Of a folder of runs (train --seeds, --folds) each run is judged on what it held out, without SOURCE and TARGET.
+    """
+    from napari_pix2pix.core.training.repetition import is_repetition
+
+    if model is not None and prediction is None and is_repetition(model):
+        if beside or objects not in (None, "otsu") or draws is not None:
+            raise ValueError("Runs are judged by themselves; leave other models, `draws` and labels of `objects` out.")
+        asked: dict[str, Any] = {"objects": objects, "stain": stain, "allow_seen": allow_seen}
+        asked |= {"empty_frames": empty_frames, "empty_channels": empty_channels}
+        yield from evaluate_runs(model, source, target, out, pairs, asked, device, overwrite)
+        return
     if prediction is not None:
         # evaluate --prediction PATH TARGET: the one positional argument is the target.
         given = [path for path in (model, source, target) if path is not None]
@@ -77,6 +90,7 @@ def evaluate(
     from napari_pix2pix.core.engine.atomic import is_full
     from napari_pix2pix.core.evaluation.admission import require_judged, require_two_sides
     from napari_pix2pix.files.evaluations import write_evaluation
+    from napari_pix2pix.files.judged import made_of
     from napari_pix2pix.files.pairing import open_stacks, predicted_names
     from napari_pix2pix.files.training_stacks import target_names_of
     from napari_pix2pix.report.card import figures_text
@@ -102,7 +116,7 @@ def evaluate(
     yield from told(stacks, "warning" if said.skip_bad else "failure")
     require_apart(stacks.paths, written)
     frames = stacks.frames()
-    asked: dict[str, Any] = {
+    asked = {
         "empty_frames": empty_frames,
         "empty_channels": empty_channels,
         "objects": finder or (objects if objects in (None, "otsu") else stacks.labelled(Path(objects))),
@@ -115,6 +129,8 @@ def evaluate(
         report = core.evaluate(loaded, frames, None, beside=others, allow_seen=allow_seen, draws=draws, **asked)
     if stacks.files.skipped and not said.skip_bad:
         report["failed"] = list(stacks.files.skipped)
+    judge = model / "model.safetensors" if model is not None and model.is_dir() else model
+    report["made_of"] = made_of(stacks, None if judge is None or loaded is None else {judge: None})
     names = stacks.target_names
     path, page = out / "metrics.json", out / "report.html"
     undrawn: Exception | None = None

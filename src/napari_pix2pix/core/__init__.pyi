@@ -8,6 +8,7 @@ from .running.patch_scores import PatchScores
 from .running.trained_model import TrainedModel, load_model
 from .settings.config import Config, make_config
 from .teaching.fit_trust import fit_trust
+from .training.judged_runs import evaluate_runs
 from .training.loop import train
 from .training.repetition import repeat
 from .training.reports import Report
@@ -26,6 +27,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_prediction",
+    "evaluate_runs",
     "fit_trust",
     "load_model",
     "local_shifts",

@@ -62,6 +62,8 @@ def read_evaluations(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
     reports = {}
     for folder in folders:
         path = folder if folder.name == METRICS else folder / METRICS
+        if not path.is_file() and (folder / "repetition.json").is_file():
+            raise FileNotFoundError(f"Runs must be judged to be compared; evaluate {folder} first.")
         if not path.is_file():
             raise FileNotFoundError(f"An evaluation must hold {METRICS}; there is none at {path}. Check the path.")
         report = read_json_object(path)

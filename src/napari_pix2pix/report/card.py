@@ -288,7 +288,21 @@ def comparison_text(found: dict[str, Any]) -> str:
         wanted = [m for m in (*SHOWN[found["kind"]], "invented", "missing", CALIBRATION) if m in figures]
         lines.append(f"{name}:")
         lines.append(table((m, f"{_figure(figures[m], '+')}  {figures[m]['verdict']}") for m in wanted))
+        if told := found.get("repeated", {}).get(name):
+            lines += _by_run(told, wanted)
     return "\n".join(lines)
+
+
+def _by_run(told: dict[str, Any], wanted: Sequence[str]) -> list[str]:
+    """What differs over runs of the same seed and fold, and in which settings."""
+    apart = ", ".join(f"{setting} {a} -> {b}" for setting, (a, b) in told["settings"].items())
+    lines = [f"settings: {apart or 'the same'}"]
+    if not told["same_folds"]:
+        return [*lines, "Its folds are others: its runs have no partners, only its images have."]
+    known = {m: told["differences"][m] for m in wanted if m in told["differences"]}
+    n = next(iter(known.values()))["n"] if known else 0
+    lines.append(f"over {n} pairs of runs, 95 % by t (Nadeau and Bengio 2003):")
+    return [*lines, table((m, f"{_figure(figure, '+')}  {figure['verdict']}") for m, figure in known.items())]
 
 
 def _errors(errors: dict[str, Any], called: Sequence[str], unknown: Collection[int]) -> list[tuple[str, str]]:

@@ -90,8 +90,11 @@ class Cut:
         return found
 
 
-def cut(example: Example, kind: Kind) -> Cut:
-    """Of a volume the middle of the planes that are known; of a large one `SIDE` pixels where the error is largest."""
+def cut(example: Example, kind: Kind, beside: Sequence[NDArray[Any]] = ()) -> Cut:
+    """Of a volume the middle of the planes that are known; of a large one `SIDE` pixels where the error is largest.
+
+    The errors of other predictions `beside` this one count, too: then all are cut alike.
+    """
     source, target, prediction, known = example.source, example.target, example.prediction, example.known
     notes, scored, plane = [], example.scores, None
     if target.ndim == 4:
@@ -100,11 +103,14 @@ def cut(example: Example, kind: Kind) -> Cut:
         notes.append(f"Plane {plane} of {target.shape[1]}.")
         source = None if source is None else source[:, plane]
         target, prediction, known = target[:, plane], prediction[:, plane], known[plane]
+        beside = [other[:, plane] for other in beside]
     error = error_of(prediction, target, known, kind)
     error[[not example.has(k) for k in range(len(error))]] = 0
-    shape = known.shape
+    shape, told = known.shape, error.mean(axis=0)
+    for other in beside:
+        told = told + error_of(other, target, known, kind).mean(axis=0)
     inside = ndimage.find_objects(known.astype(np.int8))[0]
-    window = _within(inside, worst_window(error.mean(axis=0)[inside], SIDE))
+    window = _within(inside, worst_window(told[inside], SIDE))
     height, width = (side.stop - side.start for side in window)
     if (height, width) != shape:
         notes.append(

@@ -52,18 +52,18 @@ def examples_of(content: Content, report: dict[str, Any]) -> Html | None:
             class_="soft",
         )
     )
-    legends = [*_legends(kind, classes, colours, error_ends)]
+    keys = [*legends(kind, classes, colours, error_ends)]
     if not all(cut.example.known.all() and all(map(cut.example.has, range(len(names)))) for cut in cuts):
-        legends.append(tag("li", "hatched: not known, and not judged"))
+        keys.append(tag("li", "hatched: not known, and not judged"))
     if scored:
         low, high = (number(end) for end in score_ends)
         match = any(cut.example.scores is not None and cut.example.scores.kind == "match" for cut in cuts)
         worst, best = ("does not match", "matches its source") if match else ("looks made up", "looks real")
         text = f"patch scores from {low} ({worst}) to {high} ({best}): not whether the content is right; "
-        legends.append(_bar(pictures.SCORE_MAP, text + "faded where fields see padding"))
+        keys.append(_bar(pictures.SCORE_MAP, text + "faded where fields see padding"))
         if match and model is not None and model.match is not None and model.match.lesson:
-            legends.append(tag("li", tag("strong", named(model.match.lesson, as_flag))))
-    parts.append(tag("ul", *legends, class_="keys"))
+            keys.append(tag("li", tag("strong", named(model.match.lesson, as_flag))))
+    parts.append(tag("ul", *keys, class_="keys"))
     ranks = {row["name"]: place for place, row in enumerate(rows, 1)}
     for cut in cuts:
         place = f"{cut.example.place} · {ranks[cut.example.figures['name']]} of {len(rows)}" if len(rows) > 1 else None
@@ -132,7 +132,8 @@ def panels(row: Sequence[pictures.Panel], of: str) -> Html:
     )
 
 
-def _legends(kind: Kind, classes: Sequence[int], colours: bool, error_ends: Sequence[float]) -> list[Html]:
+def legends(kind: Kind, classes: Sequence[int], colours: bool, error_ends: Sequence[float]) -> list[Html]:
+    """What the colours of errors, and of classes, mean."""
     if kind == "intensity":
         ends = [sum(error_ends) / len(error_ends)] if colours else error_ends[: pictures.MOST_CHANNELS]
         values = ", ".join(number(end) for end in ends)

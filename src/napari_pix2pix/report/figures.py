@@ -244,3 +244,23 @@ def _legend(panel: Axes) -> None:
     once = dict(zip(names, lines, strict=True))
     with matplotlib.rc_context(STYLE):
         panel.legend(once.values(), once.keys(), loc="best", fontsize="small")
+
+
+def over_runs(runs: Sequence[Mapping[str, Any]], name: str, title: str) -> str:
+    """The figure of each run, by fold and seed, and the mean of all."""
+    figure, (panel,) = panels(1, height=2.6, width=18.0)
+    folds = list(dict.fromkeys(run["fold"] for run in runs))
+    seeds = list(dict.fromkeys(run["seed"] for run in runs))
+    for i, seed in enumerate(seeds):
+        own = [run for run in runs if run["seed"] == seed and run["metrics"][name] is not None]
+        across = [folds.index(run["fold"]) + 0.06 * (i - (len(seeds) - 1) / 2) for run in own]
+        panel.plot(
+            across, [run["metrics"][name] for run in own], "o", color=LINES[i % len(LINES)], label=f"seed {seed}"
+        )
+    known = [run["metrics"][name] for run in runs if run["metrics"][name] is not None]
+    if known:
+        panel.axhline(sum(known) / len(known), color=OTHER, linewidth=1, label="mean")
+    panel.set_xticks(range(len(folds)), ["all images" if fold is None else f"fold {fold}" for fold in folds])
+    panel.set_title(title)
+    _legend(panel)
+    return drawn(figure)

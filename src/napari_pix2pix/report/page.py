@@ -1,15 +1,10 @@
 """An evaluation as one HTML file that opens from disk in any browser and asks no network for anything."""
 
 import json
-from base64 import b64encode
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from hashlib import sha256
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.evaluation.headlines import HEADLINES
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.settings.naming import as_flag, named
@@ -20,6 +15,7 @@ from napari_pix2pix.report.examples import examples_of
 from napari_pix2pix.report.from_nothing import MADE, SAID
 from napari_pix2pix.report.markup import Html, joined, table, tag
 from napari_pix2pix.report.methods_paragraph import methods
+from napari_pix2pix.report.paper import paper, write_page
 from napari_pix2pix.report.pieces import drawn, interval, lacking, number
 from napari_pix2pix.report.readouts import TITLE as READOUTS
 from napari_pix2pix.report.readouts import readout_tables
@@ -39,54 +35,12 @@ PAIRS = {
 
 def write_report(path: Path, content: Content) -> None:
     """Write the page to `path`, beside and renamed."""
-    page = html(content)
-    with written_beside(path) as beside:
-        beside.write_text(page, "utf8", "backslashreplace")  # a name may hold what is no text
+    write_page(path, html(content))
 
 
 def html(content: Content) -> str:
     """The page."""
-    style, script = (
-        resources("napari_pix2pix.report").joinpath(f"page.{kind}").read_text("utf8") for kind in ("css", "js")
-    )
-    allowed = b64encode(sha256(script.encode()).digest()).decode()
-    sections = {title: body for title, body in _sections(content) if body}
-    ids = {title: title.lower().replace(" ", "-").rstrip("?") for title in sections}
-    page = tag(
-        "html",
-        tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag(
-                "meta",  # nothing is fetched, and no script runs but ours, whatever a name in the data holds
-                http_equiv="Content-Security-Policy",
-                content=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'",
-            ),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("title", content.title),
-            tag("style", Html(style)),
-        ),
-        tag(
-            "body",
-            tag(
-                "header",
-                tag("h1", content.title),
-                tag("p", f"napari-pix2pix, written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", class_="soft"),
-            ),
-            tag("nav", *(tag("a", title, href=f"#{ids[title]}") for title in sections), aria_label="Sections"),
-            tag(
-                "main",
-                *(
-                    tag("section", tag("h2", title, id=ids[title]), body, aria_labelledby=ids[title])
-                    for title, body in sections.items()
-                ),
-                tag("footer", tag("p", "This page is complete in itself: it loads nothing.", class_="soft")),
-            ),
-            tag("script", Html(script)),
-        ),
-        lang="en",
-    )
-    return f"<!DOCTYPE html>\n{page}\n"
+    return paper(content.title, _sections(content))
 
 
 def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:

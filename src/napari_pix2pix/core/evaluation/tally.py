@@ -22,6 +22,7 @@ from napari_pix2pix.core.evaluation.metrics.intervals import Row, summarize
 from napari_pix2pix.core.evaluation.metrics.judges import IntensityJudge, judge_of
 from napari_pix2pix.core.evaluation.metrics.objects import Counted, ObjectCounts, Stain
 
+ONE_GROUP = "All is from one image or group: figures from within it say nothing about another."
 KindOfPairs = Literal["test", "validation", "calibration", "train"]
 
 
@@ -208,7 +209,7 @@ class Tally:
                 "usual of their stains."
             )
         if self.frames.one_group:
-            remarks.append("All is from one image or group: figures from within it say nothing about another.")
+            remarks.append(ONE_GROUP)
         return remarks
 
     def _errors(self) -> dict[str, Any]:

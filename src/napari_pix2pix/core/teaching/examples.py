@@ -1,6 +1,6 @@
 """The best, the median and the worst images of an evaluation, predicted once more so that none had to be kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,22 +102,34 @@ def examples(
         How many.
     """
     _, rows = ranked(report)
+    chosen = ((rows[index], place) for index, place in choose(len(rows), most).items())
+    yield from shown(chosen, report, pairs, model)
+
+
+def shown(
+    chosen: Iterable[tuple[dict[str, Any], Place]],
+    report: dict[str, Any],
+    pairs: PairedFrames,
+    model: TrainedModel | None = None,
+    *,
+    scored: bool = True,
+) -> Iterator[Example]:
+    """These images, by their rows of ``files`` in `report`; parameters as of `examples`, scores only if `scored`."""
     if report["kind"] != "intensity":
         pairs, _ = in_one_coding(pairs, model.target_encoding) if model else comparable(pairs, report["kind"])
     by_name = {pairs.name(region.frame): region for region in pairs.regions()}
-    for index, place in choose(len(rows), most).items():
-        region = by_name[rows[index]["name"]]
+    for row, place in chosen:
+        region = by_name[row["name"]]
         frame, window = region.frame, region.window
         source, prediction, scores, why = None, pairs.source(frame, window), None, ""
         if model is not None:
             source, own = _source(model, pairs, region), model.under(pairs.bears(frame))
             prediction = own.predict_frame(source)
             try:
-                scores = own.score_frame(source, prediction)
+                scores = own.score_frame(source, prediction) if scored else None
             except ValueError as error:  # no discriminator, an image smaller than one field, or NaN
                 why = str(error)
         target, known = pairs.target(frame, window), pairs.known(frame, window)
-        row = rows[index]
         stained = np.array([stain["name"] in row["stains"] for stain in report["stains"]]) if "stains" in row else None
         yield Example(place, row, source, target, prediction, known, scores, why, stained)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_pix2pix.core.evaluation.metrics.intervals import Row, finite, summarize
+from napari_pix2pix.core.evaluation.metrics.runs import paired, settings_apart
 from napari_pix2pix.core.evaluation.reliability import CALIBRATION
 
 LOWER_IS_BETTER = {
@@ -32,7 +33,9 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         those whose pairs made their model; ``left_out``, files that not all have; ``differences``: by name, by figure
         ``value`` (mean of report minus first), ``low``, ``high``, and ``verdict``: better, worse, or not told apart,
         where the interval holds 0 or there is none. Where both models expect errors of pixels, the figures are also
-        how far these lie from the true ones.
+        how far these lie from the true ones. Of two evaluations of several runs ``repeated``, by name: the ``settings``
+        in which they differ, whether they have the ``same_folds`` and, if so, the ``differences`` over runs of the same
+        seed and fold, see `metrics.runs.paired`.
 
     Raises
     ------
@@ -62,13 +65,15 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         if len(judged) > 1:
             raise ValueError(f"Evaluations to compare must judge the same stains; those of {name} differ.")
     groups = [rows[first][name].get("group", name) for name in shared]
-    differences = {}
+    differences, repeated = {}, {}
     for other in others:
         metrics = [m for m in reports[first]["metrics"] if m in reports[other]["metrics"] and not _told(m)]
         metrics += [CALIBRATION] * all(CALIBRATION in rows[one][name] for one in (first, other) for name in shared)
-        paired = [{m: _minus(rows[other][name].get(m), rows[first][name].get(m)) for m in metrics} for name in shared]
-        found = summarize(paired, groups)
+        by_image = [{m: _minus(rows[other][name].get(m), rows[first][name].get(m)) for m in metrics} for name in shared]
+        found = summarize(by_image, groups)
         differences[other] = {m: {**figure, "verdict": _verdict(m, figure)} for m, figure in found.items()}
+        if "runs" in reports[first] and "runs" in reports[other]:
+            repeated[other] = _by_run(reports[first], reports[other], metrics)
     return {
         "kind": kinds[first],
         "first": first,
@@ -77,6 +82,19 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         "seen": [name for name, report in reports.items() if report.get("seen")],
         "left_out": sorted({name for each in rows.values() for name in each} - set(shared)),
         "differences": differences,
+        **({"repeated": repeated} if repeated else {}),
+    }
+
+
+def _by_run(first: dict[str, Any], other: dict[str, Any], metrics: list[str]) -> dict[str, Any]:
+    """How runs of the same seed and fold differ, and in which settings."""
+    ours, theirs = first["repetition"], other["repetition"]
+    alike = ours["held_out"] == theirs["held_out"]
+    found = {m: paired(first["runs"], other["runs"], m) for m in metrics} if alike else {}
+    return {
+        "settings": settings_apart(ours["settings"], theirs["settings"]),
+        "same_folds": alike,
+        "differences": {m: {**figure, "verdict": _verdict(m, figure)} for m, figure in found.items() if figure["n"]},
     }
 
 
