@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from napari_pix2pix.core.settings.untrusted_json import parse_json
 from napari_pix2pix.files.judged_objects import outlines
 from napari_pix2pix.files.readers.lazy import LazyArray, Stack, full_index
 from napari_pix2pix.files.readers.levels import reduced
+from napari_pix2pix.files.stacks import open_stack
 
 THUMBNAIL = 1500
 """Side of the picture on which tissue is found, px."""
@@ -196,6 +198,30 @@ def find_tissue(stack: Stack) -> tuple[Shape, ...]:
     scale = plan.length("X") / mask.shape[1], plan.length("Y") / mask.shape[0]
     found = (Shape(tuple(tuple((x, y) for x, y in ring) for ring in polygon)) for polygon in outlines(mask, (0, 0)))
     return tuple(shape.scaled(*scale) for shape in found)
+
+
+def tissue_mask(stack: Stack) -> Stack:
+    """Where a source, a slide as it is to be seen, holds tissue: bool (Y, X), read when it is sliced.
+
+    Raises
+    ------
+    ValueError
+        As `find_tissue`.
+    """
+    full = stack if stack.read_at_um is None else open_stack(stack.path)
+    scale = [stack.plan.length(axis) / full.plan.length(axis) for axis in "XY"]
+    if full is not stack and {"Y", "X"} <= stack.pixel_size_um.keys():
+        scale = [full.pixel_size_um[axis] / stack.pixel_size_um[axis] for axis in "XY"]
+    shapes = tuple(shape.scaled(*scale) for shape in find_tissue(full))
+    size = stack.plan.frame_shape
+    area = Area((slice(0, size[0]), slice(0, size[1])), (shapes,))
+    return Stack(stack.path, LazyArray(stack.path, size, np.dtype(bool), partial(_read_mask, area)), "YX")
+
+
+def _read_mask(area: Area, _: Path, index: Any) -> NDArray[np.bool_]:
+    rows, columns = (range(*side.indices(own.stop)) for side, own in zip(full_index(index, 2), area.box, strict=True))
+    window = slice(rows.start, max(rows.start, rows.stop)), slice(columns.start, max(columns.start, columns.stop))
+    return area.mask(window)[:: rows.step, :: columns.step]
 
 
 def _thumbnail(stack: Stack) -> NDArray[Any]:

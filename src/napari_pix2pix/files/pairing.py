@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from napari_pix2pix.core.encodings.masks import as_mask
 from napari_pix2pix.core.settings.config import PairSettings, validated
+from napari_pix2pix.files.areas import tissue_mask
 from napari_pix2pix.files.folders import by_names, list_images
 from napari_pix2pix.files.groups import read_groups
 from napari_pix2pix.files.labels import Labels, conditions_of
 from napari_pix2pix.files.moved import Moved
-from napari_pix2pix.files.partners import PairedFiles, open_pairs
+from napari_pix2pix.files.partners import PairedFiles, at_one_size, open_pairs
 from napari_pix2pix.files.said import OF_DOMAINS, require_unsaid
 from napari_pix2pix.files.stacks import PREDICTED, Stack, join_stacks, open_stack, sha256
 from napari_pix2pix.files.stains import Stains, in_one_spelling, of_folders, of_names
@@ -132,7 +133,7 @@ class PairedStacks:
     @property
     def paths(self) -> list[Path]:
         """Every file that is read: of sources, targets and masks, with those of further channels, and the tables."""
-        stacks = [*self.files.sources, *self.files.targets, *self.masks]
+        stacks = [*self.files.sources, *self.files.targets, *(() if self.settings.tissue else self.masks)]
         paths = [part.path for stack in stacks for part in (stack.parts or (stack,))]
         tables = map(Path, filter(None, (self.settings.groups, self.settings.condition)))
         return paths + [table for table in tables if table.suffix.lower() == ".csv"]
@@ -237,7 +238,8 @@ class PairedStacks:
         if self.hashed is not None:
             return self.hashed
         known: dict[Path, str] = {}  # of images side by side, one file is both
-        sides = self.files.sources, self.files.targets, self.masks
+        masks = () if self.settings.tissue else self.masks  # which are no files
+        sides = self.files.sources, self.files.targets, masks
         return [[identity_of(stack, known) for stack in side] for side in sides]
 
     @property
@@ -270,6 +272,8 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
     """
     if settings.valid and settings.annotated_frames:
         raise ValueError("What is known must be said once: give `valid` or `annotated_frames`, not both.")
+    if settings.tissue and (settings.valid or settings.annotated_frames):
+        raise ValueError("What is known must be said once: give `tissue`, `valid` or `annotated_frames`, one of them.")
     require_unsaid(settings, "Pairs", *OF_DOMAINS)
     files = open_pairs(
         source,
@@ -280,8 +284,11 @@ def open_stacks(source: Path | str, target: Path | str | None, settings: PairSet
         pair_by=settings.pair_by,
         more=(settings.source_more, settings.target_more),
         skip_bad=settings.skip_bad,
+        pixel_size_um=settings.pixel_size_um,
     )
     masks = _open_masks(settings.valid, files.names) if settings.valid else ()
+    if settings.tissue:
+        masks = tuple(tissue_mask(stack) for stack in files.sources)
     groups = tuple(read_groups(settings.groups, files.names)) if settings.groups else ()
     conditions: tuple[Labels, ...] = ()
     if settings.condition:
@@ -320,9 +327,14 @@ def reopen(provenance: dict[str, Any], moved: Moved | None = None) -> PairedStac
             stacks.append(join_stacks([stack for stack, _ in parts]))
         sides.append(tuple(stacks))
     settings = validated(PairSettings, provenance["settings"])
+    if any(stack.read_at_um is not None for stack in sides[0]):
+        each = [at_one_size(a, b, a.read_at_um) for a, b in zip(sides[0], sides[1], strict=True)]
+        sides[:2] = [tuple(pair[i] for pair in each) for i in (0, 1)]
     files = PairedFiles(tuple(provenance["names"]), sides[0], sides[1])
     known = {stack.path.resolve(): said["sha256"] for stack, said in found}
     hashed = [[identity_of(stack, known) for stack in side] for side in sides]
+    if settings.tissue:
+        sides[2] = tuple(tissue_mask(stack) for stack in sides[0])
     stains = None
     if numbers := provenance.get("stains"):
         stains = Stains(tuple(provenance["target_channels"]), tuple(map(tuple, numbers)))
@@ -389,7 +401,8 @@ def identity_of(stack: Stack, known: dict[Path, str]) -> dict[str, Any]:
     path = stack.path.resolve()
     if path not in known:
         known[path] = sha256(path)
-    said = {"path": str(path), "axes": stack.axes, "sha256": known[path]}
+    said: dict[str, Any] = {"path": str(path), "axes": stack.axes, "sha256": known[path]}
+    said |= {"read_at_um": stack.read_at_um} if stack.read_at_um is not None else {}
     return said | ({"half": stack.half} if stack.half else {})
 
 
@@ -401,4 +414,4 @@ def _hashes(identity: dict[str, Any]) -> str:
 def found_again(identity: dict[str, Any], moved: Moved) -> Stack:
     """The stack of this identity, where it was or `moved` to."""
     path = moved.place_of(Path(identity["path"]), identity["sha256"])
-    return open_stack(path, identity["axes"], identity.get("half"))
+    return open_stack(path, identity["axes"], identity.get("half"), identity.get("read_at_um"))

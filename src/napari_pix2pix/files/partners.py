@@ -2,12 +2,18 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 from napari_pix2pix.files.folders import each_by_name, has_folder_stars, in_one_form, list_images, named_as, placed_as
-from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, stem
+from napari_pix2pix.files.readers.lazy import SLIDES, LazyArray
+from napari_pix2pix.files.readers.levels import ALIKE
+from napari_pix2pix.files.readers.turned import without_last
+from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, stack_at, stem
 from napari_pix2pix.files.stains import apart, called
+
+LEFT_OVER = 0.002
+"""Of a side of slides of one section at one pixel size, by how much it may differ."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ def open_pairs(
     pair_by: tuple[str, str] | None = None,
     more: tuple[Sequence[str], Sequence[str]] = ((), ()),
     skip_bad: bool = False,
+    pixel_size_um: float | None = None,
 ) -> PairedFiles:
     """The pairs of `named_pairs` as stacks.
 
@@ -63,6 +70,8 @@ def open_pairs(
     skip_bad
         Whether to leave out the pairs that cannot be read, for which all of them are read once. The default refuses
         them, since nobody should miss them.
+    pixel_size_um
+        As in `at_one_size`.
 
     Raises
     ------
@@ -98,6 +107,7 @@ def open_pairs(
                 open_joined(sides[0][name], further[name], source_axes, halves[0]),
                 _open_stained(paths, target_axes, halves[1]),
             )
+            pair = at_one_size(*pair, pixel_size_um)
             if skip_bad and len(stained) + len(skipped) > 1:
                 for stack in pair:
                     _read_through(stack)
@@ -119,6 +129,40 @@ def open_pairs(
     folders = called(targets, pair_by and pair_by[1]), *map(called, more[1])
     named_apart = apart(folders, [targets, *more[1]])
     return PairedFiles(tuple(pairs), opened, their_targets, skipped, tuple(places), named_apart)
+
+
+def at_one_size(source: Stack, target: Stack, pixel_size_um: float | None = None) -> tuple[Stack, Stack]:
+    """Source and target with pixels of this size, µm: slides of one section, whatever level each was scanned at.
+
+    None: where one is a slide and their sizes differ, the coarser of the two, else as they are. What rounding leaves
+    over at the lower and right border is cut off.
+
+    Raises
+    ------
+    ValueError
+        As `at_pixel_size`.
+    """
+    sides = source, target
+    if pixel_size_um is None and any(side.path.name.lower().endswith(SLIDES) for side in sides):
+        known = [max(side.pixel_size_um.get(axis, 0.0) for axis in "YX") for side in sides]
+        if min(known) and max(known) > (1 + ALIKE) * min(known):
+            pixel_size_um = max(known)
+    if pixel_size_um is None:
+        return sides
+    source, target = (stack_at(side, pixel_size_um) for side in sides)
+    for axis in "YX":
+        ours, theirs = (side.plan.length(axis) for side in (source, target))
+        if ours != theirs and abs(ours - theirs) <= max(2, LEFT_OVER * ours):
+            source, target = (_cut(side, axis, min(ours, theirs)) for side in (source, target))
+    return source, target
+
+
+def _cut(stack: Stack, axis: str, length: int) -> Stack:
+    over = stack.plan.length(axis) - length
+    if not over or not isinstance(stack.array, LazyArray):
+        return stack
+    array, axes = without_last(stack.array, stack.axes, axis, over)
+    return replace(stack, array=array, axes=axes)
 
 
 def halved(side: str | None) -> tuple[str | None, str | None]:

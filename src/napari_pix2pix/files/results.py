@@ -8,7 +8,7 @@ from typing import Any
 from napari_pix2pix import __version__
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
-from napari_pix2pix.files.stacks import SLIDES, Stack, at_pixel_size, join_stacks, sha256
+from napari_pix2pix.files.stacks import SLIDES, Stack, sha256, stack_at
 
 ALIKE = 0.1
 """Pixel sizes that differ by more than this share want another scale."""
@@ -38,7 +38,7 @@ def as_seen(model: TrainedModel, stack: Stack, pixel_size_um: float | None) -> S
         As `at_pixel_size`, if the size is said.
     """
     if pixel_size_um is not None:
-        return _at(stack, pixel_size_um)
+        return stack_at(stack, pixel_size_um)
     trained = trained_pixel_size(model)
     if not stack.path.name.lower().endswith(SLIDES) or not {"Y", "X"} <= trained.keys():
         return stack
@@ -50,12 +50,7 @@ def as_seen(model: TrainedModel, stack: Stack, pixel_size_um: float | None) -> S
         )
         return stack
     wanted = max(trained["Y"], trained["X"])
-    return _at(stack, wanted) if wanted >= max(stack.pixel_size_um[axis] for axis in "YX") else stack
-
-
-def _at(stack: Stack, pixel_size_um: float) -> Stack:
-    parts = [at_pixel_size(part, pixel_size_um) for part in stack.parts or (stack,)]
-    return join_stacks(parts)
+    return stack_at(stack, wanted) if wanted >= max(stack.pixel_size_um[axis] for axis in "YX") else stack
 
 
 def scale_to_training(model: TrainedModel, source: Stack) -> tuple[float, ...] | None:

@@ -5,7 +5,7 @@ from napari_pix2pix.core.settings.training import Data
 
 OF_PAIRS = (
     *("source_more", "target_more", "side_by_side", "pair_by", "groups", "valid", "ignore_label", "foreground"),
-    *("annotated_frames", "skip_bad", "same_names"),
+    *("annotated_frames", "skip_bad", "same_names", "pixel_size_um", "tissue"),
 )
 """What is said of pairs alone."""
 OF_DOMAINS = ("domains",)

@@ -35,7 +35,6 @@ __all__ = [
     "ZARR",
     "LazyArray",
     "Stack",
-    "at_pixel_size",
     "is_beside",
     "is_image",
     "is_zarr",
@@ -43,6 +42,7 @@ __all__ = [
     "open_stack",
     "place_of",
     "sha256",
+    "stack_at",
     "stack_writer",
     "standard",
     "stem",
@@ -210,6 +210,11 @@ def join_stacks(parts: Sequence[Stack]) -> Stack:
         names += part.channel_names if len(part.channel_names) == count else ("",) * count
     names = names if any(names) else ()
     return replace(first, array=JoinedArray(tuple(parts), axes), axes=axes, channel_names=names, parts=tuple(parts))
+
+
+def stack_at(stack: Stack, pixel_size_um: float) -> Stack:
+    """The stack, or each of those whose channels it joins, `at_pixel_size`."""
+    return join_stacks([at_pixel_size(part, pixel_size_um) for part in stack.parts or (stack,)])
 
 
 class _NoImage(Exception):

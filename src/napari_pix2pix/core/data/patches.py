@@ -43,9 +43,9 @@ class Batch(dict[str, torch.Tensor]):
         return Batch({name: patches.to(device, non_blocking=True) for name, patches in self.items()})
 
 
-TRIES = 8
-"""Windows that are drawn for a patch; the first that is known by half, or else the one known best, is taken. So many
-are drawn, too, to find one with foreground."""
+TRIES, MANY_TRIES = 8, 64
+"""Windows that are drawn for a patch; the first that is known by half, or else the one known best, is taken: of
+frames that are kept, and of others. As many as of the former are drawn, too, to find one with foreground."""
 THRESHOLD_WINDOWS = 64
 """Windows whose values tell the foreground of intensities."""
 MOST_SPOTS = 65536
@@ -175,12 +175,9 @@ class PairedPatches:
         random = np.random.default_rng([self.config.seed, stream, step, k])
         wanted = self.config.foreground_share
         draw = self._foreground_window if wanted and random.random() < wanted else self._window
-        drawn = [draw(random) for _ in range(1 if self.pairs.known_everywhere else TRIES)]
-        seen = [self.values(self.regions[region].frame, window) for region, window in drawn]
-        shares = [1.0] if len(drawn) == 1 else [float(values[2].mean()) for values in seen]
-        chosen = next((i for i, share in enumerate(shares) if share >= 0.5), int(np.argmax(shares)))
+        frame, window = self._best_known(draw, random)
         share = 0.0 if self.source_encoding.is_labels else self.config.intensity_jitter
-        frame, patch = self.regions[drawn[chosen][0]].frame, augmented(list(seen[chosen]), self.config, share, random)
+        patch = augmented(list(self.values(frame, window)), self.config, share, random)
         if not self.conditions.sets:
             return frame, patch, ()
         forgotten = random.random() < self.dropout  # drawn last: patches are the same with conditions and without
@@ -188,6 +185,30 @@ class PairedPatches:
         return frame, patch, self.conditions.planes(self.conditions.in_own_words(labels))
 
     # Where patches lie
+
+    def _best_known(
+        self, draw: Callable[[np.random.Generator], tuple[int, Window]], random: np.random.Generator
+    ) -> tuple[int, Window]:
+        """A frame and a window of it: of those drawn the first that is known by half, else the one known best.
+
+        Of frames that are not kept, `MANY_TRIES` windows: of a slide of which a tenth is tissue most hold none, and
+        only what is known of them is read.
+        """
+        if self.pairs.known_everywhere:
+            region, window = draw(random)
+            return self.regions[region].frame, window
+        kept = len(self._kept) == len(self._frames)
+        drawn = [draw(random) for _ in range(TRIES if kept else MANY_TRIES)]
+        places = [(self.regions[region].frame, window) for region, window in drawn]
+        best, most = places[0], -1.0
+        for frame, window in places:
+            known = self.values(frame, window)[2] if frame in self._kept else self.pairs.known(frame, window)
+            share = float(known.mean())
+            if share > most:
+                best, most = (frame, window), share
+            if share >= 0.5:
+                break
+        return best
 
     def _window(self, random: np.random.Generator) -> tuple[int, Window]:
         """The number of a region and a window of it, which every pixel of the regions is as likely to be in."""

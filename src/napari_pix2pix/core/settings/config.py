@@ -1,7 +1,9 @@
 """Every setting, by method: the flags, the form and the run folder show these."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from napari_pix2pix.core.settings.cyclegan import CycleGANConfig
 from napari_pix2pix.core.settings.gan import GANConfig
@@ -95,6 +97,11 @@ class PairSettings(Settings):
     """A value of the target that means: not known."""
     foreground: bool = False
     """Targets are masks: take every value but 0 as 1, where some files hold 1 and others 255."""
+    pixel_size_um: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The pixel size to read both sides at, µm: the nearest finer level of a slide, resampled. Default: of slides the
+    coarser of their two, else the images' own."""
+    tissue: bool = False
+    """Learn from tissue alone: it is found by its colours in each source, a slide on white."""
     domains: str | None = None
     """For images of several domains, where these are no subfolders: a CSV file (name, and a column for each set of
     labels; an empty cell: not known) or a regular expression on the names, with a named group for each set."""

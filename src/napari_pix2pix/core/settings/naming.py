@@ -49,7 +49,7 @@ ASKED = frozenset(
             "trust_limit",
             "trust_risk",
         ),
-        *("validation_source", "validation_source_more", "validation_target"),
+        *("annotations", "region", "validation_source", "validation_source_more", "validation_target"),
     }
 )
 """What is asked for with a command, beside settings of a training and of pairs."""

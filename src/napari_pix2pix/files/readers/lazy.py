@@ -121,6 +121,8 @@ class Stack:
         Where the file holds the same pixels at several sizes: all of them, full resolution, `array`, first.
     objective
         By which a slide was scanned, 20 or 40 say, where it says so.
+    read_at_um
+        The pixel size that it was asked for at; None: `array` is its full resolution.
     """
 
     path: Path
@@ -134,6 +136,7 @@ class Stack:
     placement: Placement = field(default_factory=Placement)
     levels: tuple[LazyArray, ...] = field(default=(), repr=False)
     objective: float | None = None
+    read_at_um: float | None = None
 
     @property
     def plan(self) -> AxesPlan:

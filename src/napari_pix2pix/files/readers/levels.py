@@ -64,7 +64,7 @@ def at_pixel_size(stack: Stack, pixel_size_um: float) -> Stack:
         sizes, array = dict.fromkeys("YX", pixel_size_um), level
         for i, step in zip(at, left, strict=True):
             array = _Along(array, i, step, labels).lazy
-    return replace(stack, array=array, pixel_size_um=stack.pixel_size_um | sizes, levels=())
+    return replace(stack, array=array, pixel_size_um=stack.pixel_size_um | sizes, levels=(), read_at_um=pixel_size_um)
 
 
 def _are_labels(level: LazyArray, axes: str) -> bool:
