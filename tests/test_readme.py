@@ -55,10 +55,7 @@ def test_readme_python_block_runs(beside_a_demo) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [
-        *("README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/benchmarks.md", "docs/many_files.md"),
-        *("docs/sharing.md", "docs/how_sure.md"),
-    ],
+    ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))],
 )
 def test_docs_links_lead_somewhere(page: str) -> None:
     """Every relative link and picture of a page exists."""

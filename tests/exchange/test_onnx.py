@@ -12,6 +12,7 @@ import tifffile
 
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
+from napari_pix2pix.core.engine.further import needed
 from napari_pix2pix.exchange import portable
 from napari_pix2pix.exchange.onnx_file import write_onnx
 from small import blobs, untrained
@@ -23,7 +24,7 @@ CROP = slice(0, 45), slice(3, 56)
 
 if any(find_spec(name) is None for name in ("onnxruntime", "onnxscript")):
     pytest.skip("pip install '.[export]'", allow_module_level=True)
-portable.needed("onnxruntime")
+needed("onnxruntime")
 
 
 def snippet() -> str:
@@ -32,6 +33,18 @@ def snippet() -> str:
         r"^```python\n(.*?)^```", (ROOT / "docs/sharing.md").read_text("utf8"), re.DOTALL | re.MULTILINE
     )
     return code
+
+
+def comes_back(name: str, source: np.ndarray, folder: Path) -> None:
+    """The file is a model again, which predicts what it did, in one piece and in tiles."""
+    assert main(["import", str(folder / "model.onnx"), "--out", str(folder / "back.safetensors")]) == 0
+    models = [core.load_model(path, "cpu") for path in (MODELS / f"{name}.safetensors", folder / "back.safetensors")]
+    axes = "ZYX" if source.ndim == 3 else "YX"
+    first, back = (model.predict(source, axes, precision="float32") for model in models)
+    tiled = models[1].predict(source, axes, precision="float32", tile_size=16)
+    assert back.dtype == first.dtype
+    for found in (back, tiled):
+        assert (np.abs(found.astype(float) - first) > 1).mean() < 1e-3
 
 
 @pytest.mark.parametrize("name", ["classes", "instances", "intensity_volume", "l1_only"])
@@ -47,6 +60,7 @@ def test_the_page_says_how_to_predict_with_it(name: str, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(snippet(), names)
+    comes_back(name, source, tmp_path)
     model = core.load_model(MODELS / f"{name}.safetensors", "cpu")
     expected = model.predict(source, "ZYX" if source.ndim == 3 else "YX", precision="float32")
     found = np.squeeze(names["prediction"])

@@ -15,6 +15,7 @@ import torch
 
 from napari_pix2pix.core.encodings.domains import Domains
 from napari_pix2pix.core.encodings.encoding import fit_encoding
+from napari_pix2pix.core.engine.further import SILENT
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.exchange import architecture, portable
 from small import blobs, untrained
@@ -94,9 +95,9 @@ def test_the_architecture_needs_torch_alone() -> None:
 @pytest.mark.skipif(find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
 def test_nothing_is_sent_anywhere(tmp_path) -> None:
     """What onnxruntime makes to report its use to its makers, such as the machine's number, is not there."""
-    code = "from napari_pix2pix.exchange.portable import needed; needed('onnxruntime')"
+    code = "from napari_pix2pix.core.engine.further import needed; needed('onnxruntime')"
     places = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA")}
-    known = {name: value for name, value in os.environ.items() if name != portable.SILENT}
+    known = {name: value for name, value in os.environ.items() if name != SILENT}
     subprocess.run([sys.executable, "-c", code], check=True, env=known | places)
     assert not list(tmp_path.rglob("*onnxruntime*"))
 

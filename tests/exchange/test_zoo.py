@@ -12,6 +12,7 @@ import tifffile
 
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
+from napari_pix2pix.core.engine.further import needed
 from napari_pix2pix.exchange import portable, zoo
 from napari_pix2pix.exchange.sample import sample_of
 from small import blobs, untrained, with_judge
@@ -22,7 +23,7 @@ SAID = "--author", "A. Author", "--author", "B. Author", "--licence", "CC-BY-4.0
 
 if any(find_spec(name) is None for name in ("bioimageio", "onnxruntime", "onnxscript")):
     pytest.skip("pip install '.[export]'", allow_module_level=True)
-portable.needed("onnxruntime")
+needed("onnxruntime")
 
 
 def of_two_channels(path: Path) -> Path:
@@ -66,6 +67,10 @@ def test_each_format_of_weights_gives_what_the_model_gives(name: str, tmp_path) 
         span = (high - low).min()
     else:
         span = 2
+    assert main(["import", str(out), "--out", str(tmp_path / "back.safetensors")]) == 0
+    back = core.load_model(tmp_path / "back.safetensors", "cpu")
+    assert back.describe().networks.split(";")[0] == model.describe().networks.split(";")[0]  # the generator itself
+    assert (back.predict_frame(image, "float32") == model.predict_frame(image, "float32")).all()
     command = [sys.executable, "-m", "bioimageio.core", "test", str(out)]
     wide = os.environ | {"COLUMNS": "300"}
     tested = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=wide)

@@ -1,4 +1,4 @@
-"""The command import: a generator of the PyTorch port as a model."""
+"""The command import: a model of another program as one of ours."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,22 +11,34 @@ from napari_pix2pix.core.engine.foreign_text import require_text
 
 
 def import_(
-    file: Annotated[Path, Parameter(help="latest_net_G.pth, or another generator that it saved.")],
+    file: Annotated[
+        Path,
+        Parameter(help="A package of the BioImage Model Zoo (.zip), an ONNX file of export, or latest_net_G.pth."),
+    ],
     *,
     out: Annotated[Path, Parameter(help="The model. A .safetensors file.")],
     dropout: Annotated[
-        float, Parameter(help="Of the generator as it was trained, which the file does not tell.")
-    ] = 0.0,
+        float | None,
+        Parameter(
+            help="Of a generator of the PyTorch port as it was trained, which the file does not tell. Default: 0."
+        ),
+    ] = None,
     norm_statistics: Annotated[
-        Literal["training", "image"],
-        Parameter(help="Of batch norm in predictions: those of the training, as with their --eval, or of each image."),
-    ] = "training",
+        Literal["training", "image"] | None,
+        Parameter(
+            help="Of its batch norm in predictions: those of the training, as with their --eval (default), or of each "
+            "image."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> Events:
-    """Import a generator of pytorch-CycleGAN-and-pix2pix, unet_128, unet_256 or resnet, as a model that predicts.
+    """Import a model that predicts, is evaluated, and can be taught to judge its match (fit-trust).
 
-    It takes and gives 8-bit images, as theirs. Nothing in the file is run.
+    It is one in a package of the BioImage Model Zoo, with ONNX or written by export; in an ONNX file that export wrote;
+    or a generator of pytorch-CycleGAN-and-pix2pix, unet_128, unet_256 or resnet, for 8-bit images. Nothing in the file
+    is run but the network.
     """
+    from napari_pix2pix.exchange.package import read_onnx, read_package
     from napari_pix2pix.exchange.port import read_port
     from napari_pix2pix.files.outputs import require_apart, require_replaceable, require_writable
     from napari_pix2pix.report.card import model_text
@@ -38,7 +50,16 @@ def import_(
     if out.exists() and not overwrite:
         raise FileExistsError(f"An output must not exist yet; {out} does. Choose another `out` or `overwrite`.")
     require_replaceable(out)
-    model = read_port(file, dropout, norm_statistics)
+    readers = {".zip": read_package, ".onnx": read_onnx}
+    if reader := readers.get(file.suffix.lower()):
+        if dropout is not None or norm_statistics is not None:
+            raise ValueError(
+                "Dropout and norm statistics must be said of generators of the PyTorch port alone; "
+                f"{file.name} says its own. Leave them out."
+            )
+        model = reader(file)
+    else:
+        model = read_port(file, dropout or 0.0, norm_statistics or "training")
     require_writable(out.parent)
     model.save(out)
     yield {"event": "result", "model": str(out), "text": f"Model: {out}\n{model_text(model)}"}

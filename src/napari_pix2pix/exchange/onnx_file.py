@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_pix2pix import __version__
 from napari_pix2pix.core.engine.atomic import written_beside
-from napari_pix2pix.exchange.portable import Portable, needed
+from napari_pix2pix.core.engine.further import needed
+from napari_pix2pix.exchange.portable import Portable
 
 KEY = "napari_pix2pix"
 """Of the metadata, one JSON object."""
@@ -92,6 +93,8 @@ def described(portable: Portable) -> dict[str, Any]:
         "axes": portable.axes,
         "source": model.source_encoding.model_dump(mode="json"),
         "target": model.target_encoding.model_dump(mode="json"),
+        "source_view": model.source_view.model_dump(mode="json"),
+        "channel_axis": model.channel_axis,
         "source_channels": list(model.source_view.names),
         "target_channels": list(train.get("target_channels") or ()),
         "pixel_size_um": train.get("pixel_size_um") or {},

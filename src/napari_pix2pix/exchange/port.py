@@ -1,11 +1,11 @@
 """Generators of the PyTorch port of pix2pix and CycleGAN (pytorch-CycleGAN-and-pix2pix) as models of ours."""
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from typing import IO, Any, Literal
 
 import torch
 from torch import Tensor
@@ -52,7 +52,13 @@ def read_port(
     ValueError
         If it holds something else, or a generator of another layout.
     """
-    found = _tensors(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There must be a file to import; there is none at {path}. Check the path.")
+    with path.open("rb") as file:
+        try:
+            found = tensors_in(file, path.stat().st_size)
+        except ValueError as error:
+            raise _another(path, str(error)) from error
     kernels = {name: tensor for name, tensor in found.items() if tensor.ndim == 4}
     layout = _unet(kernels) if UNET in kernels else _resnet(kernels) if RESNET in kernels else None
     if layout is None:
@@ -84,22 +90,27 @@ def read_port(
     return TrainedModel(config, {"generator": generator.eval()}, source, target, view, axis, provenance)
 
 
-def _tensors(path: Path) -> Mapping[str, Tensor]:
-    """Those in a file of torch, by the names that a network alone gives them."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There must be a file to import; there is none at {path}. Check the path.")
-    if is_zipfile(path):
-        with ZipFile(path) as parts:
-            if sum(part.file_size for part in parts.infolist()) > path.stat().st_size:
-                raise _another(path, "it is compressed, which torch does not do")
+def tensors_in(file: IO[bytes], size: int) -> Mapping[str, Tensor]:
+    """Those in a file of torch of so many bytes, by the names that a network alone gives them; nothing in it is run.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else: what.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as parts:
+            if sum(part.file_size for part in parts.infolist()) > size:
+                raise ValueError("it is compressed, which torch does not do")
+    file.seek(0)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, BadZipFile, EOFError, KeyError, ValueError) as error:
-        raise _another(path, "it is no file of tensors alone") from error
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+        raise ValueError("it is no file of tensors alone") from error
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
-        raise _another(path, "it holds something else than tensors by name")
+        raise ValueError("it holds something else than tensors by name")
     if any(tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size() for tensor in found.values()):
-        raise _another(path, "a tensor is larger than what is there of it")
+        raise ValueError("a tensor is larger than what is there of it")
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
 
 

@@ -1,11 +1,9 @@
 """What of a model other programs can run: its generator as one plain network, and what it must be fed."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,6 @@ from napari_pix2pix.exchange.architecture import Translator
 
 TOLERANCE = 1e-4
 """How far what other programs make may be from what the model makes, as a share of the range [-1, 1]."""
-SILENT = "ORT_DISABLE_TELEMETRY"
-"""Unless this is set before it is imported, onnxruntime reports its use to its makers; exports send nothing."""
 SIZES = 3
 """How many sizes it is held against."""
 
@@ -140,7 +136,11 @@ def portable(model: TrainedModel) -> Portable:
             "A model must see grey values or classes to be exported; this one sees objects, which only napari-pix2pix "
             "encodes. Predict with napari-pix2pix, or export the other direction (`to`)."
         )
-    assert isinstance(model.config, Translation)
+    if not isinstance(model.config, Translation):
+        raise ValueError(
+            "A model must have a generator of napari-pix2pix to be exported; this one was imported as an ONNX graph. "
+            "Hand on the file that it came from, or export it with `hub`."
+        )
     like, grid, encoding = model.config.generator, model.generator.grid, model.source_encoding
     kwargs: dict[str, Any] = {
         "in_channels": encoding.n_maps + len(model.direction.planes),
@@ -174,23 +174,3 @@ def running(network: torch.nn.Module) -> Callable[[NDArray[np.float32]], NDArray
         return maps
 
     return run
-
-
-def needed(*names: str) -> tuple[ModuleType, ...]:
-    """These modules of packages that only an export needs; none of them reports what it is used for.
-
-    Raises
-    ------
-    ValueError
-        If one is not installed.
-    """
-    from importlib import import_module
-
-    os.environ.setdefault(SILENT, "1")
-    try:
-        return tuple(import_module(name) for name in names)
-    except ImportError as error:
-        raise ValueError(
-            f"To export to this format further packages must be installed; {error.name} is not. Give: pip install "
-            "'napari-pix2pix[export]'."
-        ) from error

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.normalization import Normalization
 from napari_pix2pix.core.engine.atomic import directory_beside, written_beside
+from napari_pix2pix.core.engine.further import needed
 from napari_pix2pix.exchange import architecture
-from napari_pix2pix.exchange.onnx_file import opset_version, write_onnx
+from napari_pix2pix.exchange.onnx_file import described, opset_version, write_onnx
 from napari_pix2pix.exchange.page import PROJECT, Page, decoding
-from napari_pix2pix.exchange.portable import TOLERANCE, Portable, needed, running
+from napari_pix2pix.exchange.portable import TOLERANCE, Portable, running
 from napari_pix2pix.exchange.sample import Sample
 
 FORMATS = "pytorch_state_dict", "onnx", "torchscript"
@@ -103,7 +104,7 @@ def _written(portable: Portable, sample: Sample, page: Page, folder: Path, versi
     # What goes in and comes out, to be tried and to be looked at.
     seen = source.encode(sample.source) if source.normalization else sample.source
     maps = portable.expected(seen[None])[0]
-    values = _processed(maps, target)
+    values = grey_values(maps, target)
     for name, tensor in (("input", sample.source), ("output", values)):
         np.save(folder / f"test_{name}.npy", tensor[None])
         tifffile.imwrite(folder / f"sample_{name}.tif", np.squeeze(tensor))
@@ -127,7 +128,10 @@ def _written(portable: Portable, sample: Sample, page: Page, folder: Path, versi
         "inputs": [_input(portable)],
         "outputs": [_output(portable)],
         "weights": weights,
-        "config": {"bioimageio": {"reproducibility_tolerance": [_tolerance(target, values)]}, PROJECT: model.hash()},
+        "config": {
+            "bioimageio": {"reproducibility_tolerance": [_tolerance(target, values)]},
+            PROJECT: described(portable),
+        },
     }
 
 
@@ -226,7 +230,7 @@ def _limits(encoding: Encoding) -> list[tuple[float, float]]:
     return [(float(np.iinfo(dtype).min), float(np.iinfo(dtype).max))] if dtype.kind in "iu" else []
 
 
-def _processed(maps: NDArray[np.float32], encoding: Encoding) -> NDArray[np.float32]:
+def grey_values(maps: NDArray[np.float32], encoding: Encoding) -> NDArray[np.float32]:
     """What the package is to give of maps (n_maps, [Z,] Y, X)."""
     known = encoding.normalization
     if known is None:

@@ -79,7 +79,9 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         **ways,
         "normalization": f"source {_range(model.source_encoding)}; target {_range(target)}",
         "networks": described.networks,
-        "trained": f"{told.get('step', 0)} of {config.steps} steps, {config.batch_size} patches of "
+        "trained": _imported(told["imported"])
+        if "imported" in told
+        else f"{told.get('step', 0)} of {config.steps} steps, {config.batch_size} patches of "
         f"{config.patch_size} px each, learning rate {config.learning_rate:g}, {described.losses}, "
         f"seed {config.seed}",
         "time and device": _machine(told, elapsed_s),
@@ -114,7 +116,12 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
     if one_image(told):
         lines["these figures"] = "are from within one image and say nothing about another"
     lines["refuses"] = "; ".join(refusals(model))
-    if (known := model.source_encoding.normalization) and known.each_image is None and not nothing:
+    if (
+        (known := model.source_encoding.normalization)
+        and known.each_image is None
+        and not nothing
+        and config.knows_range
+    ):
         lines["warns of"] = "sources of which a tenth lies outside of their range"
     lines |= {name: said for name in ("authors", "licence") if (said := getattr(config, name))}
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
@@ -403,11 +410,18 @@ def _figure(figure: dict[str, Any], sign: str = "") -> str:
     return f"{figure['value']:{sign}.3f}{between}"
 
 
+def _imported(file: dict[str, Any]) -> str:
+    """Where a model came from that was trained elsewhere."""
+    return shown(f"elsewhere; imported from {file.get('path')}, SHA-256 {str(file.get('sha256'))[:12]}", kept="")
+
+
 def _tiles(model: "TrainedModel") -> str:
     """How an image larger than one piece is predicted."""
     from napari_pix2pix.core.running.prediction import ONE_PIECE
 
     if not model.tileable:
+        if model.generator.whole:
+            return "none: how far its network reaches is not told, so an image is predicted in one piece"
         return "none: the norm looks at the image, which is predicted in one piece"
     planes = (1,) * (len(model.generator.grid) - 2)
     plan = model.tile_plan((*planes, 8 * ONE_PIECE, 8 * ONE_PIECE))

@@ -42,6 +42,10 @@ def methods(model: TrainedModel, report: dict[str, Any] | None = None) -> tuple[
 
 def _training(model: TrainedModel, objective: Sequence[str]) -> list[str]:
     config, told = model.config, model.provenance
+    if "imported" in told:
+        return [
+            f"The model was trained elsewhere (imported file: SHA-256 {str(told['imported'].get('sha256'))[:12]}…)."
+        ]
     target = KINDS[model.target_encoding.kind].format(
         target=_scaled(config.target_normalization), classes=len(model.target_encoding.classes)
     )

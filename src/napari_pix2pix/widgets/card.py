@@ -91,7 +91,10 @@ def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
     step = told.step if "step" in told.model_fields_set else config.steps
     made = f"makes images{' with their targets' * content.joint} from nothing"
     nothing = config.data == "images"
-    parts = [made if nothing else f"predicts {KINDS[encoding.kind]}", f"trained for {step} steps"]
+    parts = [
+        made if nothing else f"predicts {KINDS[encoding.kind]}",
+        "imported" if "imported" in (told.model_extra or {}) else f"trained for {step} steps",
+    ]
     if figures := told.figures.get("validation"):
         name = next((name for name in UNPAIRED if name in figures), next(iter(figures)))
         value = figures[name]

@@ -131,6 +131,9 @@ class Method(Generic[C]):
     headline: ClassVar[str] = ""
     """Which figure of `judge` chooses the best model where no pairs do, the lower the better; empty: none does."""
 
+    learns: ClassVar[bool] = True
+    """Whether its networks can be trained on."""
+
     shareable: ClassVar[bool] = True
     """Whether several processes can share a training, each with a part of every batch."""
 

@@ -16,8 +16,8 @@ from napari_pix2pix.core.models.content import Content, content_of, load_content
 from napari_pix2pix.core.models.migrations import first_content, first_names, present_names
 from napari_pix2pix.core.trust.judge import JudgeNetwork, MatchJudge, match_network
 
-DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-"""Of the weights and norm statistics of networks, in the words of tensor files."""
+DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
+"""Of the weights and norm statistics of networks, and of a graph's bytes, in the words of tensor files."""
 HALF = {"F16": "F32"}
 """Weights may be kept in half precision, and are read as single: so a model takes half the room."""
 JUDGE = "discriminator that judges the match"

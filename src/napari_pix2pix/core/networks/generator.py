@@ -12,7 +12,10 @@ class Generator(nn.Module):
         What the source's sides must be multiples of, ([z,] y, x): the total stride.
     reach
         How far a pixel of the source can influence the image, ([z,] y, x) in pixels.
+    whole
+        Whether it must see an image in one piece: its reach is not known.
     """
 
+    whole: bool = False
     grid: tuple[int, ...]
     reach: tuple[int, ...]

@@ -36,6 +36,11 @@ def tile_plan(
 ) -> TilePlan:
     """The tiles of a frame ([Z,] Y, X), see `TrainedModel.tile_plan`."""
     if not model.tileable:
+        if tile_size is not None and model.generator.whole:
+            raise ValueError(
+                "A model must say how far its network reaches to run in tiles; this one, imported from a file that "
+                f"names no halo, does not; got tile_size {tile_size}. Leave it out, or import a file that names one."
+            )
         if tile_size is not None:
             instance = has_instance_norm(model.generator)
             raise ValueError(

@@ -236,6 +236,11 @@ def _computed(
 
 
 def _halves(forward: Forward, plan: TilePlan, tile: Tile) -> tuple[Tile, ...]:
+    if forward.generator.whole:
+        raise MemoryError(
+            "A model whose network's reach is not known must run in one piece; memory does not suffice for "
+            f"{_size(tile)}. Cut the image, or import the model from a file that names a halo."
+        )
     if looks_at_image(forward.generator):
         raise MemoryError(
             f"A model whose norm looks at the image must run in one piece; memory on {forward.device} does not suffice "

@@ -81,7 +81,7 @@ def outside_range(model: "TrainedModel", band: Band, wanted: NDArray[np.bool_] |
     Where some pixels (rows, X) are `wanted` alone, times how many they are.
     """
     normalization = model.source_encoding.normalization
-    if normalization is None or normalization.each_image is not None:
+    if normalization is None or normalization.each_image is not None or not model.config.knows_range:
         return np.zeros((0, 2))
     source, weight = band.source, band.source.shape[-2]
     if wanted is not None:

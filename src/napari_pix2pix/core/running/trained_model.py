@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -205,7 +206,7 @@ class TrainedModel:
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return next(self.generator.parameters()).device
+        return next(chain(self.generator.parameters(), self.generator.buffers())).device
 
     def to(self, device: str) -> "TrainedModel":
         """Move the networks to ``auto``, ``cpu``, ``cuda:0`` …; the model itself.
@@ -330,8 +331,9 @@ class TrainedModel:
 
     @property
     def tileable(self) -> bool:
-        """Whether tiles give what the whole frame gives: the norm does not look at the image."""
-        return self.config.norm_statistics == "training" and not has_instance_norm(self.generator)
+        """Whether tiles give what the whole frame gives: no norm looks at the image, and the reach is known."""
+        fixed = self.config.norm_statistics == "training" and not has_instance_norm(self.generator)
+        return fixed and not self.generator.whole
 
     def tile_plan(
         self, frame_shape: tuple[int, ...], tile_size: int | None = None, overlap: int | None = None

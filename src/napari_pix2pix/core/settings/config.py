@@ -7,6 +7,7 @@ from pydantic import Field
 
 from napari_pix2pix.core.settings.cyclegan import CycleGANConfig
 from napari_pix2pix.core.settings.gan import GANConfig
+from napari_pix2pix.core.settings.onnx import OnnxConfig
 from napari_pix2pix.core.settings.pix2pix import Pix2PixConfig
 from napari_pix2pix.core.settings.stargan import StarGANConfig
 from napari_pix2pix.core.settings.training import (
@@ -27,6 +28,8 @@ from napari_pix2pix.core.settings.training import (
 from napari_pix2pix.core.settings.untrusted_json import parse_json
 
 __all__ = [
+    "CANNOT_LEARN",
+    "IMPORTED",
     "METHODS",
     "PRESETS",
     "Config",
@@ -56,6 +59,12 @@ METHODS: dict[str, type[Config]] = {
     "gan": GANConfig,
 }
 """The settings of each method, by its name; `core.methods` has the methods themselves."""
+IMPORTED: dict[str, type[Config]] = {"onnx": OnnxConfig}
+"""Those of models that were trained elsewhere, which nobody chooses."""
+CANNOT_LEARN = (
+    "A training must start from a model whose networks can learn; this one is an ONNX graph that was imported. Start "
+    "from another model; what judges its match can be taught (fit-trust)."
+)
 PRESETS = Pix2PixConfig.presets
 
 
@@ -135,6 +144,8 @@ def make_config(
     """
     said = _merge(read_json_object(file) if file is not None else {}, changes or {})
     method = said.get("method", (kept or {}).get("method", next(iter(METHODS))))
+    if method in IMPORTED:
+        raise ValueError(CANNOT_LEARN)
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     presets = METHODS[method].presets

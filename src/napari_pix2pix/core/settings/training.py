@@ -300,6 +300,11 @@ class Config(Settings):
         return min(MOST_TRUST_STEPS, max(1, int(TRUST_SHARE * learned / judged)))
 
     @property
+    def knows_range(self) -> bool:
+        """Whether the source's range is that of the training, so that what lies outside is worth a word."""
+        return True
+
+    @property
     def patches(self) -> int:
         """That a step draws."""
         return self.batch_size
@@ -325,12 +330,13 @@ class Config(Settings):
 
 
 def _class_of(values: Mapping[str, Any]) -> type[Config]:
-    from napari_pix2pix.core.settings.config import METHODS
+    from napari_pix2pix.core.settings.config import IMPORTED, METHODS
 
     method = values.get("method", Config.model_fields["method"].default)
-    if not isinstance(method, str) or method not in METHODS:
+    known = METHODS | IMPORTED
+    if not isinstance(method, str) or method not in known:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
-    return METHODS[method]
+    return known[method]
 
 
 def validated(model: type[M], values: dict[str, Any]) -> M:

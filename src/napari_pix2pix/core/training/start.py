@@ -19,10 +19,11 @@ from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, fit_stains, rare_weights
 from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
 from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
+from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.models.migrations import kept_config
 from napari_pix2pix.core.running.sources import OUTSIDE
 from napari_pix2pix.core.running.trained_model import TrainedModel
-from napari_pix2pix.core.settings.config import Config, validated
+from napari_pix2pix.core.settings.config import CANNOT_LEARN, Config, validated
 from napari_pix2pix.core.training.run_folder import RunFolder
 
 LOOKED_AT = 16
@@ -69,6 +70,8 @@ class Start:
         ValueError
             If the settings want other networks, or other encodings, than the model's.
         """
+        if not method_of(model.config).learns:
+            raise ValueError(CANNOT_LEARN)
         config = config or model.config
         kept = {name: getattr(config, name) for name in model.config.as_trained if hasattr(config, name)}
         if config.target_kind in ("auto", model.target_encoding.kind):
