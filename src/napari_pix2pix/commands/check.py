@@ -27,6 +27,12 @@ def check(
     picture: Annotated[
         Path | None, Parameter(help="A .png of local shifts as arrows, for the frames that lie off the farthest.")
     ] = None,
+    validation_source: Annotated[
+        Path | None, Parameter(help="Images that are to choose the best model: whether one shows what a pair shows.")
+    ] = None,
+    test_source: Annotated[
+        Path | None, Parameter(help="Images that are to judge the model: whether one shows what a pair shows.")
+    ] = None,
     settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
     pairs: Pairs = None,
 ) -> Events:
@@ -43,6 +49,11 @@ def check(
         chosen = make_config(preset or "microscopy", config, changes)
         if chosen.data != "pairs" and local:
             raise ValueError(f"Local shifts must be those of pairs; {chosen.method} takes none. Leave `local` out.")
+        if chosen.data != "pairs" and (validation_source or test_source):
+            raise ValueError(
+                f"Whether images show what is learned from is looked for in pairs; {chosen.method} takes none. Leave "
+                "`validation_source` and `test_source` out."
+            )
         if chosen.data != "pairs":
             yield _of_sides(source, target, pairs or PairSettings(), chosen)
             return
@@ -55,7 +66,12 @@ def check(
     stacks = open_stacks(source, target, pairs or PairSettings()).without_bad()
     files = stacks.files
     frames = stacks.frames(hashed=False)
-    report = core.check(frames, config=chosen, local=local)
+    judging = {
+        kind: _images(path, stacks.settings)
+        for kind, path in (("validation", validation_source), ("test", test_source))
+        if path is not None
+    }
+    report = core.check(frames, config=chosen, local=local, judging=judging)
     texts = [event["text"] for event in told(stacks) if event["event"] == "warning"]
     if stacks.settings.condition:
         try:
@@ -92,6 +108,14 @@ def check(
         report["picture"] = str(picture)
         text += f"\nPicture: {shown_text(str(picture), kept='')}"
     yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
+
+
+def _images(path: Path, read_as: PairSettings) -> Any:
+    """The images there as frames, read as sources are."""
+    from napari_pix2pix.files.images import ImageStacks
+
+    said = PairSettings(source_axes=read_as.source_axes, source_channels=read_as.source_channels)
+    return ImageStacks.open(path, None, said).frames(hashed=False).sides["image"]
 
 
 def _require_free(picture: Path) -> None:

@@ -1,6 +1,6 @@
 """Whether pairs can be trained on: what is wrong with them, how they lie, which field and patch suit them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_pix2pix.core.data.alignment import Alignment
 from napari_pix2pix.core.data.conditions import of_each, require_classes
 from napari_pix2pix.core.data.emptiness import Variation, settle_empty
-from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
+from napari_pix2pix.core.data.frames import DomainFrames, Frames, Images, UnpairedFrames
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes
 from napari_pix2pix.core.data.patches import patch_shape
 from napari_pix2pix.core.data.regions import Region, Windows, pieces
@@ -27,6 +27,7 @@ from napari_pix2pix.core.evaluation.disguises import (
 )
 from napari_pix2pix.core.evaluation.local_check import check_local, facts_of
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark, Remedy
+from napari_pix2pix.core.evaluation.shown_twice import ShownTwice
 from napari_pix2pix.core.evaluation.sides import Side
 from napari_pix2pix.core.evaluation.suiting import (
     FIELDS,
@@ -55,6 +56,7 @@ def check(
     names: Sequence[str] | None = None,
     config: Config | None = None,
     local: bool = False,
+    judging: Mapping[str, Frames] | None = None,
 ) -> Figures:
     """What makes these pairs unusable, what to look at before training, and what suits them; nothing is changed.
 
@@ -71,6 +73,8 @@ def check(
         found from the pairs, and what a training would ask about is a warning.
     local
         Whether to measure shifts place by place, too; a few seconds for each of at most 16 frames.
+    judging
+        Images that are to judge, by what they are for, ``validation`` or ``test``: whether one shows what a pair shows.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def check(
         the source, (Y, X) in px or None where it is not measurable, with its ``confidence`` and those of the
         ``frames``; ``correlation`` (coefficient, lengths in px); ``conditions``, pairs by class, where they have some;
         ``suggested`` (see `suggest`); ``patch_size`` and how many such windows fit side by side, ``n_patches``;
-        ``local`` where it is asked for, see `check_local`.
+        ``local`` where it is asked for, see `check_local`; ``shown_twice``, see `ShownTwice`.
 
     Raises
     ------
@@ -109,10 +113,12 @@ def check(
     sources = Side("source", pairs.source_plans, is_labels=colours["source"] <= FEW_COLOURS)
     targets = Side("target", pairs.target_plans, is_labels=kind != "intensity" or colours["target"] <= FEW_COLOURS)
     several, variation = pairs.n_channels[1] > 1, Variation()
+    twice = ShownTwice(pairs, judging or {}, by_target=sources.is_labels and not targets.is_labels)
     for piece in pieces(regions):
         name, stains = pairs.name(piece.frame), pairs.stains(piece.frame)
-        sources.add(pairs.source(piece.frame, piece.window), piece.frame, name)
-        target_values = pairs.target(piece.frame, piece.window)
+        source_values, target_values = (read(piece.frame, piece.window) for read in (pairs.source, pairs.target))
+        sources.add(source_values, piece.frame, name)
+        twice.add(piece, source_values, target_values)
         targets.add(target_values[stains] if several else target_values, piece.frame, name)
         if several:
             variation.add(pairs.places[piece.frame][0], target_values, stains)
@@ -167,6 +173,8 @@ def check(
         remarks.append(Remark(str(error), level="unusable"))
     shift, correlation = lie.shift(), lie.correlation()
     remarks += shift_remarks(shift, config)
+    shown_twice, twice_remarks = twice.found() if not unusable else ([], [])
+    remarks += twice_remarks
     local_figures: Figures = {}
     if local and not unusable:
         local_figures, local_remarks = check_local(pairs, measured, kind != "intensity")
@@ -202,6 +210,7 @@ def check(
         "shift": shift,
         "correlation": correlation,
         "suggested": suggested,
+        "shown_twice": shown_twice,
         "patch_size": patch_size,
         "n_patches": sum((y // patch_size) * (x // patch_size) for y, x in shapes),
     }
