@@ -114,10 +114,9 @@ def greys(objects: NDArray[np.intp], image: NDArray[Any], ends: tuple[float, flo
     sizes = np.bincount(objects.ravel(), minlength=n + 1)[1:]
     told: Measured = {name: np.zeros(0) for name in ("mean", "deviation", "integrated")}
     if n:
-        told = {
-            "mean": ndimage.mean(values, objects, index),
-            "deviation": ndimage.standard_deviation(values, objects, index),
-        }
+        with np.errstate(invalid="ignore"):  # the background's, of no pixels where objects cover all
+            deviation = ndimage.standard_deviation(values, objects, index)
+        told = {"mean": ndimage.mean(values, objects, index), "deviation": deviation}
         told["integrated"] = told["mean"] * sizes
     low, high = ends
     levels = np.clip((values - low) / ((high - low) or 1.0) * LEVELS, 0, LEVELS - 1).astype(np.intp)
