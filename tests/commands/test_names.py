@@ -28,6 +28,8 @@ COMMANDS = {
     "evaluate out": ["evaluate", "m.safetensors", "s.tif", "s.tif", "--out", LONG],
     "fit-trust": ["fit-trust", "m.safetensors", "s.tif", "s.tif", "--out", f"{LONG}.safetensors"],
     "compare": ["compare", LONG, "e", "--out", "c.json"],
+    "reader set": ["reader-set", LONG, "--out", "r"],
+    "reader set out": ["reader-set", "e", "--out", LONG],
     "info": ["info", LONG],
     "demo": ["demo", "--out", LONG],
 }

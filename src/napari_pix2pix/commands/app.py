@@ -38,6 +38,7 @@ from napari_pix2pix.commands.import_ import import_
 from napari_pix2pix.commands.info import info
 from napari_pix2pix.commands.models import models
 from napari_pix2pix.commands.predict import predict
+from napari_pix2pix.commands.reader_set import reader_set
 from napari_pix2pix.commands.recipe import remember
 from napari_pix2pix.commands.register import register
 from napari_pix2pix.commands.score import score
@@ -68,6 +69,7 @@ for command in (
     evaluate,
     fit_trust,
     compare,
+    reader_set,
     export,
     models,
     info,

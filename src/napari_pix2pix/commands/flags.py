@@ -80,6 +80,8 @@ UNNEGATED = Parameter(name="*", negative_bool=())
 
 NUMBERED = ("--source-channels", "--target-channels", "--annotated-frames")
 """Flags whose values may be numbers, which are no paths."""
+PATHS = ("--score",)
+"""Flags behind which all words are values."""
 
 
 def spread(words: Sequence[str], *, names: bool = False) -> list[str]:
@@ -91,7 +93,8 @@ def spread(words: Sequence[str], *, names: bool = False) -> list[str]:
     flag, n_values = "", 0
     for word in words:
         if word.startswith("-"):
-            flag = word if word in NUMBERED or (names and word.endswith(("-more", "--beside"))) else ""
+            several = word in NUMBERED or word in PATHS or (names and word.endswith(("-more", "--beside")))
+            flag = word if several else ""
             n_values = -1
         elif flag and n_values and (word.isdecimal() or _is_another(flag, word, words, names)):
             spread_out.append(flag)
@@ -105,7 +108,7 @@ def spread(words: Sequence[str], *, names: bool = False) -> list[str]:
 def _is_another(flag: str, word: str, words: Sequence[str], names: bool) -> bool:
     """Whether the word is one more value of the flag, and no argument of the command."""
     if names or not flag.endswith("-channels"):
-        return names
+        return names or flag in PATHS
     return not Path(word).exists() and word in _channels_in(tuple(words))
 
 

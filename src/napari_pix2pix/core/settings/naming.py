@@ -24,6 +24,7 @@ ASKED = frozenset(
             "local_workers",
         ),
         *("finish", "folds", "local", "minutes", "seeds"),
+        *("key", "score", "side"),
         *(
             "norm_statistics",
             "objects",
