@@ -26,6 +26,7 @@ from napari_pix2pix.widgets.model_dock import ALL, ModelDock
 from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
 from napari_pix2pix.widgets.places import free_file, predictions_folder
 from napari_pix2pix.widgets.placing import LAZY_BYTES, axes_of_result, colours_of, is_lazy, prediction_layers
+from napari_pix2pix.widgets.share_row import ShareRow
 from napari_pix2pix.widgets.trust_layers import glow, object_features, trust_layers
 
 LAYER, FILES = "a layer", "files"
@@ -57,6 +58,10 @@ class PredictDock(ModelDock):
         self.add_row("From", self.of, "What to predict from: a layer of this viewer, or files, which may be many")
         self.add_directions("Translate to", "What is to come of it: what the model learned to make, or the way back")
         self.condition = ConditionChoice(self, self.model)
+        self.exchange = ShareRow(
+            self.session, self.token, self.model, lambda: [*self.toward(), *self.condition.flags()]
+        )
+        self.form.insertRow(2, "", self.exchange)
         self.source = self.add_layer_choice("Source", "The layer to predict from", first_image)
         self.frames = FramesChoice(viewer)
         self.add_row("Frames", self.frames, "Which frames or planes of the layer")
