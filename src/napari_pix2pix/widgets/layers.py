@@ -17,6 +17,10 @@ WRITTEN_AS = {"b": np.uint8, "i": np.int32, "u": np.uint32, "f": np.float32}
 KEPT = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
 
 
+SLIDE = "napari-pix2pix slide"
+"""Key of the metadata of a slide's layer that holds its file: its pixels are that file's, and too many to compare."""
+
+
 class Stopped(Exception):
     """The user has changed his mind."""
 
@@ -34,6 +38,11 @@ class LayerFile(NamedTuple):
 
     path: Path
     axes: str
+
+
+def is_slide(layer: Layer) -> bool:
+    """Whether the layer shows a slide that this plugin opened, whose file is there."""
+    return Path(layer.metadata.get(SLIDE) or "").is_file()
 
 
 def pixels(layer: Layer) -> Any:
@@ -118,6 +127,8 @@ def file_of(
     """
     data = pixels(layer)[window] if window else pixels(layer)
     plan = AxesPlan(layer_axes(layer), tuple(data.shape))
+    if is_slide(layer) and not window:
+        return LayerFile(Path(layer.metadata[SLIDE]), plan.axes)
     own = None if window else _own_file(layer, plan)
     named_otherwise = own is not None and called and own.channel_names not in ((), (called,))
     if own is not None and not named_otherwise and _same(data, own, plan, stopped):

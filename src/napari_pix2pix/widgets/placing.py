@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_pix2pix.core.geometry.axes import WHOLE, AxesPlan, Window
 from napari_pix2pix.files.stacks import Stack, is_zarr, open_stack
 from napari_pix2pix.widgets.card import Card
-from napari_pix2pix.widgets.layers import layer_axes, pixels, turned
+from napari_pix2pix.widgets.layers import layer_axes, pixel_size_um, pixels, turned
 
 DIFFERENCE_COLORMAP = "PiYG"
 DIFFERENCE_COLOURS = {None: "transparent", 1: "#d98200", 2: "#3b8bd0", 3: "#b06fd0"}
@@ -212,16 +212,30 @@ def levels_of(stack: Stack) -> list[Any]:
         return [stack.array[...]]
     from napari_pix2pix.files.readers.zarr_stacks import open_levels  # zarr takes a while to import
 
-    lazy = open_levels(stack.path) if is_zarr(stack.path) else [stack.array]
-    return [
-        da.from_array(
-            level,
-            chunks=tuple({"Y": LAZY_CHUNK, "X": LAZY_CHUNK, "S": -1}.get(axis, 1) for axis in stack.axes),
-            name=False,
-            meta=np.empty((0,) * level.ndim, level.dtype),
-        )
-        for level in lazy
-    ]
+    lazy = open_levels(stack.path) if is_zarr(stack.path) else stack.levels or [stack.array]
+    return [lazily(level, stack.axes) for level in lazy]
+
+
+def lazily(level: Any, axes: str) -> da.Array:
+    """A lazy array with these axes, of which the viewer reads what is seen."""
+    return da.from_array(
+        level,
+        chunks=tuple({"Y": LAZY_CHUNK, "X": LAZY_CHUNK, "S": -1}.get(axis, 1) for axis in axes),
+        name=False,
+        meta=np.empty((0,) * level.ndim, level.dtype),
+    )
+
+
+def on_grid_of(source: Layer, stack: Stack) -> Layer:
+    """A layer, not to be shown, that lies over a slide's `source` as a result of other pixel size does, its file's."""
+    (height, width), full = stack.plan.frame_shape[-2:], pixels(source).shape[:2]
+    steps = [full[0] / height, full[1] / width]
+    ours = pixel_size_um(source)
+    if {"Y", "X"} <= ours.keys() and {"Y", "X"} <= stack.pixel_size_um.keys():
+        steps = [stack.pixel_size_um[axis] / ours[axis] for axis in "YX"]
+    place = scores_placement(source, steps, [(step - 1) / 2 for step in steps])
+    pixel = np.zeros((1, 1, 3), np.uint8)
+    return Image(np.broadcast_to(pixel, (height, width, 3)), rgb=True, name=source.name, **place)
 
 
 def is_lazy(layer: Layer) -> bool:

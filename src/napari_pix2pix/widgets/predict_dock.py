@@ -21,11 +21,19 @@ from napari_pix2pix.widgets.files_choice import FilesChoice
 from napari_pix2pix.widgets.flags import in_a_dock, time_left
 from napari_pix2pix.widgets.frames_choice import FramesChoice
 from napari_pix2pix.widgets.layer_choice import first_image, first_target, made_here
-from napari_pix2pix.widgets.layers import file_of, layer_axes, pixels, turned
+from napari_pix2pix.widgets.layers import SLIDE, file_of, is_slide, layer_axes, pixels, turned
 from napari_pix2pix.widgets.model_dock import ALL, ModelDock
 from napari_pix2pix.widgets.object_sliders import MAPS, Maps, ObjectSliders
+from napari_pix2pix.widgets.part_choice import PartChoice
 from napari_pix2pix.widgets.places import free_file, predictions_folder
-from napari_pix2pix.widgets.placing import LAZY_BYTES, axes_of_result, colours_of, is_lazy, prediction_layers
+from napari_pix2pix.widgets.placing import (
+    LAZY_BYTES,
+    axes_of_result,
+    colours_of,
+    is_lazy,
+    on_grid_of,
+    prediction_layers,
+)
 from napari_pix2pix.widgets.share_row import ShareRow
 from napari_pix2pix.widgets.trust_layers import glow, object_features, trust_layers
 
@@ -63,6 +71,8 @@ class PredictDock(ModelDock):
         )
         self.form.insertRow(2, "", self.exchange)
         self.source = self.add_layer_choice("Source", "The layer to predict from", first_image)
+        self.part = PartChoice(viewer)
+        self.add_row("Part", self.part, "Which part of the slide")
         self.frames = FramesChoice(viewer)
         self.add_row("Frames", self.frames, "Which frames or planes of the layer")
         self.files = FilesChoice()
@@ -101,9 +111,13 @@ class PredictDock(ModelDock):
         several = self.frames.offer(self.source.value, self._planes())
         for field, shown in (
             (self.source.native, of_layer),
+            (self.part, of_layer and self.part.offer(self.source.value)),
             (self.frames, of_layer and several),
             (self.files, not of_layer),
-            (self.folder, not of_layer or self._is_large()),
+            (
+                self.folder,
+                not of_layer or self._is_large() or (self.source.value is not None and is_slide(self.source.value)),
+            ),
         ):
             self.show_row(field, shown)
 
@@ -176,6 +190,8 @@ class PredictDock(ModelDock):
             raise ValueError("There must be a layer to predict from; open an image first.")
         card, window = self._card_of(model), self.frames.window()
         self._in_shares = card.encoding.is_labels
+        if is_slide(source) and self.to.currentData() != ALL:
+            return self._of_slide(source, card)
         shape = pixels(source).shape
         sizes = tuple(part.stop - part.start for part in window) if window else tuple(shape)
         plan = AxesPlan(layer_axes(source), sizes)
@@ -202,6 +218,17 @@ class PredictDock(ModelDock):
             return ["predict", model, file.path, "--out", out, *axes, *flags]
 
         return Request(prepare, (source,))
+
+    def _of_slide(self, source: Layer, card: Card) -> Request:
+        """``predict MODEL SLIDE --out PATH`` of a part of it; the result, as large as the slide, stays in a file."""
+        model, folder, self._frames = self.model.value(), self.new_folder(), 1
+        flags = [*self.part.flags(source, folder), *self.computing(), *self.toward(), *self.condition.flags()]
+        out = free_file(self.folder.value(), f"{source.name} (predicted).ome.tif")
+        self.remark = f"It lies in {out}, with the slide's size and place."
+        self._errors = None
+        self.load_with(_load_slide, source, out, card)
+        words = ["predict", model, source.metadata[SLIDE], "--out", out, *flags, *self._trusting()]
+        return Request(lambda stopped: words, (source,))
 
     def _of_all(self, source: Layer, card: Card, window: Window, folder: Path) -> Request:
         """``predict MODEL SOURCE --to all --out FOLDER``: a layer for each domain, side by side."""
@@ -283,6 +310,10 @@ def _load(source: Layer, out: Path, card: Card, window: Window, with_maps: bool,
         plans = AxesPlan(wanted, values.shape, z=z), AxesPlan(axes, layers[0].data.shape, z=z)
         layers[0].metadata[MAPS] = Maps(values, *plans, card.encoding)
     return layers if is_lazy(layers[0]) else [*layers, *trust_layers(source, out, window=window)]
+
+
+def _load_slide(source: Layer, out: Path, card: Card) -> list[Layer]:
+    return _load(on_grid_of(source, open_stack(out)), out, card, WHOLE, False, None)
 
 
 def _load_all(source: Layer, out: Path, card: Card, window: Window) -> list[Layer]:
