@@ -1,11 +1,13 @@
 """Memory and speed of predicting large images: JSON lines, then a table.
 
     python benchmarks/prediction.py [--parts memory speed precision] [--sides 4096 8192 16384] [--suffixes .tif .zarr]
-                                    [--preset fast] [--speed-side 4096] [--monai FOLDER]
+                                    [--channels 13] [--preset fast] [--speed-side 4096] [--monai FOLDER]
 
 `memory`: square uint16 images, mostly zeros, so that their TIFF is a sparse file, are predicted from file to file by
 the preset `fast` in a process of its own; the most anonymous memory (Linux: RssAnon) above that of the idle process,
-which has the model loaded and has predicted a small image. `--sides 30000` is the size of a slide; the goal is 2 GB.
+which has the model loaded and has predicted a small image. `--sides 30000` is the size of a slide, `--rows 4500` makes
+images of any width so high. `--channels 13`: sources of so many planes, taken as channels, and targets of three stains.
+The goal is 1 GB (954 MiB), whatever the sides and up to 16 channels.
 
 `speed`: of the default preset `microscopy`, on the CPU: seconds that the bare network takes for the image in one piece,
 that our exact tiles take (goal: at most 1.25 times), that file -> file takes, and that MONAI's
@@ -51,18 +53,20 @@ from napari_pix2pix.files.predicted import predict_file
 Row = dict[str, Any]
 
 
-def untrained(preset: str) -> TrainedModel:
-    """A model from one channel to one, uint16 both."""
-    config = make_config(preset)
-    encoding = fit_encoding([np.array([[[0, 2**16 - 1]]], np.uint16)], "intensity", limit=1.0)
-    generator = method_of(config).networks(config, Shapes(1, 1))["generator"]
-    return TrainedModel(config, {"generator": generator.eval()}, encoding, encoding, SourceView(), "")
+def untrained(preset: str, channels: int = 1) -> TrainedModel:
+    """A model from one channel to one, uint16 both; from several, planes of a stack, to three."""
+    config, stains = make_config(preset), 3 if channels > 1 else 1
+    ends = np.array([[[0, 2**16 - 1]]], np.uint16)
+    encodings = [fit_encoding([ends.repeat(n, axis=0)], "intensity", limit=1.0) for n in (channels, stains)]
+    generator = method_of(config).networks(config, Shapes(channels, stains))["generator"]
+    view = SourceView(z="all" if channels > 1 else "frame")
+    return TrainedModel(config, {"generator": generator.eval()}, *encodings, view, "C" if channels > 1 else "")
 
 
-def write_sparse(path: Path, side: int) -> None:
-    """A TIFF of zeros with a line of grey values every 256 rows: a sparse file."""
-    pixels = tifffile.memmap(path, shape=(side, side), dtype=np.uint16)
-    pixels[::256] = np.arange(side) % 60_000
+def write_sparse(path: Path, shape: tuple[int, ...]) -> None:
+    """A TIFF ([Z,] Y, X) of zeros with a line of grey values every 256 rows: a sparse file."""
+    pixels = tifffile.memmap(path, shape=shape, dtype=np.uint16, metadata={"axes": "ZYX"[-len(shape) :]})
+    pixels[..., ::256, :] = np.arange(shape[-1]) % 60_000
     pixels.flush()
 
 
@@ -76,13 +80,13 @@ def anonymous_mib() -> float:
     return int(found[1]) / 1024
 
 
-def memory(side: int, suffix: str, preset: str) -> Row:
-    """The most above idle while an image is predicted; in this process."""
-    model = untrained(preset)
-    model.predict(np.zeros((256, 256), np.uint16), "YX")
+def memory(shape: tuple[int, ...], suffix: str, preset: str) -> Row:
+    """The most above idle while an image ([Z,] Y, X) is predicted; in this process."""
+    model = untrained(preset, shape[0] if len(shape) == 3 else 1)
+    model.predict(np.zeros((*shape[:-2], 256, 256), np.uint16), "ZYX"[-len(shape) :])
     with tempfile.TemporaryDirectory() as folder:
         source, done = Path(folder) / "source.tif", threading.Event()
-        write_sparse(source, side)
+        write_sparse(source, shape)
         idle = peak = anonymous_mib()
 
         def watch() -> None:
@@ -98,14 +102,15 @@ def memory(side: int, suffix: str, preset: str) -> Row:
         seconds = time.monotonic() - started
         done.set()
         watching.join()
-    return {"part": "memory", "side": side, "suffix": suffix, "above_idle_mib": peak - idle, "wall_s": seconds}
+    return {"part": "memory", "shape": shape, "suffix": suffix, "above_idle_mib": peak - idle, "wall_s": seconds}
 
 
-def memories(sides: list[int], suffixes: list[str], preset: str) -> Iterator[Row]:
+def memories(sides: list[int], rows: int | None, channels: int, suffixes: list[str], preset: str) -> Iterator[Row]:
     """Each in a child process: what is freed is not always given back."""
     for side in sides:
         for suffix in suffixes:
-            words = [sys.executable, __file__, "--child", str(side), suffix, preset]
+            shape = (*([channels] if channels > 1 else []), rows or side, side)
+            words = [sys.executable, __file__, "--child", ",".join(map(str, shape)), suffix, preset]
             yield json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
 
@@ -194,9 +199,9 @@ def table(rows: list[Row]) -> str:
     bare = next((row["cpu_s"] for row in rows if row.get("name", "").startswith("bare")), None)
     for row in rows:
         if row["part"] == "memory":
-            lines.append(
-                f"memory     {row['side']:>6} px {row['suffix']:<5} {row['above_idle_mib']:8.0f} MiB above idle"
-            )
+            size = " x ".join(map(str, row["shape"]))
+            found = f"{row['above_idle_mib']:8.0f} MiB above idle {row['wall_s']:8.1f} s"
+            lines.append(f"memory     {size:>20} px {row['suffix']:<5} {found}")
         elif "cpu_s" not in row:
             lines.append(f"speed      {row['name']}")
         elif row["part"] == "speed":
@@ -219,6 +224,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=["memory", "speed", "precision"])
     parser.add_argument("--sides", nargs="+", type=int, default=[4096, 8192, 16384])
+    parser.add_argument("--rows", type=int, help="of the images whose memory is measured; default: as wide")
+    parser.add_argument("--channels", type=int, default=1, help="planes of these images, taken as channels")
     parser.add_argument("--suffixes", nargs="+", default=[".tif", ".zarr"])
     parser.add_argument("--preset", default="fast", help="of the networks whose memory is measured")
     parser.add_argument("--speed-side", type=int, default=4096)
@@ -228,12 +235,12 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", ".*of the source lies")
     if asked.child:
-        print(json.dumps(memory(int(asked.child[0]), *asked.child[1:])))
+        print(json.dumps(memory(tuple(map(int, asked.child[0].split(","))), *asked.child[1:])))
         return
     if asked.monai:
         sys.path.append(asked.monai)
     parts: dict[str, Callable[[], Iterator[Row]]] = {
-        "memory": lambda: memories(asked.sides, asked.suffixes, asked.preset),
+        "memory": lambda: memories(asked.sides, asked.rows, asked.channels, asked.suffixes, asked.preset),
         "speed": lambda: speeds(asked.speed_side, asked.monai_roi),
         "precision": precisions,
     }

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running import bands
+from napari_pix2pix.core.running.prediction import Findings
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.predicted import maps_path, predict_file
-from napari_pix2pix.files.stacks import open_stack, stack_writer, write_stack
-from napari_pix2pix.files.writers import ome_tiff, pyramids
+from napari_pix2pix.files.readers import zarr_stacks
+from napari_pix2pix.files.stacks import Block, open_stack, stack_writer, write_stack
+from napari_pix2pix.files.writers import ome_tiff, pyramids, waiting
 from small import untrained
 
 RNG = np.random.default_rng(0)
@@ -38,7 +40,7 @@ def traced() -> Iterator[Callable[[], int]]:
 @given(data=st.data())
 @pytest.mark.parametrize("suffix", [".tif", ".zarr"])
 def test_rows_give_the_file_that_frames_give(tmp_path_factory, suffix: str, data: st.DataObject) -> None:
-    """However many rows come at once: every pixel of every level, of stacks, volumes and colours."""
+    """However many rows come, or blocks in whatever order: every pixel of every level, of stacks, volumes, colours."""
     axes = data.draw(st.sampled_from(["YX", "TCYX", "ZYXS", "CXZY", "CYXS"]))
     lengths = {"T": 2, "Z": 3, "C": 2, "S": 3, "X": data.draw(st.integers(1, 90)), "Y": data.draw(st.integers(1, 150))}
     plan = AxesPlan(
@@ -48,17 +50,23 @@ def test_rows_give_the_file_that_frames_give(tmp_path_factory, suffix: str, data
     stack = RNG.integers(0, 200, plan.shape).astype(dtype)
     folder, steps = tmp_path_factory.mktemp("s"), data.draw(st.lists(st.integers(1, 70), min_size=1, max_size=4))
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pyramids, ome_tiff):
+        for module in (pyramids, ome_tiff, zarr_stacks):
             patch.setattr(module, "TILE", 16)
-        patch.setattr("napari_pix2pix.files.readers.zarr_stacks.TILE", 16)
+        patch.setattr(waiting, "HELD", data.draw(st.sampled_from([1, 2**24])))
         patch.setattr(ome_tiff, "PYRAMID_ABOVE", 500)
         write_stack(folder / f"whole{suffix}", plan, dtype, (plan.take(stack, i) for i in range(plan.n_frames)))
+        apart = data.draw(st.integers(1, 90)) if data.draw(st.booleans()) else None
         with stack_writer(folder / f"rows{suffix}", plan, dtype) as put:
             for frame in range(plan.n_frames):
                 start, i = 0, 0
                 while start < plan.length("Y"):
                     stop = start + steps[i % len(steps)]
-                    put(plan.take(stack, frame, plan.rows(slice(start, stop))))
+                    if apart is None:
+                        put(plan.take(stack, frame, plan.rows(slice(start, stop))))
+                    else:
+                        for left in reversed(range(0, plan.length("X"), apart)):
+                            window = plan.window(slice(start, stop), slice(left, left + apart))
+                            put(Block(plan.take(stack, frame, window), start, left))
                     start, i = stop, i + 1
     whole, rows = (_levels(folder / f"{name}{suffix}") for name in ("whole", "rows"))
     assert len(whole) == len(rows) == 1 + max(0, int(np.ceil(np.log2(max(plan.frame_shape[-2:]) / 16)))) or (
@@ -127,36 +135,63 @@ def test_a_streamed_file_is_the_prediction_of_the_array(
 
 
 class Generated:
-    """A source of any height that holds no pixels."""
+    """A source (C, Y, X) of any size that holds no pixels."""
 
     dtype = np.dtype("uint16")
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int]) -> None:
         self.shape = shape
 
-    def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
-        rows, columns = (np.arange(*side.indices(n)) for side, n in zip(index, self.shape, strict=True))
-        return ((rows[:, None] // 9 * 31 + columns // 9 * 17) % 900).astype(np.uint16)
+    def __getitem__(self, index: tuple[slice, slice, slice]) -> np.ndarray:
+        channels, rows, columns = (np.arange(*side.indices(n)) for side, n in zip(index, self.shape, strict=True))
+        pixels = ((rows[:, None] // 9 * 31 + columns // 9 * 17) % 900).astype(np.uint16)
+        return np.broadcast_to(pixels, (len(channels), *pixels.shape)).copy()
+
+
+def predicted_peak(folder, monkeypatch, shape: tuple[int, int, int], kind: str = "intensity", suffix=".tif") -> int:
+    """The most bytes of numpy and Python (what torch holds is a tile) from source to file, in tiles of 64 px."""
+    for name, value in (("AT_ONCE", 64 * 64), ("BLOCK", 64 * 64)):
+        monkeypatch.setattr(bands, name, value)
+    monkeypatch.setattr(bands, "Findings", lambda: Findings(batch=1))
+    monkeypatch.setattr(waiting, "HELD", 2**15)
+    for module in (pyramids, ome_tiff, zarr_stacks):
+        monkeypatch.setattr(module, "TILE", 64)
+    monkeypatch.setattr(ome_tiff, "BUFFER", 2**14)
+    monkeypatch.setattr("napari_pix2pix.core.encodings.encoding.LARGEST", 64)
+    monkeypatch.setattr("napari_pix2pix.core.encodings.encoding.HELD", 1)
+    source = Generated(shape)
+    image = np.broadcast_to(np.arange(900, dtype=np.uint16).reshape(30, 30), (shape[0], 30, 30))
+    target = image[:1] // 90 if kind == "instances" else image[:3]
+    model = untrained(image, target, kind)
+    plan = model.prediction_plan(source, "CYX")
+    with traced() as peak:
+        with stack_writer(folder / f"{kind}{suffix}", plan, model.target_encoding.dtype_decoded) as put:
+            for _, (rows, columns), values in model.decode_bands(model.predict_bands(source, "CYX", tile_size=64)):
+                put(Block(values, rows.start, columns.start))
+        return peak()
 
 
 @pytest.mark.parametrize("kind", ["intensity", "instances"])
-def test_memory_does_not_grow_with_the_image(tmp_path, monkeypatch, kind: str) -> None:
-    """From source to file: four times the rows take no more memory (of numpy: what torch holds is a tile)."""
-    monkeypatch.setattr(bands, "AT_ONCE", 64 * 64)
-    monkeypatch.setattr("napari_pix2pix.core.encodings.encoding.LARGEST", 64)
-    monkeypatch.setattr("napari_pix2pix.core.encodings.encoding.HELD", 1)
-    peaks = []
-    for height in (600, 600, 2400):  # first to have everything imported
-        source = Generated((height, 64))
-        image = np.arange(900, dtype=np.uint16).reshape(1, 30, 30)
-        model = untrained(image, image // 90 if kind == "instances" else image, kind)
-        plan = model.prediction_plan(source, "YX")
-        with traced() as peak:
-            with stack_writer(tmp_path / f"{height}.tif", plan, model.target_encoding.dtype_decoded) as put:
-                for _, _, values in model.decode_bands(model.predict_bands(source, "YX", tile_size=64)):
-                    put(values)
-            peaks.append(peak())
-    assert peaks[2] < 1.4 * peaks[1]
+def test_memory_does_not_grow_with_the_height(tmp_path, monkeypatch, kind: str) -> None:
+    """From source to file: four times the rows take no more memory."""
+    peaks = [predicted_peak(tmp_path, monkeypatch, (1, height, 64), kind) for height in (600, 600, 2400)]
+    assert peaks[2] < 1.4 * peaks[1]  # the first has everything imported
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+def test_memory_does_not_grow_with_the_width(tmp_path, monkeypatch, suffix: str) -> None:
+    """Eight times the columns take but the places of more tiles: no row of them, of no channel, is ever held."""
+    for channels in (1, 4):
+        shapes = [(channels, 200, width) for width in (400, 400, 3200)]
+        peaks = [predicted_peak(tmp_path, monkeypatch, shape, suffix=suffix) for shape in shapes]
+        assert peaks[2] - peaks[1] < 64 * (3200 - 400) * 4 / 2  # half of one, float32
+
+
+def test_memory_of_channels_is_that_of_a_block(tmp_path, monkeypatch) -> None:
+    """A source of 16 channels takes, beside what one takes, a few times what the network sees of it at once."""
+    few, _, many = (predicted_peak(tmp_path, monkeypatch, (channels, 200, 800)) for channels in (1, 1, 16))
+    seen = 16 * 4 * 96**2  # tiles with what they see around them, float32
+    assert many - few < 3 * seen
 
 
 STORED = [{}, {"compression": "zlib", "tile": (512, 512)}, {"rowsperstrip": 8, "compression": "zlib"}]

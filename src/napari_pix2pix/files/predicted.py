@@ -32,6 +32,7 @@ from napari_pix2pix.files.results import (
 )
 from napari_pix2pix.files.stacks import (
     PREDICTED,
+    Block,
     stack_writer,
     stem,
 )
@@ -52,9 +53,9 @@ def predict_file(
     model_sha256: str | None = None,
     hashes: Mapping[Path, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Write the prediction for the stack `source` to `out`; yields the share that is done after some rows.
+    """Write the prediction for the stack `source` to `out`; yields the share that is done after some pixels.
 
-    Source, network and result stream: memory for a row of tiles suffices, however large the images are.
+    Source, network and result stream: memory for a block of tiles suffices, however large the images are.
 
     At the end comes a ``row`` with the range of the source's grey values and the share outside the training range.
 
@@ -133,12 +134,11 @@ def predict_file(
     }
     glass = fill_of(encoding.kind, encoding.classes, encoding.dtype_decoded, plan.channel_axis == "S")
 
-    def of_area(rows: slice, values: NDArray[Any], fill: float) -> NDArray[Any]:
-        """Rows of a result, of which nothing is left but what was wanted."""
-        if wanted is None:
-            return values
-        inside = wanted.area.mask((rows, slice(0, values.shape[-1])))
-        return np.where(inside, values, values.dtype.type(fill))
+    def of_area(window: tuple[slice, slice], values: NDArray[Any], fill: float) -> Block:
+        """Rows and columns of a result, of which nothing is left but what was wanted."""
+        if wanted is not None:
+            values = np.where(wanted.area.mask(window), values, values.dtype.type(fill))
+        return Block(values, window[0].start, window[1].start)
 
     with ExitStack() as files:
         put = files.enter_context(
@@ -167,24 +167,24 @@ def predict_file(
 
         def source_bands() -> Iterator[Band]:
             for band in predict_bands(used, stack.array, stack.axes, how, **parts):
-                columns = slice(0, band.shape[-1])
-                seen.add(band.source, wanted.area.mask((band.rows, columns)) if wanted else None)
+                seen.add(band, wanted.area.mask((band.rows, band.columns)) if wanted else None)
                 if band.last:
                     novel.append(band.novel)
                 if how.trust:
                     require_known(band.source, band.frame)
                 if put_maps is not None:
-                    put_maps(band.maps[: encoding.n_maps])
+                    put_maps(Block(band.maps[: encoding.n_maps], band.rows.start, band.left))
                 if put_spread is not None:
                     spread = model.decode_spread(band.maps[encoding.n_maps :], band.source)
-                    put_spread(of_area(band.rows, spread, np.nan))
+                    put_spread(of_area((band.rows, band.columns), spread, np.nan))
                 yield band
 
-        n_rows = plan.frame_shape[-2]
+        pixels, written = math.prod(plan.frame_shape[-2:]), 0
         thresholds: dict[str, Any] = {"seed_threshold": how.seed_threshold, "min_size": how.min_size}
-        for frame, rows, values in model.decode_bands(source_bands(), **thresholds):
-            put(of_area(rows, values, glass))
-            done = (frame + rows.stop / n_rows) / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
+        for _, window, values in model.decode_bands(source_bands(), **thresholds):
+            put(of_area(window, values, glass))
+            written += values.shape[-2] * values.shape[-1]
+            done = written / pixels / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
     if how.keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
@@ -210,25 +210,25 @@ class _SourceRange:
         self._normalization = known if known and known.each_image is None else None
         self._low, self._high = math.inf, -math.inf
         self._outside: list[list[float]] = []
-        self._rows: list[int] = []
+        self._weights: list[float] = []
 
-    def add(self, source: NDArray[Any], wanted: NDArray[np.bool_] | None = None) -> None:
-        """Count rows (C, [Z,] rows, X), or those of their pixels (rows, X) that are `wanted`."""
-        weight = source.shape[-2]
+    def add(self, band: Band, wanted: NDArray[np.bool_] | None = None) -> None:
+        """Count its pixels, or those of them (rows, columns) that are `wanted`."""
+        source, weight = band.source, band.share
         if wanted is not None:
-            source, weight = source[..., wanted], int(wanted.sum())
+            source, weight = source[..., wanted], float(wanted.sum())
             if not weight:
                 return
         if (known := source[np.isfinite(source)]).size:
             self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
         if self._normalization:
-            self._rows.append(weight)
+            self._weights.append(weight)
             self._outside.append([below + above for _, below, above in self._normalization.outside(source)])
 
     def row(self) -> dict[str, float | None]:
         """Lowest and highest value; the share of pixels outside, of the channel where it is largest."""
         known = self._low <= self._high
-        outside = float(np.average(self._outside, axis=0, weights=self._rows).max()) if self._outside else None
+        outside = float(np.average(self._outside, axis=0, weights=self._weights).max()) if self._outside else None
         row = {
             "input_low": self._low if known else None,
             "input_high": self._high if known else None,

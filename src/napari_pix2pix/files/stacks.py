@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Event
@@ -33,6 +33,7 @@ __all__ = [
     "SUFFIXES",
     "TIFF",
     "ZARR",
+    "Block",
     "LazyArray",
     "Stack",
     "is_beside",
@@ -261,7 +262,7 @@ def write_stack(
     path: Path,
     plan: AxesPlan,
     dtype: Any,
-    frames: Iterable[NDArray[Any]],
+    frames: "Iterable[NDArray[Any] | Block]",
     *,
     pixel_size_um: dict[str, float] | None = None,
     placement: Placement = Placement(),  # noqa: B008 - frozen
@@ -270,7 +271,9 @@ def write_stack(
     labels: bool | None = None,
     may_end: bool = False,
 ) -> None:
-    """Write `frames` (C, [Z,] Y, X), one after another, as OME-TIFF or OME-Zarr 0.5; beside and renamed.
+    """Write `frames` (C, [Z,] Y, X), one after another, or their blocks, as OME-TIFF or OME-Zarr 0.5.
+
+    Beside and renamed.
 
     A TIFF is compressed, tiled where it is larger than a tile, with a pyramid where a frame has more than 4096 x 4096
     pixels. An OME-Zarr is compressed, in chunks, with a pyramid.
@@ -286,7 +289,8 @@ def write_stack(
         Of the file; in a TIFF, bool is written as uint8 and float16 as float32.
     frames
         `plan.n_frames` of them, T slowest, then Z; or, from the first row of each to the last, some rows at a time
-        (C, [Z,] rows, X). Only some 512 rows are held.
+        (C, [Z,] rows, X); or blocks (C, [Z,] rows, columns), each as a `Block`. They wait in a temporary file, but for
+        a few MB, for their tile to be whole.
     pixel_size_um
         By axis letter.
     placement
@@ -322,20 +326,33 @@ def write_stack(
     write(path, plan, dtype, blocks, meaning)
 
 
-def _placed(blocks: Iterable[NDArray[Any]], plan: AxesPlan, may_end: bool) -> Iterator[Placed]:
+@dataclass(frozen=True)
+class Block:
+    """Pixels (C, [Z,] rows, columns) of a frame, and the row and column of their first."""
+
+    values: NDArray[Any]
+    row: int
+    column: int
+
+
+def _placed(blocks: Iterable[NDArray[Any] | Block], plan: AxesPlan, may_end: bool) -> Iterator[Placed]:
     """The blocks with their places, as many (unless they `may_end` early) and as large as the plan says."""
     expected = (plan.n_channels, *plan.frame_shape)
-    frame = row = 0
-    for block in map(np.asarray, blocks):
-        *before, rows, width = block.shape
-        if (*before, width) != (*expected[:-2], expected[-1]) or row + rows > expected[-2] or frame == plan.n_frames:
+    pixels, frame, done = math.prod(expected[-2:]), 0, 0
+    for given in blocks:
+        block = given if isinstance(given, Block) else Block(np.asarray(given), done // expected[-1], 0)
+        *before, rows, columns = block.values.shape
+        inside = block.row + rows <= expected[-2] and block.column + columns <= expected[-1]
+        inside = inside and (given is block or columns == expected[-1])
+        done += rows * columns
+        if tuple(before) != expected[:-2] or not inside or done > pixels or frame == plan.n_frames:
             raise ValueError(
-                f"There must be {plan.n_frames} frames {expected} to write; got number {frame + 1}, {block.shape}."
+                f"There must be {plan.n_frames} frames {expected} to write; got number {frame + 1}, "
+                f"{block.values.shape}."
             )
-        yield frame, row, block
-        row += rows
-        if row == expected[-2]:
-            frame, row = frame + 1, 0
+        yield frame, block.row, block.column, block.values
+        if done == pixels:
+            frame, done = frame + 1, 0
     if frame < plan.n_frames and not may_end:
         raise ValueError(f"There must be {plan.n_frames} frames {expected} to write; got {frame}.")
 
@@ -351,16 +368,18 @@ _NOTHING: NDArray[Any] = np.empty(0)
 @contextmanager
 def stack_writer(
     path: Path, plan: AxesPlan, dtype: Any, *, keep_frames: bool = False, **named: Any
-) -> Iterator[Callable[[NDArray[Any]], None]]:
-    """`write_stack` turned round: a function to pass each frame, or its rows, to; another thread compresses and writes.
+) -> Iterator[Callable[[NDArray[Any] | Block], None]]:
+    """`write_stack` turned round: a function to pass each frame, or its rows or blocks, to.
+
+    Another thread compresses and writes.
 
     If the block fails or is left early, there is no file; with `keep_frames`, if it is stopped, an OME-Zarr holds the
     frames that are done.
     """
-    queue: Queue[NDArray[Any] | None] = Queue(maxsize=2)
+    queue: Queue[NDArray[Any] | Block | None] = Queue(maxsize=2)
     abandoned = Event()
 
-    def frames() -> Iterator[NDArray[Any]]:
+    def frames() -> Iterator[NDArray[Any] | Block]:
         while True:
             try:
                 item = queue.get(timeout=0.1)
@@ -376,7 +395,7 @@ def stack_writer(
     with ThreadPoolExecutor(1, "writer") as pool:
         writing: Future[None] | None = None
 
-        def put(item: NDArray[Any] | None) -> None:
+        def put(item: NDArray[Any] | Block | None) -> None:
             while writing is not None and not writing.done():
                 try:
                     return queue.put(item, timeout=0.1)

@@ -18,6 +18,8 @@ from napari_pix2pix.core.engine import devices
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running import bands as bands_module
 from napari_pix2pix.core.running.bands import read_ahead
+from napari_pix2pix.core.running.predict import decoded_frames, whole_frames
+from napari_pix2pix.core.running.prediction import Findings
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.training import finishing
 from small import blobs, small_config, untrained
@@ -64,6 +66,46 @@ def test_bands_are_the_rows_of_the_whole_frame(height, width, tile_size, overlap
         else:  # one row of tiles is one band, computed as a whole
             expected = np.concatenate([band.maps for band in _in_one_band(model, source, named)], axis=-2)
             np.testing.assert_allclose(maps, expected, rtol=0, atol=1e-5)
+
+
+@settings(max_examples=12)
+@given(
+    shape=st.tuples(st.integers(1, 60), st.integers(1, 120)),
+    planes=st.sampled_from([None, 3]),
+    kind=st.sampled_from(["intensity", "classes", "instances"]),
+    tile_size=st.integers(8, 40),
+    overlap=st.none() | st.integers(0, 8),
+    draws=st.none() | st.just(2),
+    at_once=st.sampled_from([1, 4000]),
+    block=st.sampled_from([1, 1500]),
+)
+@pytest.mark.filterwarnings("ignore:Tiles overlap by", "ignore:Objects should have", "ignore:.*of the source lies")
+def test_blocks_give_what_whole_rows_of_tiles_give(
+    shape, planes, kind, tile_size, overlap, draws, at_once, block
+) -> None:
+    """To the bit, of grey values and labels, of images and volumes, exact, blended or drawn; each pixel comes once."""
+    volume = planes is not None
+    source = RNG.integers(0, 999, (2, *([planes] if volume else []), *shape), dtype=np.uint16)
+    target = source[:1] if kind == "intensity" else source[:1] // (100 if kind == "instances" else 300)
+    model = untrained(source, target, kind, "volume" if volume else "frame")
+    named = {"tile_size": tile_size, "overlap": overlap, "draws": draws}
+    found = []
+    for pixels in (2**22, block):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bands_module, "BLOCK", pixels)
+            patch.setattr(bands_module, "Findings", lambda: Findings(batch=at_once))
+            bands = list(model.predict_bands(source, "CZYX" if volume else "CYX", **named))
+            counts = np.zeros(shape, int)
+            for band in bands:
+                counts[band.rows, band.columns] += 1
+                np.testing.assert_array_equal(band.source, source[..., band.rows, band.columns])
+            assert (counts == 1).all()
+            assert [band.first for band in bands] == [True] + [False] * (len(bands) - 1)
+            assert [band.last for band in bands] == [False] * (len(bands) - 1) + [True]
+            found.append((bands, *whole_frames(bands), *decoded_frames(model.decode_bands(bands), source.shape[1:])))
+    (_, (_, _, maps), (_, values)), (_, (_, _, ours), (_, decoded)) = found
+    np.testing.assert_array_equal(ours, maps)
+    np.testing.assert_array_equal(decoded, values)
 
 
 def _in_one_band(model: TrainedModel, source: np.ndarray, named: dict) -> Iterator:

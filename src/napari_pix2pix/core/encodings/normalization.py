@@ -68,8 +68,10 @@ class Normalization(BaseModel):
         """`frame` (C, [Z,] Y, X) in grey values, as float32 with the fitted range in [-limit, limit]."""
         if self.each_image is not None:
             return self.of_image(portions(frame)).apply(frame)
-        centre, unit = self._line(frame)
-        return ((frame - centre) / unit).astype(np.float32)
+        encoded = np.empty(frame.shape, np.float32)
+        for values, own, centre, unit in zip(encoded, frame, *self._line(frame), strict=True):  # in double precision
+            values[...] = (own - centre) / unit
+        return encoded
 
     def of_image(self, portions: Iterable[NDArray[Any]]) -> "Normalization":
         """That of one image by its own statistics; of its rows (C, [Z,] rows, X), `PORTION` at a time."""

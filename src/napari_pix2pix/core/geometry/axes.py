@@ -142,6 +142,10 @@ class AxesPlan:
         """The window of a frame that holds these rows, whole."""
         return tuple(rows if axis == "Y" else slice(None) for axis in self.spatial)
 
+    def window(self, rows: slice, columns: slice) -> Window:
+        """The window of a frame that holds these rows and columns."""
+        return tuple({"Y": rows, "X": columns}.get(axis, slice(None)) for axis in self.spatial)
+
     def _index(
         self, t: int, z: int, window: Window, channels: dict[str, slice] | None = None
     ) -> tuple[int | slice, ...]:
@@ -163,8 +167,15 @@ class AxesPlan:
         t, z = (frame, 0) if self.z in ("all", "volume") else divmod(frame, self.length("Z"))
         around = range(z - NEIGHBOURS, z + NEIGHBOURS + 1) if self.z == "neighbours" else range(z, z + self.n_planes)
         numbers = [min(max(0, z), self.length("Z") - 1) for z in around]
-        planes = {z: self._plane(array, t, z, window) for z in dict.fromkeys(numbers)}
-        return planes[numbers[0]] if len(numbers) == 1 else np.concatenate([planes[z] for z in numbers])
+        first = self._plane(array, t, numbers[0], window)
+        if len(numbers) == 1:
+            return first
+        n, planes = len(first), np.empty((len(numbers) * len(first), *first.shape[1:]), first.dtype)
+        for i, z in enumerate(numbers):  # one by one, so that none is held twice
+            known = numbers.index(z)
+            read = first if i == 0 else self._plane(array, t, z, window) if known == i else None
+            planes[i * n : (i + 1) * n] = planes[known * n : (known + 1) * n] if read is None else read
+        return planes
 
     def _plane(self, array: Any, t: int, z: int, window: Window) -> NDArray[Any]:
         parts, chosen = self._reads()

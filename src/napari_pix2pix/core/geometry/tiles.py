@@ -125,6 +125,11 @@ class Tiles(Sequence[Tile]):
         for places in product(*(range(len(along)) for along in outer)):
             yield Tiles((*(along.only(place) for along, place in zip(outer, places, strict=True)), inner))
 
+    def part(self, start: int, stop: int) -> "Tiles":
+        """Of each row of tiles those with these numbers."""
+        *outer, inner = self.along
+        return Tiles((*outer, replace(inner, starts=inner.starts[start:stop])))
+
 
 def _tile(sides: Sequence[tuple[slice, slice]]) -> Tile:
     return Tile(tuple(keep for keep, _ in sides), tuple(read for _, read in sides))
@@ -215,17 +220,41 @@ class TilePlan:
         """The same plan for each row of tiles, from the first to the last."""
         return [replace(self, tiles=tiles) for tiles in self.tiles.rows] if isinstance(self.tiles, Tiles) else [self]
 
+    def blocks(self, pixels: int, at_once: int) -> list["TilePlan"]:
+        """The same plan, of a row of tiles, in pieces that keep at most so many pixels, but one tile at least.
+
+        Neighbours of one size that read at most `at_once` pixels together stay together.
+        """
+        if not isinstance(self.tiles, Tiles):
+            return [self]
+        starts, kept, together, before = [0], 0, 0, tuple[int, ...]()
+        for i, tile in enumerate(self.tiles):
+            read, keep = math.prod(tile.shape), math.prod(side.stop - side.start for side in tile.keep)
+            alike = tile.shape == before and together + read <= at_once
+            together, before = read + (together if alike else 0), tile.shape
+            if i and not alike and kept + keep > pixels:
+                starts.append(i)
+                kept = 0
+            kept += keep
+        ends = [*starts[1:], len(self.tiles)]
+        return [replace(self, tiles=self.tiles.part(*cut)) for cut in zip(starts, ends, strict=True)]
+
     @property
     def rows(self) -> slice:
         """The rows of the frame to which these tiles add."""
-        first, last = (self.window(self.tiles[i])[-2] for i in (0, -1))
-        return slice(first.start, last.stop)
+        return self.keeps[-2]
 
     @property
-    def rows_read(self) -> slice:
-        """The rows of the frame that these tiles see."""
-        first, last = (self.tiles[i].read[-2] for i in (0, -1))
-        return slice(first.start, min(self.shape[-2], last.stop))
+    def keeps(self) -> tuple[slice, ...]:
+        """The window of the frame to which these tiles add."""
+        first, last = (self.window(self.tiles[i]) for i in (0, -1))
+        return tuple(slice(a.start, b.stop) for a, b in zip(first, last, strict=True))
+
+    @property
+    def reads(self) -> tuple[slice, ...]:
+        """The window of the frame that these tiles see."""
+        first, last = (self.tiles[i].read for i in (0, -1))
+        return tuple(slice(a.start, min(n, b.stop)) for a, b, n in zip(first, last, self.shape, strict=True))
 
     def window(self, tile: Tile) -> tuple[slice, ...]:
         """The pixels of the frame to which `tile` adds: what it keeps and, blended, its overlap with others."""

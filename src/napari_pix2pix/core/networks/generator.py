@@ -19,3 +19,8 @@ class Generator(nn.Module):
     whole: bool = False
     grid: tuple[int, ...]
     reach: tuple[int, ...]
+
+    @property
+    def sees_source(self) -> nn.Module | None:
+        """The layer that alone sees the source; None where several may."""
+        return None

@@ -77,6 +77,11 @@ class ResNet(Generator):
         self.reach = tuple(field.size - 1 for field in halfway)
         initialize(self, config.norm)
 
+    @property
+    def sees_source(self) -> nn.Module:
+        """The layer that alone sees the source."""
+        return self.down[0]
+
     def forward(self, source: Tensor) -> Tensor:
         """The image for each source."""
         return torch.tanh(self.up(self.blocks(self.down(source))).float())

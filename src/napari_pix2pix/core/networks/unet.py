@@ -65,6 +65,11 @@ class UNet(Generator):
         self.reach = tuple(field.size - 1 for field in fields)
         initialize(self, config.norm)
 
+    @property
+    def sees_source(self) -> nn.Module:
+        """The layer that alone sees the source."""
+        return self.down[0]
+
     def forward(self, source: Tensor) -> Tensor:
         """The image for each source."""
         encoded = []
@@ -76,6 +81,6 @@ class UNet(Generator):
         for up in self.up:
             features = up(features)
             if encoded:
-                skipped = encoded.pop()
-                features = torch.cat([features, skipped], dim=1) if self.skips else features
+                skipped = [encoded.pop()]  # and no name keeps it
+                features = torch.cat([features, skipped.pop()], dim=1) if self.skips else features
         return torch.tanh(features.float())

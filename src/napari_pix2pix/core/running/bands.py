@@ -1,9 +1,10 @@
-"""A stack through the generator, some rows at a time: memory for a row of tiles suffices, however large the image."""
+"""A stack through the generator, block by block: memory for a block of tiles suffices, however large the image."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,14 +21,21 @@ if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
 
 AT_ONCE = 2**20
-"""Pixels of a larger frame that are passed on at once."""
+"""Pixels of a larger frame that are passed on at once, fewer where it has more than a few channels."""
+BLOCK = 2**22
+"""Pixels that the tiles of a block keep: one of the usual size, or as many smaller ones."""
+AHEAD = 2**28
+"""Bytes of a block up to which the next one is read while it is worked on."""
 P = TypeVar("P")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Band:
-    """Rows of a frame, with the maps that the network gave for them. Bands come from the first row to the last.
+    """Rows of a frame, or some columns of them, with the maps that the network gave for them.
+
+    Each pixel comes once: one row of blocks of tiles after the other, in each its blocks from left to right, of a block
+    its rows.
 
     Parameters
     ----------
@@ -38,12 +46,15 @@ class Band:
     shape
         Of the frame, ([Z,] Y, X).
     source
-        Grey values or labels (C, [Z,] rows, X).
+        Grey values or labels (C, [Z,] rows, columns).
     maps
-        Encoded (n_maps, [Z,] rows, X) in [-1, 1]; with draws, their mean, and the standard deviation as n_maps more.
+        Encoded (n_maps, [Z,] rows, columns) in [-1, 1]; with draws, their mean, and the standard deviation as n_maps
+        more.
     novel
         In the last band of a frame, where a model knows it, the share of the source's middle that is like nothing that
         trained.
+    left
+        The first of its columns.
     """
 
     frame: int
@@ -52,16 +63,33 @@ class Band:
     source: NDArray[Any]
     maps: NDArray[np.float32]
     novel: float = 0.0
+    left: int = 0
+
+    @property
+    def columns(self) -> slice:
+        """Of the frame."""
+        return slice(self.left, self.left + self.maps.shape[-1])
+
+    @property
+    def first(self) -> bool:
+        """Whether the frame begins here."""
+        return bool(self.rows.start == 0 and self.left == 0)
 
     @property
     def last(self) -> bool:
         """Whether the frame ends here."""
-        return bool(self.rows.stop == self.shape[-2])
+        return bool(self.rows.stop == self.shape[-2] and self.columns.stop == self.shape[-1])
 
     @property
     def whole(self) -> bool:
-        """Whether these are all rows of the frame."""
-        return self.last and self.rows.start == 0
+        """Whether this is all of the frame."""
+        return self.last and self.first
+
+    @property
+    def share(self) -> float:
+        """Of the frame's pixels."""
+        share: float = math.prod(self.maps.shape[-2:]) / math.prod(self.shape[-2:])
+        return share
 
 
 def map_bands(
@@ -80,7 +108,7 @@ def map_bands(
     model
         Where it normalizes each image by itself, larger ones are read twice.
     stack, plan
-        The source, and how its frames are taken. What the next row of tiles sees is read meanwhile.
+        The source, and how its frames are taken. What the next block of tiles sees is read meanwhile.
     tiles
         Of each frame.
     how
@@ -90,44 +118,62 @@ def map_bands(
     draw
         The dropout draw of this number alone; None: as `how` says.
     """
-    forward, n_maps = forward_of(model, how, draw), model.target_encoding.n_maps
-    findings, bands, (*planes, height, width) = Findings(), tiles.bands, tiles.shape
-    empty = np.zeros((n_maps * (2 if how.draws else 1), *planes, 0, width), np.float32)
+    forward, findings = forward_of(model, how, draw), Findings()
+    n_maps, (*planes, height, width) = model.target_encoding.n_maps * (2 if how.draws else 1), tiles.shape
     one_piece = len(tiles.tiles) == 1
-    at_once = height if one_piece else max(1, AT_ONCE // math.prod((*planes, width)))
-    places = [(frame, i) for frame in frames for i in range(len(bands))]
+    bands = tiles.bands
 
-    def read(place: tuple[int, int]) -> NDArray[Any]:
-        return plan.take(stack, place[0], plan.rows(bands[place[1]].rows_read))
+    @lru_cache(2)
+    def blocks_of(band: int) -> list[TilePlan]:
+        return bands[band].blocks(BLOCK, findings.batch)
 
-    for (frame, i), source in read_ahead(read, places):
-        band, first = bands[i], bands[i].rows_read.start
-        if i == 0:
-            top, maps = 0, empty
+    def read(place: tuple[int, int, int]) -> NDArray[Any]:
+        return plan.take(stack, place[0], blocks_of(place[1])[place[2]].reads)
+
+    places = ((frame, i, j) for frame in frames for i in range(len(bands)) for j in range(len(blocks_of(i))))
+    seen = max(math.prod(side.stop - side.start for side in block.reads) for block in blocks_of(len(bands) // 2))
+    held = seen * plan.n_channels * np.dtype(getattr(stack, "dtype", np.float64)).itemsize
+    sources = read_ahead(read, places) if held <= AHEAD else ((place, read(place)) for place in places)
+    for (frame, i, j), source in sources:
+        blocks = blocks_of(i)
+        block = blocks[j]
+        (*_, rows, columns), start = block.keeps, block.reads
+        if i == j == 0:
+            above = np.zeros((n_maps, *planes, 0, width), np.float32)
             pieces = (plan.rows(slice(row, row + PORTION)) for row in range(0, height, PORTION))
-            whole = portions(source) if len(bands) == 1 else (plan.take(stack, frame, piece) for piece in pieces)
+            whole = (
+                portions(source) if len(blocks) == len(bands) == 1 else (plan.take(stack, frame, one) for one in pieces)
+            )
             own = model.source_encoding.of_image(whole)
+        if j == 0:
+            finished = slice(rows.start, bands[i + 1].rows.start if i + 1 < len(bands) else height)
+            below = np.empty((n_maps, *planes, rows.stop - finished.stop, width), np.float32)
+            beside = np.zeros((n_maps, *planes, rows.stop - rows.start, 0), np.float32)
 
-        # All tiles of a row.
-        encoded = _Encoded(own, source, first, tiles.shape)
+        # All tiles of a block, on what those above and to the left have added here, where tiles are blended.
+        encoded = _Encoded(own, source, start, tiles.shape)
         if model.config.norm_statistics == "image":
             maps = predict_by_image_statistics(forward, encoded)
         else:
-            begun, maps = maps, np.zeros((*maps.shape[:-2], band.rows.stop - top, width), np.float32)
-            maps[..., : begun.shape[-2], :] = begun  # what the row above has added here, where tiles are blended
-            for window, values in predict_tiles(forward, encoded, band, findings):
-                maps[(slice(None), *_from(top, window))] += values
+            maps = np.zeros((*beside.shape[:-1], columns.stop - columns.start), np.float32)
+            maps[..., : above.shape[-2], :] = above[..., columns]
+            maps[..., : beside.shape[-1]] = beside
+            for window, values in predict_tiles(forward, encoded, block, findings):
+                maps[(slice(None), *_from((rows, columns), window))] += values
+                del values  # else they would be held while the next block is computed
 
-        # Rows to which no further tile adds go out; copied, so that they hold no more than themselves.
-        finished = bands[i + 1].rows.start if i + 1 < len(bands) else height
-        for row in range(top, finished, at_once):
-            rows = slice(row, min(row + at_once, finished))
-            parts = (
-                source[..., rows.start - first : rows.stop - first, :],
-                maps[..., rows.start - top : rows.stop - top, :],
-            )
-            yield Band(frame, rows, tiles.shape, *(parts if one_piece else (part.copy() for part in parts)))
-        maps, top = maps[..., finished - top :, :].copy(), finished
+        # Pixels to which no further tile adds go out; copied, so that they hold no more than themselves.
+        done = slice(columns.start, blocks[j + 1].keeps[-1].start if j + 1 < len(blocks) else width)
+        n_values = math.prod((max(1, len(source) // 4), *planes, done.stop - done.start))
+        at_once = height if one_piece else max(1, AT_ONCE // n_values)
+        for row in range(finished.start, finished.stop, at_once):
+            window = (slice(row, min(row + at_once, finished.stop)), done)
+            parts = [source[_from(start, window)], maps[_from((rows, columns), window)]]
+            parts = parts if one_piece else [part.copy() for part in parts]
+            yield Band(frame, window[0], tiles.shape, parts.pop(0), parts.pop(), left=done.start)
+        below[..., done] = maps[..., finished.stop - rows.start :, : done.stop - done.start]
+        beside = maps[..., done.stop - done.start :].copy()
+        above = below if j + 1 == len(blocks) else above
 
 
 def forward_of(model: "TrainedModel", how: PredictSettings, draw: int | None = None) -> Forward:
@@ -138,11 +184,11 @@ def forward_of(model: "TrainedModel", how: PredictSettings, draw: int | None = N
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A frame of which `source` (C, [Z,] rows, X) holds the rows from `first` on; windows are encoded when taken."""
+    """A frame of which `source` (C, [Z,] rows, columns) holds the window `held`; windows are encoded when taken."""
 
     encoding: Encoding
     source: NDArray[Any]
-    first: int
+    held: tuple[slice, ...]
     frame_shape: tuple[int, ...]
 
     @property
@@ -152,8 +198,11 @@ class _Encoded:
 
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[np.float32]:
         """The window as the network sees it: what is not known has the lowest value."""
-        values = self.source[(index[0], *_from(self.first, index[1:]))]
-        return np.where(unknown(values), np.float32(-1), self.encoding.encode(values))
+        values = self.source[_from(self.held, index)]
+        encoded = self.encoding.encode(values)
+        if values.dtype.kind == "f":
+            encoded[np.broadcast_to(unknown(values), encoded.shape)] = -1
+        return encoded
 
 
 def unknown(frame: NDArray[Any]) -> NDArray[np.bool_]:
@@ -161,10 +210,11 @@ def unknown(frame: NDArray[Any]) -> NDArray[np.bool_]:
     return ~np.isfinite(frame) if frame.dtype.kind == "f" else np.zeros(frame.shape, bool)
 
 
-def _from(first: int, window: tuple[slice, ...]) -> tuple[slice, ...]:
-    """`window` ([z,] y, x) with its rows counted from `first`."""
-    *planes, rows, columns = window
-    return (*planes, slice(rows.start - first, rows.stop - first), columns)
+def _from(held: tuple[slice, ...], window: tuple[slice, ...]) -> tuple[Any, ...]:
+    """`window` (..., y, x) with its rows and columns counted from those of `held`."""
+    *before, rows, columns = window
+    sides = zip((rows, columns), held[-2:], strict=True)
+    return (*(before or (...,)), *(slice(side.start - h.start, side.stop - h.start) for side, h in sides))
 
 
 def read_ahead(read: Callable[[P], T], places: Iterable[P]) -> Iterator[tuple[P, T]]:
@@ -179,6 +229,33 @@ def read_ahead(read: Callable[[P], T], places: Iterable[P]) -> Iterator[tuple[P,
             yield upcoming[0], upcoming[1].result()
 
 
-def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Rows (C, [Z,] rows, X) that follow each other, as one."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)
+def in_rows(bands: Iterable[Band]) -> Iterator[Band]:
+    """The same pixels in bands of whole rows, for which all blocks of a row of tiles are held."""
+    held: list[Band] = []
+    for band in bands:
+        held.append(band)
+        height, width = held[-1].rows.stop - held[0].rows.start, band.shape[-1]
+        if sum(math.prod(part.maps.shape[-2:]) for part in held) < height * width:
+            continue
+        if len(held) == 1:
+            yield held.pop()
+            continue
+        source, maps = (put_together(held, values) for values in ("source", "maps"))
+        top, held = held[0].rows.start, []
+        at_once = max(1, AT_ONCE // math.prod((*band.shape[:-2], width)))
+        for row in range(0, height, at_once):
+            some = (..., slice(row, row + at_once), slice(None))
+            rows = slice(top + row, top + min(row + at_once, height))
+            yield replace(band, rows=rows, source=source[some].copy(), maps=maps[some].copy(), left=0)
+
+
+def put_together(bands: Sequence[Band], what: str) -> NDArray[Any]:
+    """The `source` or `maps` (C, [Z,] rows, columns) of bands that are a window together."""
+    first: NDArray[Any] = getattr(bands[0], what)
+    if len(bands) == 1:
+        return first
+    rows, columns = (slice(bands[0].rows.start, bands[-1].rows.stop), slice(bands[0].left, bands[-1].columns.stop))
+    whole = np.empty((*first.shape[:-2], rows.stop - rows.start, columns.stop - columns.start), first.dtype)
+    for band in bands:
+        whole[_from((rows, columns), (band.rows, band.columns))] = getattr(band, what)
+    return whole

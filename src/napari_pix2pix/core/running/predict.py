@@ -16,7 +16,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.norms import has_instance_norm
-from napari_pix2pix.core.running.bands import Band, forward_of, joined, map_bands, unknown
+from napari_pix2pix.core.running.bands import Band, forward_of, in_rows, map_bands, put_together, unknown
 from napari_pix2pix.core.running.prediction import (
     plan_prediction,
     predict_by_image_statistics,
@@ -64,12 +64,12 @@ def predict_bands(
     draw: int | None = None,
     area: Area | None = None,
 ) -> Iterator[Band]:
-    """What `decode_bands` makes the prediction of, some rows at a time; parameters as in `predict`.
+    """What `decode_bands` makes the prediction of, some pixels at a time; parameters as in `predict`.
 
     Of `how` tiles, draws and precision count. Of all frames, or of these alone; of the mean over draws, or of the
     `draw` of this number.
 
-    Source, network and maps need memory for a row of tiles, however large the frames are. With `scale`, which takes
+    Source, network and maps need memory for a block of tiles, however large the frames are. With `scale`, which takes
     whole frames, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled to
     the source's. Where an `area` is given, maps are what they are without it there, and elsewhere of no meaning.
     """
@@ -83,11 +83,11 @@ def predict_bands(
         if band.last and scale is None:
             band = replace(band, novel=model.novel(stack, plan, band.frame, area))
         yield band
-        wanted = None if area is None else area.mask((band.rows, slice(0, band.shape[-1])))
-        outside = outside_range(model, band, wanted) + (outside if band.rows.start else 0)
-        seen = (seen if band.rows.start else 0) + (band.maps.shape[-2] if wanted is None else float(wanted.sum()))
+        wanted = None if area is None else area.mask((band.rows, band.columns))
+        outside = outside_range(model, band, wanted) + (0 if band.first else outside)
+        seen = (0 if band.first else seen) + (band.share if wanted is None else float(wanted.sum()))
         if band.last:
-            warn_of_range(model, outside / max(seen, 1))
+            warn_of_range(model, outside / (max(seen, 1) if area else seen))
             warn_of_novelty(band.novel)
 
 
@@ -116,32 +116,34 @@ def _rescaled_bands(
     for frame in frames:
         source = plan.take(stack, frame)
         seen = resampled(source, tiles.shape, model.source_encoding.is_labels)
-        maps = joined([band.maps for band in map_bands(model, seen, _one_frame(seen), tiles, how, [0], draw)])
+        maps = put_together(list(map_bands(model, seen, _one_frame(seen), tiles, how, [0], draw)), "maps")
         yield Band(frame, slice(0, shape[-2]), shape, source, resampled(maps, shape))
 
 
 def decode_bands(
     model: "TrainedModel", bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None
-) -> Iterator[tuple[int, slice, NDArray[Any]]]:
-    """The prediction (C, [Z,] rows, X) that `bands` hold, see `TrainedModel.decode_bands`."""
+) -> Iterator[tuple[int, tuple[slice, slice], NDArray[Any]]]:
+    """The prediction (C, [Z,] rows, columns) that `bands` hold, see `TrainedModel.decode_bands`."""
     encoding, count = _target_encoding(model, seed_threshold, min_size), 0
-    for band in bands:
-        if band.rows.start == 0:
-            count, row, marks = 0, 0, np.zeros((*band.shape[:-2], 0, band.shape[-1]), bool)
+    for band in in_rows(bands) if encoding.kind == "instances" else bands:
+        count = 0 if band.first else count
+        if band.first and not band.whole:
+            row, marks = 0, np.zeros((*band.shape[:-2], 0, band.shape[-1]), bool)
             objects = encoding.object_rows(math.prod((*band.shape[:-2], band.shape[-1])))
-        maps = band.maps[: encoding.n_maps]
+        maps, window = band.maps[: encoding.n_maps], (band.rows, band.columns)
+        own: NDArray[np.bool_] = np.asarray(np.any(unknown(band.source), axis=0))
         if encoding.kind == "instances" and not band.whole:
             prediction = objects.add(maps, band.last)[None]
+            marks = np.concatenate([marks, own], axis=-2)
+            window, row = (slice(row, row + prediction.shape[-2]), band.columns), row + prediction.shape[-2]
+            own, marks = marks[..., : prediction.shape[-2], :], marks[..., prediction.shape[-2] :, :]
         else:
             prediction = encoding.decode(maps)
-        marks = np.concatenate([marks, unknown(band.source).any(axis=0)], axis=-2)
-        n = prediction.shape[-2]
-        count += _mark(prediction, marks[..., :n, :])
-        row, marks = row + n, marks[..., n:, :]
+        count += _mark(prediction, own)
         if band.last:
             _warn_of_unknown(prediction, count)
-        if n:
-            yield band.frame, slice(row - n, row), prediction
+        if prediction.shape[-2]:
+            yield band.frame, window, prediction
 
 
 def whole_frames(bands: Iterable[Band]) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
@@ -150,7 +152,7 @@ def whole_frames(bands: Iterable[Band]) -> Iterator[tuple[int, NDArray[Any], NDA
     for band in bands:
         held.append(band)
         if band.last:
-            yield band.frame, joined([part.source for part in held]), joined([part.maps for part in held])
+            yield band.frame, put_together(held, "source"), put_together(held, "maps")
             held = []
 
 
@@ -158,7 +160,25 @@ def predict_frame(model: "TrainedModel", source: NDArray[Any], precision: Precis
     """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
     plan, tiles = _one_frame(source), model.tile_plan(source.shape[1:])
     bands = map_bands(model, source, plan, tiles, PredictSettings(precision=precision), [0])
-    return joined([values for _, _, values in decode_bands(model, bands)])
+    [(_, prediction)] = decoded_frames(decode_bands(model, bands), source.shape[1:])
+    return prediction
+
+
+def decoded_frames(
+    parts: Iterable[tuple[int, tuple[slice, slice], NDArray[Any]]], shape: tuple[int, ...]
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Of what `decode_bands` gives, each frame ([Z,] Y, X) whole: its number and values."""
+    whole: NDArray[Any] | None = None
+    for frame, (rows, columns), values in parts:
+        if values.shape[1:] == shape:
+            yield frame, values
+            continue
+        if whole is None:
+            whole = np.empty((len(values), *shape), values.dtype)
+        whole[..., rows, columns] = values
+        if rows.stop == shape[-2] and columns.stop == shape[-1]:
+            yield frame, whole
+            whole = None
 
 
 def decode(

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -108,10 +109,8 @@ class Forward:
     def __call__(self, frame: Frame, windows: Sequence[Window]) -> NDArray[np.float32]:
         """Maps (N, n_maps, [Z,] Y, X) of N windows of one size."""
         with torch.inference_mode(), computing_in(self.precision, self.device):
-            sources = torch.from_numpy(np.stack([read_padded(frame, window) for window in windows]))
-            if self.device.type == "cpu" or self.precision != "float32":
-                sources = channels_last(sources)
-            sources = sources.to(self.device)
+            last = self.device.type == "cpu" or self.precision != "float32"
+            sources = _read(frame, windows, last).to(self.device)
             if self.planes:
                 sources = with_planes(sources, torch.tensor([self.planes], device=self.device))
             return self._maps(sources, windows).float().cpu().numpy()
@@ -119,10 +118,11 @@ class Forward:
     def _maps(self, sources: Tensor, windows: Sequence[Window]) -> Tensor:
         if self.draws:
             return self._drawn(sources, windows, self.draws)
-        if self.draw is None:
-            maps: Tensor = self.generator(sources)
-            return maps
-        return self._of_draw(sources, windows, self.draw)
+        with _letting_go(self.generator, sources):
+            if self.draw is None:
+                maps: Tensor = self.generator(sources)
+                return maps
+            return self._of_draw(sources, windows, self.draw)
 
     def _of_draw(self, sources: Tensor, windows: Sequence[Window], draw: int) -> Tensor:
         with drawing(self.generator, self.seed, draw, windows):
@@ -279,6 +279,37 @@ def channels_last(sources: Tensor) -> Tensor:
     """
     last = sources.movedim(1, -1)
     return torch.empty(last.shape, dtype=last.dtype).copy_(last).movedim(-1, 1)
+
+
+def _read(frame: Frame, windows: Sequence[Window], last: bool) -> Tensor:
+    """What the network sees of each window, (N, C, [Z,] Y, X), the channels last in memory if so said."""
+    if not last:
+        return torch.from_numpy(np.stack([read_padded(frame, window) for window in windows]))
+    sources: Tensor | None = None
+    for i, window in enumerate(windows):
+        seen = np.moveaxis(read_padded(frame, window), 0, -1)
+        if sources is None:
+            sources = torch.empty((len(windows), *seen.shape))
+        sources[i] = torch.from_numpy(seen)
+    assert sources is not None
+    return sources.movedim(-1, 1)
+
+
+@contextmanager
+def _letting_go(generator: Generator, sources: Tensor) -> Iterator[None]:
+    """Give the memory of `sources` back once the generator's first layer, if it names one, has seen them."""
+    if generator.sees_source is None:
+        yield
+        return
+
+    def let_go(*_: object) -> None:
+        sources.untyped_storage().resize_(0)
+
+    hook = generator.sees_source.register_forward_hook(let_go)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def predict_by_image_statistics(forward: Forward, frame: Frame) -> NDArray[np.float32]:

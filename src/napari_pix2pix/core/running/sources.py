@@ -76,20 +76,20 @@ def warn_of_novelty(strange: float) -> None:
 
 
 def outside_range(model: "TrainedModel", band: Band, wanted: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """The shares of each channel's pixels below and above the training range, times the rows; (C, 2).
+    """The shares of each channel's pixels below and above the training range, times the band's of the frame; (C, 2).
 
-    Where some pixels (rows, X) are `wanted` alone, times how many they are.
+    Where some pixels (rows, columns) are `wanted` alone, times how many they are.
     """
     normalization = model.source_encoding.normalization
     if normalization is None or normalization.each_image is not None or not model.config.knows_range:
         return np.zeros((0, 2))
-    source, weight = band.source, band.source.shape[-2]
+    source, weight = band.source, band.share
     if wanted is not None:
-        source, weight = source[..., wanted], int(wanted.sum())
+        source, weight = source[..., wanted], float(wanted.sum())
         if not weight:
             return np.zeros((len(source), 2))
     shares = np.array([[below, above] for _, below, above in normalization.outside(source)])
-    return shares * float(weight)
+    return shares * weight
 
 
 def warn_of_range(model: "TrainedModel", outside: NDArray[np.float64]) -> None:

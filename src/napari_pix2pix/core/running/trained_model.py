@@ -25,7 +25,7 @@ from napari_pix2pix.core.networks.generator import Generator
 from napari_pix2pix.core.networks.norms import has_instance_norm
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.running import from_nothing, predict, score, sources
-from napari_pix2pix.core.running.bands import Band, joined, unknown
+from napari_pix2pix.core.running.bands import Band, unknown
 from napari_pix2pix.core.running.patch_scores import PatchScores, ScoreKind, score_grid
 from napari_pix2pix.core.settings.config import Config, Precision, validated
 from napari_pix2pix.core.settings.running import GenerateSettings, PredictSettings
@@ -318,10 +318,10 @@ class TrainedModel:
         how: dict[str, Any] = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
         how["condition"] = condition
         bands = self.predict_bands(stack, axes, channels=channels, **how)
-        for frame, rows, values in self.decode_bands(bands):
+        for frame, window, values in self.decode_bands(bands):
             if prediction is None:
                 prediction = np.empty(result.shape, values.dtype)
-            result.put(prediction, frame, values, result.rows(rows))
+            result.put(prediction, frame, values, result.window(*window))
         assert prediction is not None
         return prediction
 
@@ -358,12 +358,8 @@ class TrainedModel:
 
     def predict_frames(self, stack: Any, axes: str | None = None, **named: Any) -> Iterator[tuple[int, NDArray[Any]]]:
         """`predict`, frame by frame: the frame's number and its prediction (C, [Z,] Y, X)."""
-        height, held = AxesPlan.of(stack, axes).length("Y"), list[NDArray[Any]]()
-        for frame, rows, values in self.decode_bands(self.predict_bands(stack, axes, **named)):
-            held.append(values)
-            if rows.stop == height:
-                yield frame, joined(held)
-                held = []
+        shape = replace(AxesPlan.of(stack, axes), z=self.source_view.z).frame_shape
+        yield from predict.decoded_frames(self.decode_bands(self.predict_bands(stack, axes, **named)), shape)
 
     def predict_draws(
         self, stack: Any, axes: str | None = None, *, draws: int, **named: Any
@@ -413,7 +409,7 @@ class TrainedModel:
         draw: int | None = None,
         condition: str | None = None,
     ) -> Iterator[Band]:
-        """What `decode_bands` makes the prediction of, some rows at a time; see `predict.predict_bands`."""
+        """What `decode_bands` makes the prediction of, some pixels at a time; see `predict.predict_bands`."""
         named = {"tile_size": tile_size, "overlap": overlap, "draws": draws, "precision": precision}
         how, model = validated(PredictSettings, named), self if condition is None else self.under(condition)
         further: dict[str, Any] = {"scale": scale, "frames": frames, "draw": draw}
@@ -421,8 +417,8 @@ class TrainedModel:
 
     def decode_bands(
         self, bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None
-    ) -> Iterator[tuple[int, slice, NDArray[Any]]]:
-        """The prediction that `bands` hold: number of the frame, rows, values (C, [Z,] rows, X), in their order.
+    ) -> Iterator[tuple[int, tuple[slice, slice], NDArray[Any]]]:
+        """The prediction that `bands` hold: number of the frame, its rows and columns, values (C, [Z,] rows, columns).
 
         As `decode` of whole frames: marked, with a warning, where the source is NaN or Inf. Rows of instances come
         later than their maps, see `ObjectRows`.

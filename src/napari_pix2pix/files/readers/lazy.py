@@ -198,13 +198,16 @@ class JoinedArray:
         wanted = dict(zip(self.axes, full_index(index, self.ndim), strict=True))
         channels = wanted.pop("C")
         numbers = np.arange(self.shape[self.axes.index("C")])[channels]
-        values, held, first = list[NDArray[Any]](), list[int](), 0
+        joined, first = np.empty(0, self.dtype), 0
         for part in self.parts:
-            own = range(first, first := first + part.plan.n_channels)
-            if np.isin(numbers, own).any():  # the files of other channels are not opened
-                values.append(_channels_first(part, wanted))
-                held += own
-        joined = np.concatenate(values)[np.searchsorted(held, numbers)].astype(self.dtype, copy=False)
+            start, first = first, first + part.plan.n_channels
+            asked = (numbers >= start) & (numbers < first)
+            if not asked.any():  # the files of other channels are not opened
+                continue
+            values = _channels_first(part, wanted)
+            if not joined.size:
+                joined = np.empty((*np.shape(numbers), *values.shape[1:]), self.dtype)
+            joined[asked] = values[numbers[asked] - start]
         before = [axis for axis in self.axes[: self.axes.index("C")] if isinstance(wanted[axis], slice)]
         return np.moveaxis(joined, 0, len(before)) if isinstance(channels, slice) else joined
 

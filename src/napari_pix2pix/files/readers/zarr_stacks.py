@@ -1,7 +1,8 @@
 """OME-Zarr directories <-> stacks: 0.4 and 0.5 are read, 0.5 is written."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from napari_pix2pix.files.readers.pictures import OPACITY
 from napari_pix2pix.files.readers.turned import without_last
 from napari_pix2pix.files.readers.zarr_chunks import open_checked
 from napari_pix2pix.files.writers.meaning import Meaning
-from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes, strips
+from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes
+from napari_pix2pix.files.writers.waiting import WaitingTiles
 
 ORDER = "TCZYX"
 """The order that OME-Zarr prescribes."""
@@ -127,7 +129,7 @@ def _read(key: str, path: Path, index: Any) -> NDArray[Any]:
 
 
 def write_zarr(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterable[Placed], meaning: Meaning) -> None:
-    """Write frames, row by row, as an OME-Zarr 0.5: in chunks, with a pyramid. The samples of RGB become channels.
+    """Write frames, block by block, as an OME-Zarr 0.5: in chunks, with a pyramid. The samples of RGB become channels.
 
     Where the blocks end before their time, it holds the frames that are whole, counted along T, or Z where T is 1.
 
@@ -146,7 +148,7 @@ def write_zarr(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterabl
     shapes = [(height, width), *level_shapes((height, width))]
     levels = [AxesPlan(axes, tuple((lengths | {"Y": y, "X": x})[axis] for axis in axes), z=plan.z) for y, x in shapes]
     low, high = np.full(plan.n_channels, np.inf), np.full(plan.n_channels, -np.inf)
-    with _directory_beside(path) as beside:
+    with ExitStack() as files, _directory_beside(path) as beside:
         root = zarr.create_group(beside, zarr_format=3)
         arrays = [
             root.create_array(
@@ -158,28 +160,31 @@ def write_zarr(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterabl
             )
             for i, level in enumerate(levels)
         ]
-        held: list[list[NDArray[Any]]] = [[] for _ in levels]
+        n_planes = plan.n_channels * math.prod(plan.frame_shape[:-2])
+        waiting = [files.enter_context(WaitingTiles(path.parent, n_planes, size, dtype, TILE)) for size in shapes]
 
-        def add(level: int, frame: int, end: int, rows: NDArray[Any]) -> None:
-            """Write these rows, which end before row `end`, once they fill their chunks, then the level below."""
-            held[level].append(rows)
-            if end % TILE and end < shapes[level][0]:
-                return
-            strip = np.concatenate(held[level], axis=-2)
-            held[level].clear()
-            start = end - strip.shape[-2]
-            levels[level].put(arrays[level], frame, strip, plan.rows(slice(start, end)))
-            if level + 1 < len(levels):
-                add(level + 1, frame, -(-end // 2), halved(strip, meaning.labels))
+        def add(level: int, frame: int, row: int, column: int, block: NDArray[Any]) -> None:
+            """Write the chunks that are whole with this block, then those of the level below."""
+            tiles, before = waiting[level], block.shape[:-2]
+            for key in tiles.put(frame, row, column, block.reshape(-1, *block.shape[-2:])):
+                y, x = tiles.window(key)
+                found = tiles.read(key)
+                found = found.reshape(*before, *found.shape[-2:])
+                tiles.drop(key)
+                levels[level].put(arrays[level], frame, found, plan.window(y, x))
+                if level + 1 < len(levels):
+                    add(level + 1, frame, y.start // 2, x.start // 2, halved(found, meaning.labels))
 
-        done = 0
-        for frame, row, block in strips(blocks, height, TILE):
+        done, left = 0, height * width
+        for frame, row, column, block in blocks:
             block = block.astype(dtype, copy=False)
             finite = np.where(np.isfinite(block), block, 0) if dtype.kind == "f" else block
             ends = [finite.reshape(len(finite), -1).min(axis=1), finite.reshape(len(finite), -1).max(axis=1)]
             low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
-            add(0, frame, row + block.shape[-2], block)
-            done = frame + (row + block.shape[-2] == height)
+            add(0, frame, row, column, block)
+            left -= block.shape[-2] * block.shape[-1]
+            if not left:
+                done, left = frame + 1, height * width
         if done < plan.n_frames:
             _shorten(arrays, axes, plan, done)
         names = meaning.channel_names

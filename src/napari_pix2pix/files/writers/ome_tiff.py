@@ -4,11 +4,9 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
@@ -19,7 +17,8 @@ from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.placement import Measure, Placement
 from napari_pix2pix.files.writers.meaning import Meaning
-from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes, strips
+from napari_pix2pix.files.writers.pyramids import TILE, Placed, halved, level_shapes
+from napari_pix2pix.files.writers.waiting import Key, WaitingTiles
 
 PYRAMID_ABOVE = 4096**2
 """Pixels of a frame above which viewers need a pyramid."""
@@ -36,7 +35,7 @@ NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_tiff(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterable[Placed], meaning: Meaning) -> None:
-    """Write frames, row by row, as an OME-TIFF: tiled and compressed, with a pyramid where they are large.
+    """Write frames, block by block, as an OME-TIFF: tiled and compressed, with a pyramid where they are large.
 
     Raises
     ------
@@ -56,7 +55,6 @@ def write_tiff(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterabl
     axes = plan.axes if samples else plan.axes.replace("S", "")
     shape = tuple(plan.length(axis) for axis in axes)
     tiled = max(height, width) > TILE
-    rows = max(TILE, 2 ** len(sizes_below)) if tiled else height  # halves of all levels end where they do
     how: dict[str, Any] = {
         "dtype": dtype,
         "photometric": "rgb" if samples in ((3,), (4,)) else "minisblack",
@@ -66,31 +64,50 @@ def write_tiff(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterabl
     }
     how |= {"planarconfig": "contig"} if samples else {}
     how |= {"extrasamples": ("unassalpha",)} if samples == (4,) else {}
+    n_samples, n_planes = math.prod(samples), math.prod(plan.frame_shape[:-2])
     with ExitStack() as files, written_beside(path) as beside:
 
-        def waiting(pages: int, size: tuple[int, int]) -> _Waiting:
-            return _Waiting(files.enter_context(TemporaryFile(dir=path.parent)), (pages, *size, *samples), dtype)
+        def waiting(size: tuple[int, int]) -> WaitingTiles:
+            tiles = WaitingTiles(path.parent, at_once * n_samples, size, dtype, TILE if tiled else max(size))
+            return files.enter_context(tiles)
 
-        # All pages of a frame get their rows together, and those of a level must follow all of the level above.
-        frame_waits = waiting(at_once, (height, width)) if at_once > 1 and rows < height else None
-        levels = [waiting(n_pages, size) for size in sizes_below]
+        def page(level: WaitingTiles, key: Key, number: int) -> NDArray[Any]:
+            """A tile of a page, (rows, columns[, S])."""
+            z, channel = divmod(number, at_once // n_planes)
+            planes = [(channel * n_samples + sample) * n_planes + z for sample in range(n_samples)]
+            found = level.read(key, planes)
+            return np.moveaxis(found, 0, -1) if samples else found[0]
 
-        def pages() -> Iterator[NDArray[Any]]:
-            for frame, row, block in strips(blocks, height, rows):
-                block = block.astype(dtype, copy=False)
-                smaller = block
-                for i, level in enumerate(levels, 1):
-                    smaller = halved(smaller, meaning.labels)
-                    level.put(frame * at_once, row >> i, _as_pages(smaller, samples))
-                if frame_waits is None:
-                    yield from _as_pages(block, samples)
-                else:
-                    frame_waits.put(0, row, _as_pages(block, samples))
-                    if row + block.shape[-2] == height:
-                        yield from frame_waits.strips()
+        # The tiles of a page must follow each other, its frame's pages and those of each level likewise.
+        whole, *smaller = levels = [waiting(size) for size in [(height, width), *sizes_below]]
+
+        def add(number: int, frame: int, row: int, column: int, block: NDArray[Any]) -> None:
+            """Add a block to a level, and to those below what is whole then."""
+            for key in levels[number].put(frame, row, column, block):
+                if number < len(smaller):
+                    y, x = levels[number].window(key)
+                    below = halved(levels[number].read(key), meaning.labels)
+                    add(number + 1, frame, y.start // 2, x.start // 2, below)
+
+        def pieces() -> Iterator[NDArray[Any]]:
+            expected, left = ((frame, *tile) for frame in range(plan.n_frames) for tile in whole.tiles), height * width
+            upcoming = next(expected, None)
+            for frame, row, column, block in blocks:
+                add(0, frame, row, column, block.astype(dtype, copy=False).reshape(-1, *block.shape[-2:]))
+                while upcoming is not None and at_once == 1 and whole.is_whole(upcoming):
+                    yield page(whole, upcoming, 0)
+                    whole.drop(upcoming)
+                    upcoming = next(expected, None)
+                left -= block.shape[-2] * block.shape[-1]
+                if not left and at_once > 1:
+                    keys = [(frame, *tile) for tile in whole.tiles]
+                    yield from (page(whole, key, number) for number in range(at_once) for key in keys)
+                    for key in keys:
+                        whole.drop(key)
+                left = left or height * width
 
         # A chain, since tifffile takes what it needs and then would close a generator.
-        pieces: Iterator[NDArray[Any]] = chain(_pieces(pages(), tiled))
+        tiles: Iterator[NDArray[Any]] = chain(pieces())
         big = 1.4 * np.prod(plan.shape, dtype=float) * dtype.itemsize > BIG_ABOVE
         with tifffile.TiffWriter(beside, bigtiff=big, ome=True) as file:
             metadata = {"axes": axes} | _ome_words(plan, n_pages, meaning)
@@ -98,42 +115,17 @@ def write_tiff(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterabl
             told = f"{meaning.description}{axes}{shape}{dtype}{meaning.channel_names}{meaning.pixel_size_um}"
             told += str(meaning.placement) if meaning.placement != Placement() else ""
             metadata["UUID"] = str(uuid5(NAMESPACE_OID, told))
-            file.write(pieces, shape=shape, subifds=len(levels), metadata=metadata, **how)
-            next(pieces, None)  # raises if there are more frames than needed
-            for level in levels:
-                pieces = _pieces(level.strips(), tiled)
-                file.write(pieces, shape=level.shape, subfiletype=1, metadata=None, **how)
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """Pages (page, Y, X[, S]) in a temporary file: written a few rows of several at a time, read page after page."""
-
-    file: IO[bytes]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def put(self, first: int, row: int, pages: NDArray[Any]) -> None:
-        """Write these rows of the pages from number `first` on."""
-        for number, page in enumerate(pages, first):
-            self.file.seek((number * self.shape[1] + row) * math.prod(self.shape[2:]) * self.dtype.itemsize)
-            self.file.write(page.tobytes())
-
-    def strips(self) -> Iterator[NDArray[Any]]:
-        """Each page, as many rows at a time as a tile has."""
-        self.file.seek(0)
-        for _ in range(self.shape[0]):
-            for row in range(0, self.shape[1], TILE):
-                shape = (min(TILE, self.shape[1] - row), *self.shape[2:])
-                strip = self.file.read(math.prod(shape) * self.dtype.itemsize)
-                yield np.frombuffer(strip, self.dtype).reshape(shape)
-
-
-def _as_pages(block: NDArray[Any], samples: tuple[int, ...]) -> NDArray[Any]:
-    """Rows (C·S, [Z,] rows, X) of a frame as those of its pages (Z·C, rows, X[, S])."""
-    *_, rows, width = block.shape
-    planes = block.reshape(-1, *(samples or (1,)), math.prod(block.shape[1:-2]), rows, width)
-    return planes.transpose(2, 0, 3, 4, 1).reshape(-1, rows, width, *samples)
+            file.write(tiles, shape=shape, subifds=len(smaller), metadata=metadata, **how)
+            next(tiles, None)  # raises if there are more frames than needed
+            for level in smaller:
+                keys = (
+                    ((frame, *tile), number)
+                    for frame in range(plan.n_frames)
+                    for number in range(at_once)
+                    for tile in level.tiles
+                )
+                tiles = (page(level, *key) for key in keys)
+                file.write(tiles, shape=(n_pages, *level.size, *samples), subfiletype=1, metadata=None, **how)
 
 
 def _ome_words(plan: AxesPlan, n_pages: int, meaning: Meaning) -> dict[str, Any]:
@@ -163,14 +155,3 @@ def _positions(
         where = [at + apart * (i // plan.length("C") % plan.length("Z")) for i in planes]
         words |= {f"Position{axis}": where, f"Position{axis}Unit": [unit or UNNAMED for _ in planes]}
     return words
-
-
-def _pieces(strips: Iterable[NDArray[Any]], tiled: bool) -> Iterator[NDArray[Any]]:
-    """Rows (rows, X[, S]) of pages as tifffile takes them: tile by tile, or whole pages as they are."""
-    for strip in strips:
-        if not tiled:
-            yield strip
-        else:
-            for y in range(0, strip.shape[0], TILE):
-                for x in range(0, strip.shape[1], TILE):
-                    yield strip[y : y + TILE, x : x + TILE]

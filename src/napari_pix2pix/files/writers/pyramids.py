@@ -1,6 +1,5 @@
 """An image at half its size, again and again: what viewers show of large images."""
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,23 +18,8 @@ def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
     return shapes
 
 
-Placed = tuple[int, int, NDArray[Any]]
-"""Rows (C, [Z,] rows, X) of a frame: its number, their first, and they."""
-
-
-def strips(blocks: Iterable[Placed], height: int, rows: int) -> Iterator[Placed]:
-    """The same rows, `rows` at a time from the first row of each frame on; the last ones of a frame may be fewer."""
-    held: list[NDArray[Any]] = []
-    for frame, row, block in blocks:
-        start = 0
-        while start < block.shape[-2]:
-            part = block[..., start : start + rows - (row + start) % rows, :]
-            held.append(part)
-            start += part.shape[-2]
-            if (row + start) % rows == 0 or row + start == height:
-                strip = held[0] if len(held) == 1 else np.concatenate(held, axis=-2)
-                held = []
-                yield frame, row + start - strip.shape[-2], strip
+Placed = tuple[int, int, int, NDArray[Any]]
+"""A block (C, [Z,] rows, columns) of a frame: its number, their first, and they."""
 
 
 def halved(frame: NDArray[Any], labels: bool) -> NDArray[Any]:
