@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_pix2pix.core.data.local_shifts import inside, least_area, local_shifts, moved, places
+from napari_pix2pix.core.data.fields import inside, least_area, moved, places
+from napari_pix2pix.core.data.local_shifts import local_shifts
 from napari_pix2pix.files.stacks import open_stack
 
 Image = NDArray[Any]

@@ -9,7 +9,7 @@ import tifffile
 from scipy import ndimage
 
 from napari_pix2pix.commands.app import main
-from napari_pix2pix.core.data.local_shifts import inside, moved, places
+from napari_pix2pix.core.data.fields import inside, moved, places
 from napari_pix2pix.files.stacks import open_stack
 from small import SMALL_FLAGS, blobs
 
@@ -231,3 +231,69 @@ def test_a_request_that_cannot_be_done_is_refused_in_a_sentence_and_writes_nothi
 
 def test_inside_is_what_lies_within():
     assert inside(places(np.full((2, 4, 4), 2, np.float32)), (4, 4)).sum() == 4
+
+
+def test_read_in_bands_it_is_the_same_as_in_one_piece(tmp_path, monkeypatch):
+    """Grey values to one, labels to the pixel, and all that the table tells; laid on its source by pixel size, too."""
+    image, labels = tissue()
+    images = {"grey": torn(4000 - image), "labels": torn(labels, nearest=True)}
+    images["small"] = ndimage.zoom(images["grey"], 0.5, order=1, grid_mode=True, mode="nearest")
+    for name, target in images.items():
+        write(tmp_path / "s" / f"{name}.tif", image)
+        write(tmp_path / "t" / f"{name}.tif", target, size=1.0 if name == "small" else 0.5)
+    results = {}
+    monkeypatch.setattr("napari_pix2pix.core.data.local_shifts.LARGEST_SIDE", 112)
+    for n_pixels in (2**22, 50 * SHAPE[1]):
+        monkeypatch.setattr("napari_pix2pix.core.data.local_shifts.BAND", n_pixels)
+        out = tmp_path / str(n_pixels)
+        assert main(["register", f"{tmp_path}/s", f"{tmp_path}/t", "--out", str(out)]) == 0
+        files = {
+            name: [tifffile.imread(out / side / f"{name}.tif") for side in ("targets", "known")] for name in images
+        }
+        rows = [{k: v for k, v in row.items() if k not in ("seconds", "path")} for row in table(out).values()]
+        results[n_pixels] = files, rows
+    (whole, rows), (banded, banded_rows) = results.values()
+    for name in images:
+        off = np.abs(whole[name][0].astype(int) - banded[name][0].astype(int))
+        assert off.max() <= (1 if name != "labels" else 0)
+        assert (whole[name][1] == banded[name][1]).all()
+    for one, other in zip(rows, banded_rows, strict=True):
+        assert {k: one[k] for k in ("moved", "known", "motion", "before_px")} == {
+            k: other[k] for k in ("moved", "known", "motion", "before_px")
+        }
+
+
+def test_a_share_of_the_pairs_and_then_the_rest_on_workers(tmp_path):
+    image, labels = tissue()
+    for name in "abc":
+        write(tmp_path / "s" / f"{name}.tif", image)
+        write(tmp_path / "t" / f"{name}.tif", np.roll(labels, 4, 0))
+    words = ["register", f"{tmp_path}/s", f"{tmp_path}/t", "--out", f"{tmp_path}/out"]
+    assert main([*words, "--shard", "2/3"]) == 0
+    assert [path.name for path in (tmp_path / "out/targets").glob("[a-z]*.tif")] == ["b.tif"]
+    assert main([*words, "--local-workers", "1"]) == 0
+    assert sorted(table(tmp_path / "out")) == ["a", "b", "c"]
+    assert {row["moved"] for row in table(tmp_path / "out").values()} == {"1"}
+
+
+def test_what_is_saturated_or_holds_nan_in_one_plane_only(tmp_path, capsys):
+    """Clipped grey values still tell where edges are; NaN anywhere in a stack refuses it and writes nothing."""
+    image, labels = tissue()
+    saturated = image.clip(0, np.percentile(image, 70)).astype(np.uint16)
+    source, target = write(tmp_path / "s.tif", saturated), write(tmp_path / "t.tif", np.roll(labels, 5, 1))
+    assert main(["register", source, target, "--out", f"{tmp_path}/out"]) == 0
+    mended = np.asarray(open_stack(tmp_path / "out/targets/s.tif").array)
+    assert ((mended > 0) != (labels > 0))[16:-16, 16:-16].mean() < 0.01
+    planes = np.stack([np.roll(image, 3, 0), image]).astype(np.float32)
+    planes[1, 5, 5] = np.nan
+    paths = write(tmp_path / "two.tif", np.stack([image] * 2), "ZYX"), write(tmp_path / "nan.tif", planes, "ZYX")
+    assert main(["register", *paths, "--out", f"{tmp_path}/bad"]) == 2
+    assert "the target of two, frame 1 holds NaN or Inf" in capsys.readouterr().err
+    assert not list((tmp_path / "bad").glob("*/*.tif"))
+
+
+def test_a_constant_or_wholly_saturated_source_is_refused(tmp_path, capsys):
+    _, labels = tissue()
+    source = write(tmp_path / "s.tif", np.full(SHAPE, 65535, np.uint16))
+    assert main(["register", source, write(tmp_path / "t.tif", labels), "--out", f"{tmp_path}/out"]) == 2
+    assert "the source is constant. Leave the pair out." in capsys.readouterr().err

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import Event, Events
-from napari_pix2pix.commands.flags import UNNEGATED, Overwrite, Shard
+from napari_pix2pix.commands.flags import UNNEGATED, LocalWorkers, Overwrite, Scheduler, Shard, chosen_workers
 from napari_pix2pix.core.settings.running import RegisterSettings
 
 TARGETS, KNOWN = "targets", "known"
@@ -21,6 +21,8 @@ def register(
     out: Annotated[Path, Parameter(help="A folder: targets/ and known/, to train on, and registered.csv.")],
     settings: Annotated[RegisterSettings | None, UNNEGATED] = None,
     shard: Shard = None,
+    scheduler: Scheduler = None,
+    local_workers: LocalWorkers = None,
     overwrite: Overwrite = False,
 ) -> Events:
     """Move targets, place by place, to where they lie over their sources; what could not be matched is not known.
@@ -51,7 +53,9 @@ def register(
     ]
     require_apart([path for job in jobs for path in job.inputs], [path for job in jobs for path in job.results])
     made_with: dict[str, Any] = how.model_dump(mode="json", exclude_defaults=True)
-    found = do_each(jobs, _Work(how), "registered", out, made_with, shard=shard, overwrite=overwrite)
+    workers = chosen_workers(scheduler, local_workers)
+    places: dict[str, Any] = {"shard": shard, "overwrite": overwrite, "workers": workers}
+    found = do_each(jobs, _Work(how), "registered", out, made_with, **places)
     rows = list[Event]()
     for event in found:
         if event["event"] == "row":

@@ -10,15 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix import __version__
-from napari_pix2pix.core.data.local_shifts import (
-    Field,
-    LocalShifts,
-    inside,
-    least_area,
-    local_shifts,
-    moved,
-    places,
-)
+from napari_pix2pix.core.data.fields import Ends, Field, inside, least_area, moved, places
+from napari_pix2pix.core.data.local_shifts import LocalShifts, bands, gathered, measured
 from napari_pix2pix.core.data.pairs import require_finite
 from napari_pix2pix.core.data.regions import Region, Windows
 from napari_pix2pix.core.encodings.kinds import guess_kind
@@ -32,6 +25,8 @@ IN_PLACE = 0.5
 """A target is left as it is where nine in ten of its blocks lie off by less, px: resampling would only soften it."""
 SAME_SIZE = 0.01
 """Pixel sizes that differ by a smaller share are the same."""
+MARGIN = 16
+"""Of a part that is resampled, px: a cubic spline's pixels farther away weigh less than 1e-9."""
 LOOKED_AT = 4
 """Frames of a target that tell its kind."""
 
@@ -43,9 +38,9 @@ class Placing:
     start: tuple[float, float]
     step: tuple[float, float]
 
-    def places(self, shifts: Field) -> Field:
-        """Where in the target each pixel of the source lies (2, Y, X)."""
-        along = zip(self.start, self.step, places(shifts), strict=True)
+    def places(self, shifts: Field, top: int = 0) -> Field:
+        """Where in the target each pixel of the source lies (2, Y, X), where these are its rows from `top` on."""
+        along = zip(self.start, self.step, places(shifts, top), strict=True)
         return np.stack([start + step * at for start, step, at in along]).astype(np.float32)
 
 
@@ -66,7 +61,7 @@ class Outcome:
     why
         In a sentence, where it was not moved though it does not lie in place.
     least_area
-        See `core.data.local_shifts.least_area`; 1 where it was not moved.
+        See `core.data.fields.least_area`; 1 where it was not moved.
     """
 
     what: str
@@ -115,21 +110,18 @@ def register_file(job: Job, how: RegisterSettings) -> Iterator[dict[str, Any]]:
     with writes[0] as put, writes[1] as put_known:
         for frame in range(plans[0].n_frames):
             name = job.name + (f", frame {frame}" if plans[0].n_frames > 1 else "")
-            values, of_target = plans[0].take(source.array, frame), everything.take(target.array, frame)
-            for side, pixels in (("source", values), ("target", of_target)):
-                require_finite(pixels, side, name)
-            valid = np.ones(of_target.shape[1:], bool)
-            if mask is not None:
-                valid &= (plans[2].take(mask.array, frame) != 0).any(axis=0)
-            if how.ignore_label is not None:
-                valid &= (of_target != how.ignore_label).all(axis=0)
-            image, known, outcome = _registered(values, of_target, plans[1].taken, valid, placing, labels)
+            pair = _Frame(source, target, mask, plans, frame, name, placing, labels, how.ignore_label)
+            outcome, n_known = pair.registered(), 0
             if outcome.what == "unlike" and plans[0].n_frames == 1:
                 raise ValueError(f"{name} cannot be registered: {outcome.why}")
-            put(image)
-            put_known(known[None].astype(np.uint8))
+            for rows in bands(pair.shape):
+                image, known, area = pair.laid(outcome, rows)
+                put(image)
+                put_known(known[None].astype(np.uint8))
+                outcome = replace(outcome, least_area=min(outcome.least_area, area))
+                n_known += int(known.sum())
             frames.append(outcome)
-            known_shares.append(float(known.mean()))
+            known_shares.append(n_known / (pair.shape[0] * pair.shape[1]))
             if outcome.why:
                 yield {"event": "warning", "file": name, "text": f"{name} keeps its target as it was: {outcome.why}"}
             yield {"event": "progress", "unit": "files", "done": (frame + 1) / plans[0].n_frames, "total": 1}
@@ -138,45 +130,95 @@ def register_file(job: Job, how: RegisterSettings) -> Iterator[dict[str, Any]]:
     yield {"event": "row", "row": _row(frames, known_shares)}
 
 
-def _registered(
-    source: NDArray[Any],
-    target: NDArray[Any],
-    measured: tuple[int, ...],
-    valid: NDArray[np.bool_],
-    placing: Placing,
-    labels: bool,
-) -> tuple[NDArray[Any], NDArray[np.bool_], Outcome]:
-    """The target (C, Y, X) on the grid of its source, where it is known, and what became of it.
+@dataclass
+class _Frame:
+    """A frame of a pair, read in bands of rows of its source; `ends` are those of what was read of the target."""
 
-    `measured` are the channels of the target that tell how it lies; none: all.
-    """
-    shape = (source.shape[-2], source.shape[-1])
-    at_rest = placing.places(np.zeros((2, *shape), np.float32))
-    placed = target if placing == UNPLACED and shape == valid.shape else moved(target, at_rest, nearest=labels)
-    seen = moved(valid[None], at_rest, nearest=True)[0] & inside(at_rest, valid.shape)
-    try:
-        found = local_shifts(source, placed[list(measured)] if measured else placed, labels=labels, known=seen)
-    except ValueError as error:
-        # What is empty is so wherever it lies.
-        return placed, seen & (placed == placed[:, :1, :1]).all(), Outcome("unlike", None, str(error))
-    if not found.in_common:
-        turned = f"; the target seems to be {found.turned}" if found.turned else ""
-        why = (
-            f"Source and target must have something in common; {1 - found.unmatched:.0%} of the blocks match "
-            f"(confidence {found.mean_confidence:.2f}){turned}. Check that they belong together."
+    source: Stack
+    target: Stack
+    mask: Stack | None
+    plans: list[AxesPlan]
+    frame: int
+    name: str
+    placing: Placing
+    labels: bool
+    ignore: int | None
+    ends: Ends | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        y, x = self.plans[0].frame_shape[-2:]
+        return y, x
+
+    def registered(self) -> Outcome:
+        """What becomes of it."""
+        images = gathered(self._read, self.shape, self.labels)
+        try:
+            found = measured(images)
+        except ValueError as error:
+            return Outcome("unlike", None, str(error))
+        if not found.in_common:
+            turned = f"; the target seems to be {found.turned}" if found.turned else ""
+            why = (
+                f"Source and target must have something in common; {1 - found.unmatched:.0%} of the blocks match "
+                f"(confidence {found.mean_confidence:.2f}){turned}. Check that they belong together."
+            )
+            return Outcome("unlike", found, why)
+        if found.before[1] < IN_PLACE:
+            return Outcome("in place", found)
+        if not (found.correlation[1] > found.correlation[0] and found.after[0] < found.before[0]):
+            r = found.correlation
+            why = f"moved, it would fit its source no better (correlation {r[0]:.3f}, moved {r[1]:.3f})."
+            return Outcome("kept", found, why)
+        return Outcome("moved", found)
+
+    def laid(self, outcome: Outcome, rows: slice) -> tuple[NDArray[Any], NDArray[np.bool_], float]:
+        """These rows of the target (C, rows, X) on the grid of its source, where it is known, and the least area."""
+        found, area = outcome.found, 1.0
+        shifts = np.zeros((2, rows.stop - rows.start, self.shape[1]), np.float32)
+        if outcome.what == "moved" and found is not None:
+            own = found.field(self.shape, slice(max(rows.start - 1, 0), rows.stop))
+            shifts, area = own[:, own.shape[1] - shifts.shape[1] :], least_area(own)
+        image, known = self._placed(rows, shifts)
+        if outcome.what == "unlike":  # what is empty is so wherever it lies
+            empty = found is None and self.ends is not None and (self.ends[0] == self.ends[1]).all()
+            return image, known & empty, area
+        return image, known if found is None else known & found.known(self.shape, rows), area
+
+    def _read(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+        """What tells how it lies, as it is placed."""
+        values = self.plans[0].take(self.source.array, self.frame, (rows, slice(None)))
+        require_finite(values, "source", self.name)
+        image, known = self._placed(rows, np.zeros((2, rows.stop - rows.start, self.shape[1]), np.float32))
+        taken = list(self.plans[1].taken)
+        return values, image[taken] if taken else image, known
+
+    def _placed(self, rows: slice, shifts: Field) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """The target seen through these shifts, and where it is known."""
+        whole = self.target.plan.frame_shape[-2:]
+        where = self.placing.places(shifts, rows.start)
+        window = tuple(
+            slice(int(np.clip(at.min() - MARGIN, 0, n - 1)), int(np.clip(at.max() + MARGIN + 1, 1, n)))
+            for at, n in zip(where, whole, strict=True)
         )
-        return placed, np.zeros(shape, bool), Outcome("unlike", found, why)
-    known = found.known(shape)
-    if found.before[1] < IN_PLACE:
-        return placed, known & seen, Outcome("in place", found)
-    if not (found.correlation[1] > found.correlation[0] and found.after[0] < found.before[0]):
-        r = found.correlation
-        why = f"moved, it would fit its source no better (correlation {r[0]:.3f}, moved {r[1]:.3f})."
-        return placed, known & seen, Outcome("kept", found, why)
-    shifts = found.field(shape)
-    where = placing.places(shifts)
-    there = moved(valid[None], where, nearest=True)[0] & inside(where, valid.shape)
-    return moved(target, where, nearest=labels), known & there, Outcome("moved", found, "", least_area(shifts))
+        values = replace(self.plans[1], channels=()).take(self.target.array, self.frame, window)
+        require_finite(values, "target", self.name)
+        known = np.ones(values.shape[1:], bool)
+        if self.mask is not None:
+            known &= (self.plans[2].take(self.mask.array, self.frame, window) != 0).any(axis=0)
+        if self.ignore is not None:
+            known &= (values != self.ignore).all(axis=0)
+        ends = values.min(axis=(1, 2)), values.max(axis=(1, 2))
+        self.ends = (
+            ends if self.ends is None else (np.minimum(self.ends[0], ends[0]), np.maximum(self.ends[1], ends[1]))
+        )
+        here = where - np.array([side.start for side in window], np.float32)[:, None, None]
+        there = inside(where, (whole[0], whole[1]))
+        if self.placing == UNPLACED and not shifts.any() and there.all():  # no value changes
+            y, x = (slice(int(at.min()), int(at.max()) + 1) for at in here)
+            return values[:, y, x], known[y, x]
+        image = moved(values, here, nearest=self.labels, ends=self.ends)
+        return image, moved(known[None], here, nearest=True)[0] & there
 
 
 def _plans(source: Stack, target: Stack, mask: Stack | None, how: RegisterSettings) -> list[AxesPlan]:

@@ -6,15 +6,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_pix2pix import core
-from napari_pix2pix.core.data.local_shifts import (
-    TURNED,
-    inside,
-    least_area,
-    local_shifts,
-    moved,
-    places,
-    spread,
-)
+from napari_pix2pix.core.data.fields import inside, least_area, moved, places, spread
+from napari_pix2pix.core.data.local_shifts import TURNED, local_shifts
 
 SHAPE = (192, 224)
 

@@ -4,25 +4,26 @@ Coarse to fine: the target, moved as far as is known, is held against what a `pr
 the shifts of the blocks that match are joined by a thin plate; and again with smaller blocks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import fft, ndimage, sparse
-from scipy.interpolate import make_interp_spline
-from scipy.sparse.linalg import spsolve
+from scipy import ndimage
 from skimage.measure import block_reduce, ransac
 from skimage.transform import AffineTransform, EuclideanTransform
 
-from napari_pix2pix.core.data.resemblance import Views, features, predicted, views
+from napari_pix2pix.core.data.blocks import Blocks, peaks
+from napari_pix2pix.core.data.fields import ALL, Field, hats, inside, moved, places, plate, spread
+from napari_pix2pix.core.data.resemblance import Views, features, outlined, predicted, standardized, views
 from napari_pix2pix.core.data.shifts import find_shift, phase_correlation
 
 LARGEST_SIDE = 1536
 """Larger images are averaged over squares until their longer side is this, px: fields are smooth."""
+BAND = 2**22
+"""Pixels that are read at once."""
 SMALLEST_SIDE = 64
 """Of an image that can be registered, px."""
 LEVELS = ((192, 48, 3.0), (128, 24, 1.0), (96, 12, 0.3), (64, 8, 0.1), (64, 8, 0.1))
@@ -37,8 +38,6 @@ EMPTY = 0.05
 """A block whose target varies by less than this share of what is usual, and of which no more is predicted, is empty."""
 COMMON = 0.2
 """The share of the blocks that are not empty which must match, or the images have nothing in common."""
-LEAST_AREA = 0.2
-"""What is left of the area of a pixel where the field squeezes most: above 0 it does not fold."""
 OVERVIEW = 256
 """Longer side of an image at which the shift of the whole, and whether it is turned, is looked for, px."""
 EXPLAINED, WITHIN = 0.9, 1.0
@@ -53,9 +52,6 @@ TURNED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "transposed and turned by 180°": lambda image: image.swapaxes(-2, -1)[..., ::-1, ::-1],
 }
 """What may have been done to a target, and how it is done."""
-
-Field = NDArray[np.float32]
-"""The shift (2, Y, X), in px, at each pixel of a source: what lies at p in it lies at p + shift in the target."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +88,15 @@ class LocalShifts:
     correlation: tuple[float, float]
     turned: str | None = None
 
-    def field(self, shape: tuple[int, int]) -> Field:
-        """The smooth field over an image of this shape."""
-        return spread(self.nodes, self.rows, self.columns, shape)
+    def field(self, shape: tuple[int, int], band: slice = ALL) -> Field:
+        """The smooth field over an image of this shape, or a band of its rows."""
+        return spread(self.nodes, self.rows, self.columns, shape, band)
 
-    def known(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Where the field is known (Y, X): where most of the blocks around match, or are empty."""
+    def known(self, shape: tuple[int, int], band: slice = ALL) -> NDArray[np.bool_]:
+        """Where it is known (Y, X), or a band of rows: where most of the blocks around match, or are empty."""
         sure = (self.matched | self.empty).astype(np.float64)
-        y, x = (_hats(nodes, n) for nodes, n in zip((self.rows, self.columns), shape, strict=True))
-        known: NDArray[np.bool_] = y @ sure @ x.T >= 0.5
+        y, x = (hats(nodes, n) for nodes, n in zip((self.rows, self.columns), shape, strict=True))
+        known: NDArray[np.bool_] = y[band] @ sure @ x.T >= 0.5
         return known
 
     def laid_over(self, target: NDArray[Any], *, nearest: bool = False) -> NDArray[Any]:
@@ -175,18 +171,66 @@ def local_shifts(
     Blocks that are looked for again in an image deformed by what they told: Scarano, "Iterative image deformation
     methods in PIV", 2002. The thin plate: Duchon, "Splines minimizing rotation-invariant semi-norms", 1977.
     """
-    shape = source.shape[-2:]
-    if min(shape) < SMALLEST_SIDE:
-        size = " x ".join(map(str, shape))
-        raise ValueError(f"An image must be at least {SMALLEST_SIDE} px wide and high to be registered; got {size}.")
-    ours, theirs = views(source), views(target, labels)
+    shape = source.shape[-2], source.shape[-1]
     sure = np.ones(shape, bool) if known is None else known
-    for side, seen in (("source", ours), ("target", theirs * sure)):
+    return measured(gathered(lambda rows: (source[:, rows], target[:, rows], sure[rows]), shape, labels))
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A source and a target as they are measured, not larger than `LARGEST_SIDE` px: see `gathered`."""
+
+    source: NDArray[np.float32]
+    target: Views
+    known: NDArray[np.bool_]
+    times: int
+    shape: tuple[int, int]
+
+
+def gathered(
+    read: Callable[[slice], tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]],
+    shape: tuple[int, int],
+    labels: bool = False,
+) -> Gathered:
+    """What is measured of images of this shape (Y, X), read in bands: means over squares of pixels where it is large.
+
+    Parameters
+    ----------
+    read
+        Gives these rows of source and target (C, rows, X), on its pixels, and where the target is known (rows, X).
+    labels
+        As in `local_shifts`.
+    """
+    times = -(-max(shape) // LARGEST_SIDE)
+    parts = [list[NDArray[Any]]() for _ in range(3)]
+    for rows in bands(shape, times):
+        more = slice(max(rows.start - 1, 0), min(rows.stop + 1, shape[0]))  # borders of labels look one pixel around
+        source, target, known = read(more)
+        target = outlined(target) if labels else target
+        own = slice(rows.start - more.start, rows.stop - more.start)
+        for part, values in zip(parts, (source, target, known[None]), strict=True):
+            part.append(_reduced(values[:, own].astype(np.float32), times))
+    source, target, known = (np.concatenate(part, axis=1) for part in parts)
+    seen = np.stack([standardized(own) for own in target]) if labels else views(target)
+    return Gathered(source, seen, known[0] > 0.5, times, shape)
+
+
+def bands(shape: tuple[int, int], times: int = 1) -> Iterator[slice]:
+    """The rows of an image in bands of at most `BAND` pixels, each of a multiple of `times` rows, but for the last."""
+    rows = max(1, BAND // (shape[1] * times)) * times
+    return (slice(top, min(top + rows, shape[0])) for top in range(0, shape[0], rows))
+
+
+def measured(images: Gathered) -> LocalShifts:
+    """How the target lies on the source: as `local_shifts`, of images that were read in bands."""
+    if min(images.shape) < SMALLEST_SIDE:
+        size = " x ".join(map(str, images.shape))
+        raise ValueError(f"An image must be at least {SMALLEST_SIDE} px wide and high to be registered; got {size}.")
+    times, sure = images.times, images.known
+    ours, theirs = views(images.source), images.target * sure
+    for side, seen in (("source", ours), ("target", theirs)):
         if not seen.any():
             raise ValueError(f"There must be something to match; the {side} is constant. Leave the pair out.")
-    times = -(-max(shape) // LARGEST_SIDE)
-    ours, theirs = (_reduced(seen, times) for seen in (ours, theirs * sure))
-    sure = _reduced(sure[None].astype(np.float32), times)[0] > 0.5
     start, turned = _overview(ours, theirs)
     found = _found(ours, theirs, sure, start)
     return LocalShifts(
@@ -196,57 +240,6 @@ def local_shifts(
         **{name: times * found[name] for name in ("shifts", "left", "nodes")},
         **{name: found[name] for name in ("confidence", "matched", "empty", "correlation")},
     )
-
-
-def moved(image: NDArray[Any], where: Field, *, nearest: bool = False) -> NDArray[Any]:
-    """What of an image (C, Y, X) lies at these places (2, Y', X'), px: (C, Y', X'), of the same dtype.
-
-    Between pixels cubic, within the range of the image's own values; `nearest`, as of labels, no new values.
-    Places beyond the border have what is on it.
-    """
-    result = np.empty((len(image), *where.shape[1:]), image.dtype)
-    exact = np.float32 if image.dtype.itemsize <= 2 else np.float64
-    for own, channel in zip(result, image, strict=True):
-        if nearest:
-            rows, columns = (
-                places.round().astype(np.intp).clip(0, n - 1) for places, n in zip(where, channel.shape, strict=True)
-            )
-            own[...] = channel[rows, columns]
-            continue
-        values = ndimage.map_coordinates(channel.astype(exact), where, order=3, mode="nearest")
-        values = values.clip(channel.min(), channel.max())
-        own[...] = values.round() if image.dtype.kind in "iu" else values
-    return result
-
-
-def places(shifts: Field) -> Field:
-    """Where in the target each pixel of the source lies (2, Y, X)."""
-    grid = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shifts.shape[1:]), indexing="ij", sparse=True)
-    return np.stack([along + shift for along, shift in zip(grid, shifts, strict=True)])
-
-
-def inside(where: Field, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which of these places lie within an image of this shape (Y, X)."""
-    along = [(p >= -0.5) & (p <= n - 0.5) for p, n in zip(where, shape, strict=True)]
-    found: NDArray[np.bool_] = along[0] & along[1]
-    return found
-
-
-def least_area(shifts: Field) -> float:
-    """What is left of the area of a pixel where a field squeezes most; above 0 nowhere does it fold.
-
-    The least determinant of its Jacobian, of the triangles at each corner of each four neighbouring pixels.
-    """
-    where = places(shifts).astype(np.float64)
-    down, right = np.diff(where, axis=1), np.diff(where, axis=2)
-    corners = ((a, b) for a in (down[:, :, :-1], down[:, :, 1:]) for b in (right[:, :-1], right[:, 1:]))
-    return float(min((a[0] * b[1] - a[1] * b[0]).min() for a, b in corners))
-
-
-def spread(nodes: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any], shape: tuple[int, int]) -> Field:
-    """A cubic spline through the shifts at nodes (2, rows, columns), straight on beyond the outermost."""
-    y, x = (_spline(at, n) for at, n in zip((rows, columns), shape, strict=True))
-    return np.stack([y @ own @ x.T for own in nodes]).astype(np.float32)
 
 
 def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], start: NDArray[np.float64]) -> dict[str, Any]:
@@ -265,10 +258,10 @@ def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], start: NDArray[
         after = _correlation(looks, seen, there)
         before = before or after
         looks, seen = (_structure(image) * there for image in (looks, seen))
-        blocks = _Blocks(looks, seen, size)
+        blocks = Blocks(looks, seen, size)
         surfaces = blocks.surfaces(min(reach, size // 3))
-        own, heights, within = _peaks(surfaces)
-        chance = float(np.quantile(_peaks(blocks.surfaces(min(reach, size // 3), apart=True))[1], CHANCE))
+        own, heights, within = peaks(surfaces)
+        chance = float(np.quantile(peaks(blocks.surfaces(min(reach, size // 3), apart=True))[1], CHANCE))
         confidence = heights / max(chance, 1e-6)
         if level == len(LEVELS):  # the last one only looks
             break
@@ -276,7 +269,7 @@ def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], start: NDArray[
         at = np.stack(np.meshgrid(blocks.rows, blocks.columns, indexing="ij")) + own
         total = own + np.stack([ndimage.map_coordinates(one, at, order=1, mode="nearest") for one in shifts])
         weights = np.where(within, (confidence - 1).clip(0, 1), 0.0)
-        nodes, shifts = _plate(total, weights, blocks, stiffness, shape, shifts)
+        nodes, shifts = plate(total, weights, (blocks.rows, blocks.columns), stiffness, shape, shifts)
     usual = blocks.variances.max(axis=0)
     usual = usual / (np.median(usual[usual > 0]) if (usual > 0).any() else 1.0)
     empty = (usual < EMPTY) & (heights < max(chance, 0.3))
@@ -294,140 +287,6 @@ def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], start: NDArray[
         "nodes": nodes,
         "correlation": (before, after),
     }
-
-
-class _Blocks:
-    """Two images (K, Y, X) in blocks that overlap by half, each under a taper."""
-
-    def __init__(self, looks: Views, seen: Views, size: int) -> None:
-        starts = [
-            np.linspace(0, n - size, round(2 * (n - size) / size) + 1).round().astype(int) for n in seen.shape[1:]
-        ]
-        self.rows, self.columns = (start + (size - 1) / 2 for start in starts)
-        taper = np.hanning(size + 2)[1:-1].astype(np.float32)
-        self._weight = np.multiply.outer(taper, taper) / taper.sum() ** 2
-        y, x = np.ix_(*starts)
-        self._of = [sliding_window_view(image, (size, size), axis=(1, 2))[:, y, x] for image in (looks, seen)]
-        self._size = size
-        self.variances = np.stack(
-            [[(self._row(image, i) ** 2).sum(axis=(0, 2, 3)) for i in range(len(self.rows))] for image in self._of]
-        )
-        """Of prediction and target (2, rows, columns)."""
-
-    def _row(self, image: NDArray[Any], i: int) -> NDArray[np.float32]:
-        """A row of blocks (K, columns, size, size) without their means."""
-        blocks = image[:, i]
-        means = (blocks * self._weight).sum(axis=(-2, -1), keepdims=True)
-        found: NDArray[np.float32] = (blocks - means) * np.sqrt(self._weight)
-        return found
-
-    def surfaces(self, reach: int, apart: bool = False) -> NDArray[np.float64]:
-        """The correlation of prediction and target at -reach … reach px, (rows, columns, Y, X); `apart`: of others.
-
-        These are about half an image away from each other.
-        """
-        n = fft.next_fast_len(self._size + reach, real=True)
-        lags = np.arange(-reach, reach + 1)
-        across, found = len(self.columns) // 2, []
-        for i in range(len(self.rows)):
-            other = (i + len(self.rows) // 2) % len(self.rows) if apart else i
-            a, b = self._row(self._of[0], i), self._row(self._of[1], other)
-            energy = self.variances[0, i] * (self.variances[1, other])
-            if apart:
-                b, energy = np.roll(b, across, axis=1), self.variances[0, i] * np.roll(self.variances[1, other], across)
-            products = (fft.rfft2(a, s=(n, n)).conj() * fft.rfft2(b, s=(n, n))).sum(axis=0)
-            surface = fft.irfft2(products, s=(n, n))[:, lags][:, :, lags]
-            size = np.sqrt(energy)[:, None, None]
-            found.append(np.where(size > 0, surface / np.where(size > 0, size, 1), 0.0))
-        return np.stack(found)
-
-
-def _peaks(surfaces: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Where surfaces (rows, columns, Y, X) peak (2, rows, columns), to fractions; how high; whether inside."""
-    rows, columns, width, _ = surfaces.shape
-    flat = surfaces.reshape(rows, columns, -1)
-    peak = np.stack(np.unravel_index(flat.argmax(axis=-1), (width, width)))
-    within = ((peak > 0) & (peak < width - 1)).all(axis=0)
-    y, x = peak.clip(1, width - 2)
-    i, j = np.ogrid[:rows, :columns]
-    middle = surfaces[i, j, y, x]
-    tops = []
-    for before, after in (
-        (surfaces[i, j, y - 1, x], surfaces[i, j, y + 1, x]),
-        (surfaces[i, j, y, x - 1], surfaces[i, j, y, x + 1]),
-    ):
-        bend = before - 2 * middle + after
-        tops.append(np.where(within & (bend < 0), (before - after) / np.where(bend < 0, 2 * bend, 1.0), 0.0))
-    return peak - width // 2 + np.clip(tops, -0.5, 0.5), flat.max(axis=-1).astype(np.float64), within
-
-
-def _plate(
-    shifts: NDArray[Any],
-    weights: NDArray[Any],
-    blocks: _Blocks,
-    stiffness: float,
-    shape: tuple[int, int],
-    before: Field,
-) -> tuple[NDArray[np.float64], Field]:
-    """A thin plate through the shifts of blocks (2, rows, columns), stiffer where it would fold: nodes and field."""
-    rows, columns = (nodes.round().astype(int) for nodes in (blocks.rows, blocks.columns))
-    kept = before[:, rows[:, None], columns].astype(np.float64)
-    if (weights > 0).sum() < 6:  # nothing to go by
-        return kept, before
-    for _ in range(30):
-        nodes = _bent(shifts, weights, stiffness)
-        for _ in range(8):  # a block that lies off is doubted, by Geman and McClure's weights
-            off = np.hypot(*(nodes - shifts))
-            usual = max(1.0, 1.5 * float(np.median(off[weights > 0])))
-            nodes = _bent(shifts, weights / (1 + (off / usual) ** 2) ** 2, stiffness)
-        found = spread(nodes, blocks.rows, blocks.columns, shape)
-        if least_area(found) >= LEAST_AREA:
-            return nodes, found
-        stiffness *= 4
-    return kept, before
-
-
-def _bent(shifts: NDArray[Any], weights: NDArray[Any], stiffness: float) -> NDArray[np.float64]:
-    """The v that minimizes Σ weights |v - shifts|² + stiffness · (its second differences)², each of (2, rows, columns).
-
-    An affine motion has no second differences, so it costs nothing, and is what is left where nothing matches.
-    """
-    rows, columns = weights.shape
-    second, first = ([_differences(n, order) for n in (rows, columns)] for order in (2, 1))
-    bends = sparse.vstack(
-        [
-            sparse.kron(second[0], sparse.eye_array(columns)),
-            sparse.kron(sparse.eye_array(rows), second[1]),
-            np.sqrt(2) * sparse.kron(*first),
-        ]
-    )
-    system = (sparse.diags_array(weights.ravel() + 1e-9) + stiffness * (bends.T @ bends)).tocsc()
-    right = ((weights + 1e-9) * shifts).reshape(2, -1).T
-    found: NDArray[np.float64] = spsolve(system, right).T.reshape(shifts.shape)
-    return found
-
-
-def _differences(n: int, order: int) -> sparse.csr_array:
-    """Of `order` between n values in a row."""
-    return sparse.csr_array(np.diff(np.eye(n), order, axis=0))
-
-
-def _spline(nodes: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """What pixels 0 to n - 1 take of the values at nodes (n, nodes): a cubic spline, straight beyond."""
-    own = np.eye(len(nodes))
-    if len(nodes) < 2:
-        return np.ones((n, 1))
-    steps = nodes[1] - nodes[0], nodes[-1] - nodes[-2]
-    before, after = ([own[a] + k * (own[a] - own[b]) for k in (1, 2)] for a, b in ((0, 1), (-1, -2)))
-    values = np.stack([before[1], before[0], *own, *after])
-    at = [nodes[0] - 2 * steps[0], nodes[0] - steps[0], *nodes, nodes[-1] + steps[1], nodes[-1] + 2 * steps[1]]
-    found: NDArray[np.float64] = make_interp_spline(at, values, k=3)(np.arange(n))
-    return found
-
-
-def _hats(nodes: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """The same, linear between the nodes and constant beyond."""
-    return np.stack([np.interp(np.arange(n), nodes, own) for own in np.eye(len(nodes))], axis=1)
 
 
 def _overview(ours: Views, theirs: Views) -> tuple[NDArray[np.float64], str | None]:
@@ -468,6 +327,8 @@ def _reduced(image: Views, times: int) -> Views:
     if times == 1:
         return image
     y, x = (n // times * times for n in image.shape[1:])
+    if not y:
+        return image[:, :0, : image.shape[2] // times]
     found: Views = block_reduce(image[:, :y, :x], (1, times, times), np.mean).astype(np.float32)
     return found
 

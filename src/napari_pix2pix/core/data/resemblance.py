@@ -35,8 +35,7 @@ def views(image: NDArray[np.generic], labels: bool = False) -> Views:
     Of a bright RGB image (transmitted light) the optical density, in which stains add up.
     """
     if labels:
-        channels = [(image != 0).any(axis=0), find_boundaries(image.max(axis=0).astype(np.int64))]
-        return np.stack([standardized(channel.astype(np.float32)) for channel in channels])
+        return np.stack([standardized(channel) for channel in outlined(image)])
     grey = image.astype(np.float32)
     low, high = np.percentile(grey, TAILS, axis=(1, 2), keepdims=True).astype(np.float32)
     if (low == high).all():
@@ -45,6 +44,12 @@ def views(image: NDArray[np.generic], labels: bool = False) -> Views:
     if len(grey) == 3 and low.min() >= 0 and np.median(grey) > brightest / 2:
         grey, low, high = (-np.log((values + 0.01 * brightest) / brightest) for values in (grey, high, low))
     return np.stack([standardized(channel) for channel in grey.clip(low, high)])
+
+
+def outlined(labels: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Foreground and borders (2, Y, X) of labels (C, Y, X), 0 or 1."""
+    channels = (labels != 0).any(axis=0), find_boundaries(labels.max(axis=0).astype(np.int64))
+    return np.stack([channel.astype(np.float32) for channel in channels])
 
 
 def features(source: Views) -> list[NDArray[np.float32]]:
