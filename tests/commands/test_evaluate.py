@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
-from small import SMALL_FLAGS, blobs
+from small import SMALL_FLAGS, blobs, untrained
 
 
 def run(capsys, *words) -> tuple[int, str, str]:
@@ -261,6 +261,28 @@ def test_objects_are_counted_and_measured(work, tmp_path, capsys) -> None:
     (found,) = metrics(tmp_path / "d")["objects"]
     assert code == 0 and found["information"]["n_draws"] == 4 and found["information"]["difference"]["low"] is not None
     assert "Of an object 4 draws tell" in text and "bits: draws more" in (tmp_path / "d" / "report.html").read_text()
+
+
+def test_a_model_finds_the_objects_of_both_sides(work, tmp_path, capsys) -> None:
+    """Given as a file or as the folder of its run; one that finds no objects is refused, and nothing is written."""
+    image, label = blobs()
+    untrained(image[None], label[None], "instances", gan_weight=0.0).save(tmp_path / "m" / "model.safetensors")
+    untrained(image[None], image[None], gan_weight=0.0).save(tmp_path / "grey.safetensors")
+    target = work / "test" / "target"
+    words = ["evaluate", "--prediction", target, target, "--out", tmp_path / "e", "--objects"]
+    for objects in (tmp_path / "m", tmp_path / "m" / "model.safetensors"):
+        code, text, err = run(capsys, *words, objects, "--overwrite")
+        assert code == 0, err
+        (found,) = metrics(tmp_path / "e")["objects"]
+        assert found["counts"]["object_f1_iou50"]["value"] == 1 and "read-outs  Of 11 read-outs of objects: " in text
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "objects found at IoU 0.5, F1" in page and ">Read-outs</h2>" in page
+    words[5] = tmp_path / "x"
+    code, _, err = run(capsys, *words, tmp_path / "grey.safetensors")
+    assert code == 2 and "A model that counts objects must find labels in grey values; this one does not." in err
+    code, _, err = run(capsys, *words, tmp_path / "none.safetensors")
+    assert code == 2 and "none.safetensors" in err
+    assert not (tmp_path / "x").exists()
 
 
 def test_brown_stain_is_measured(tmp_path, capsys) -> None:

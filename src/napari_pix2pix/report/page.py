@@ -10,6 +10,7 @@ from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.settings.naming import as_flag, named
 from napari_pix2pix.core.teaching.examples import ranked
 from napari_pix2pix.report import figures as figures
+from napari_pix2pix.report.checklist import checklist, latex
 from napari_pix2pix.report.content import TITLES, Content, title_of
 from napari_pix2pix.report.examples import examples_of
 from napari_pix2pix.report.from_nothing import MADE, SAID
@@ -65,17 +66,24 @@ def _sections(content: Content) -> Iterable[tuple[str, Html | None]]:
         yield "Training", drawn(figures.training_curves(content.history, judged_on), said)
     if content.card:
         yield "Model", table(["", ""], [list(line) for line in content.card], "The model's card", "card")
-    if model is not None:
-        text, cited = methods(model, report)
-        yield (
-            "Methods",
-            joined(
-                tag("p", "Facts from the model's config and provenance, ready to paste:", class_="soft"),
-                tag("p", text, class_="copy"),
-                tag("ul", *(tag("li", reference) for reference in cited)),
-            ),
-        )
+    yield "Methods", _methods(content)
     yield "How it was made", _provenance(content)
+
+
+def _methods(content: Content) -> Html | None:
+    """The paragraph for a paper and the checklist, as text and as LaTeX."""
+    if content.model is None and content.report is None:
+        return None
+    text, cited = ("", []) if content.model is None else methods(content.model, content.report)
+    rows = checklist(content.model, content.report)
+    lines: list[list[str | None]] = [list(row) for row in rows]
+    return joined(
+        tag("p", "Facts from the model's config and provenance, ready to paste:", class_="soft") if text else None,
+        tag("p", text, class_="copy") if text else None,
+        tag("ul", *(tag("li", reference) for reference in cited)) if cited else None,
+        table(["", ""], lines, "Checklist for publication", "card"),
+        tag("details", tag("summary", "The same as LaTeX"), tag("pre", latex(text, cited, rows), class_="copy")),
+    )
 
 
 def _summary(content: Content) -> Html:

@@ -162,7 +162,7 @@ def _page(n: int) -> str:
         for number in range(1, n + 1)
     ]
     style = Html(
-        "body { font: 16px system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; } "
+        "body { font: 16px system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; } "
         "div { display: flex; gap: 1rem; } figure { flex: 1; margin: 0; } "
         "img { width: 100%; image-rendering: pixelated; }"
     )

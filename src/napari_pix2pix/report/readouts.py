@@ -9,7 +9,7 @@ from napari_pix2pix.report.pieces import cell, marked, number
 TITLE = "Read-outs"
 CLASSES = {"usable": "usable", "with care": "care", "not": "not", "not known": "soft"}
 HEAD = [
-    *("read-out of an object", "verdict", "why", "mean, predicted", "mean, true"),
+    *("read-out of an object", "verdict", "mean, predicted / true"),
     *("correlation", "bias", "standardized difference", "spread"),
 ]
 RULE = (
@@ -31,10 +31,11 @@ def readout_tables(report: Mapping[str, Any], names: Sequence[str]) -> Html | No
         rows: list[list[str | None]] = [
             [
                 joined(f"{each['family']}: {readout.replace('_', ' ')}", tag("div", each["meaning"], class_="soft")),
-                tag("strong", each["verdict"], class_=CLASSES[each["verdict"]]),
-                each["why"],
-                number(each["mean_prediction"]),
-                number(each["mean_target"]),
+                joined(
+                    tag("strong", each["verdict"], class_=CLASSES[each["verdict"]]),
+                    tag("div", each["why"], class_="soft why"),
+                ),
+                f"{number(each['mean_prediction'])} / {number(each['mean_target'])}",
                 *(cell(each[key]) for key in ("correlation", "bias", "standardized_difference", "spread")),
             ]
             for readout, each in one["readouts"].items()

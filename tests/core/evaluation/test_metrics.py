@@ -8,7 +8,7 @@ from skimage.metrics import adapted_rand_error, structural_similarity, variation
 from napari_pix2pix.core.evaluation.metrics.classes import confusion, of_classes, of_each_class
 from napari_pix2pix.core.evaluation.metrics.errors import moved, strays
 from napari_pix2pix.core.evaluation.metrics.fourier import OF_RINGS, Spectra, falls_below, of_rings, power
-from napari_pix2pix.core.evaluation.metrics.instances import of_instances
+from napari_pix2pix.core.evaluation.metrics.instances import numbers_of, of_instances
 from napari_pix2pix.core.evaluation.metrics.intensities import (
     Histogram,
     joined,
@@ -249,6 +249,15 @@ def test_objects_by_hand() -> None:
     strange = of_instances(rows_of(7, 7, 0, 0, 0, 0, 0, 8), target)
     assert (strange["invented"], strange["missing"]) == (1, 1)
     assert (strange["object_precision_iou50"], strange["object_recall_iou50"]) == (0.5, 0.5)
+
+
+def test_labels_are_counted_as_numpy_finds_them() -> None:
+    """Small ones by counting, large and negative ones by sorting; none of none."""
+    few = np.random.default_rng(0).integers(0, 9, 50).astype(np.uint16)
+    for labels in (few, few[few > 2], few.astype(np.uint64) * 2**40, few.astype(int) - 4, few[:0]):
+        expected = np.unique(labels, return_inverse=True, return_counts=True)
+        for a, b in zip(numbers_of(labels), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_objects_agree_with_scikit_image() -> None:

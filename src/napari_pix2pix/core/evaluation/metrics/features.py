@@ -11,7 +11,7 @@ from skimage.feature import graycoprops
 from skimage.measure import regionprops_table
 
 from napari_pix2pix.core.evaluation.metrics.errors import SMALLEST
-from napari_pix2pix.core.evaluation.metrics.instances import Overlap
+from napari_pix2pix.core.evaluation.metrics.instances import Overlap, numbers_of
 from napari_pix2pix.core.evaluation.metrics.intervals import Figure, figure, resamples
 
 Verdict = Literal["usable", "with care", "not", "not known"]
@@ -76,7 +76,7 @@ Measured = dict[str, NDArray[np.float64]]
 
 def numbered(labels: NDArray[Any]) -> NDArray[np.intp]:
     """The objects of at least 10 px ([Z,] Y, X) as 1, 2, … in the order of their labels; 0 is no object."""
-    values, dense, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    values, dense, sizes = numbers_of(labels.ravel())
     kept = (values != 0) & (sizes >= SMALLEST)
     places: NDArray[np.intp] = np.where(kept, kept.cumsum(), 0)[dense].reshape(labels.shape)
     return places
