@@ -192,7 +192,7 @@ def test_predictions_of_any_tool_are_shown_without_a_source() -> None:
     page = page_of(None, pairs, report)
     kinds = [str(image["alt"]).split(" of ")[0] for image in page.all("img")]
     assert kinds == ["target image", "prediction", "error"] * 3
-    assert "not known here" in page.text and "Methods" not in page.text
+    assert "not known here" in page.text and "Facts from the model's config" not in page.text
 
 
 def test_several_channels_have_a_row_each(tmp_path) -> None:
