@@ -30,6 +30,9 @@ COMMANDS = {
     "compare": ["compare", LONG, "e", "--out", "c.json"],
     "reader set": ["reader-set", LONG, "--out", "r"],
     "reader set out": ["reader-set", "e", "--out", LONG],
+    "compare page": ["compare", "e", "e", "--report", f"{LONG}.html"],
+    "runs": ["train", "s.tif", "s.tif", "--seeds", "2", "--out", LONG],
+    "learning-curve": ["learning-curve", "s.tif", LONG, "--at", "1,2,3", "--out", "c"],
     "info": ["info", LONG],
     "demo": ["demo", "--out", LONG],
 }

@@ -132,7 +132,7 @@ def test_files_are_read_once_for_all_runs(folder, monkeypatch) -> None:
     out = folder / "runs"
     from napari_pix2pix.commands.repeat import part_of
 
-    plan, stacks = opened(out, 0.0, None)
+    plan, stacks, _ = opened(out, 0.0, None)
     for run in plan.runs:
         part_of(stacks, run).provenance()
     assert len(read_files) == len(set(read_files)) == 14
@@ -206,3 +206,36 @@ def test_runs_of_other_data_are_refused_in_the_folder(folder, capsys) -> None:
     ):
         assert sentence in refused(capsys, *given)
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*")}
+
+
+def test_grey_images_among_colours_are_colours_in_every_fold(tmp_path, capsys) -> None:
+    """Also in a fold in which all are grey: one run trains on what another holds out."""
+    for i in range(4):
+        source, label = blobs(seed=i)
+        grey = (source // 16).astype(np.uint8)
+        for side, image in (("source", np.stack([grey] * 3, axis=-1) if i == 0 else grey), ("label", label)):
+            (tmp_path / side).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / side / f"d{i} cell.tif", image, photometric="rgb" if image.ndim == 3 else None)
+    assert main(words(tmp_path, "runs", "--folds", "4")) == 0
+    assert main(["evaluate", f"{tmp_path}/runs", "--out", f"{tmp_path}/judged", "--device", "cpu"]) == 0
+    assert {row["n"] for row in read(tmp_path / "judged" / "metrics.json")["runs"]} == {1}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"config": {}, "runs": []}', "[1]", '{"config": {"steps": "x"}, "runs": [{"seed": 0}]}']
+)
+def test_a_damaged_plan_is_told(tmp_path, capsys, content) -> None:
+    """Whoever reads it: a sentence that names the folder."""
+    (tmp_path / "repetition.json").write_text(content)
+    for given in (["train", "--resume", f"{tmp_path}"], ["evaluate", f"{tmp_path}", "--out", f"{tmp_path}/e"]):
+        assert f"that of {tmp_path} is damaged" in refused(capsys, *given)
+
+
+def test_a_plan_that_tells_no_pairs_is_told(tmp_path, capsys) -> None:
+    """Made in Python, or damaged."""
+    plan = {"config": {}, "runs": [{"seed": 0}]}
+    for pairs, sentence in ((None, "go on with {} from Python"), ({"train": {"names": ["a"]}}, "must tell its pairs")):
+        (tmp_path / "repetition.json").write_text(json.dumps(plan | {"pairs": pairs}))
+        capsys.readouterr()
+        assert main(["train", "--resume", f"{tmp_path}"]) != 0
+        assert sentence.format(tmp_path) in capsys.readouterr().err

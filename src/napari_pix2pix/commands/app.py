@@ -36,6 +36,7 @@ from napari_pix2pix.commands.flags import spread
 from napari_pix2pix.commands.generate import generate
 from napari_pix2pix.commands.import_ import import_
 from napari_pix2pix.commands.info import info
+from napari_pix2pix.commands.learning_curve import learning_curve
 from napari_pix2pix.commands.models import models
 from napari_pix2pix.commands.predict import predict
 from napari_pix2pix.commands.reader_set import reader_set
@@ -70,6 +71,7 @@ for command in (
     fit_trust,
     compare,
     reader_set,
+    learning_curve,
     export,
     models,
     info,

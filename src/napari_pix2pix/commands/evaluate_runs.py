@@ -56,7 +56,7 @@ def evaluate_runs(
     require_apart([folder / PLAN, source, target], written)
     require_writable(out, made=False)
 
-    _, stacks = opened(folder, (folder / PLAN).stat().st_mtime, None)
+    _, stacks, pairs = opened(folder, (folder / PLAN).stat().st_mtime, None)
     trained, given = stacks.train, stacks.test
     assert isinstance(trained, PairedStacks)
     if source is not None:
@@ -65,7 +65,7 @@ def evaluate_runs(
     judged = given or trained
     require_apart([*stacks.paths, *judged.paths], written)
     asked = asked | {"pixel_size_um": judged.pixel_size_um}
-    frames, pairs = given.frames() if given else None, trained.frames()
+    frames = given.frames() if given else None
     reports: list[dict[str, Any]] = []
     for run, report in judged_runs(folder, plan, pairs, frames, device, **asked):
         model, names = folder / run.name / "model.safetensors", None if given else run.held_out

@@ -17,6 +17,7 @@ from napari_pix2pix.core.settings.config import Settings, read_json_object
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.data.folds import Run
+    from napari_pix2pix.core.data.pairs import PairedFrames
     from napari_pix2pix.core.training.repetition import Repetition
     from napari_pix2pix.files.training_stacks import TrainingStacks
 
@@ -200,30 +201,35 @@ class RunWork:
         """Train the run of this job; its progress, and a row of its figures."""
         from napari_pix2pix.core.training.repetition import carried_on
 
-        plan, stacks = opened(self.out, (self.out / "repetition.json").stat().st_mtime, self.root)
+        plan, stacks, whole = opened(self.out, (self.out / "repetition.json").stat().st_mtime, self.root)
         run = next(run for run in plan.runs if run.name == job.name)
         own = part_of(stacks, run)
         initial = load(Path(plan.initial["path"]), "cpu") if plan.initial else None
         if initial is not None and plan.initial and initial.hash() != plan.initial["sha256"]:
             raise ValueError(f"The model to start from must be the one it was; {plan.initial['path']} is another.")
-        parts = {"validation": own.validation, "test": own.test, "old_pairs": own.old}
+        trains, held = run.divided(whole.names)
+        parts = {"validation": own.validation, "test": None if held else own.test, "old_pairs": own.old}
         given: dict[str, Any] = {name: part.frames() if part else None for name, part in parts.items()}
         told = {**own.provenance(), "initial": plan.initial}
-        reports = carried_on(
-            self.out, plan, run, own.train.frames(), told, initial=initial, device=self.device, **given
-        )
+        given |= {"initial": initial, "device": self.device} | ({"test": whole.only(held)} if held else {})
+        reports = carried_on(self.out, plan, run, whole.only(trains), told, **given)
         with closing(reports):
             for report in reports:
                 done = report.step / report.steps
                 yield {"event": "progress", "unit": "runs", "done": 0.99 * done, "step": report.step, "run": run.name}
-        yield {"event": "row", "row": {"seed": run.seed, "fold": run.fold, **figures(self.out, run)}}
+        place = {"seed": run.seed, "fold" if run.pairs is None else "pairs": run.fold or run.pairs}
+        yield {"event": "row", "row": {**place, **figures(self.out, run)}}
 
 
 @lru_cache(maxsize=1)
-def opened(out: Path, changed: float, root: Path | None) -> "tuple[Repetition, TrainingStacks]":
-    """The plan in this folder, which `changed` then, and its pairs: read once for all runs of a process."""
+def opened(out: Path, changed: float, root: Path | None) -> "tuple[Repetition, TrainingStacks, PairedFrames]":
+    """The plan in this folder, which `changed` then, and its pairs: read once for all runs of a process.
+
+    Runs have parts of the very same frames, so that grey images among colour ones are colours even where all are grey.
+    """
     from napari_pix2pix.core.training.repetition import Repetition
     from napari_pix2pix.files.moved import Moved
+    from napari_pix2pix.files.pairing import PairedStacks
     from napari_pix2pix.files.training_stacks import TrainingStacks
 
     plan = Repetition.read(out)
@@ -231,7 +237,15 @@ def opened(out: Path, changed: float, root: Path | None) -> "tuple[Repetition, T
         raise ValueError(
             f"Runs to go on with here must have read their pairs from files; go on with {out} from Python."
         )
-    return plan, TrainingStacks.again(plan.pairs, Moved(tuple(filter(None, [root])), out))
+    try:
+        stacks = TrainingStacks.again(plan.pairs, Moved(tuple(filter(None, [root])), out))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"A folder of runs must tell its pairs; {out}/repetition.json does not ({type(error).__name__} {error}). "
+            "Restore it."
+        ) from error
+    assert isinstance(stacks.train, PairedStacks)
+    return plan, stacks, stacks.train.frames()
 
 
 def part_of(stacks: "TrainingStacks", run: "Run") -> "TrainingStacks":

@@ -3,6 +3,7 @@ from .data.local_shifts import LocalShifts, local_shifts
 from .data.pairs import PairedFrames
 from .evaluation.check import check
 from .evaluation.evaluate import evaluate, evaluate_prediction
+from .evaluation.learning_curve import fit_learning_curve
 from .evaluation.metrics.comparison import compare
 from .running.patch_scores import PatchScores
 from .running.trained_model import TrainedModel, load_model
@@ -28,6 +29,7 @@ __all__ = [
     "evaluate",
     "evaluate_prediction",
     "evaluate_runs",
+    "fit_learning_curve",
     "fit_trust",
     "load_model",
     "local_shifts",

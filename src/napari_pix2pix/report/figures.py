@@ -264,3 +264,25 @@ def over_runs(runs: Sequence[Mapping[str, Any]], name: str, title: str) -> str:
     panel.set_title(title)
     _legend(panel)
     return drawn(figure)
+
+
+def learning_curve(points: Sequence[tuple[int, float]], curve: Sequence[Mapping[str, Any]], title: str) -> str:
+    """Figures over numbers of pairs, and the law through them, dashed beyond the last."""
+    figure, (panel,) = panels(1, height=3.2, width=18.0)
+    most = max(n for n, _ in points)
+    for part, style in (
+        ([one for one in curve if one["pairs"] <= most], "-"),
+        ([one for one in curve if one["pairs"] >= most * 0.9], "--"),
+    ):
+        panel.plot([one["pairs"] for one in part], [one["value"] for one in part], style, color=MODEL)
+    if all(one["low"] is not None for one in curve):
+        low, high = ([one[end] for one in curve] for end in ("low", "high"))
+        panel.fill_between([one["pairs"] for one in curve], low, high, color=MODEL, alpha=0.15, linewidth=0)
+    panel.plot(*zip(*points, strict=True), "o", color=WORST, markersize=5)
+    panel.set_xscale("log")
+    at = [*sorted({n for n, _ in points}), 2 * most]
+    panel.set_xticks(at, [str(n) for n in at])
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_xlabel("pairs")
+    panel.set_title(title)
+    return drawn(figure)

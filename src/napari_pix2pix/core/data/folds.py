@@ -102,3 +102,44 @@ def repeated(names: Sequence[str], groups: Sequence[str], seed: int, seeds: int,
         for i in range(seeds)
         for fold in (range(1, folds + 1) if folds is not None else [None])
     )
+
+
+JUDGING = 5
+"""One in so many groups judges a learning curve."""
+
+
+def of_numbers(
+    names: Sequence[str], groups: Sequence[str], numbers: Sequence[int], seed: int, seeds: int, judged: bool
+) -> tuple[Run, ...]:
+    """A run for each of these numbers of pairs and so many seeds, from `seed` on, for a learning curve.
+
+    All hold out the same groups, a fifth of the pairs, unless they are `judged` by others. The pairs of each seed come
+    in an order of its own, group by group; the first ones train, so that more pairs are the same ones and others.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many pairs.
+    """
+    fewest = min(numbers)
+    if fewest < 1:
+        raise ValueError(f"Numbers of pairs must be at least 1; got {fewest}. Choose others with `at`.")
+    held: tuple[str, ...] = ()
+    if not judged:
+        require_groups(groups)
+        folds = folds_of(groups, min(JUDGING, len(set(groups))))
+        held = tuple(name for name, fold in zip(names, folds, strict=True) if fold == 1)
+    left = [(name, group) for name, group in zip(names, groups, strict=True) if name not in set(held)]
+    if max(numbers) > len(left):
+        kept = f", of which {len(held)} are held out to judge" if held else ""
+        raise ValueError(
+            f"There must be as many pairs as the largest number, {max(numbers)}; got {len(names)}{kept}. Choose `at` "
+            f"up to {len(left)}" + (", or judge by others (`test_source`, `test_target`)." if held else ".")
+        )
+    order = sorted({group for _, group in left})
+    runs = []
+    for own in range(seed, seed + seeds):
+        place = {order[k]: i for i, k in enumerate(np.random.default_rng(own).permutation(len(order)))}
+        ordered = [name for name, group in sorted(left, key=lambda pair: place[pair[1]])]
+        runs += [Run(seed=own, pairs=n, held_out=held, trains=tuple(ordered[:n])) for n in numbers]
+    return tuple(runs)

@@ -23,8 +23,8 @@ ASKED = frozenset(
             "local",
             "local_workers",
         ),
-        *("finish", "folds", "local", "minutes", "seeds"),
         *("key", "score", "side"),
+        *("at", "finish", "folds", "local", "minutes", "seeds"),
         *(
             "norm_statistics",
             "objects",

@@ -58,6 +58,11 @@ def require_judged(folder: Path, given: bool) -> Repetition:
         raise ValueError(
             f"Runs must be done to be judged together; {unfinished[0]}{more} not. Go on with train `resume` {folder}."
         )
+    if any(run.pairs is not None for run in plan.runs):
+        raise ValueError(
+            f"Runs that are judged together must differ in nothing but seed and fold; those in {folder} are of a "
+            "learning curve. See its report.html, or evaluate one of them."
+        )
     if not given and not plan.judged:
         raise ValueError(
             f"Runs must have held pairs out to be judged by, or be given others; those in {folder} trained on all. "

@@ -48,7 +48,15 @@ class Repetition(Settings):
         """
         if not is_repetition(folder):
             raise FileNotFoundError(f"A folder of runs must hold {PLAN}; {folder} has none. Check the path.")
-        return validated(cls, read_json_object(folder / PLAN))
+        try:
+            plan = validated(cls, read_json_object(folder / PLAN))
+            validated(Config, plan.config)
+        except ValueError as error:
+            raise ValueError(
+                f"A folder of runs must hold the {PLAN} that was written for it; that of {folder} is damaged ({error}) "
+                "Restore it."
+            ) from error
+        return plan
 
     def begin(self, folder: Path, overwrite: bool = False) -> "Repetition":
         """Write the plan, or join that of an earlier command for the same: what was begun there is gone on with.
