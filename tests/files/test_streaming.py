@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_pix2pix.core.running.prediction import Findings
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.predicted import maps_path, predict_file
-from napari_pix2pix.files.readers import zarr_stacks
+from napari_pix2pix.files.readers import unpacked, zarr_stacks
 from napari_pix2pix.files.stacks import Block, open_stack, stack_writer, write_stack
 from napari_pix2pix.files.writers import ome_tiff, pyramids, waiting
 from small import untrained
@@ -210,6 +211,61 @@ def test_only_what_a_window_shows_is_read(tmp_path, how: dict) -> None:
         assert peak() < 4e6
     np.testing.assert_array_equal(window, stack[1000:1016, 20:1020])
     assert window.dtype == np.dtype("uint16")
+
+
+WIDE = [
+    ("YX", (300, 200), {"rowsperstrip": 8}),
+    ("YX", (300, 200), {"rowsperstrip": 300}),
+    ("YXS", (300, 200, 3), {"rowsperstrip": 32}),
+    ("CYX", (3, 300, 200), {"rowsperstrip": 32, "photometric": "minisblack"}),
+    ("ZYX", (5, 300, 200), {"rowsperstrip": 32, "photometric": "minisblack"}),
+]
+
+
+@pytest.mark.parametrize(("axes", "shape", "how"), WIDE)
+def test_rows_of_strips_are_unpacked_once_for_all_blocks(tmp_path, monkeypatch, axes, shape, how) -> None:
+    """Of compressed strips: what is read by blocks is what the file holds, and no row is unpacked for each of them."""
+    stack = RNG.integers(0, 2**16, shape, dtype=np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, compression="zlib", metadata={"axes": axes}, **how)
+    monkeypatch.setattr(unpacked, "PIECE", 8)
+    given = open_stack(path)
+    assert given.array.strip == how["rowsperstrip"]
+    rows = list[int]()
+
+    def read(*asked):
+        found = given.array.read(*asked)
+        rows.append(found.shape[axes.replace("Z", "").index("Y")])
+        return found
+
+    plan = AxesPlan(axes, shape)
+    counting = replace(given, array=replace(given.array, read=read))
+    with unpacked.rows_unpacked_once(counting, tmp_path, 3) as once:
+        assert sorted(tmp_path.iterdir()) == [path]  # what waits has no name
+        for top in range(0, 300, 60):
+            for left in range(0, 200, 40):
+                for frame in range(plan.n_frames):
+                    window = (slice(max(0, top - 10), top + 70), slice(max(0, left - 10), left + 50))
+                    np.testing.assert_array_equal(plan.take(once.array, frame, window), plan.take(stack, frame, window))
+    if plan.n_frames <= 3:  # no more planes by turns than wait
+        assert sum(rows) <= 1 + 300 + 2 * 10 * 5
+
+
+def test_a_wide_image_in_strips_is_predicted_like_one_in_tiles(tmp_path, monkeypatch) -> None:
+    """Also of several files, and a PNG: rows wait unpacked beside the result, and are gone."""
+    monkeypatch.setattr(bands, "BLOCK", 32 * 32)
+    monkeypatch.setattr("napari_pix2pix.files.predicted.BLOCK", 32 * 32)
+    stack = RNG.integers(0, 2**16, (2, 90, 150), dtype=np.uint16)
+    for i, plane in enumerate(stack):
+        tifffile.imwrite(tmp_path / f"strips{i}.tif", plane, compression="zlib", rowsperstrip=16)
+        tifffile.imwrite(tmp_path / f"tiles{i}.tif", plane, compression="zlib", tile=(16, 16))
+    model, found = untrained(stack, stack), []
+    for kind in ("strips", "tiles"):
+        source, more = (tmp_path / f"{kind}{i}.tif" for i in (0, 1))
+        list(predict_file(model, source, tmp_path / f"{kind}.tif", PredictSettings(tile_size=32), more=[more]))
+        found.append(open_stack(tmp_path / f"{kind}.tif").array[...])
+    np.testing.assert_array_equal(*found)
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_a_prediction_that_is_left_or_fails_leaves_nothing(tmp_path, monkeypatch) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.encodings.rescaling import rescaled_shape
 from napari_pix2pix.core.geometry.tiles import TilePlan
-from napari_pix2pix.core.running.bands import Band
+from napari_pix2pix.core.running.bands import BLOCK, Band
 from napari_pix2pix.core.running.predict import predict_bands
 from napari_pix2pix.core.running.prediction import cheaper
 from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -22,6 +22,7 @@ from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.files.areas import fill_of, only_needed, wanted_of, write_shapes
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.files.partners import open_joined
+from napari_pix2pix.files.readers.unpacked import rows_unpacked_once
 from napari_pix2pix.files.results import (
     as_seen,
     channels_taken,
@@ -162,11 +163,16 @@ def predict_file(
             put_spread = files.enter_context(
                 stack_writer(beside("spread")(out), plan, "float32", channel_names=spread_names, **said)
             )
+        source_plan = used.source_plan(stack.array, stack.axes, channels)
+        if tiles.tile_size[-2] * tiles.shape[-1] > BLOCK and not scale:  # else rows of tiles are read whole
+            given = files.enter_context(rows_unpacked_once(stack, out.parent, source_plan.n_channels))
+        else:
+            given = stack
         seen, novel = _SourceRange(model), list[float]()
         parts: dict[str, Any] = {"channels": channels, "scale": scale, "area": wanted.area if wanted else None}
 
         def source_bands() -> Iterator[Band]:
-            for band in predict_bands(used, stack.array, stack.axes, how, **parts):
+            for band in predict_bands(used, given.array, given.axes, how, **parts):
                 seen.add(band, wanted.area.mask((band.rows, band.columns)) if wanted else None)
                 if band.last:
                     novel.append(band.novel)

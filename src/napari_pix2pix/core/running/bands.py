@@ -24,7 +24,7 @@ AT_ONCE = 2**20
 """Pixels of a larger frame that are passed on at once, fewer where it has more than a few channels."""
 BLOCK = 2**22
 """Pixels that the tiles of a block keep: one of the usual size, or as many smaller ones."""
-AHEAD = 2**28
+AHEAD = 2**27
 """Bytes of a block up to which the next one is read while it is worked on."""
 P = TypeVar("P")
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,15 @@ class LazyArray:
         Of the whole.
     read
         Takes the path and an index, returns these pixels.
+    strip
+        So many rows are unpacked together, and in full width, whatever window is asked for; 0: only tiles under it are.
     """
 
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     read: Callable[[Path, Any], NDArray[Any]] = field(repr=False)
+    strip: int = 0
 
     @property
     def ndim(self) -> int:
@@ -72,7 +75,7 @@ class LazyArray:
         columns = range(width) if half == "left" else range(width, 2 * width)
 
         read = partial(_read_columns, self.read, axis, columns, self.ndim)
-        return LazyArray(self.path, (*self.shape[:axis], width, *self.shape[axis + 1 :]), self.dtype, read)
+        return replace(self, shape=(*self.shape[:axis], width, *self.shape[axis + 1 :]), read=read)
 
 
 def full_index(index: Any, ndim: int) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ def open_picture(path: Path) -> Stack:
     if has_palette(data):
         said = ("labels", "in colours", "colours") if pixels.ndim == 2 else ("colours", "as grey numbers", "labels")
         warn(PALETTE.format(*said), stacklevel=4)
-    return Stack(path, LazyArray(path, pixels.shape, pixels.dtype, _read), "YXS"[: pixels.ndim])
+    return Stack(path, LazyArray(path, pixels.shape, pixels.dtype, _read, len(pixels)), "YXS"[: pixels.ndim])
 
 
 def _read(path: Path, index: Any) -> NDArray[Any]:

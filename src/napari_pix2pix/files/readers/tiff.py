@@ -66,7 +66,13 @@ def open_tiff(path: Path, plain: bool = False) -> Stack:
         sizes, placement = Placement.of(steps, origins)
         meant = [
             _as_meant(
-                LazyArray(path, tuple(level.shape), np.dtype(level.dtype), partial(_read, plain=plain, level=number)),
+                LazyArray(
+                    path,
+                    tuple(level.shape),
+                    np.dtype(level.dtype),
+                    partial(_read, plain=plain, level=number),
+                    _strip(level),
+                ),
                 axes,
                 file,
                 series.keyframe,
@@ -79,6 +85,14 @@ def open_tiff(path: Path, plain: bool = False) -> Stack:
         levels = tuple(level for level, _ in meant) if len(meant) > 1 else ()
         description = "" if image is None else image.findtext("{*}Description", "")
         return Stack(path, array, axes, sizes, names, description, placement=placement, levels=levels)
+
+
+def _strip(series: tifffile.TiffPageSeries) -> int:
+    """Rows of a strip; 0 where pixels lie in tiles, or as in memory."""
+    page = series.keyframe
+    if page.is_tiled or (series.dataoffset is not None and not series.is_multifile):
+        return 0
+    return int(min(page.rowsperstrip, page.imagelength))
 
 
 def _as_meant(

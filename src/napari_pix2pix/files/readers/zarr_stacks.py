@@ -118,7 +118,10 @@ def _ome(node: Any) -> dict[str, Any]:
 
 
 def _lazy(path: Path, key: str, array: zarr.Array) -> LazyArray:
-    return LazyArray(path, tuple(array.shape), np.dtype(array.dtype), partial(_read, key))
+    wide = array.ndim > 1 and array.shape[-1] > TILE and array.chunks[-1] == array.shape[-1]
+    return LazyArray(
+        path, tuple(array.shape), np.dtype(array.dtype), partial(_read, key), array.chunks[-2] if wide else 0
+    )
 
 
 def _read(key: str, path: Path, index: Any) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HELD = 2**24
+HELD = 2**22
 """Bytes of an image that wait in memory; where there are more, all wait in a file."""
 Key = tuple[int, int, int]
 """A tile: the number of its frame, of its row and of its column."""
