@@ -9,7 +9,7 @@ import tifffile
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.files.samples import bright_nuclei
-from napari_pix2pix.files.starters import model_at, starters
+from napari_pix2pix.files.starters import called, model_at, starters
 from small import blobs, untrained
 
 
@@ -53,6 +53,22 @@ def test_nuclei_are_found_by_a_name_alone(tmp_path, monkeypatch, capsys) -> None
     assert "object_f1_iou50" in row["on test pairs"]
     assert main(["models", "nuclie"]) == 2
     assert "nuclei; got 'nuclie'" in capsys.readouterr().err
+
+
+def test_that_nothing_was_found_is_said(tmp_path, monkeypatch, capsys) -> None:
+    """Of a bright grey image, in which it sees no nuclei, however little error it expects there."""
+    monkeypatch.chdir(tmp_path)
+    bright = 255 - bright_nuclei()[:128, :128] // 4
+    tifffile.imwrite("image.tif", bright)
+    assert main(["predict", "nuclei", "image.tif", "--out", "found.tif", "--trust", "--device", "cpu"]) == 0
+    assert not tifffile.imread("found.tif").any()
+    assert "warning: Nothing was found. Either nothing is there" in capsys.readouterr().err
+
+
+def test_a_model_that_ships_is_called_by_its_name(tmp_path) -> None:
+    """As in the title of a report; others by their paths."""
+    assert called(starters()["nuclei"]) == "nuclei"
+    assert called(tmp_path / "nuclei.safetensors") == str(tmp_path / "nuclei.safetensors")
 
 
 def test_halves_of_weights_predict_as_they_did(tmp_path) -> None:

@@ -42,6 +42,10 @@ from napari_pix2pix.files.trusted import trust_limit as limit_of
 
 JUDGING = 0.3
 """The share of the work on a prediction that judging it takes, about."""
+NOTHING = (
+    "Nothing was found. Either nothing is there, or the model does not see it in such a source, of which its expected "
+    "error says nothing then: look at the source, and predict images like those that trained it."
+)
 
 
 def predict_file(
@@ -187,11 +191,15 @@ def predict_file(
 
         pixels, written = math.prod(plan.frame_shape[-2:]), 0
         thresholds: dict[str, Any] = {"seed_threshold": how.seed_threshold, "min_size": how.min_size}
+        empty, nothing = encoding.is_labels, min(encoding.classes, default=0)
         for _, window, values in model.decode_bands(source_bands(), **thresholds):
+            empty = empty and not (values != nothing).any()
             put(of_area(window, values, glass))
             written += values.shape[-2] * values.shape[-1]
             done = written / pixels / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
+    if empty:
+        yield {"event": "warning", "text": NOTHING}
     if how.keep_maps:
         yield {"event": "maps", "path": str(maps_path(out))}
     if draws is not None:
@@ -213,7 +221,8 @@ class _SourceRange:
 
     def __init__(self, model: TrainedModel) -> None:
         known = model.source_encoding.normalization
-        self._normalization = known if known and known.each_image is None else None
+        fixed = known is not None and known.each_image is None and model.config.knows_range
+        self._normalization = known if fixed else None
         self._low, self._high = math.inf, -math.inf
         self._outside: list[list[float]] = []
         self._weights: list[float] = []

@@ -15,6 +15,11 @@ def model_at(given: Path) -> Path:
     return given if given.exists() else starters().get(str(given), given)
 
 
+def called(path: Path) -> str:
+    """What people call a file: of a model that ships, its name; else its path."""
+    return next((name for name, shipped in starters().items() if path == shipped), str(path))
+
+
 def model_in(given: Path) -> Path | None:
     """The file of the model that a path, which may also be of images, means; None where it means none."""
     found = model_at(given)

@@ -18,6 +18,7 @@ from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.files.domains import DomainStacks
 from napari_pix2pix.files.images import ImageStacks
 from napari_pix2pix.files.pairing import PairedStacks
+from napari_pix2pix.files.starters import called
 from napari_pix2pix.files.training_stacks import TrainingStacks
 from napari_pix2pix.report.card import model_lines
 from napari_pix2pix.report.content import Content
@@ -68,7 +69,7 @@ def draw_evaluation(
     """
     channels = stacks.target_names
     content = Content(
-        f"Evaluation of {judged}",
+        f"Evaluation of {called(judged)}",
         command,
         report,
         model,
