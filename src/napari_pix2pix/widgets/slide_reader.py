@@ -33,5 +33,5 @@ def _layer(path: Path) -> LayerData:
     about: dict[str, Any] = {"name": stem(path), "rgb": True, "metadata": {SLIDE: str(path)}, "axis_labels": ("y", "x")}
     if {"Y", "X"} <= stack.pixel_size_um.keys():
         about |= {"scale": [stack.pixel_size_um[axis] for axis in "YX"], "units": ("µm", "µm")}
-    levels = [lazily(level, stack.axes) for level in stack.levels]
+    levels: list[Any] = [lazily(level, stack.axes) for level in stack.levels]
     return levels if len(levels) > 1 else levels[0], about | {"multiscale": len(levels) > 1}, "image"
