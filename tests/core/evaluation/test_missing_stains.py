@@ -94,7 +94,7 @@ def test_a_channel_is_judged_by_the_pairs_that_have_it(model, channel) -> None:
         objects="otsu",
     )
     metrics = {name: figure for name, figure in alone["metrics"].items() if name in report["channels"][channel]}
-    assert report["channels"][channel] == metrics and len(metrics) == 14
+    assert report["channels"][channel] == metrics and len(metrics) == 17
     assert report["spectra"][channel] == alone["spectra"][0]
     assert report["objects"][channel] == alone["objects"][0]
     assert report["stains"][channel] == {"name": NAMES[channel], "n": 3, "pairs": 3}
