@@ -26,7 +26,7 @@ UNETS = [
         *(("batch", True, 0), ("batch-renorm", False, 0), ("instance", True, 0), ("none", True, 0)),
         *(("batch", True, 2), ("instance", False, 1)),
     )
-]
+] + [{"architecture": "unet", "levels": 3, "base_channels": 4, "upsampling": "nearest", "z_levels": z} for z in (0, 1)]
 RESNETS = [
     {"architecture": "resnet-6", "base_channels": 4, "norm": norm, "z_levels": z}
     for norm, z in (("batch", 0), ("instance", 0), ("none", 0), ("batch", 1))

@@ -67,7 +67,7 @@ def read_port(
     fixed = {"method": "fixed", "range": (0, 255)}
     config = make_config(
         changes={
-            "generator": like | {"norm": _norm(found), "dropout": dropout},
+            "generator": like | {"norm": _norm(found), "dropout": dropout, "upsampling": "transposed"},
             "source_normalization": fixed,
             "target_normalization": fixed,
             "gan_weight": 0.0,  # the discriminator is in another file

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.tiles import round_up
+from napari_pix2pix.core.networks.layers import ConvTranspose2d, ConvTranspose3d
 from napari_pix2pix.core.networks.resnet import BLOCKS
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.pix2pix import Translation
@@ -159,7 +160,11 @@ def portable(model: TrainedModel) -> Portable:
     else:
         kwargs |= {"blocks": BLOCKS[like.architecture]}
         network, minimum = architecture.ResNet(**kwargs), tuple(2 * step for step in grid)  # what can be mirrored
-    network.load_state_dict(model.generator.state_dict())
+    doubling = ConvTranspose2d | ConvTranspose3d
+    kernels = {
+        f"{name}.weight": own.kernel() for name, own in model.generator.named_modules() if isinstance(own, doubling)
+    }
+    network.load_state_dict(model.generator.state_dict() | kernels)
     found = Portable(model, network.eval(), kwargs, minimum)
     found.require_equal(running(network), "The plain network")
     return found

@@ -11,6 +11,7 @@ from napari_pix2pix.core.methods import METHODS
 from napari_pix2pix.core.methods.learner import Learner
 from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.methods.pix2pix import ROWS, UNDECIDED
+from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.core.training.prepare import FABRIC_PRECISION
 from small import small_config
 
@@ -79,6 +80,23 @@ def test_what_labels_are_learned_by_is_settled_by_their_kind(asked, of_labels, o
     config = small_config(label_loss=asked)
     found = {kind: PIX2PIX.settled(config, kind).label_loss for kind in ("classes", "instances", "intensity")}
     assert found == {"classes": of_labels, "instances": of_labels, "intensity": of_intensities}
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_labels", "of_intensities"),
+    [
+        ("auto", "transposed", "nearest"),
+        ("transposed", "transposed", "transposed"),
+        ("nearest", "nearest", "nearest"),
+    ],
+)
+def test_upsampling_is_settled_by_the_kind_of_targets(asked, of_labels, of_intensities) -> None:
+    """Grey values, where a checkerboard would show, have the one that draws none; the paper has its own."""
+    config = small_config(generator={"levels": 3, "upsampling": asked})
+    found = {kind: PIX2PIX.settled(config, kind).generator.upsampling for kind in ("classes", "instances", "intensity")}
+    assert found == {"classes": of_labels, "instances": of_labels, "intensity": of_intensities}
+    assert make_config().generator.upsampling == make_config("fast").generator.upsampling == "auto"
+    assert make_config("paper").generator.upsampling == "transposed"
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

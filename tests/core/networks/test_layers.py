@@ -14,6 +14,7 @@ CASES = [
     (lambda: layers.up_convolution(2, 3, 5, bias=True), (2, 3, 4, 5)),
     (lambda: layers.up_convolution(2, 3, 5, bias=False), (1, 3, 1, 1)),
     (lambda: layers.up_convolution(2, 3, 5, bias=True, kernel=3), (2, 3, 3, 4)),
+    (lambda: layers.up_convolution(2, 3, 5, bias=True, nearest=True), (2, 3, 3, 4)),
 ]
 
 
@@ -52,3 +53,19 @@ def test_matrices_are_taken_where_they_are_faster(training, mixed, side, taken, 
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
         layer(torch.zeros(1, 2, side, side))
     assert bool(seen) == taken
+
+
+@pytest.mark.parametrize(("dims", "z_stride", "shape"), [(2, 1, (4, 5)), (3, 1, (3, 4, 5)), (3, 2, (3, 4, 5))])
+def test_nearest_is_upsampling_and_a_convolution(dims, z_stride, shape) -> None:
+    """What draws no checkerboard is what it says, in one layer: where features are even, so is the result."""
+    torch.manual_seed(0)
+    layer = layers.up_convolution(dims, 3, 5, z_stride=z_stride, bias=True, nearest=True).double()
+    features = torch.randn(2, 3, *shape, dtype=torch.float64)
+    larger = nn.functional.interpolate(features, scale_factor=(z_stride, 2.0, 2.0)[-dims:], mode="nearest")
+    convolved = getattr(nn.functional, f"conv{dims}d")
+    turned = layer.weight.transpose(0, 1).flip(*range(2, 2 + dims))
+    torch.testing.assert_close(
+        layer(features), convolved(larger, turned, layer.bias, padding=1), rtol=1e-12, atol=1e-12
+    )
+    inside = layer(torch.ones_like(features))[..., 2:-2, 2:-2]
+    assert inside.std(dim=(-2, -1)).max() < 1e-12

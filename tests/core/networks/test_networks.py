@@ -209,6 +209,7 @@ def support(network: Generator, axis: int) -> int:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [({"levels": d, "skips": skips}, 3 * (2**d - 1)) for d in (1, 2, 3, 4, 5) for skips in (True, False)]
+    + [({"levels": 3, "upsampling": "nearest"}, 21)]
     + [({"architecture": "resnet-6"}, 60), ({"architecture": "resnet-9"}, 84)],
 )
 def test_reach_is_the_support_of_the_gradient(config: dict, expected: int) -> None:
@@ -224,6 +225,7 @@ def test_reach_is_the_support_of_the_gradient(config: dict, expected: int) -> No
 @pytest.mark.parametrize(
     ("config", "grid", "reach"),
     [({"levels": 3, "z_levels": z}, 2**z, reach) for z, reach in enumerate((6, 7, 11, 21))]
+    + [({"levels": 3, "z_levels": 1, "upsampling": "nearest"}, 2, 7)]
     + [({"architecture": "resnet-6", "z_levels": z}, 2**z, reach) for z, reach in enumerate((18, 30, 56))],
 )
 def test_reach_along_z_is_the_support_of_the_gradient(config: dict, grid: int, reach: int) -> None:

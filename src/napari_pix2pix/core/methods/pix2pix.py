@@ -59,10 +59,16 @@ class Pix2Pix(Method[Pix2PixConfig]):
         return found
 
     def settled(self, config: Pix2PixConfig, kind: Kind) -> Pix2PixConfig:
-        """With the loss that targets of this kind have."""
+        """With the loss and the upsampling that targets of this kind have."""
+        generator, loss = config.generator, config.label_loss
+        if generator.upsampling == "auto":
+            way = "nearest" if kind == "intensity" else "transposed"
+            generator = generator.model_copy(update={"upsampling": way})
         if kind == "intensity":
-            return config.model_copy(update={"label_loss": "l1"})
-        return config.model_copy(update={"label_loss": "cross-entropy"}) if config.label_loss == "auto" else config
+            loss = "l1"
+        elif loss == "auto":
+            loss = "cross-entropy"
+        return config.model_copy(update={"generator": generator, "label_loss": loss})
 
     def directions(self, config: Pix2PixConfig, shapes: Shapes) -> dict[str, Direction]:
         """One; where pairs are of classes, planes of zeros say that it is not known of which."""

@@ -11,6 +11,7 @@ LATER: dict[str, dict[str, Any]] = {
         "method": "pix2pix",
         "condition_dropout": 0.1,
         "empty_channels": "ask",
+        "generator": {"upsampling": "transposed"},
         "discriminator": {"layers": ""},
         "label_loss": "l1",
     },

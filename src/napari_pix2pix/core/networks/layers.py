@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import conv3d, conv_transpose3d, fold, pad, unfold
+from torch.nn.functional import conv3d, conv_transpose2d, conv_transpose3d, fold, pad, unfold
 
 PLANE_KERNEL, DEPTH_KERNEL = 4, 3
 """Along Y and X as in the paper; along Z, where stacks are thin, three planes or one where nothing strides."""
@@ -50,9 +50,18 @@ def convolution(
 
 
 def up_convolution(
-    spatial_dims: int, before: int, after: int, *, z_stride: int = 1, bias: bool, kernel: int = PLANE_KERNEL
+    spatial_dims: int,
+    before: int,
+    after: int,
+    *,
+    z_stride: int = 1,
+    bias: bool,
+    kernel: int = PLANE_KERNEL,
+    nearest: bool = False,
 ) -> nn.Module:
-    """The transposed convolution that doubles Y and X, and multiplies the planes by `z_stride`."""
+    """What doubles Y and X, and multiplies the planes by `z_stride`: a transposed convolution, or a `nearest` one."""
+    if nearest:
+        return (NearestUp2d if spatial_dims == 2 else NearestUp3d)(before, after, z_stride, bias)
     kernels, strides, padding = _sides(spatial_dims, kernel, 2, z_stride)
     missing = tuple(s + 2 * p - k for k, s, p in zip(kernels, strides, padding, strict=True))
     make = ConvTranspose2d if spatial_dims == 2 else ConvTranspose3d
@@ -97,15 +106,20 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """The transposed convolution."""
-        kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        weight, stride, padding = self.kernel(), self.stride[0], int(self.padding[0])
         n, _, y, x = input.shape
         if any(self.output_padding) or not _as_matrices(self, input, n * y * x):
-            return super().forward(input, output_size)
-        given = self.weight.flatten(1).t() @ input.transpose(0, 1).flatten(1)  # (after * kernel, N * places)
+            return conv_transpose2d(input, weight, self.bias, stride, padding, self.output_padding)
+        kernel = weight.shape[-1]
+        given = weight.flatten(1).t() @ input.transpose(0, 1).flatten(1)  # (after * kernel, N * places)
         given = given.reshape(-1, n, y * x).transpose(0, 1)
         sides = tuple((side - 1) * stride - 2 * padding + kernel for side in (y, x))
         found = fold(given, sides, kernel, padding=padding, stride=stride)
         return found if self.bias is None else found + self.bias[:, None, None]
+
+    def kernel(self) -> Tensor:
+        """The kernel, (before, after, Y, X)."""
+        return self.weight
 
 
 class Conv3d(nn.Conv3d):
@@ -128,10 +142,60 @@ class ConvTranspose3d(nn.ConvTranspose3d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """The transposed convolution."""
-        if not (self.training and input.shape[2] == 2 and self.stride[0] == 1):
-            return super().forward(input, output_size)
-        padding = (0, *self.padding[1:])
-        return conv_transpose3d(input, self.weight, self.bias, self.stride, padding, self.output_padding)[:, :, 1:-1]
+        cut = self.training and input.shape[2] == 2 and self.stride[0] == 1
+        padding = (0 if cut else int(self.padding[0]), *map(int, self.padding[1:]))
+        found = conv_transpose3d(input, self.kernel(), self.bias, self.stride, padding, self.output_padding)
+        return found[:, :, 1:-1] if cut else found
+
+    def kernel(self) -> Tensor:
+        """The kernel, (before, after, Z, Y, X)."""
+        return self.weight
+
+
+class NearestUp2d(ConvTranspose2d):
+    """Each pixel four times, then a 3x3 convolution; see `doubling`."""
+
+    def __init__(self, before: int, after: int, z_stride: int, bias: bool) -> None:
+        super().__init__(before, after, 3, 2, 1, bias=bias)
+
+    def kernel(self) -> Tensor:
+        """The kernel, (before, after, 4, 4)."""
+        return doubling(self.weight, (2, 2))
+
+
+class NearestUp3d(ConvTranspose3d):
+    """Likewise, with three planes; where planes are doubled, too, each voxel eight times."""
+
+    def __init__(self, before: int, after: int, z_stride: int, bias: bool) -> None:
+        super().__init__(before, after, 3, (z_stride, 2, 2), 1, bias=bias)
+
+    def kernel(self) -> Tensor:
+        """The kernel, (before, after, 3 or 4, 4, 4)."""
+        return doubling(self.weight, self.stride)
+
+
+def doubling(weight: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """The kernel of the transposed convolution that equals nearest-neighbour upsampling, then a convolution.
+
+    Where nothing changes in what it sees, nothing changes in what it gives, so it draws no checkerboard; and it costs
+    what any transposed convolution costs, since no features of full size are made.
+
+    Parameters
+    ----------
+    weight
+        Of the convolution, (before, after, [Z,] Y, X), each 3 long.
+    strides
+        Along each axis, 1 or 2; those of 2 are 4 long in what is found.
+
+    References
+    ----------
+    Odena et al., "Deconvolution and checkerboard artifacts", Distill 2016.
+    """
+    for axis, stride in enumerate(reversed(strides)):
+        if stride == 2:
+            ends = [0] * (2 * axis)
+            weight = pad(weight, [*ends, 0, 1]) + pad(weight, [*ends, 1, 0])
+    return weight
 
 
 class Mirror(nn.Module):

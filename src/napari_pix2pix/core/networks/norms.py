@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
 from napari_pix2pix.core.engine.processes import count, mean
+from napari_pix2pix.core.networks.layers import NearestUp2d, NearestUp3d
 from napari_pix2pix.core.settings.config import Norm
 
 CONVOLUTIONS = nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d | nn.ConvTranspose3d
@@ -124,6 +125,8 @@ def initialize(network: nn.Module, norm: Norm) -> None:
         if isinstance(module, CONVOLUTIONS):
             if norm == "none":
                 nn.init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu")
+                if isinstance(module, NearestUp2d | NearestUp3d):  # which sees each value twice along these axes
+                    module.weight.data *= 0.5 ** (module.stride.count(2) / 2)
             else:
                 nn.init.normal_(module.weight, 0.0, 0.02)
         elif isinstance(module, BATCH_NORMS | BatchRenorm):

@@ -53,7 +53,14 @@ class UNet(Generator):
             self.up.append(
                 nn.Sequential(
                     nn.ReLU(inplace=True),  # what it sees is nobody else's: joined, or the innermost
-                    up_convolution(spatial_dims, before, width, z_stride=z_strides[level], bias=norm == "none"),
+                    up_convolution(
+                        spatial_dims,
+                        before,
+                        width,
+                        z_stride=z_strides[level],
+                        bias=norm == "none",
+                        nearest=config.upsampling == "nearest",
+                    ),
                     norm_layer(norm, width, spatial_dims),
                     Dropout(dropout) if dropout else nn.Identity(),
                 )

@@ -7,6 +7,8 @@ from pydantic import Field
 
 from napari_pix2pix.core.settings.training import Config, Data, DiscriminatorConfig, GeneratorConfig, Objective
 
+NETWORKS: Mapping[str, Mapping[str, Any]] = {"generator": {"upsampling": "auto"}}
+
 
 class Translation(Config):
     """A training of generators from image to image, and of PatchGANs."""
@@ -62,7 +64,7 @@ class Pix2PixConfig(Translation):
     called: ClassVar[str] = "pix2pix"
     as_slow: ClassVar[tuple[str, ...]] = (*Translation.as_slow, "gan_weight")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "microscopy": {},
+        "microscopy": NETWORKS,
         "paper": {
             "generator": {"levels": 8, "base_channels": 64},
             "batch_size": 1,
@@ -75,7 +77,7 @@ class Pix2PixConfig(Translation):
             "trust_steps": 0,  # the paper has none
         },
         "fast": {
-            "generator": {"levels": 4, "base_channels": 32},
+            "generator": {"levels": 4, "base_channels": 32, "upsampling": "auto"},
             "discriminator": {"base_channels": 32},
             "batch_size": 4,
             "patch_size": 128,
@@ -87,6 +89,7 @@ class Pix2PixConfig(Translation):
         },
     }
 
+    generator: GeneratorConfig = GeneratorConfig(**NETWORKS["generator"])
     method: Literal["pix2pix"] = "pix2pix"
     """How networks learn from images: pix2pix from aligned pairs, cyclegan from sources and targets that are no pairs,
     stargan from images of several domains, gan from images alone, to make such from nothing."""

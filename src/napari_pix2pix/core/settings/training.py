@@ -80,7 +80,7 @@ class GeneratorConfig(Settings):
     """The generator."""
 
     architecture: Literal["unet", "resnet-6", "resnet-9"] = "unet"
-    """A U-Net, or two downsamplings and as many residual blocks; levels and skips are the U-Net's."""
+    """A U-Net, or two downsamplings and as many residual blocks; levels, skips and upsampling are the U-Net's."""
     levels: Annotated[int, Field(ge=1, le=8)] = 5
     """Downsamplings by two. A pixel of the source reaches 3·(2^levels - 1) px far."""
     z_levels: Annotated[int, Field(ge=0, le=8)] = 0
@@ -92,6 +92,9 @@ class GeneratorConfig(Settings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of channels' values dropped in the three innermost decoder levels, or in each residual block: the noise z
     of the paper."""
+    upsampling: Literal["auto", "transposed", "nearest"] = "transposed"
+    """How a U-Net doubles its features: by transposed convolutions as in the paper, which can draw a checkerboard into
+    grey values; or by the nearest neighbour and a convolution of 3x3, which cannot. auto is nearest for grey values."""
     norm: Norm = "batch"
     """Normalization layers. All but `instance` give exact tiles."""
 
