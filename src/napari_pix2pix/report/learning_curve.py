@@ -25,6 +25,8 @@ def sentence(curve: dict[str, Any]) -> str:
         return f"{told}; how sure that is, only more seeds would tell."
     ends = f"95 % interval {signed(gain['low'])} to {signed(gain['high'])}"
     nothing = ", perhaps nothing" if min(abs(gain["low"]), abs(gain["high"])) <= least else ""
+    if abs(gain["value"]) <= least:
+        return f"{told} ({ends}): more pairs have not helped here; see first whether trainings were long enough."
     return f"{told} ({ends}){nothing}, if the curve goes on as it began."
 
 
