@@ -26,9 +26,9 @@ def info(model: Told = None) -> Events:
         text = "\n".join(f"{name:>8}  {what}" for name, what in devices.items())
         yield {"event": "result", "version": __version__, "devices": devices, "text": f"{__version__}\n{text}"}
         return
-    from napari_pix2pix.files.stacks import is_image, open_stack
+    from napari_pix2pix.files.stacks import is_image, is_slide, open_stack
 
-    if is_image(model) or model.name.lower().endswith(".dcm"):
+    if is_image(model) or (is_slide(model) and model.is_file()):
         yield _of_image(open_stack(model))
         return
     loaded = load(model, "cpu")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 from napari_pix2pix.files.folders import each_by_name, has_folder_stars, in_one_form, list_images, named_as, placed_as
-from napari_pix2pix.files.readers.lazy import SLIDES, LazyArray
+from napari_pix2pix.files.readers.lazy import LazyArray, is_slide
 from napari_pix2pix.files.readers.levels import ALIKE
 from napari_pix2pix.files.readers.turned import without_last
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, stack_at, stem
@@ -143,7 +143,7 @@ def at_one_size(source: Stack, target: Stack, pixel_size_um: float | None = None
         As `at_pixel_size`.
     """
     sides = source, target
-    if pixel_size_um is None and any(side.path.name.lower().endswith(SLIDES) for side in sides):
+    if pixel_size_um is None and any(is_slide(side.path) for side in sides):
         known = [max(side.pixel_size_um.get(axis, 0.0) for axis in "YX") for side in sides]
         if min(known) and max(known) > (1 + ALIKE) * min(known):
             pixel_size_um = max(known)

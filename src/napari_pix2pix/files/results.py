@@ -8,7 +8,7 @@ from typing import Any
 from napari_pix2pix import __version__
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.files.pairing import channel_numbers, taken_names
-from napari_pix2pix.files.stacks import SLIDES, Stack, sha256, stack_at
+from napari_pix2pix.files.stacks import Stack, is_slide, sha256, stack_at
 
 ALIKE = 0.1
 """Pixel sizes that differ by more than this share want another scale."""
@@ -40,7 +40,7 @@ def as_seen(model: TrainedModel, stack: Stack, pixel_size_um: float | None) -> S
     if pixel_size_um is not None:
         return stack_at(stack, pixel_size_um)
     trained = trained_pixel_size(model)
-    if not stack.path.name.lower().endswith(SLIDES) or not {"Y", "X"} <= trained.keys():
+    if not is_slide(stack.path) or not {"Y", "X"} <= trained.keys():
         return stack
     if not {"Y", "X"} <= stack.pixel_size_um.keys():
         warnings.warn(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.geometry.axes import KNOWN, AxesPlan
 from napari_pix2pix.files.placement import Placement
-from napari_pix2pix.files.readers.lazy import PREDICTED, SLIDES, JoinedArray, LazyArray, Stack, unreadable
+from napari_pix2pix.files.readers.lazy import PREDICTED, SLIDES, JoinedArray, LazyArray, Stack, is_slide, unreadable
 from napari_pix2pix.files.readers.levels import at_pixel_size
 from napari_pix2pix.files.readers.pictures import open_picture
 from napari_pix2pix.files.readers.slides import MissingSlides, open_slide
@@ -38,6 +38,7 @@ __all__ = [
     "Stack",
     "is_beside",
     "is_image",
+    "is_slide",
     "is_zarr",
     "join_stacks",
     "open_stack",
@@ -230,7 +231,7 @@ def _open(path: Path, axes: str | None) -> Stack:
         return open_zarr(path)
     if name.endswith(PICTURES):
         return open_picture(path)
-    if name.endswith(SLIDES):
+    if is_slide(path):
         return open_slide(path)
     if not name.endswith(TIFF):
         raise _NoImage

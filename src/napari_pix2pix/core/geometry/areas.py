@@ -54,8 +54,12 @@ class Shape:
     def add_to(self, mask: NDArray[np.bool_], rows: slice, columns: slice) -> None:
         """Set the pixels of a window's `mask` (rows, columns) that belong to it; the same whatever the window."""
         left, top, right, bottom = self.bounds
-        if bottom <= rows.start or top >= rows.stop or right <= columns.start or left >= columns.stop:
+        within = slice(max(rows.start, math.floor(top)), min(rows.stop, math.ceil(bottom)))
+        across = slice(max(columns.start, math.floor(left)), min(columns.stop, math.ceil(right)))
+        if within.start >= within.stop or across.start >= across.stop:
             return
+        mask = mask[within.start - rows.start : within.stop - rows.start, across.start - columns.start :]
+        mask, rows, columns = mask[:, : across.stop - across.start], within, across
         x0, y0, x1, y1 = self._edges.T
         first, last = (np.clip(np.ceil(y - 0.5), rows.start, rows.stop).astype(np.int64) for y in (y0, y1))
         count = last - first
@@ -65,8 +69,11 @@ class Shape:
         column = np.clip(np.ceil(x - 0.5), columns.start, columns.stop).astype(np.int64)
         width = columns.stop - columns.start + 1
         crossed = np.bincount((row - rows.start) * width + column - columns.start, minlength=len(mask) * width)
-        inside = np.cumsum(crossed.reshape(len(mask), width) & 1, axis=1, dtype=np.uint8) & 1
-        mask |= inside[:, :-1].astype(bool)
+        odd = (crossed.reshape(len(mask), width)[:, :-1] & 1).astype(bool)
+        if odd[:, 1:].any():
+            mask |= np.logical_xor.accumulate(odd, axis=1)
+        else:  # the window is cut by no edge: rows are in it, or out
+            mask |= odd[:, :1]
 
 
 @dataclass(frozen=True)

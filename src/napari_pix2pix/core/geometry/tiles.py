@@ -31,6 +31,13 @@ class Tile:
         """`window` of the frame, counted from the start of `read`."""
         return tuple(slice(w.start - r.start, w.stop - r.start) for w, r in zip(window, self.read, strict=True))
 
+    def inside_of(self, other: "Tile") -> tuple[slice, slice]:
+        """Rows and columns that this tile keeps, counted from the first that the `other` keeps."""
+        y, x = (
+            slice(a.start - b.start, a.stop - b.start) for a, b in zip(self.keep[-2:], other.keep[-2:], strict=True)
+        )
+        return y, x
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of what the network sees, in pixels per axis."""
@@ -174,27 +181,28 @@ class TilePlan:
         """
         if self.area is None or not self.area.groups or not self.exact:
             return self.tiles
-        return [part for tile in self.tiles for part in self._around_shapes(tile, SPLITS)]
+        area = self.area
+        each = ((tile, area.in_shapes(tile.keep)) for tile in self.tiles)
+        return [part for tile, inside in each for part in self._around_shapes(tile, inside, SPLITS)]
 
     def is_wanted(self, tile: Tile) -> bool:
         """Whether a pixel to which `tile` adds is wanted."""
         return self.area is None or self.area.touches(self.window(tile))
 
-    def _around_shapes(self, tile: Tile, splits: int) -> tuple[Tile, ...]:
-        """Smaller tiles that keep the pixels of `tile` in the shapes and see less together; none, if there are none."""
-        assert self.area is not None
-        *planes, rows, columns = tile.keep
-        inside = self.area.in_shapes((rows, columns))
-        if not inside.any():
+    def _around_shapes(self, tile: Tile, inside: NDArray[np.bool_], splits: int) -> tuple[Tile, ...]:
+        """Smaller tiles that keep the pixels of `tile` that are `inside` and see less together; none without any."""
+        rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
             return ()
-        sides = [np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0)]
-        kept = [
-            slice(side.start + int(n[0]), side.start + int(n[-1]) + 1)
-            for side, n in zip((rows, columns), sides, strict=True)
-        ]
+        *planes, top, left = tile.keep
+        kept = (
+            slice(top.start + int(rows[0]), top.start + int(rows[-1]) + 1),
+            slice(left.start + int(columns[0]), left.start + int(columns[-1]) + 1),
+        )
         least = self.around((*planes, *kept))
         if splits:
-            halves = [part for half in self.halves(least) for part in self._around_shapes(half, splits - 1)]
+            parts = ((half, inside[half.inside_of(tile)]) for half in self.halves(least))
+            halves = [part for half, own in parts for part in self._around_shapes(half, own, splits - 1)]
             if halves and sum(math.prod(half.shape) for half in halves) < math.prod(least.shape):
                 return tuple(halves)
         return (least,)

@@ -14,8 +14,10 @@ from napari_pix2pix.core.engine.memory import is_out_of_memory
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.files.placement import Placement
 
-SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".czi", ".dcm")
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu")
 """Endings of whole slides that OpenSlide opens; those in .tif are read like any TIFF."""
+PERHAPS_SLIDES = (".dcm", ".czi")
+"""Endings of what may be a slide, one of its many files, or something else: no images of a folder, but read by name."""
 PREDICTED = " (predicted)"
 """How the name of a predicted channel ends."""
 
@@ -229,6 +231,11 @@ def _channels_first(part: Stack, wanted: dict[str, Any]) -> NDArray[Any]:
     return values.reshape(part.plan.n_channels, *lengths)
 
 
+def is_slide(path: Path) -> bool:
+    """Whether OpenSlide is to open the path, by its name."""
+    return path.name.lower().endswith(SLIDES + PERHAPS_SLIDES)
+
+
 def unreadable(path: Path, error: Exception) -> Exception:
     """One sentence for a file that cannot be read: a MemoryError, a PermissionError, else a ValueError."""
     detail = " ".join(str(error).split())[:160].rstrip(".") or type(error).__name__
@@ -238,7 +245,7 @@ def unreadable(path: Path, error: Exception) -> Exception:
         )
     if isinstance(error, PermissionError):
         return PermissionError(f"An image must be readable for you; {path} is not ({detail}). Change its permissions.")
-    if path.name.lower().endswith(SLIDES):
+    if is_slide(path):
         return ValueError(
             f"A slide must be one that OpenSlide reads, whole; {path} is not ({detail}). Copy it again from where it "
             "was scanned to, with the files beside it, or export it as a pyramidal TIFF."
