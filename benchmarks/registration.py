@@ -4,6 +4,8 @@
                                       [--local 2 6 10] [--pairs 6] [--seeds 0 1 2]
     python benchmarks/registration.py --constant     the constant shift of translocation_sbs, pair by pair
     python benchmarks/registration.py --large        a pair of 3000 x 3000 px
+    python benchmarks/registration.py --stains       each two stains of `deepliif`, before and after
+    python benchmarks/registration.py --landmarks    serial sections: which are no pairs of pixels, before and after
 
 Each target is seen through a field: an affine motion of up to 2 % and 1°, and a smooth one of up to so many px (noise,
 smoothed over an eighth of the image, at least 32 px). ``before``: the median shift that was planted, px. ``residual``:
@@ -183,6 +185,75 @@ def large(data: Path, side: int = 3000) -> dict[str, Any]:
     return {"set": "large", "side": side, **spent, **told}
 
 
+def by_brute_force(source: Image, target: Image) -> list[float]:
+    """Of blocks of 128 px the whole shift of up to 14 px, along each axis, of the most mutual information: its size."""
+    bins = [
+        np.digitize(image.mean(axis=0), np.quantile(image.mean(axis=0), np.linspace(0, 1, 17)[1:-1]))
+        for image in (source, target)
+    ]
+    found = []
+    size, reach = 128, 14
+    for y in range(reach, bins[0].shape[0] - size - reach + 1, size // 2):
+        for x in range(reach, bins[0].shape[1] - size - reach + 1, size // 2):
+            ours = 16 * bins[0][y : y + size, x : x + size].ravel()
+            best = (-1.0, 0.0)
+            for down in range(-reach, reach + 1):
+                for right in range(-reach, reach + 1):
+                    theirs = bins[1][y + down : y + down + size, x + right : x + right + size]
+                    both = np.bincount(ours + theirs.ravel(), minlength=256).reshape(16, 16) / size**2
+                    alone = np.outer(both.sum(axis=1), both.sum(axis=0))
+                    some = both > 0
+                    best = max(
+                        best, (float((both[some] * np.log(both[some] / alone[some])).sum()), np.hypot(down, right))
+                    )
+            found.append(best[1])
+    return found
+
+
+def stains(data: Path) -> Iterator[dict[str, Any]]:
+    """How far each stain of `deepliif` lies off each other one."""
+    names = "ihc", "hematoxylin", "dapi", "lap2beta", "marker"
+    images = {name: read(data / "deepliif" / f"Bladder1_{name}.png") for name in names}
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            source, target = images[one], images[other]
+            found = local_shifts(source, target)
+            row: dict[str, Any] = {"source": one, "target": other, "confidence": round(found.mean_confidence, 2)}
+            told = {"before": target} | ({"after": found.laid_over(target)} if found.in_common else {})
+            for name, image in told.items():
+                sizes = by_brute_force(source, image)
+                row |= {name: float(np.median(sizes)), f"{name}_p90": round(float(np.quantile(sizes, 0.9)), 1)}
+            yield row
+
+
+def landmarks(data: Path) -> Iterator[dict[str, Any]]:
+    """Serial sections: how far landmarks lie apart, px, where sections are laid centre on centre, and once moved."""
+    for folder in sorted((data / "serial_sections").glob("*/*")):
+        paths = [path for path in sorted(folder.glob("*.jpg")) if path.with_suffix(".csv").exists()]
+        images = {path.stem: read(path) for path in paths}
+        points = {
+            path.stem: np.loadtxt(path.with_suffix(".csv"), delimiter=",", skiprows=1)[:, :0:-1] for path in paths
+        }
+        for i, one in enumerate(images):
+            for other in list(images)[i + 1 :]:
+                source, target = images[one], images[other]
+                off = [(t - s) // 2 for s, t in zip(source.shape[1:], target.shape[1:], strict=True)]
+                rest = places(np.zeros((2, *source.shape[1:]), np.float32)) + np.array(off, np.float32)[:, None, None]
+                n = min(len(points[one]), len(points[other]))
+                ours, theirs = points[one][:n], points[other][:n] - off
+                row: dict[str, Any] = {"source": one, "target": other, "landmarks": n}
+                row["before"] = round(float(np.median(np.hypot(*(theirs - ours).T))), 1)
+                try:
+                    found = local_shifts(source, moved(target, rest))
+                except ValueError as error:
+                    yield row | {"refused": str(error).split(";")[0]}
+                    continue
+                field = found.field((source.shape[1], source.shape[2]))
+                there = [ndimage.map_coordinates(own, ours.T, order=1, mode="nearest") for own in field]
+                row["after"] = round(float(np.median(np.hypot(*(theirs - ours - np.stack(there, axis=1)).T))), 1)
+                yield row | {"matched": round(1 - found.unmatched, 2), "refused": not found.in_common}
+
+
 def main() -> None:
     """Every row as it is found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -193,12 +264,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--constant", action="store_true")
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--stains", action="store_true")
+    parser.add_argument("--landmarks", action="store_true")
     settings = parser.parse_args()
     found: Iterator[dict[str, Any]]
     if settings.constant:
         found = constant(settings.data, settings.pairs)
     elif settings.large:
         found = iter([large(settings.data)])
+    elif settings.stains:
+        found = stains(settings.data)
+    elif settings.landmarks:
+        found = landmarks(settings.data)
     else:
         found = (row for name in settings.sets for row in rows(name, settings))
     for row in found:

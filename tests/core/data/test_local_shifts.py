@@ -185,3 +185,15 @@ def test_large_images_are_looked_at_in_less_detail_and_told_in_their_own_pixels(
     found = local_shifts(image, target, labels=True)
     off = np.hypot(*(found.field(SHAPE) - field))[inside(places(field), SHAPE)]
     assert np.median(off) < 1.2
+
+
+def test_a_target_that_is_turned_by_some_degrees_is_laid_back_or_told_as_rigid() -> None:
+    """As a section on its slide is: no whole shift fits it, and it is not turned by quarters."""
+    image, labels = tissue(2, (288, 288))
+    turned = ndimage.rotate(labels[0], 8, reshape=False, order=0)[None]
+    found = local_shifts(image, turned, labels=True)
+    assert found.in_common
+    assert found.explained_by() == "rigid"
+    mended = found.laid_over(turned, nearest=True)
+    wrong = [((one > 0) != (labels > 0))[:, 60:-60, 60:-60].mean() for one in (turned, mended)]
+    assert wrong[1] < wrong[0] / 3

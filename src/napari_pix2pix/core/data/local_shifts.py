@@ -40,6 +40,8 @@ COMMON = 0.2
 """The share of the blocks that are not empty which must match, or the images have nothing in common."""
 OVERVIEW = 256
 """Longer side of an image at which the shift of the whole, and whether it is turned, is looked for, px."""
+ANGLES = [sign * angle for angle in range(3, 31, 3) for sign in (1.0, -1.0)]
+"""By which a target may be turned if a shift alone is not found, degrees."""
 EXPLAINED, WITHIN = 0.9, 1.0
 """A motion explains the shifts of so many blocks, to so many px."""
 TURNED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -231,8 +233,8 @@ def measured(images: Gathered) -> LocalShifts:
     for side, seen in (("source", ours), ("target", theirs)):
         if not seen.any():
             raise ValueError(f"There must be something to match; the {side} is constant. Leave the pair out.")
-    start, turned = _overview(ours, theirs)
-    found = _found(ours, theirs, sure, start)
+    starts, turned = _overview(ours, theirs)
+    found = max((_found(ours, theirs, sure, start) for start in starts), key=lambda one: one["matched"].sum())
     return LocalShifts(
         rows=(found["rows"] + 0.5) * times - 0.5,
         columns=(found["columns"] + 0.5) * times - 0.5,
@@ -242,11 +244,10 @@ def measured(images: Gathered) -> LocalShifts:
     )
 
 
-def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], start: NDArray[np.float64]) -> dict[str, Any]:
+def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], shifts: Field) -> dict[str, Any]:
     """What `LocalShifts` holds, at the size at which it is measured."""
     shape = known.shape
     of_source = features(ours)
-    shifts = np.broadcast_to(start[:, None, None], (2, *shape)).astype(np.float32)
     before = after = 0.0
     nodes = np.zeros((2, 1, 1))
     for level, (size, reach, stiffness) in enumerate((*LEVELS, LEVELS[-1])):
@@ -289,26 +290,57 @@ def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], start: NDArray[
     }
 
 
-def _overview(ours: Views, theirs: Views) -> tuple[NDArray[np.float64], str | None]:
-    """How far the target as a whole lies off (Y, X), px, 0 where that is not sure; what seems to be done to it."""
-    times = -(-max(ours.shape[1:]) // OVERVIEW)
+def _overview(ours: Views, theirs: Views) -> tuple[list[Field], str | None]:
+    """How the target may lie as a whole, of which blocks tell the best; and what seems to be done to it.
+
+    Shifted, where that is sure; else in its place, or turned by some degrees as it fits best.
+    """
+    shape = ours.shape[1], ours.shape[2]
+    times = -(-max(shape) // OVERVIEW)
     a, b = (_reduced(seen, times).astype(np.float64) for seen in (ours, theirs))
     farthest = min(a.shape[1:]) // 2 - 1
     shift, own = find_shift(phase_correlation(a, b, farthest))
     if shift is not None:
-        limit = [n / 4 for n in a.shape[1:]]
-        if any(abs(d) > most for d, most in zip(shift, limit, strict=True)):
+        if any(abs(d) > n / 4 for d, n in zip(shift, a.shape[1:], strict=True)):
             far = " x ".join(str(abs(d) * times) for d in shift)
             raise ValueError(
                 f"A target must be shifted by less than a quarter of its side; it seems to be by {far} px (Y, X). Crop "
                 "both to what they share."
             )
-        return times * np.array(shift, float), None
+        return [_start(0.0, shift, times, shape)], None
     side = min(a.shape[1:])
-    a, b = (seen[:, :side, :side] for seen in (_central(a, side), _central(b, side)))
-    found = {name: find_shift(phase_correlation(a, do(b), side // 4)) for name, do in TURNED.items()}
+    middles = _central(a, side), _central(b, side)
+    found = {name: find_shift(phase_correlation(middles[0], do(middles[1]), side // 4)) for name, do in TURNED.items()}
     name, (turned, confidence) = max(found.items(), key=lambda item: item[1][1])
-    return np.zeros(2), name if turned is not None and confidence > own else None
+    if turned is not None and confidence > own:
+        return [_start(0.0, (0, 0), times, shape)], name
+    quarter = side // 4
+    surfaces = {angle: phase_correlation(a, _rotated(b, angle), quarter) for angle in ANGLES}
+    angle = max(surfaces, key=lambda angle: find_shift(surfaces[angle])[1])
+    peak = np.unravel_index(surfaces[angle].argmax(), surfaces[angle].shape)
+    likely = int(peak[0]) - quarter, int(peak[1]) - quarter
+    return [_start(0.0, (0, 0), times, shape), _start(angle, likely, times, shape)], None
+
+
+def _start(angle: float, shift: tuple[int, int], times: int, shape: tuple[int, int]) -> Field:
+    """A target turned by so many degrees about its centre and shifted by so many px of an overview."""
+    centre = (np.array(shape)[:, None, None] - 1) / 2
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
+    there = grid + times * np.array(shift, float)[:, None, None] - centre
+    return (np.einsum("ij,jyx->iyx", _turn(angle), there) + centre - grid).astype(np.float32)
+
+
+def _turn(degrees: float) -> NDArray[np.float64]:
+    """What turns (Y, X)."""
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[cos, -sin], [sin, cos]])
+
+
+def _rotated(image: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
+    """About its centre; beyond its border is what is on it."""
+    matrix, centre = _turn(degrees), (np.array(image.shape[1:]) - 1) / 2
+    offset = centre - matrix @ centre
+    return np.stack([ndimage.affine_transform(own, matrix, offset, order=1, mode="nearest") for own in image])
 
 
 def _central(image: NDArray[Any], side: int) -> NDArray[Any]:
