@@ -172,6 +172,9 @@ def test_rings_tell_how_fine_the_detail_is_right() -> None:
     assert same == pytest.approx({"frc_cutoff": 0.5, "spectral_correlation": 1})
     assert nothing == {"frc_cutoff": 0, "spectral_correlation": None}
     assert of_rings(other, true, known)["frc_cutoff"] == 0
+    for small in ((100, 60), (40, 200), (9, 9)):  # in which some rings hold nothing
+        corner = smooth(0)[: small[0], : small[1]] if small[1] < 128 else smooth(0, small)
+        assert of_rings(2 * corner, corner, np.ones(corner.shape, bool))["frc_cutoff"] == 0.5
     assert of_rings(true, np.zeros_like(true), known) == dict.fromkeys(same)
     moved_away = of_rings(np.roll(smooth(0), 40, axis=0), smooth(0), known[:128, :128])
     assert moved_away["frc_cutoff"] == 0 and moved_away["spectral_correlation"] > 0.7  # the same texture elsewhere

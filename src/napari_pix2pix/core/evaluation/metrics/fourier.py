@@ -121,8 +121,9 @@ def _frequencies() -> NDArray[np.float64]:
 
 def cutoff(frequency: NDArray[np.float64], rings: Rings) -> float:
     """The one of these frequencies (cycles/px) up to which both agree: 0 where none is, 0.5 where all are."""
-    curve = ring_correlation(rings)
-    if curve[0] < AGREE:
+    there = rings[1] > 0  # the innermost ring of a small image holds nothing but its mean, which is taken off
+    frequency, curve = frequency[there], ring_correlation(rings[:, there])
+    if not curve.size or curve[0] < AGREE:
         return 0.0
     found = falls_below(frequency, curve, AGREE)
     return NYQUIST if found is None else found
