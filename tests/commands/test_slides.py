@@ -253,3 +253,11 @@ def test_a_slide_without_a_pixel_size_is_taken_as_it_is_and_said(place, tmp_path
 def test_glass_costs_next_to_nothing_on_disk(place):
     part = predicted(place, "intensity", "small", "--region", "302,204,64,64")
     assert part.stat().st_size < 0.15 * predicted(place, "intensity", "large").stat().st_size
+
+
+def test_a_prediction_of_a_slide_is_scored_at_its_own_pixel_size(place, tmp_path):
+    image, out = predicted(place, "intensity", "scored", "--pixel-size-um", "1.5"), tmp_path / "s.tif"
+    words = [str(place / "intensity.safetensors"), str(place / "case.svs"), str(image), "--out", str(out)]
+    assert main(["score", *words, "--device", "cpu", "--per-pixel"]) == 0
+    scores = open_stack(out)
+    assert scores.array.shape == (200, 300) and scores.pixel_size_um == {"Y": 1.5, "X": 1.5}

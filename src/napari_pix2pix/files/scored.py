@@ -19,10 +19,11 @@ from napari_pix2pix.core.running.patch_scores import PatchScores, ReadWindow
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.running import ScoreSettings
 from napari_pix2pix.files.outputs import beside
-from napari_pix2pix.files.partners import halved, open_joined
+from napari_pix2pix.files.partners import at_one_size, halved, open_joined
 from napari_pix2pix.files.results import channels_taken, origin_of, warn_of_pixel_size
 from napari_pix2pix.files.stacks import (
     Stack,
+    is_slide,
     open_stack,
     place_of,
     stack_writer,
@@ -68,8 +69,10 @@ def score_file(
     model = model.toward(how.to).under(how.condition)
     domains = model.domains.names
     given = open_joined(source, more, how.source_axes, how.side_by_side)
-    warn_of_pixel_size(model, given)
     judged = open_stack(image, how.image_axes, halved(how.side_by_side)[1] if image == source else None)
+    if is_slide(given.path) and image != source and {"Y", "X"} <= judged.pixel_size_um.keys():
+        given, judged = at_one_size(given, judged, max(judged.pixel_size_um[axis] for axis in "YX"))
+    warn_of_pixel_size(model, given)
     channels = channels_taken(model, given, how.source_channels)
     axes = given.axes, judged.axes
     named: dict[str, Any] = {"channels": channels, "image_channels": _stains(model, judged), "kind": how.kind}
