@@ -298,7 +298,7 @@ def _read(frame: Frame, windows: Sequence[Window], last: bool) -> Tensor:
 @contextmanager
 def _letting_go(generator: Generator, sources: Tensor) -> Iterator[None]:
     """Give the memory of `sources` back once the generator's first layer, if it names one, has seen them."""
-    if generator.sees_source is None:
+    if generator.sees_source is None or sources.device.type not in ("cpu", "cuda"):  # elsewhere torch cannot
         yield
         return
 
