@@ -68,6 +68,8 @@ def test_the_command_line_equals_python_bit_for_bit(work, tmp_path, capsys) -> N
     command = ["evaluate", model, work / "sources", work / "targets", "--out", tmp_path / "e", "--device", "cpu"]
     assert run(capsys, *command, "--allow-seen")[0] == 0
     said = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    [judge] = said.pop("made_of")["judges"]  # where files lie, only the command knows
+    assert judge == {"model": str(model.resolve()), "pairs": None}
     hashes = [
         tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in pair) for pair in zip(*files, strict=True)
     ]

@@ -327,7 +327,8 @@ def _start(angle: float, shift: tuple[int, int], times: int, shape: tuple[int, i
     centre = (np.array(shape)[:, None, None] - 1) / 2
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
     there = grid + times * np.array(shift, float)[:, None, None] - centre
-    return (np.einsum("ij,jyx->iyx", _turn(angle), there) + centre - grid).astype(np.float32)
+    field: Field = (np.einsum("ij,jyx->iyx", _turn(angle), there) + centre - grid).astype(np.float32)
+    return field
 
 
 def _turn(degrees: float) -> NDArray[np.float64]:
