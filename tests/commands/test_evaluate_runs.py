@@ -73,6 +73,18 @@ def test_each_run_is_judged_on_what_it_held_out(folder, capsys) -> None:
     assert "4 runs (2 seeds × 2 folds), 5 images" in page
 
 
+def test_a_model_finds_the_objects_of_every_run(folder, tmp_path, capsys) -> None:
+    """As it does for one: each run tells of them; label images are of single evaluations."""
+    asked = ["--objects", "nuclei", "--device", "cpu"]
+    assert main(["evaluate", str(folder / "a"), "--out", str(tmp_path / "out"), *asked]) == 0
+    for run in RUNS:
+        told = read(tmp_path / "out" / run / "metrics.json")
+        assert len(told["objects"]) == len(told["features"]) == 1  # channel
+    said = refused(capsys, "evaluate", folder / "a", "--out", tmp_path / "no", "--objects", folder / "source")
+    assert "leave other models, --draws and labels of --objects out" in said
+    assert not (tmp_path / "no").exists()
+
+
 def test_other_pairs_judge_every_run(folder, tmp_path, capsys) -> None:
     """Given images, also those of runs that hold nothing out; every model judges all of them."""
     for i in range(5, 8):

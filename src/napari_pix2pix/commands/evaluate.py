@@ -60,9 +60,13 @@ def evaluate(
     from napari_pix2pix.core.training.repetition import is_repetition
 
     if model is not None and prediction is None and is_repetition(model):
-        if beside or objects not in (None, "otsu") or draws is not None:
+        by_model = _finder(objects)
+        if beside or draws is not None or (objects not in (None, "otsu") and by_model is None):
             raise ValueError("Runs are judged by themselves; leave other models, `draws` and labels of `objects` out.")
-        asked: dict[str, Any] = {"objects": objects, "stain": stain, "allow_seen": allow_seen}
+        from napari_pix2pix.core import load_model
+
+        finder = load_model(by_model, device) if by_model else objects
+        asked: dict[str, Any] = {"objects": finder, "stain": stain, "allow_seen": allow_seen}
         asked |= {"empty_frames": empty_frames, "empty_channels": empty_channels}
         yield from evaluate_runs(model, source, target, out, pairs, asked, device, overwrite)
         return
@@ -78,11 +82,10 @@ def evaluate(
         raise ValueError("An evaluation must have MODEL SOURCE TARGET, or `prediction` PATH TARGET.")
     from napari_pix2pix.files.evaluations import MARKS, require_free
     from napari_pix2pix.files.outputs import all_or_none, require_apart, require_writable
-    from napari_pix2pix.files.starters import model_in
 
     require_free(out, overwrite)
     written = [out / name for name in MARKS]
-    by_model = None if objects in (None, "otsu") else model_in(Path(objects))
+    by_model = _finder(objects)
     require_apart([model, source, target, *beside, by_model or (None if objects == "otsu" else objects)], written)
     require_writable(out, made=False)
 
@@ -146,6 +149,13 @@ def evaluate(
         raise RuntimeError(f"{path} is written, but its report could not be: {sentence_of(undrawn)}") from undrawn
     text = f"{figures_text(report, names)}\nFigures: {path}\nReport: {page}"
     yield {"event": "result", "metrics": str(path), "report": str(page), **report, "text": text}
+
+
+def _finder(objects: str | None) -> Path | None:
+    """The model that is to find objects; None where it is none that does."""
+    from napari_pix2pix.files.starters import model_in
+
+    return None if objects in (None, "otsu") else model_in(Path(objects))
 
 
 def _beside(model: Path, further: tuple[Path, ...], device: str) -> dict[str, Any]:
