@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from napari_pix2pix.commands.events import DONE, FAILED, Event, Events
-from napari_pix2pix.commands.flags import ConfigFlags, Pairs
+from napari_pix2pix.commands.flags import ConfigFlags, Device, Pairs
 from napari_pix2pix.commands.remarks import told, told_of_sides
 from napari_pix2pix.core.engine.foreign_text import shown as shown_text
 from napari_pix2pix.core.settings.config import PRESETS, Config, PairSettings, make_config
@@ -33,6 +33,10 @@ def check(
     test_source: Annotated[
         Path | None, Parameter(help="Images that are to judge the model: whether one shows what a pair shows.")
     ] = None,
+    time: Annotated[
+        bool, Parameter(negative="", help="Make a few steps to tell how long a training takes on this machine.")
+    ] = False,
+    device: Device = "auto",
     settings: Annotated[ConfigFlags | None, Parameter(name="*")] = None,
     pairs: Pairs = None,
 ) -> Events:
@@ -54,6 +58,8 @@ def check(
                 f"Whether images show what is learned from is looked for in pairs; {chosen.method} takes none. Leave "
                 "`validation_source` and `test_source` out."
             )
+        if chosen.data != "pairs" and time:
+            raise ValueError(f"Times must be those of pairs; {chosen.method} takes none. Leave `time` out.")
         if chosen.data != "pairs":
             yield _of_sides(source, target, pairs or PairSettings(), chosen)
             return
@@ -97,6 +103,12 @@ def check(
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
     report["facts"]["pixel size, µm"] = " and ".join(dict.fromkeys(shown))
     usable = f"usable with {' and '.join(needed)}" if needed else "usable"
+    if time and report["usable"]:
+        fits = {"patch_size": min(usual, fitting), "empty_frames": "empty"}  # as what is needed says
+        report["time"] = timed = _time(frames, chosen or make_config(changes=fits), device)
+        report["facts"]["time"] = f"{timed['minutes']:.2g} minutes for {timed['steps']:,} steps on this machine" + (
+            ", at most a third as much again to learn to judge" if timed["judges"] else ""
+        )
     verdict = f"not usable: {' '.join(report['unusable'])}" if report["unusable"] else usable
     text = "\n".join(
         [table(report["facts"].items()), *(f"warning: {sentence}" for sentence in report["warnings"]), verdict]
@@ -108,6 +120,14 @@ def check(
         report["picture"] = str(picture)
         text += f"\nPicture: {shown_text(str(picture), kept='')}"
     yield {"event": "result", **report, "code": DONE if report["usable"] else FAILED, "text": text}
+
+
+def _time(pairs: Any, config: Config, device: str) -> dict[str, Any]:
+    """What a training takes."""
+    from napari_pix2pix.core.training.forecast import minutes_here
+
+    minutes = minutes_here(pairs, config, device)
+    return {"steps": config.steps, "minutes": minutes, "judges": bool(config.trust_steps)}
 
 
 def _images(path: Path, read_as: PairSettings) -> Any:

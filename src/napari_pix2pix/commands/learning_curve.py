@@ -2,9 +2,6 @@
 
 import json
 import re
-import tempfile
-import time
-import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,9 +19,6 @@ from napari_pix2pix.core.settings.config import PRESETS
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.training.repetition import Repetition
-
-WARM, TIMED = 2, 6
-"""Steps that are made before, and that are timed."""
 
 
 def _numbers(_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
@@ -95,22 +89,11 @@ def learning_curve(
 
 def _budget(plan: "Repetition", stacks: Any, n: int, device: str) -> dict[str, Any]:
     """What so many trainings take, as a few steps of the one on most pairs tell."""
-    from napari_pix2pix import core
+    from napari_pix2pix.core.training.forecast import minutes_here
 
     run = max(plan.runs, key=lambda run: run.pairs or 0)
     settings, pairs = plan.settings(run), stacks.train.frames(hashed=False)
-    few = settings.model_copy(update={"steps": WARM + TIMED, "trust_steps": 0, "validate_every": WARM + TIMED})
-    began = ended = 0.0
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is odd is told when it counts
-        reports = core.train(pairs.only(run.divided(pairs.names)[0]), few, out=Path(folder) / "run", device=device)
-        with closing(reports):
-            for report in reports:
-                began = time.monotonic() if report.step == WARM else began
-                ended = time.monotonic()
-                if report.step == WARM + TIMED - 1:  # the last step validates
-                    break
-    minutes = (ended - began) / (TIMED - 1) * settings.steps / 60
+    minutes = minutes_here(pairs.only(run.divided(pairs.names)[0]), settings, device)
     text = (
         f"{n} trainings × {settings.steps:,} steps, about {minutes:.2g} minutes each on this machine: about "
         f"{n * minutes:.2g} minutes in all, one after another."

@@ -8,51 +8,13 @@ from pydantic import BaseModel
 from napari_pix2pix.core.settings.config import METHODS, PairSettings
 
 NAMED = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)`")
-ASKED = frozenset(
-    {
-        *(
-            "allow_seen",
-            "annotated_frames",
-            "author",
-            "config",
-            "device",
-            "draws",
-            "from",
-            "hub",
-            "keep_frames",
-            "local",
-            "local_workers",
-        ),
-        *("key", "score", "side"),
-        *("at", "finish", "folds", "local", "minutes", "seeds"),
-        *(
-            "norm_statistics",
-            "objects",
-            "out",
-            "overlap",
-            "overwrite",
-            "precision",
-            "prediction",
-            "preset",
-            "rescale",
-            "resume",
-            "sample",
-        ),
-        *(
-            "scheduler",
-            "seed_threshold",
-            "stain",
-            "test_source",
-            "test_target",
-            "tile_size",
-            "to",
-            "trust",
-            "trust_limit",
-            "trust_risk",
-        ),
-        *("annotations", "region", "validation_source", "validation_source_more", "validation_target"),
-    }
-)
+_WORDS = """
+    allow_seen annotated_frames annotations at author config device draws finish folds from hub keep_frames key
+    local local_workers minutes norm_statistics objects out overlap overwrite picture precision prediction
+    preset region rescale resume sample scheduler score seed_threshold seeds side stain test_source test_target
+    tile_size time to trust trust_limit trust_risk validation_source validation_source_more validation_target
+    """
+ASKED = frozenset(_WORDS.split())
 """What is asked for with a command, beside settings of a training and of pairs."""
 
 
