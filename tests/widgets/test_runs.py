@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from napari_pix2pix import core
+from napari_pix2pix.core.methods import METHODS
 from napari_pix2pix.core.settings.config import PairSettings
 from napari_pix2pix.files.pairing import open_stacks
 from napari_pix2pix.files.training_stacks import TrainingStacks
@@ -23,7 +24,7 @@ def test_runs_that_were_stopped_are_offered_until_they_are_done(pair, tmp_path: 
     reports.close()
     [offered] = unfinished_runs(tmp_path)
     assert (offered.path, offered.step, offered.steps) == (run, 2, 4)
-    assert offered.config() == config.model_copy(update={"label_loss": "cross-entropy"})  # what auto was settled to
+    assert offered.config() == METHODS["pix2pix"].settled(config, "instances")  # what auto was settled to
     list(core.train(stacks.train.frames(), out=run, device="cpu", resume=True, provenance=stacks.provenance()))
     assert unfinished_runs(tmp_path) == []
 

@@ -14,6 +14,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QPushButton
 
+from napari_pix2pix.core.methods import METHODS
 from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.widgets.preview import PreviewLayer
 from napari_pix2pix.widgets.train_dock import TrainDock
@@ -333,7 +334,7 @@ def test_a_run_that_was_stopped_goes_on_in_another_session(viewer, until) -> Non
     action = dock.continue_button.runs.actions()[0]
     assert action.text().startswith("nuclei: step ")
     action.trigger()
-    assert dock.value() == config.model_copy(update={"label_loss": "cross-entropy"})  # what auto was settled to
+    assert dock.value() == METHODS["pix2pix"].settled(config, "instances")  # what auto was settled to
     before = len(dock.curves.series["losses"]["cross_entropy"][0])
     assert before > 0
     assert dock.curves.isVisibleTo(dock)
