@@ -153,3 +153,16 @@ def test_frames_of_which_nothing_is_known_cost_nothing() -> None:
     known[2, 5:70] = True
     pairs = core.PairedFrames(Guarded(source, {2}), target, "TYX", valid=known)
     assert len(core.evaluate(model, pairs, None)["files"]) == 1
+
+
+def test_glass_is_no_label_image() -> None:
+    """Noise of few grey values is judged as such; smooth objects are refused, but for the training's own pairs."""
+    source, cells = blobs((40, 48))
+    model = untrained(source[None], source[None] // 2)
+    glass = np.random.default_rng(0).integers(7, 16, source.shape).astype(np.uint8)
+    assert core.evaluate(model, source, glass, "YX")["n"] == 1
+    labels = np.where(cells > 0, np.uint8(2), np.uint8(1))
+    labels[:4] = 0
+    with pytest.raises(ValueError, match="must be grey values; these look like labels"):
+        core.evaluate(model, source, labels, "YX")
+    assert core.evaluate(model, source, labels, "YX", kind_of_pairs="validation")["n"] == 1

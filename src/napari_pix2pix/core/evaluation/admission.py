@@ -69,7 +69,7 @@ def require_kind(model: TrainedModel, pairs: PairedFrames) -> None:
     some = Windows(pairs.target, regions[:: max(1, len(regions) // LOOKED_AT)])
     if encoding.kind == "intensity":
         varied = [image for image in some if (image != image.flat[0]).any()]  # an empty image is of any kind
-        if not varied or (kind := guess_kind(varied)) == "intensity":
+        if not varied or not may_be_labels(varied) or (kind := guess_kind(varied)) == "intensity":
             return
         if model.config.target_kind == "auto" and not seen_frames(pairs, model.provenance):
             raise ValueError(

@@ -109,7 +109,8 @@ def evaluate(
     pairs, remark = in_one_coding(pairs, encoding)
     for judged in models.values():
         require_suited(judged, pairs)
-    require_kind(model, pairs)
+    if kind_of_pairs == "test":  # others are the training's own, which has settled what they are
+        require_kind(model, pairs)
     if other := [name for name, judged in models.items() if judged.target_encoding.kind != encoding.kind]:
         raise ValueError(f"Models side by side must predict the same kind of target; {other[0]} does not.")
     pairs = settle_empty(pairs, empty_frames, empty_channels, encoding.kind, varying=range(encoding.n_channels))
