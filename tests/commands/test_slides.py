@@ -43,6 +43,10 @@ def place(tmp_path_factory):
         novelty = Novelty.of([seen[:, :, x : x + 60] for x in range(0, 240, 60)], model.match.network.fields[-1].size)
         model = replace(model, match=replace(model.match, novelty=novelty))
         known_at(model, 1.0).save(place / f"{kind}.safetensors")
+    for kind, target in (("intensity", "pixels"), ("classes", "class_pixels")):
+        known_at(with_judge(untrained(source, targets[kind], kind), per_pixel=True), 1.0).save(
+            place / f"{target}.safetensors"
+        )
     colours = replace(with_judge(untrained(source, source, "intensity")), channel_axis="S")
     known_at(colours, 1.0).save(place / "colours.safetensors")
     return place
@@ -165,6 +169,18 @@ def test_trust_of_a_part_tells_its_worst_regions_and_a_mean_for_each_annotation(
     corner = np.array(features[0]["geometry"]["coordinates"][0])
     centre = corner[:4].mean(axis=0)
     assert 200 <= centre[0] <= 400 and 240 <= centre[1] <= 340  # in pixels of the slide
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes", "pixels", "class_pixels"])
+def test_what_is_told_of_a_part_is_told_there_of_the_whole(place, kind):
+    whole = predicted(place, kind, f"judged{kind}", "--trust")
+    part = predicted(place, kind, f"judgedpart{kind}", "--trust", "--region", "302,204,160,120")
+    inside = slice(102, 162), slice(151, 231)
+    for name in ("expected_error", "untrusted"):
+        all_of_it, some = (open_stack(out.with_name(out.name.replace("ome", name))).array[...] for out in (whole, part))
+        np.testing.assert_allclose(some[inside], all_of_it[inside], rtol=1e-4, atol=1e-6)
+    assert np.ptp(some[inside]) or name == "untrusted"
+    assert not [path for path in place.iterdir() if path.is_dir()]
 
 
 def test_a_pyramidal_tiff_has_levels_and_regions_without_openslide(place, monkeypatch, tmp_path):

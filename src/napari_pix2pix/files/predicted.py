@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.encodings.rescaling import rescaled_shape
+from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.running.bands import BLOCK, Band
 from napari_pix2pix.core.running.predict import predict_bands
@@ -74,7 +76,8 @@ def predict_file(
     where that is a region.
     With `rescale` what the network makes of a frame is resampled to the source's grid, then decoded.
     With `keep_frames`, if the generator is closed before its time, `out`, an OME-Zarr, holds the frames that are done.
-    With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too.
+    With `trust` it is judged once it is written, see `write_trust`; its figures are in the row, too. Of a part of a
+    slide as much around it is predicted, into a temporary file, as the judge sees from there.
     `model_sha256` is the model's hash, and `hashes` are those of input files, where they are known already.
     """
     model = model.toward(how.to).under(how.condition)
@@ -103,8 +106,11 @@ def predict_file(
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
     tiles, precision = used.tile_plan(seen_shape, how.tile_size, how.overlap), used.precision_for(how.precision)
     encoding = model.target_encoding
+    asked = made_of = wanted.area if wanted else None
     if wanted:
-        tiles = replace(tiles, area=wanted.area)
+        if how.trust and model.match is not None:
+            made_of = replace(wanted.area, margin=model.match.network.reach)
+        tiles = replace(tiles, area=made_of)
         normalization = model.source_encoding.normalization
         if normalization is None or normalization.each_image is None:  # else all of it says how it is normalized
             stack = only_needed(stack, tiles)
@@ -139,13 +145,14 @@ def predict_file(
     }
     glass = fill_of(encoding.kind, encoding.classes, encoding.dtype_decoded, plan.channel_axis == "S")
 
-    def of_area(window: tuple[slice, slice], values: NDArray[Any], fill: float) -> Block:
-        """Rows and columns of a result, of which nothing is left but what was wanted."""
-        if wanted is not None:
-            values = np.where(wanted.area.mask(window), values, values.dtype.type(fill))
+    def of_area(window: tuple[slice, slice], values: NDArray[Any], fill: float, area: Area | None) -> Block:
+        """Rows and columns of a result, of which nothing is left but what is in the area."""
+        if area is not None:
+            values = np.where(area.mask(window), values, values.dtype.type(fill))
         return Block(values, window[0].start, window[1].start)
 
-    with ExitStack() as files:
+    with ExitStack() as lasting:
+        files = lasting.enter_context(ExitStack())
         put = files.enter_context(
             stack_writer(
                 out,
@@ -157,7 +164,12 @@ def predict_file(
                 **said,
             )
         )
-        put_maps = put_spread = None
+        put_maps = put_spread = put_judged = judged = None
+        if wanted and how.trust:
+            judged = Path(lasting.enter_context(TemporaryDirectory(dir=out.parent))) / "judged.ome.tif"
+            put_judged = files.enter_context(
+                stack_writer(judged, plan, encoding.dtype_decoded, labels=encoding.is_labels, **said)
+            )
         if how.keep_maps:
             put_maps = files.enter_context(
                 stack_writer(maps_path(out), plan.like(encoding.n_maps, "C"), "float32", **said)
@@ -173,7 +185,7 @@ def predict_file(
         else:
             given = stack
         seen, novel = _SourceRange(model), list[float]()
-        parts: dict[str, Any] = {"channels": channels, "scale": scale, "area": wanted.area if wanted else None}
+        parts: dict[str, Any] = {"channels": channels, "scale": scale, "area": made_of}
 
         def source_bands() -> Iterator[Band]:
             for band in predict_bands(used, given.array, given.axes, how, **parts):
@@ -186,7 +198,7 @@ def predict_file(
                     put_maps(Block(band.maps[: encoding.n_maps], band.rows.start, band.left))
                 if put_spread is not None:
                     spread = model.decode_spread(band.maps[encoding.n_maps :], band.source)
-                    put_spread(of_area((band.rows, band.columns), spread, np.nan))
+                    put_spread(of_area((band.rows, band.columns), spread, np.nan, asked))
                 yield band
 
         pixels, written = math.prod(plan.frame_shape[-2:]), 0
@@ -194,26 +206,31 @@ def predict_file(
         empty, nothing = encoding.is_labels, min(encoding.classes, default=0)
         for _, window, values in model.decode_bands(source_bands(), **thresholds):
             empty = empty and not (values != nothing).any()
-            put(of_area(window, values, glass))
+            put(of_area(window, values, glass, asked))
+            if put_judged is not None:
+                put_judged(of_area(window, values, glass, made_of))
             written += values.shape[-2] * values.shape[-1]
             done = written / pixels / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
-    if empty:
-        yield {"event": "warning", "text": NOTHING}
-    if how.keep_maps:
-        yield {"event": "maps", "path": str(maps_path(out))}
-    if draws is not None:
-        yield {"event": "spread", "path": str(beside("spread")(out))}
-    row: dict[str, Any] = dict(seen.row())
-    if model.match is not None and not scale:
-        row["novel"] = float(np.mean(novel))
-    if how.trust:
-        for event in write_trust(model, stack, channels, out, plan, limit, how.tile_size, how.trust_risk, wanted):
-            if event["event"] == "row":
-                row |= event["row"]
-                continue
-            yield event | ({"done": 1 - JUDGING * (1 - event["done"])} if "done" in event else {})
-    yield {"event": "row", "row": row}
+        files.close()
+        if empty:
+            yield {"event": "warning", "text": NOTHING}
+        if how.keep_maps:
+            yield {"event": "maps", "path": str(maps_path(out))}
+        if draws is not None:
+            yield {"event": "spread", "path": str(beside("spread")(out))}
+        row: dict[str, Any] = dict(seen.row())
+        if model.match is not None and not scale:
+            row["novel"] = float(np.mean(novel))
+        if how.trust:
+            for event in write_trust(
+                model, stack, channels, out, plan, limit, how.tile_size, how.trust_risk, wanted, judged
+            ):
+                if event["event"] == "row":
+                    row |= event["row"]
+                    continue
+                yield event | ({"done": 1 - JUDGING * (1 - event["done"])} if "done" in event else {})
+        yield {"event": "row", "row": row}
 
 
 class _SourceRange:

@@ -108,6 +108,7 @@ def write_trust(
     tile_size: int | None = None,
     risk: float | None = None,
     wanted: Wanted | None = None,
+    judged: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
 
@@ -132,8 +133,11 @@ def write_trust(
     wanted
         The part of a slide that was predicted: nothing else is judged. Elsewhere ``expected_error`` is NaN, means are
         over that part, its worst regions go to ``worst``, and means over annotations to ``annotations``.
+    judged
+        The same with what the judge sees around that part; else what is in `out`.
     """
     image, maps = open_stack(out), plan.like(1, "")
+    seen = open_stack(judged) if judged else image
     usual, limit, promised = trust_limit(model, limit), mask_limit(model, limit, risk), False
     promise: dict[str, Any] = {}
     if risk is not None:
@@ -141,7 +145,7 @@ def write_trust(
         promise = {"trust_risk": risk, "mask_limit": limit, "promised": promised, "promise": said_of_it}
     how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False}
     area = wanted.area if wanted else None
-    frames = model.score_frames(source.array, image.array, (source.axes, image.axes), area=area, **how)
+    frames = model.score_frames(source.array, seen.array, (source.axes, seen.axes), area=area, **how)
     origin = json.loads(image.description) | {"trust_limit": usual} | promise
     if model.target_encoding.is_labels and model.match and model.match.network.of_pixels is not None:
         origin["probability"] = True

@@ -42,6 +42,19 @@ def test_a_window_is_that_of_the_whole(window):
     assert area.touches(window) == area.mask(WHOLE)[window].any()
 
 
+@pytest.mark.parametrize("groups", [(), ((STAR, HOLE),)])
+def test_a_margin_is_what_lies_so_near(groups):
+    area = Area((slice(20, 40), slice(30, 60)), groups)
+    inside = np.argwhere(area.mask(WHOLE))
+    near = replace(area, margin=7).mask(WHOLE)
+    for y, x in np.argwhere(~near):
+        assert np.abs(inside - (y, x)).max(axis=1).min() > 7
+    for window in ((slice(13, 61), slice(7, 31)), (slice(0, 30), slice(20, 96))):
+        assert np.array_equal(replace(area, margin=7).mask(window), near[window])
+    assert near[inside[:, 0], inside[:, 1]].all() and near.sum() > len(inside)
+    assert groups or near.sum() == 34 * 44
+
+
 def test_shapes_of_a_group_join_and_groups_cut_each_other():
     one, other = (Area(WHOLE, ((shape,),)).mask(WHOLE) for shape in (STAR, HOLE))
     assert np.array_equal(Area(WHOLE, ((STAR, HOLE),)).mask(WHOLE), one | other)

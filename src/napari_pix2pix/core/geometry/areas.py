@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 SPLITS = 6
 """A tile is cut in two so often, at most, to leave out what is not wanted."""
@@ -78,7 +79,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Area:
-    """The pixels of a frame ([Z,] Y, X) that are in the box and, of each group, in one of its shapes.
+    """The pixels of a frame ([Z,] Y, X) that are in the box and, of each group, in one of its shapes; or near those.
 
     Parameters
     ----------
@@ -86,28 +87,34 @@ class Area:
         Rows and columns.
     groups
         Annotations, or tissue, or both; none: all of the box.
+    margin
+        So many pixels around box and shapes belong to it, too.
     """
 
     box: tuple[slice, slice]
     groups: tuple[tuple[Shape, ...], ...] = ()
+    margin: int = 0
 
     def in_shapes(self, window: Sequence[slice]) -> NDArray[np.bool_]:
         """Which pixels (rows, columns) of a window are in the shapes, wherever the box is."""
-        rows, columns = window[-2:]
+        more = self.margin if self.groups else 0
+        rows, columns = (slice(side.start - more, side.stop + more) for side in window[-2:])
         inside = np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
         for group in self.groups:
             mask = np.zeros_like(inside)
             for shape in group:
                 shape.add_to(mask, rows, columns)
             inside &= mask
-        return inside
+        if more and inside.any():
+            inside = maximum_filter(inside, 2 * more + 1, mode="constant")
+        return inside[more : len(inside) - more, more : inside.shape[1] - more]
 
     def mask(self, window: Sequence[slice]) -> NDArray[np.bool_]:
         """Which pixels (rows, columns) of a window are wanted."""
         rows, columns = window[-2:]
         wanted = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
         part = [
-            slice(max(side.start, own.start), min(side.stop, own.stop))
+            slice(max(side.start, own.start - self.margin), min(side.stop, own.stop + self.margin))
             for side, own in zip((rows, columns), self.box, strict=True)
         ]
         if all(side.start < side.stop for side in part):

@@ -71,7 +71,8 @@ def predict_bands(
 
     Source, network and maps need memory for a block of tiles, however large the frames are. With `scale`, which takes
     whole frames, the network sees so many pixels for each of the source's, along ([Z,] Y, X); maps are resampled to
-    the source's. Where an `area` is given, maps are what they are without it there, and elsewhere of no meaning.
+    the source's. Where an `area` is given, maps are what they are without it there, and elsewhere of no meaning; what
+    is told of the source is of the area without its margin.
     """
     if how.draws is not None:
         require_draws(model, how.draws)
@@ -79,6 +80,7 @@ def predict_bands(
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
     tiles, outside = replace(model.tile_plan(seen_shape, how.tile_size, how.overlap), area=area), np.zeros(0)
     bands, seen = _rescaled_bands if scale else map_bands, 0.0
+    area = area and replace(area, margin=0)
     for band in bands(model, stack, plan, tiles, how, range(plan.n_frames) if frames is None else frames, draw):
         if band.last and scale is None:
             band = replace(band, novel=model.novel(stack, plan, band.frame, area))

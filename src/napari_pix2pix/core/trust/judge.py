@@ -16,7 +16,7 @@ from napari_pix2pix.core.geometry.receptive_field import ReceptiveField, field_m
 from napari_pix2pix.core.networks.patchgan import PatchGAN
 from napari_pix2pix.core.settings.config import DiscriminatorConfig
 from napari_pix2pix.core.trust.calibration import Calibration
-from napari_pix2pix.core.trust.error_network import DIM, ErrorNetwork
+from napari_pix2pix.core.trust.error_network import DIM, FARTHEST, ErrorNetwork
 from napari_pix2pix.core.trust.novelty import SIGMAS, Novelty
 from napari_pix2pix.core.trust.risk import RiskCurves
 
@@ -79,6 +79,14 @@ class JudgeNetwork(nn.Module):
     def of_pixels(self) -> ErrorNetwork | None:
         """What expects the error of each pixel; None in models of before."""
         return self.error if isinstance(self.error, ErrorNetwork) else None
+
+    @property
+    def reach(self) -> int:
+        """How far from a pixel, along Y and X, px, lies at most what its expected error is told by."""
+        fields = max(field.size // 2 + 1 + field.stride for field in self.fields[-2:])
+        if not self.of_pixels:
+            return fields
+        return fields + max(self.of_pixels.reach[-2:]) + (FARTHEST + 1 if self.of_pixels.labels else 0)
 
     def forward(self, source: Tensor, image: Tensor, third: Tensor | None = None) -> Tensor:
         """Both outputs for each field of each image."""
