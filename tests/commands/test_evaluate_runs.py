@@ -195,11 +195,13 @@ def report_of(**maes: float) -> dict:
 
 
 def test_what_every_model_does_badly_on_is_what_all_have_among_their_worst() -> None:
-    """Ties included; one model alone tells nothing of chance."""
+    """Of equally bad ones nobody knows which; one model alone tells nothing of chance."""
     runs = [Run(seed=seed) for seed in (0, 1)]
     reports = [report_of(a=9, b=1, c=8), report_of(a=7, b=9, c=1)]
     assert gathered(reports, runs, "abc", {}, GROUPS)["worst"]["names"] == []
     reports[1] = report_of(a=9, b=9, c=1)
+    assert gathered(reports, runs, "abc", {}, GROUPS)["worst"]["names"] == []
+    reports[1] = report_of(a=9, b=8, c=1)
     assert gathered(reports, runs, "abc", {}, GROUPS)["worst"] == {
         "figure": "mae",
         "share": 0.1,

@@ -78,7 +78,9 @@ def _all_worst(report: Mapping[str, Any]) -> str:
         return "With one seed nobody knows which images would go wrong again: repeat with more (`seeds`)."
     what = f"each of {n} {'runs' if n == len(report['runs']) else 'seeds'}"
     if not names:
-        return f"No image is in the worst tenth of {what}: what goes wrong differs by chance."
+        return (
+            f"No image is in the worst tenth of {what}: what goes wrong differs by chance, or too many are equally bad."
+        )
     more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
     return f"In the worst tenth of {what}, so not by chance: {', '.join(names[:MOST_SHOWN])}{more}."
 

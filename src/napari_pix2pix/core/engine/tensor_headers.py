@@ -72,7 +72,10 @@ def read_header(path: Path) -> Header:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"A model must be a file written by `train`; there is none at {path}. Check the path.")
+        raise FileNotFoundError(
+            f"A model must be a file written by `train`, or one that ships, as the command models lists them; there is "
+            f"none at {path}. Check the path."
+        )
     said, first = _json_of(path)
     metadata = said.pop("__metadata__", None)
     tensors = {name: _tensor(path, value) for name, value in said.items()}

@@ -46,8 +46,8 @@ def gathered(
         are means over images with intervals over groups, and besides ``sd``, ``sd_seeds`` and ``sd_folds``, standard
         deviations over runs, seeds and folds. ``baselines`` are means over runs. ``runs``: the figures of each.
         ``worst``: ``names`` of images that are among the worst ``share`` of each of ``n`` seeds (of each run, where all
-        judged the same images), by ``figure``. ``repetition``: the ``settings`` of the trainings, and by fold what was
-        ``held_out``.
+        judged the same images), by ``figure``; of images that are equally bad none, where not all fit into it.
+        ``repetition``: the ``settings`` of the trainings, and by fold what was ``held_out``.
 
     Raises
     ------
@@ -132,7 +132,10 @@ def _worst(reports: Sequence[dict[str, Any]], runs: Sequence[Run], headline: str
             pool.append((-math.inf if row[headline] is None else sign * row[headline], row["name"]))
     among = []
     for pool in pools.values():
-        limit = sorted(pool)[math.ceil(WORST_SHARE * len(pool)) - 1][0]
-        among.append([name for value, name in sorted(pool) if value <= limit])
+        n = math.ceil(WORST_SHARE * len(pool))
+        limit = sorted(pool)[n - 1][0]
+        worst = [name for value, name in sorted(pool) if value < limit]
+        equal = [name for value, name in sorted(pool) if value == limit]
+        among.append(worst + equal if len(worst) + len(equal) <= n else worst)
     common = [name for name in among[0] if all(name in others for others in among[1:])]
     return {"figure": headline, "share": WORST_SHARE, "n": len(among), "names": common}
