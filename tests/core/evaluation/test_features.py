@@ -62,6 +62,24 @@ def test_volumes_are_measured_too() -> None:
     assert found["mean"].tolist() == [7, 40] and found["contrast"].tolist() == [0, 0]
 
 
+def test_what_an_object_does_not_have_is_not_told() -> None:
+    """No neighbours, no texture; one grey level, no correlation; what is no number is left out, not dark."""
+    labels = np.zeros((40, 40), int)
+    labels[:8:2, :8:2], labels[20:30, :10], labels[20:30, 20:30] = 1, 2, 3
+    image = np.where(labels == 3, np.arange(40) * 7.0, 50.0)
+    found = greys(numbered(labels), image, (0, 300))
+    assert [np.isnan(found[name]).tolist() for name in TEXTURES] == [[True, False, False]] * 2 + [[True, True, False]]
+    assert found["contrast"][1] == 0 and found["homogeneity"][1] == 1 and found["correlation"][2] > 0.5
+    image[20:25], image[22, 22] = np.where(labels[20:25] == 2, np.nan, image[20:25]), np.inf
+    part = greys(numbered(labels), image, (0, 300))
+    assert part["mean"][1] == 50 and part["integrated"][1] == 50 * 50 and part["contrast"][1] == 0
+    kept = (labels == 3) & np.isfinite(image)
+    assert part["mean"][2] == pytest.approx(image[kept].mean()) and part["integrated"][2] == image[kept].sum()
+    image[labels == 2] = np.nan
+    none = greys(numbered(labels), image, (0, 300))
+    assert np.isnan([values[1] for values in none.values()]).all()
+
+
 def population(change, n_frames=4, blind=False):
     """The read-outs of bright ellipses of many sizes and grey values, of predictions that `change` makes of them."""
     told, y, x = Populations(), *np.mgrid[:200, :200]

@@ -104,19 +104,23 @@ def greys(objects: NDArray[np.intp], image: NDArray[Any], ends: tuple[float, flo
     """Intensity and texture of each of the `numbered` objects in an image ([Z,] Y, X).
 
     Textures are of 16 grey levels between `ends`, of neighbours in four directions within each plane, one pixel apart.
+    Pixels that are no finite number are left out. An object without any other has no intensity; one without neighbours
+    has no texture, one of a single level no correlation.
 
     References
     ----------
     Haralick et al., "Textural features for image classification", 1973; see `skimage.feature.graycoprops`.
     """
-    n, values = int(objects.max()), np.nan_to_num(image.astype(np.float64))
+    n, values = int(objects.max()), image.astype(np.float64)
+    known = np.isfinite(values)
+    objects, values = np.where(known, objects, 0), np.where(known, values, 0.0)
     index = range(1, n + 1)
     sizes = np.bincount(objects.ravel(), minlength=n + 1)[1:]
     told: Measured = {name: np.zeros(0) for name in ("mean", "deviation", "integrated")}
     if n:
-        with np.errstate(invalid="ignore"):  # the background's, of no pixels where objects cover all
+        with np.errstate(invalid="ignore"):  # of no pixels: the background's where objects cover all, unknown objects
             deviation = ndimage.standard_deviation(values, objects, index)
-        told = {"mean": ndimage.mean(values, objects, index), "deviation": deviation}
+            told = {"mean": ndimage.mean(values, objects, index), "deviation": deviation}
         told["integrated"] = told["mean"] * sizes
     low, high = ends
     levels = np.clip((values - low) / ((high - low) or 1.0) * LEVELS, 0, LEVELS - 1).astype(np.intp)
@@ -129,8 +133,10 @@ def greys(objects: NDArray[np.intp], image: NDArray[Any], ends: tuple[float, flo
         counts += np.bincount(pairs, minlength=len(counts))
     matrices = np.moveaxis(counts.reshape(-1, LEVELS, LEVELS)[1:], 0, -1)
     both = (matrices + matrices.swapaxes(0, 1))[..., None]
+    n_levels = (both.sum(axis=(1, 3)) > 0).sum(axis=0)
     for name in TEXTURES:
         told[name] = graycoprops(both, name)[:, 0] if n else np.zeros(0)
+        told[name][n_levels < (2 if name == "correlation" else 1)] = np.nan  # where scikit-image says 0 or 1
     return told
 
 
