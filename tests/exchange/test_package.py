@@ -15,6 +15,8 @@ from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.engine.further import needed
 from napari_pix2pix.core.models.content import load_content
+from napari_pix2pix.core.networks.graph import processed
+from napari_pix2pix.core.settings.onnx import Processing
 from napari_pix2pix.exchange import archive
 from small import blobs
 
@@ -185,6 +187,12 @@ def test_what_is_done_before_and_after_is_done(pre, post, before, after, tmp_pat
     np.testing.assert_allclose(made, found[0, 0], rtol=0, atol=2e-4 * max(1, np.ptp(found)))
 
 
+def test_a_sigmoid_of_large_values_ends_at_0_and_1() -> None:
+    """Without an overflow on the way there."""
+    values = np.array([[-200, 0, 200]], np.float32)
+    assert processed(values, [Processing(kind="sigmoid")]).tolist() == [[pytest.approx(0, abs=1e-80), 0.5, 1]]
+
+
 def test_without_a_halo_it_sees_whole_images(tmp_path, capsys) -> None:
     """Tiles are then refused, since nobody says how far it reaches."""
     path, out = package(tmp_path / "p.zip", halo=0), tmp_path / "m.safetensors"
@@ -320,6 +328,12 @@ PACKAGES = {
     "describes no model": {"said": set_at("type", value="dataset")},
     "is not as the zoo's are": {"said": set_at("name", value=3)},
     "cannot be read": {"parts": {"rdf.yaml": b"a: &a [" + b"[" * 5000}},
+    "repeats parts of itself": {
+        "parts": {
+            "rdf.yaml": b"a0: &a0 [a]\n"
+            + b"".join(b"a%d: &a%d [%b]\n" % (i, i, b"*a%d," % (i - 1) * 9) for i in range(1, 30))
+        }
+    },
 }
 
 
@@ -330,6 +344,22 @@ def test_a_package_that_could_do_harm_is_refused(sentence: str, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert sentence in refused(package(tmp_path / "in" / "p.zip", **PACKAGES[sentence]), capsys)
     assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("name", ["rdf.yaml", "in.npy", "net.onnx"])
+def test_a_damaged_file_in_a_package_is_told(how: int, name: str, tmp_path, capsys) -> None:
+    """However it is packed."""
+    (path := tmp_path / "in" / "p.zip").parent.mkdir()
+    with zipfile.ZipFile(package(tmp_path / "whole.zip")) as whole, zipfile.ZipFile(path, "w", how) as made:
+        for one in whole.namelist():
+            made.writestr(one, whole.read(one))
+    content, file = bytearray(path.read_bytes()), zipfile.ZipFile(path).getinfo(name)
+    start = file.header_offset + 30 + len(name) + (9 if how == zipfile.ZIP_LZMA else 0)
+    for i in range(start, start + min(50, file.compress_size - 9)):
+        content[i] ^= 0xFF
+    path.write_bytes(content)
+    assert f"'{name}' cannot be unpacked" in refused(path, capsys)
 
 
 def test_what_is_no_package_is_told(tmp_path, monkeypatch, capsys) -> None:

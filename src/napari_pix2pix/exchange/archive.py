@@ -1,7 +1,9 @@
 """The files in a stranger's zip: named and counted before one is read, never written anywhere, and never run."""
 
 import hashlib
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,11 @@ LARGEST_TEXT = 2**20
 """Bytes of a description."""
 TIGHTEST = 200
 """Weights and images do not become smaller than this share by being packed; what does, is made to fill a memory."""
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    *(RuntimeError, NotImplementedError),  # a password, or a packing that is not known
+)
+"""What unpacking raises of bytes that are not what was packed."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Archive:
             )
         try:
             content = self.zip.read(file)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+        except DAMAGED as error:
             raise refused(self.path, f"{name!r:.200} cannot be unpacked") from error
         if sha256 is not None and hashlib.sha256(content).hexdigest() != str(sha256).lower():
             raise refused(self.path, f"{name!r:.200} is not the file that it tells of: its SHA-256 is another")

@@ -130,10 +130,15 @@ def _described(files: Archive) -> Any:
     name = next((name for name in DESCRIPTIONS if name in files.files), None)
     if name is None:
         raise refused(files.path, "it holds no rdf.yaml")
+    content = files.read(name, most=LARGEST_TEXT)
     try:
-        said = yaml.safe_load(files.read(name, most=LARGEST_TEXT).decode("utf8"))
+        text = content.decode("utf8")
+        repeats = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+        said = None if repeats else yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise refused(files.path, f"its {name} cannot be read") from error
+    if repeats:  # a few lines of them can be more than a memory holds
+        raise refused(files.path, f"its {name} repeats parts of itself by YAML aliases (*), which must be written out")
     if not isinstance(said, dict) or said.get("type") != "model":
         raise refused(files.path, f"its {name} describes no model")
     context = spec.ValidationContext(perform_io_checks=False, root=files.zip)

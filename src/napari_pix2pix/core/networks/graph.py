@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor
 
 from napari_pix2pix.core.engine.further import needed
@@ -102,7 +103,7 @@ def processed(values: NDArray[Any], steps: Sequence[Processing]) -> NDArray[Any]
         elif step.kind == "above":
             values = (values > (step.low or 0.0)).astype(np.float32)
         elif step.kind == "sigmoid":
-            values = 1 / (1 + np.exp(-values))
+            values = expit(values)
         else:
             powers = np.exp(values - values.max(axis=0))
             values = powers / powers.sum(axis=0)
