@@ -2,7 +2,9 @@
 
 import csv
 import json
+from contextlib import closing
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -151,6 +153,85 @@ def test_in_python_it_is_the_same(tmp_path) -> None:
     assert list(core.repeat(pairs, small_config(), **how)) == []
     with pytest.raises(ValueError, match="was begun with other settings"):
         next(core.repeat(pairs, small_config(l1_weight=1), **how))
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_what_is_in_memory_is_known_by_its_pixels(tmp_path) -> None:
+    """Other pixels, masks, classes, validation pairs or a model to start from, of the same names, are refused.
+
+    The same ones, read when they are asked for, are the same.
+    """
+    import dask.array
+
+    def pairs(first=0, read=list, **more):
+        images = [blobs(seed=seed) for seed in range(first, first + 4)]
+        return core.PairedFrames(*(read(side) for side in zip(*images, strict=True)), "YX", **more)
+
+    def lazy(side):
+        return [dask.array.from_array(image, chunks=16) for image in side]
+
+    how = {"out": tmp_path / "runs", "folds": 2, "device": "cpu", "validation": pairs(20)}
+    models = [report.model for _, report in core.repeat(pairs(), small_config(), **how) if report.model]
+    assert list(core.repeat(pairs(read=lazy), small_config(), **how | {"validation": pairs(20, lazy)})) == []
+    mask = np.ones(blobs()[0].shape, bool)
+    mask[:9] = False
+    for given, more, what in (
+        (pairs(4), {}, "pairs"),
+        (pairs(valid=[mask] * 4), {}, "pairs"),
+        (pairs(conditions=["a", "a", "b", "b"]), {}, "pairs"),
+        (pairs(), {"validation": pairs(30)}, "pairs"),
+        (pairs(), {"validation": None}, "pairs"),
+        (pairs(), {"initial": models[0]}, "model to start from"),
+    ):
+        with pytest.raises(ValueError, match=f"was begun with (an)?other {what}"):
+            next(core.repeat(given, small_config(), **how | more))
+    with pytest.raises(ValueError, match="these are not the pairs that those in"):
+        core.evaluate_runs(how["out"], pairs(4), device="cpu")
+
+
+def held_out_apart(runs: Path) -> dict[str, list[str]]:
+    """By run what it holds out, once it is sure that its model did not train on that."""
+    found = {}
+    for run in read(runs / "repetition.json")["runs"]:
+        own = runs / f"seed{run['seed']}_fold{run['fold']}"
+        with (own / "split.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert not {row["name"] for row in rows if row["kind"] != "test"} & set(run["held_out"])
+        found[own.name] = run["held_out"]
+    assert sorted(found) == sorted(path.parent.name for path in runs.glob("*/run.json"))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:No room for")
+def test_overwritten_runs_are_of_the_new_folds(tmp_path) -> None:
+    """No run is left that trained on what is held out now; what is not ours stays."""
+    sides = zip(*(blobs(seed=i) for i in range(6)), strict=True)
+    pairs = core.PairedFrames(*(list(side) for side in sides), "YX")
+    how = {"out": tmp_path / "runs", "device": "cpu"}
+    list(core.repeat(pairs, small_config(), folds=2, **how))
+    (tmp_path / "runs" / "seed0_fold2" / "notes.txt").write_text("mine")
+    trained = {run.name for run, _ in core.repeat(pairs, small_config(), folds=3, overwrite=True, **how)}
+    assert trained == set(held_out_apart(tmp_path / "runs")) == {f"seed0_fold{i}" for i in (1, 2, 3)}
+    assert list(core.repeat(pairs, small_config(), folds=3, overwrite=True, **how)) == []  # it is the same
+    assert core.evaluate_runs(tmp_path / "runs", pairs, device="cpu", empty_frames="empty")["n"] == 6
+    (tmp_path / "runs" / "repetition.json").write_text("damaged")
+    with closing(core.repeat(pairs, small_config(), folds=2, overwrite=True, **how)) as reports:
+        next(reports)
+    assert [path.parent.name for path in sorted(tmp_path.glob("runs/*/run.json"))] == ["seed0_fold1", "seed0_fold2"]
+    assert not list(tmp_path.glob("runs/*/figures.json"))
+    assert [path.name for path in tmp_path.glob("runs/*/notes.txt")] == ["notes.txt"]
+
+
+@pytest.mark.slow
+def test_the_command_overwrites_runs_of_other_folds(folder, tmp_path, capsys) -> None:
+    """Each of the new runs is trained anew, those of the second seed go."""
+    copytree(folder / "runs", tmp_path / "runs")
+    given = ["--folds", "3", "--seeds", "1", "--overwrite", "--out", str(tmp_path / "runs")]
+    assert main([*(word for word in words(folder, "") if word not in ("--out", str(folder))), *given]) == 0
+    assert "Runs: 3 of 3 are done" in capsys.readouterr().out
+    for name, held in held_out_apart(tmp_path / "runs").items():
+        model = core.load_model(tmp_path / "runs" / name / "model.safetensors", "cpu")
+        assert model.provenance["pairs"]["test"]["names"] == held
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,7 +9,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.evaluation.evaluate import evaluate
 from napari_pix2pix.core.evaluation.repetition import gathered
 from napari_pix2pix.core.running.trained_model import load_model
-from napari_pix2pix.core.training.repetition import Repetition
+from napari_pix2pix.core.training.repetition import Repetition, identity_of
 
 
 def evaluate_runs(
@@ -38,9 +38,15 @@ def evaluate_runs(
     Raises
     ------
     ValueError
-        If a run is not done, or holds nothing out and no other pairs are given.
+        If a run is not done, or holds nothing out and no other pairs are given; if `pairs` are not those of the runs.
     """
     plan = require_judged(Path(folder), given is not None)
+    told = {name: own for name, own in (plan.pairs or {}).items() if name != "validation"}
+    if given is None and "content" in told and told != identity_of(pairs):
+        raise ValueError(
+            f"Runs must be judged on what they held out; these are not the pairs that those in {folder} were begun "
+            "with. Give those, or these as `given`."
+        )
     reports = [report for _, report in judged_runs(Path(folder), plan, pairs, given, device, **asked)]
     return gathered(reports, plan.runs, pairs.names, plan.config, groups_of(given or pairs))
 

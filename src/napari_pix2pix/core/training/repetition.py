@@ -3,13 +3,16 @@
 import hashlib
 import json
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from napari_pix2pix.core.data.folds import Run, repeated
 from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.data.regions import pieces
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.running.trained_model import TrainedModel, load_model
 from napari_pix2pix.core.settings.config import Config, read_json_object, validated
@@ -61,16 +64,21 @@ class Repetition(Settings):
     def begin(self, folder: Path, overwrite: bool = False) -> "Repetition":
         """Write the plan, or join that of an earlier command for the same: what was begun there is gone on with.
 
+        With `overwrite` the runs there that are not of this plan are removed; those that are, are gone on with.
+
         Raises
         ------
         FileExistsError
             If the folder holds something else.
         ValueError
-            If it holds runs on other pairs, or with other settings or folds.
+            If it holds runs on other pairs, or with other settings or folds; or another process trains one of those
+            that are to be removed.
         """
         plan = self
         if is_repetition(folder) and not overwrite:
             plan = self._joined(Repetition.read(folder), folder)
+        elif is_repetition(folder):
+            self._remove_others(folder)
         elif folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not is_repetition(folder)):
             raise FileExistsError(
                 f"Several runs must go to a new or empty folder, or to one of runs; {folder} holds something else. "
@@ -80,6 +88,24 @@ class Repetition(Settings):
         for run in plan.runs:
             _write(folder / run.name / OWN, run.model_dump(mode="json"))
         return plan
+
+    def _remove_others(self, folder: Path) -> None:
+        """Remove the runs in the folder that are not of this plan: nobody is to judge them by what they trained on."""
+        ours = {run.name: run for run in self.runs}
+        others = [
+            own
+            for own in sorted(path.parent for path in folder.glob(f"*/{OWN}"))
+            if own.name not in ours or _is_of_another(own, self, ours[own.name])
+        ]
+        for own in others:
+            RunFolder(own).lock().release()
+        for own in others:
+            RunFolder(own).clear()
+            for name in (OWN, FIGURES, ".lock"):
+                (own / name).unlink(missing_ok=True)
+            for place in (own / "previews", own):
+                with suppress(OSError):  # something else lies there, too
+                    place.rmdir()
 
     def _joined(self, other: "Repetition", folder: Path) -> "Repetition":
         for what, ours, theirs in (
@@ -108,7 +134,11 @@ class Repetition(Settings):
     def made_with(self) -> dict[str, Any]:
         """What tells one way of making the runs from another: they must not lie in one folder."""
         said = [_kept(self.pairs), self.config, _kept(self.initial)]
-        return {"repetition": hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}
+        return {"repetition": _hash(said)}
+
+    def identity(self, run: Run) -> str:
+        """What tells this run from any other: also what it trains on and holds out."""
+        return _hash([self.made_with, run.model_dump(mode="json")])
 
     @property
     def judged(self) -> bool:
@@ -165,20 +195,22 @@ def repeat(
     validation, initial, device
         As of `train`, the same for all runs.
     overwrite
-        Replace earlier runs in `out`.
+        Replace earlier runs in `out`, all that were made otherwise, on other pairs or with other folds.
 
     Raises
     ------
     ValueError
-        If there are not so many groups, or `out` holds runs on other pairs or with other settings.
+        If there are not so many groups, or `out` holds runs on other pairs, with other settings or from another model.
     """
     settings = config or (initial.config if initial else Config())
     runs = repeated(pairs.names, pairs.groups, settings.seed, seeds, folds)
-    told = {"pairs": _identity(pairs)}
+    told: dict[str, Any] = {"pairs": identity_of(pairs)}
+    told["pairs"] |= {"validation": identity_of(validation)} if validation is not None else {}
+    told |= {"initial": {"sha256": initial.hash()}} if initial is not None else {}
     plan, folder = Repetition.of(settings, runs, **told), Path(out)
     plan.begin(folder, overwrite)
     for run in runs:
-        if (folder / run.name / FIGURES).is_file() and _is_of(folder / run.name, plan):
+        if (folder / run.name / FIGURES).is_file() and _is_of(folder / run.name, plan, run):
             continue
         trains, held = run.divided(pairs.names)
         given: dict[str, Any] = {
@@ -200,30 +232,51 @@ def carried_on(
 ) -> Generator[Report, None, None]:
     """`train` this run of the plan, on from where it was interrupted; its figures are written when it is done."""
     own = folder / run.name
-    begun = all((own / name).is_file() for name in ("config.json", "checkpoint.safetensors")) and _is_of(own, plan)
+    begun = all((own / name).is_file() for name in ("config.json", "checkpoint.safetensors")) and _is_of(own, plan, run)
     if not begun:
         (own / FIGURES).unlink(missing_ok=True)
-    said = {**(provenance or {}), **plan.made_with}
+    said = {**(provenance or {}), "repetition": plan.identity(run)}
     how: dict[str, Any] = given | ({"initial": None} if begun else {})
     yield from train(pairs, plan.settings(run), out=own, resume=begun, overwrite=not begun, provenance=said, **how)
     _write(own / FIGURES, load_model(own / "model.safetensors", "cpu").provenance["figures"])
 
 
-def _is_of(own: Path, plan: Repetition) -> bool:
-    """Whether the run in this folder was begun for the plan."""
+def _is_of(own: Path, plan: Repetition, run: Run) -> bool:
+    """Whether what is in this folder was begun as this run of the plan."""
     try:
         told = RunFolder(own).plan()["provenance"]["pairs"]
     except (FileNotFoundError, KeyError):
         return False
-    return bool(told.get("repetition") == plan.made_with["repetition"])
+    return bool(told.get("repetition") == plan.identity(run))
 
 
-def _identity(pairs: PairedFrames) -> dict[str, Any]:
-    """What tells pairs that are in memory from others."""
+def _is_of_another(own: Path, plan: Repetition, run: Run) -> bool:
+    """Whether this folder is of another run than this one of the plan, or nobody can tell."""
+    if (own / OWN).read_text("utf8", "replace") != _text(run.model_dump(mode="json")):
+        return True
+    try:
+        RunFolder(own).plan()
+        return not _is_of(own, plan, run)
+    except FileNotFoundError:  # planned, and not begun
+        return False
+    except ValueError:  # damaged
+        return True
+
+
+def identity_of(pairs: PairedFrames) -> dict[str, Any]:
+    """What tells pairs that are in memory from others: their pixels are read, a piece at a time, unless hashes tell."""
+    digest = hashlib.sha256(json.dumps([dict(own) for own in pairs.labels]).encode())
+    reads = [pairs.known] if pairs.hashes else [pairs.known, pairs.source, pairs.target]
+    for region in pieces(pairs.regions()):
+        for read in reads:
+            values = read(region.frame, region.window)
+            digest.update(f"{region.frame} {values.shape} {values.dtype.name}".encode())
+            digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data)
     return {
         "names": list(pairs.names),
         "groups": list(pairs.groups),
         "hashes": [list(own) for own in pairs.hashes or ()],
+        "content": digest.hexdigest(),
     }
 
 
@@ -246,7 +299,15 @@ def _division(runs: tuple[Run, ...]) -> set[tuple[str, ...]]:
 
 def _write(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=1)
+    text = _text(content)
     if not (path.is_file() and path.read_text("utf8") == text):
         with written_beside(path) as beside:
             beside.write_text(text, "utf8")
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, indent=1)
+
+
+def _hash(said: Any) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
