@@ -211,6 +211,25 @@ def test_what_every_model_does_badly_on_is_what_all_have_among_their_worst() -> 
     assert gathered(reports[:1], runs[:1], "abc", {}, GROUPS)["worst"]["n"] == 1
 
 
+def test_a_figure_that_not_every_run_has_is_told() -> None:
+    """Of the runs that have it, whichever comes first: models that were not calibrated expect no errors."""
+    reports = [report_of(a=1, b=2), report_of(a=3, b=4), report_of(a=1, b=2)]
+    name, figure = "expected_calibration_error", {"value": 0.2, "low": None, "high": None}
+    for report in reports[1:]:
+        report["metrics"][name] = figure
+        report["baselines"] = {"affine": {"mae": figure}}
+        for row in report["files"]:
+            row[name] = 0.2
+    runs = [Run(seed=seed) for seed in range(3)]
+    for order in ([0, 1, 2], [1, 0, 2]):
+        found = gathered([reports[i] for i in order], runs, "ab", {}, GROUPS)
+        assert found["metrics"][name]["value"] == pytest.approx(0.2)
+        assert found["metrics"][name]["sd"] == 0
+        assert found["metrics"]["mae"]["value"] == pytest.approx(np.mean([5 / 3, 8 / 3]))
+        assert [row[name] for row in found["files"]] == [0.2, 0.2]
+        assert found["baselines"]["affine"]["mae"]["value"] == 0.2
+
+
 def runs_of(values) -> list[dict]:
     """A run for each seed, that has such a figure."""
     same = {"fold": None, "pairs": 8, "held_out": 0}

@@ -61,7 +61,8 @@ def gathered(
     for report in reports:
         for row in report["files"]:
             rows.setdefault(row["name"], []).append(row)
-    figures = [name for name in first["files"][0] if name not in SAID]
+    # Not every run has every figure: a model that could not be calibrated expects no errors.
+    figures = list(dict.fromkeys(name for own in rows.values() for row in own for name in row if name not in SAID))
     files = []
     for image, own in rows.items():
         said = {name: own[0][name] for name in SAID if name in own[0] and name != "shift"} | {"group": groups[image]}
@@ -73,7 +74,9 @@ def gathered(
     means: list[Row] = [{name: row[name] for name in figures} for row in files]
     told = [_of_run(report, run, len(names)) for report, run in zip(reports, runs, strict=True)]
     overall = summarize(means, of_each)
-    metrics = {name: overall[name] | spreads(told, name) for name in overall if name in first["metrics"]}
+    known = {name for report in reports for name in report["metrics"]}
+    metrics = {name: overall[name] | spreads(told, name) for name in overall if name in known}
+    baselines = dict.fromkeys(name for report in reports for name in report["baselines"])
     alone = len(set(of_each)) == 1
     grouped = not all(name == own or name.startswith(f"{own}, frame ") for name, own in groups.items())
     remarks = dict.fromkeys(remark for report in reports for remark in report["remarks"])
@@ -88,7 +91,7 @@ def gathered(
         },
         "remarks": [remark for remark in remarks if alone or remark != ONE_GROUP],
         "metrics": metrics,
-        "baselines": {name: _baseline(reports, name) for name in first["baselines"]},
+        "baselines": {name: _baseline(reports, name) for name in baselines},
         **({"stains": first["stains"]} if "stains" in first else {}),
         "files": files,
         "runs": told,
@@ -117,7 +120,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _baseline(reports: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
     """Means over runs, without intervals: rows of single images are not told of baselines."""
     found = [report["baselines"][name] for report in reports if name in report["baselines"]]
-    values = {figure: _mean([own[figure]["value"] for own in found if figure in own]) for figure in found[0]}
+    figures = dict.fromkeys(figure for own in found for figure in own)
+    values = {figure: _mean([own[figure]["value"] for own in found if figure in own]) for figure in figures}
     return {figure: {"value": value, "low": None, "high": None} for figure, value in values.items()}
 
 

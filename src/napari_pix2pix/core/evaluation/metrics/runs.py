@@ -24,13 +24,13 @@ def spreads(runs: Runs, metric: str) -> Figure:
     def of_means(by: str) -> float | None:
         means = []
         for value in dict.fromkeys(run[by] for run in runs):
-            own = [run["metrics"][metric] for run in runs if run[by] == value]
+            own = [run["metrics"].get(metric) for run in runs if run[by] == value]
             known = [one for one in own if one is not None]
             means.append(float(np.mean(known)) if known else None)
         return spread(means)
 
     return {
-        "sd": spread([run["metrics"][metric] for run in runs]),
+        "sd": spread([run["metrics"].get(metric) for run in runs]),
         "sd_seeds": of_means("seed"),
         "sd_folds": of_means("fold"),
     }
