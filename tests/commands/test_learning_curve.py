@@ -9,7 +9,11 @@ import tifffile
 
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.data.folds import of_numbers
-from napari_pix2pix.core.evaluation.learning_curve import fit_learning_curve
+from napari_pix2pix.core.evaluation.learning_curve import PERFECT, fit_learning_curve
+from napari_pix2pix.core.evaluation.metrics.classes import of_classes
+from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
+from napari_pix2pix.core.evaluation.metrics.instances import of_instances
+from napari_pix2pix.core.evaluation.metrics.intensities import of_channel
 from napari_pix2pix.report.learning_curve import sentence
 from small import SMALL_FLAGS, blobs
 
@@ -113,6 +117,29 @@ def test_a_law_is_found_again() -> None:
         assert found["gain"]["value"] == pytest.approx(true, rel=1e-2)
         assert found["gain"]["pairs"] == [32, 64]
         assert found["law"]["exponent"] == pytest.approx(0.7, rel=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes", "instances"])
+def test_no_curve_promises_more_than_perfect(kind) -> None:
+    """Of every figure that is written: what is perfect bounds the curve, in its foreground, too."""
+    random, known = np.random.default_rng(0), np.ones((32, 32), bool)
+    target = random.integers(0, 10, (32, 32)).astype(float)
+    labels = np.kron(np.arange(16).reshape(4, 4), np.ones((8, 8), int))
+    rows = {
+        "intensity": lambda: of_channel(target, target, known, 9.0, 4.0),
+        "classes": lambda: of_classes(np.diag([3, 4])),
+        "instances": lambda: of_instances(labels, labels),
+    }
+    for figure, perfect in rows[kind]().items():
+        if figure.startswith("psnr") or figure in ("objects", "object_area") or figure.endswith("_target"):
+            continue
+        assert perfect == pytest.approx(PERFECT[figure.removesuffix("_foreground")], abs=0.05)
+        sign = 1 if higher_is_better(figure) else -1
+        best = PERFECT[figure.removesuffix("_foreground")]
+        misses = [0.1, 0.06, 0.02, 0.1, 0.06, 0.015]  # as if they went on to nothing, and beyond
+        curve = fit_learning_curve([4, 8, 16] * 2, [best - sign * miss for miss in misses], figure)["curve"]
+        ends = [end for point in curve for end in (point["value"], point["low"], point["high"])]
+        assert max(sign * end for end in ends) <= sign * best + 1e-6
 
 
 def test_noise_widens_the_interval_and_no_gain_is_perhaps_nothing() -> None:

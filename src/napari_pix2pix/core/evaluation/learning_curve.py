@@ -7,15 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
+from napari_pix2pix.core.evaluation.metrics.comparison import LOWER_IS_BETTER, higher_is_better
 
 RESAMPLES = 200
 FEWEST_NUMBERS = 3
 """Of pairs: the law has three parameters."""
 STEEPEST, FLATTEST = 2.0, 0.05
 """Exponents of the law."""
-PERFECT = {"dice": 1.0, "iou": 1.0, "object_f1_iou50": 1.0, "object_ap_iou50": 1.0, "pixel_accuracy": 1.0, "mae": 0.0}
-"""What no figure can exceed."""
+SHARES = (
+    *("ssim", "ssim_scale_free", "pearson", "spearman", "spectral_correlation"),
+    *("dice", "iou", "pixel_accuracy", "class_accuracy", "class_iou"),
+    *(f"object_{of}_iou{percent}" for of in ("f1", "ap", "precision", "recall") for percent in range(50, 100, 5)),
+)
+PERFECT = dict.fromkeys(LOWER_IS_BETTER, 0.0) | dict.fromkeys(SHARES, 1.0) | {"frc_cutoff": 0.5}
+"""What no figure can exceed; a PSNR can be any."""
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +57,8 @@ def fit_learning_curve(pairs: Sequence[int], values: Sequence[float], figure: st
     """
     n, sign = np.asarray(pairs, float), 1.0 if higher_is_better(figure) else -1.0
     require_numbers(sorted(set(map(int, pairs))))
-    y, top = sign * np.asarray(values, float), sign * PERFECT[figure] if figure in PERFECT else np.inf
+    perfect = PERFECT.get(figure.removesuffix("_foreground"))
+    y, top = sign * np.asarray(values, float), np.inf if perfect is None else sign * perfect
     law = _fitted(n, y, top)
     most = int(n.max())
     at = np.unique(np.rint(np.geomspace(n.min(), 2 * most, 25)))
