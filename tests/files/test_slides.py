@@ -9,6 +9,7 @@ import pytest
 
 from napari_pix2pix.__main__ import main
 from napari_pix2pix.files.folders import list_images
+from napari_pix2pix.files.partners import at_one_size
 from napari_pix2pix.files.readers.slides import _on_white
 from napari_pix2pix.files.stacks import open_stack, stem
 from slide_files import PATIENT, tissue_picture, write_pyramid, write_slide
@@ -67,6 +68,51 @@ def test_labels_are_not_averaged(tmp_path):
     for pixel_size_um in (0.8, 1.7):
         found = open_stack(path, pixel_size_um=pixel_size_um).array[...]
         assert set(np.unique(found)) == set(range(1, 101))
+
+
+def test_grey_values_around_an_empty_middle_are_averaged(tmp_path):
+    grey = np.random.default_rng(0).integers(100, 4000, (1024, 1024)).astype(np.uint16)
+    grey[384:640, 384:640] = 100
+    path = write_pyramid(tmp_path / "grey.ome.tif", grey, levels=1)
+    found = open_stack(path, pixel_size_um=1).array[:100, :100]
+    assert np.abs(found - grey[:200, :200].reshape(100, 2, 100, 2).mean((1, 3))).max() < 1.01
+
+
+def test_pixels_that_are_not_known_stay_in_their_areas_whatever_the_window(tmp_path):
+    known = np.ones((64, 64), np.float32)
+    known[32, 32], known[10, 16] = np.nan, np.inf
+    path = write_pyramid(tmp_path / "a.ome.tif", known, 1.0, levels=1)
+    for step in (1.6, 1.7, 2.3, 2.5):
+        array = open_stack(path, pixel_size_um=step).array
+        whole = array[...]
+        assert not np.isfinite(whole[int(32.5 / step), int(32.5 / step)])
+        starts = np.arange(whole.shape[0]) * step
+        overlaps = [(starts < at + 1 - 1e-6) & (starts + step > at + 1e-6) for at in (32, 10, 16)]
+        expected = np.outer(overlaps[0], overlaps[0]) | np.outer(overlaps[1], overlaps[2])
+        assert np.array_equal(~np.isfinite(whole), expected)
+        each = [[array[y : y + 1, x : x + 1][0, 0] for x in range(len(whole))] for y in range(len(whole))]
+        assert np.array_equal(each, whole, equal_nan=True)
+
+
+def test_a_size_that_is_the_finest_but_for_rounding_is_the_finest(slide, picture):
+    for pixel_size_um in (0.495, 0.4951, 0.5, 0.505):
+        assert np.array_equal(open_stack(slide, pixel_size_um=pixel_size_um).array[...], picture)
+    with pytest.raises(ValueError, match="at its finest, and was asked for"):
+        open_stack(slide, pixel_size_um=0.4949)
+
+
+def test_sides_of_almost_one_size_show_the_same_place_at_their_far_end(tmp_path):
+    fine, coarse = np.zeros((2000, 2000), np.uint8), np.zeros((994, 994), np.uint8)
+    fine[1960:1976, 1960:1976], at = 200, 1968 * 0.25 / 0.503
+    coarse[round(at) - 4 : round(at) + 4, round(at) - 4 : round(at) + 4] = 200
+    a = write_pyramid(tmp_path / "a.ome.tif", fine, 0.25, levels=2)
+    b = write_pyramid(tmp_path / "b.ome.tif", coarse, 0.503, levels=1)
+    for size in (0.503, 0.5, 1.006):
+        for first, second in ((a, b), (b, a)):
+            sides = at_one_size(open_stack(first), open_stack(second), size)
+            spots = [np.argwhere(side.array[...] > 100).mean(axis=0) for side in sides]
+            assert sides[0].array.shape == sides[1].array.shape
+            assert np.abs(spots[0] - spots[1]).max() < 1.5
 
 
 def test_where_nothing_was_scanned_is_white():

@@ -12,8 +12,8 @@ from napari_pix2pix.files.readers.turned import without_last
 from napari_pix2pix.files.stacks import Stack, join_stacks, open_stack, stack_at, stem
 from napari_pix2pix.files.stains import apart, called
 
-LEFT_OVER = 0.002
-"""Of a side of slides of one section at one pixel size, by how much it may differ."""
+LEFT_OVER = 2
+"""By how many px slides of one section at one pixel size may differ in size."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,9 @@ def open_pairs(
 def at_one_size(source: Stack, target: Stack, pixel_size_um: float | None = None) -> tuple[Stack, Stack]:
     """Source and target with pixels of this size, µm: slides of one section, whatever level each was scanned at.
 
-    None: where one is a slide and their sizes differ, the coarser of the two, else as they are. What rounding leaves
-    over at the lower and right border is cut off.
+    None: where one is a slide and their sizes differ, the coarser of the two, else as they are. Where
+    levels that are of that size to 1 % differ, both have exactly that of the coarser. What rounding leaves over at the
+    lower and right border, a pixel or two, is cut off.
 
     Raises
     ------
@@ -150,9 +151,12 @@ def at_one_size(source: Stack, target: Stack, pixel_size_um: float | None = None
     if pixel_size_um is None:
         return sides
     source, target = (stack_at(side, pixel_size_um) for side in sides)
+    if any(abs(source.plan.length(axis) - target.plan.length(axis)) > LEFT_OVER for axis in "YX"):
+        got = max(side.pixel_size_um[axis] for side in (source, target) for axis in "YX")  # to 1 % that asked for
+        source, target = (stack_at(side, got, exactly=True) for side in sides)
     for axis in "YX":
         ours, theirs = (side.plan.length(axis) for side in (source, target))
-        if ours != theirs and abs(ours - theirs) <= max(2, LEFT_OVER * ours):
+        if ours != theirs and abs(ours - theirs) <= LEFT_OVER:
             source, target = (_cut(side, axis, min(ours, theirs)) for side in (source, target))
     return source, target
 

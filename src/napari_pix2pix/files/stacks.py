@@ -214,9 +214,9 @@ def join_stacks(parts: Sequence[Stack]) -> Stack:
     return replace(first, array=JoinedArray(tuple(parts), axes), axes=axes, channel_names=names, parts=tuple(parts))
 
 
-def stack_at(stack: Stack, pixel_size_um: float) -> Stack:
+def stack_at(stack: Stack, pixel_size_um: float, *, exactly: bool = False) -> Stack:
     """The stack, or each of those whose channels it joins, `at_pixel_size`."""
-    return join_stacks([at_pixel_size(part, pixel_size_um) for part in stack.parts or (stack,)])
+    return join_stacks([at_pixel_size(part, pixel_size_um, exactly=exactly) for part in stack.parts or (stack,)])
 
 
 class _NoImage(Exception):

@@ -15,17 +15,20 @@ from napari_pix2pix.files.readers.lazy import LazyArray, Stack, full_index
 
 ALIKE = 0.01
 """Pixel sizes that differ by no more than this share are the same: scanners round them."""
+EXACT = 1e-9
+"""By how much they may differ by the rounding of their computation; of a pixel, less than this is none of it."""
 LOOKED_AT = 256
-"""Side of the middle of an image, px, that tells whether it holds labels."""
+"""Side of each of the places of an image, px, that tell whether it holds labels."""
 
 Read = Callable[[Path, Any], NDArray[Any]]
 
 
-def at_pixel_size(stack: Stack, pixel_size_um: float) -> Stack:
+def at_pixel_size(stack: Stack, pixel_size_um: float, *, exactly: bool = False) -> Stack:
     """The stack with pixels of this size, µm along Y and X: the nearest finer level, its pixels' means over each area.
 
     Labels are not averaged: each pixel has that of its centre. Where a level has pixels of this size, to 1 %, it is
-    taken as it is, with the size that it has. Every pixel is the same, whatever window it is read with.
+    taken as it is, with the size that it has, unless it is wanted `exactly`. Every pixel is the same, whatever window
+    it is read with.
 
     Raises
     ------
@@ -39,7 +42,8 @@ def at_pixel_size(stack: Stack, pixel_size_um: float) -> Stack:
             "Write the size into the file, or leave `pixel_size_um` out to take its full resolution."
         )
     wanted = {axis: pixel_size_um / size for axis, size in known.items()}
-    if min(wanted.values()) < 1 - ALIKE:
+    alike = EXACT if exactly else ALIKE + EXACT
+    if min(wanted.values()) < 1 - alike:
         raise ValueError(
             f"The level of a slide to read must be there: {stack.path} has pixels of {max(known.values()):.4g} µm at "
             f"its finest, and was asked for {pixel_size_um:g} µm. Give `pixel_size_um` {max(known.values()):.4g} or "
@@ -52,11 +56,11 @@ def at_pixel_size(stack: Stack, pixel_size_um: float) -> Stack:
     fits = [
         number
         for number, step in enumerate(steps)
-        if all(one <= wanted[axis] * (1 + ALIKE) for one, axis in zip(step, "YX", strict=True))
+        if all(wanted[axis] >= one * (1 - alike) for one, axis in zip(step, "YX", strict=True))
     ]
     chosen = max(fits, key=lambda number: math.prod(steps[number]))
     level, left = levels[chosen], [wanted[axis] / one for axis, one in zip("YX", steps[chosen], strict=True)]
-    if all(abs(one - 1) <= ALIKE for one in left):
+    if max(left) <= 1 + alike:
         sizes = {axis: known[axis] * step for axis, step in zip("YX", steps[chosen], strict=True)}
         array = level
     else:
@@ -68,14 +72,21 @@ def at_pixel_size(stack: Stack, pixel_size_um: float) -> Stack:
 
 
 def _are_labels(level: LazyArray, axes: str) -> bool:
-    """Whether pixels must not be averaged, by the middle of the level."""
+    """Whether pixels must not be averaged, by places all over the level: glass may lie in the middle of a slide."""
     if "S" in axes or level.dtype.kind == "f":
         return False
-    middle = tuple(
-        slice(max(0, n - LOOKED_AT) // 2, max(0, n - LOOKED_AT) // 2 + LOOKED_AT) if axis in "YX" else slice(0, 1)
+    if level.dtype.kind == "b":
+        return True
+    at = {
+        axis: dict.fromkeys((n - min(n, LOOKED_AT)) * quarters // 4 for quarters in (2, 1, 3))
         for n, axis in zip(level.shape, axes, strict=True)
+    }
+    corners = ({"Y": y, "X": x} for y in at["Y"] for x in at["X"])
+    places = (
+        tuple(slice(corner[axis], corner[axis] + LOOKED_AT) if axis in corner else slice(0, 1) for axis in axes)
+        for corner in corners
     )
-    return level.dtype.kind == "b" or may_be_labels([level[middle]])
+    return all(may_be_labels([level[place]]) for place in places)
 
 
 @dataclass(frozen=True)
@@ -127,9 +138,12 @@ def _means(pixels: NDArray[Any], axis: int, starts: NDArray[np.float64], stops: 
     # Pixel by pixel in the order in which they lie, so that what else is in the window changes nothing.
     for place in range(int((np.ceil(stops) - first).max(initial=1))):
         inside = np.minimum(stops, first + place + 1) - np.maximum(starts, first + place)
-        share = (np.maximum(inside, 0) / (stops - starts)).astype(exact)
-        taken = pixels.take(np.minimum(first + place, length - 1), axis=axis)
-        means = means + taken * share.reshape(-1, *(1,) * (pixels.ndim - axis - 1))
+        share = (np.where(inside > EXACT, inside, 0) / (stops - starts)).astype(exact)
+        share = share.reshape(-1, *(1,) * (pixels.ndim - axis - 1))
+        taken: NDArray[Any] = pixels.take(np.minimum(first + place, length - 1), axis=axis)
+        if pixels.dtype.kind == "f":  # NaN of a pixel that is none of it is none, either
+            taken = np.where(share != 0, taken, 0)
+        means = means + taken * share
     return (np.rint(means) if pixels.dtype.kind in "iu" else means).astype(pixels.dtype)
 
 
