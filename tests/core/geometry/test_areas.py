@@ -1,10 +1,12 @@
 """Areas: a pixel is in a shape if its centre is, whatever window it is asked for in."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from napari_pix2pix.core.geometry import areas
 from napari_pix2pix.core.geometry.areas import Area, Shape
 from napari_pix2pix.core.geometry.tiles import plan_tiles
 
@@ -77,3 +79,17 @@ def test_a_window_in_an_area_is_full_of_it():
     area = Area(WHOLE, ((corner,),))
     assert area.mask(area.in_it((80, 96), 16)).all()
     assert Area((slice(3, 9), slice(4, 11))).in_it((80, 96), 16) == (slice(3, 9), slice(4, 11))
+
+
+def test_many_long_edges_take_no_more_memory_than_some(monkeypatch):
+    x = np.linspace(0, 96, 3000)
+    zigzag = Shape((tuple(zip(x.tolist(), np.where(np.arange(3000) % 2, 79.9, 0.1).tolist(), strict=True)),))
+    window = slice(3, 77), slice(5, 60)
+    at_once = Area(WHOLE, ((zigzag,),)).mask(WHOLE)
+    monkeypatch.setattr(areas, "AT_ONCE", 500)
+    tracemalloc.start()
+    some = Area(WHOLE, ((zigzag,),)).mask(window)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(some, at_once[window]) and some.any() and not some.all()
+    assert peak < 2_000_000  # of 3000 edges that cross 80 rows each, 15 MB

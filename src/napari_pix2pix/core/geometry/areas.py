@@ -11,6 +11,8 @@ from scipy.ndimage import maximum_filter
 
 SPLITS = 6
 """A tile is cut in two so often, at most, to leave out what is not wanted."""
+AT_ONCE = 2**20
+"""Pixels of a window, and places where edges cross its rows, that are looked at together."""
 CANDIDATES = 12
 """Along each side of an area, places that are looked at for one that is all in it."""
 
@@ -60,21 +62,42 @@ class Shape:
         if within.start >= within.stop or across.start >= across.stop:
             return
         mask = mask[within.start - rows.start : within.stop - rows.start, across.start - columns.start :]
-        mask, rows, columns = mask[:, : across.stop - across.start], within, across
-        x0, y0, x1, y1 = self._edges.T
-        first, last = (np.clip(np.ceil(y - 0.5), rows.start, rows.stop).astype(np.int64) for y in (y0, y1))
-        count = last - first
-        edge = np.repeat(np.arange(len(count)), count)
-        row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
-        x = x0[edge] + (row + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
-        column = np.clip(np.ceil(x - 0.5), columns.start, columns.stop).astype(np.int64)
+        mask = mask[:, : across.stop - across.start]
+        some = max(1, AT_ONCE // mask.shape[1])
+        for row in range(0, len(mask), some):
+            part = slice(within.start + row, min(within.start + row + some, within.stop))
+            self._add_rows(mask[row : row + some], part, across)
+
+    def _add_rows(self, mask: NDArray[np.bool_], rows: slice, columns: slice) -> None:
+        """The same for some rows of a window within its bounds."""
         width = columns.stop - columns.start + 1
-        crossed = np.bincount((row - rows.start) * width + column - columns.start, minlength=len(mask) * width)
+        x0, y0, x1, y1 = self._edges.T
+        near = (y0 < rows.stop) & (y1 > rows.start) & (np.minimum(x0, x1) < columns.stop)
+        edges = self._edges[near]
+        crossed = np.zeros(len(mask) * width, np.int64)
+        heights = np.minimum(edges[:, 3], rows.stop) - np.maximum(edges[:, 1], rows.start) + 1
+        rows_before = np.cumsum(heights)
+        ends = np.searchsorted(rows_before, np.arange(AT_ONCE, heights.sum(), AT_ONCE))
+        for some in np.split(edges, ends):
+            crossed += _crossings(some, rows, columns)
         odd = (crossed.reshape(len(mask), width)[:, :-1] & 1).astype(bool)
         if odd[:, 1:].any():
             mask |= np.logical_xor.accumulate(odd, axis=1)
         else:  # the window is cut by no edge: rows are in it, or out
             mask |= odd[:, :1]
+
+
+def _crossings(edges: NDArray[np.float64], rows: slice, columns: slice) -> NDArray[np.int64]:
+    """How many edges cross each row left of each pixel, but not of the one before, and of all of them; flat."""
+    x0, y0, x1, y1 = edges.T
+    first, last = (np.clip(np.ceil(y - 0.5), rows.start, rows.stop).astype(np.int64) for y in (y0, y1))
+    count = last - first
+    edge = np.repeat(np.arange(len(count)), count)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+    x = x0[edge] + (row + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
+    column = np.clip(np.ceil(x - 0.5), columns.start, columns.stop).astype(np.int64)
+    width, height = columns.stop - columns.start + 1, rows.stop - rows.start
+    return np.bincount((row - rows.start) * width + column - columns.start, minlength=height * width)
 
 
 @dataclass(frozen=True)
