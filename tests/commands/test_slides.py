@@ -10,7 +10,9 @@ import tifffile
 
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.trust.novelty import Novelty
-from napari_pix2pix.files.areas import find_tissue
+from napari_pix2pix.files import areas
+from napari_pix2pix.files.areas import find_tissue, read_annotations
+from napari_pix2pix.files.partners import open_joined
 from napari_pix2pix.files.stacks import open_stack
 from slide_files import tissue_picture, write_pyramid, write_slide
 from small import untrained, with_judge
@@ -181,6 +183,57 @@ def test_what_is_told_of_a_part_is_told_there_of_the_whole(place, kind):
         np.testing.assert_allclose(some[inside], all_of_it[inside], rtol=1e-4, atol=1e-6)
     assert np.ptp(some[inside]) or name == "untrusted"
     assert not [path for path in place.iterdir() if path.is_dir()]
+
+
+def test_names_of_annotations_are_no_formulas_and_command_no_terminal(place):
+    file = annotations(place / "names.geojson", (200, 240), (300, 240), names=("=HYPERLINK(1)", "a\x1b[31mb"))
+    predicted(place, "intensity", "named", "--annotations", str(file), "--trust")
+    rows = list(csv.DictReader((place / "named.annotations.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["'=HYPERLINK(1)", "a\\x1b[31mb"]
+
+
+def test_areas_are_read_beside_what_has_no_place(tmp_path):
+    two = json.loads(annotations(tmp_path / "a.geojson", (0, 0), (200, 0)).read_text())["features"]
+    both = {"type": "GeometryCollection", "geometries": [two[0]["geometry"], {"type": "Point", "coordinates": [1, 2]}]}
+    features = [{"type": "Feature", "geometry": None, "properties": None}, {"geometry": both, "properties": {}}, two[1]]
+    (tmp_path / "b.geojson").write_bytes(
+        b"\xef\xbb\xbf" + json.dumps({"features": features, "type": "FeatureCollection"}).encode()
+    )
+    shapes = read_annotations(tmp_path / "b.geojson", replace_array(PICTURE))
+    assert [shape.bounds for shape in shapes] == [(0, 0, 100, 100), (200, 0, 300, 100)]
+    deep = '{"type": "GeometryCollection", "geometries": [' * 900
+    (tmp_path / "c.geojson").write_text('{"geometry": ' + deep + "]}" * 900 + ', "type": "Feature"}')
+    with pytest.raises(ValueError, match=r"must (be a GeoJSON file|hold an area)"):
+        read_annotations(tmp_path / "c.geojson", replace_array(PICTURE))
+
+
+def test_pixels_that_are_not_known_are_glass_and_channels_of_several_files_no_colours(tmp_path):
+    some = PICTURE.astype(np.float32)
+    some[5:9, 5:9, 1] = np.nan
+    mask = np.zeros((600, 900), bool)
+    for shape in find_tissue(replace_array(some)):
+        shape.add_to(mask, slice(0, 600), slice(0, 900))
+    assert (mask == TISSUE).mean() > 0.97 and not mask[:20, :20].any()
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f"{number}.tif", PICTURE[..., number])
+    joined = open_joined(tmp_path / "0.tif", [tmp_path / "1.tif", tmp_path / "2.tif"])
+    with pytest.raises(ValueError, match=r"a slide must be RGB; .* has 3 channels from several files"):
+        find_tissue(joined)
+
+
+def test_a_thumbnail_reads_some_rows_at_once(monkeypatch):
+    stack, read = replace_array(PICTURE), []
+
+    def counted(_, index):
+        read.append(PICTURE[index].nbytes)
+        return PICTURE[index]
+
+    stack = replace(stack, array=replace(stack.array, read=counted))
+    shapes = find_tissue(stack)
+    monkeypatch.setattr(areas, "AT_ONCE", 50_000)
+    read.clear()
+    assert find_tissue(stack) == shapes
+    assert max(read) <= 600_000 and sum(read[9:]) <= 1.1 * PICTURE.nbytes
 
 
 def test_a_pyramidal_tiff_has_levels_and_regions_without_openslide(place, monkeypatch, tmp_path):

@@ -30,6 +30,8 @@ PALEST = 0.05
 """Of the saturation, 0 to 1, that tissue has: what is paler is glass, whatever Otsu says."""
 SMALLEST = 1e-4
 """Of tissue, as a share of the slide: smaller pieces are dust."""
+AT_ONCE = 2**26
+"""Bytes of a slide that are read together for its thumbnail, if that is a row of it."""
 MARGIN = 2
 """Around tissue that is taken, too, in pixels of the thumbnail."""
 BEYOND = 0.01
@@ -97,9 +99,9 @@ def read_annotations(path: Path, stack: Stack) -> tuple[Shape, ...]:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("it is too large")
-        content = parse_json(path.read_text("utf8"))
-        shapes = tuple(shape for feature in _features(content) if (shape := _shape(feature)) is not None)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        content = parse_json(path.read_text("utf-8-sig"))
+        shapes = tuple(shape for feature in _features(content) for shape in _shapes(feature))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"Annotations must be a GeoJSON file, as QuPath exports it; {path} is not ({error}). Export it again."
         ) from error
@@ -128,12 +130,27 @@ def _features(content: Any) -> list[Any]:
     return [content if content.get("type") == "Feature" else {"geometry": content}]
 
 
-def _shape(feature: Any) -> Shape | None:
-    geometry, about = feature["geometry"], feature.get("properties") or {}
-    kind = geometry["type"]
-    if kind not in ("Polygon", "MultiPolygon"):
-        return None
-    polygons = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
+def _shapes(feature: Any) -> Iterator[Shape]:
+    about = feature.get("properties") or {}
+    classified = about.get("classification") or {}
+    for geometry in _geometries(feature["geometry"]):
+        if geometry["type"] in ("Polygon", "MultiPolygon"):
+            yield _shape(geometry, str(about.get("name") or classified.get("name") or ""))
+
+
+def _geometries(geometry: Any) -> Iterator[Any]:
+    """It, or each in it; none of a feature without a place."""
+    if geometry is None:
+        return
+    if geometry["type"] != "GeometryCollection":
+        yield geometry
+        return
+    for one in geometry["geometries"]:
+        yield from _geometries(one)
+
+
+def _shape(geometry: Any, name: str) -> Shape:
+    polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
     rings = tuple(
         tuple((float(point[0]), float(point[1])) for point in ring) for polygon in polygons for ring in polygon
     )
@@ -141,8 +158,7 @@ def _shape(feature: Any) -> Shape | None:
         raise ValueError("a polygon must have three corners")
     if not all(math.isfinite(number) for ring in rings for point in ring for number in point):
         raise ValueError("a corner must be a number")
-    classified = about.get("classification") or {}
-    return Shape(rings, str(about.get("name") or classified.get("name") or ""))
+    return Shape(rings, name)
 
 
 def write_shapes(path: Path, shapes: Sequence[Shape], classified: str, told: Sequence[dict[str, float]] = ()) -> None:
@@ -175,12 +191,14 @@ def find_tissue(stack: Stack) -> tuple[Shape, ...]:
     Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. SMC 1979.
     """
     plan = stack.plan
-    if plan.n_channels != 3 or plan.n_frames != 1:
+    if plan.n_channels != 3 or plan.n_frames != 1 or not isinstance(stack.array, LazyArray):
+        several = "" if isinstance(stack.array, LazyArray) else " from several files"
         raise ValueError(
             f"Tissue is found by its colours on white: a slide must be RGB; {stack.path} has {plan.n_channels} "
-            "channels. Give a region or annotations."
+            f"channels{several}. Give a region or annotations."
         )
     picture = _thumbnail(stack).astype(np.float32)
+    picture[:, ~np.isfinite(picture).all(axis=0)] = 0  # without saturation, as glass
     brightest, darkest = picture.max(axis=0), picture.min(axis=0)
     saturation = ndimage.gaussian_filter((brightest - darkest) / np.maximum(brightest, 1), 1)
     limit = max(float(threshold_otsu(saturation)), PALEST) if np.ptp(saturation) else PALEST
@@ -228,9 +246,14 @@ def _thumbnail(stack: Stack) -> NDArray[Any]:
     """The slide (C, Y, X), some `THUMBNAIL` px large, read a few rows at a time from its smallest level that has it."""
     at = [stack.axes.index(axis) for axis in "YX"]
     large = [level for level in stack.levels if max(level.shape[i] for i in at) >= THUMBNAIL]
-    small = reduced(replace(stack, array=large[-1], levels=()) if large else stack, THUMBNAIL)
-    plan = small.plan
-    rows = (slice(row, row + 64) for row in range(0, plan.length("Y"), 64))
+    level = replace(stack, array=large[-1], levels=()) if large else stack
+    assert isinstance(level.array, LazyArray)
+    small = reduced(level, THUMBNAIL)
+    plan, height = small.plan, level.array.shape[at[0]]
+    step = height / plan.length("Y")
+    each = step * math.prod(level.array.shape) / height * level.array.dtype.itemsize
+    many = max(1, int(AT_ONCE / each), math.ceil(level.array.strip / step))
+    rows = (slice(row, row + many) for row in range(0, plan.length("Y"), many))
     return np.concatenate([plan.take(small.array, 0, (some, slice(None))) for some in rows], axis=1)
 
 

@@ -1,6 +1,5 @@
 """How far to trust parts of a slide: its worst regions for QuPath, and a mean for each annotation."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pix2pix.core.engine.atomic import written_beside
+from napari_pix2pix.core.engine.foreign_text import table_writer
 from napari_pix2pix.core.geometry.areas import Area, Shape
 from napari_pix2pix.core.running.patch_scores import PatchScores
 from napari_pix2pix.files.areas import Wanted, write_shapes
@@ -60,12 +59,10 @@ class JudgedAreas:
 
         Empty where none of its pixels is in the result.
         """
-        with written_beside(path) as beside, beside.open("w", newline="", encoding="utf8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["annotation", "name", "size", "expected_error", "untrusted"])
+        with table_writer(path, ["annotation", "name", "size", "expected_error", "untrusted"]) as table:
             for number, (shape, (count, error, untrusted)) in enumerate(zip(self._shapes, self._sums[1:], strict=True)):
                 told = [f"{error / count:.6g}", f"{untrusted / count:.6g}"] if count else ["", ""]
-                writer.writerow([number, shape.name, int(count), *told])
+                table.put([number, shape.name, int(count), *told])
 
 
 def write_worst(path: Path, scored: PatchScores, wanted: Wanted) -> None:
