@@ -238,6 +238,56 @@ def looped() -> bytes:
     return graph([HELPER.make_node("If", ["x"], ["y"], then_branch=body, else_branch=body)])
 
 
+def doubled() -> bytes:
+    """Of a size that depends on the image, twice and twice again."""
+    concat = [("Concat", [f"d{i}", f"d{i}"], [f"d{i + 1}"], {"axis": 1}) for i in range(30)]
+    return made_of(
+        ("NonZero", ["x"], ["i"]),
+        ("Cast", ["i"], ["d0"], {"to": FLOAT}),
+        *concat,
+        ("ReduceMean", ["d30"], ["r"], {"keepdims": 0}),
+        ("Add", ["x", "r"], ["y"]),
+    )
+
+
+def held_at_once() -> bytes:
+    """Many tensors, none of which is too large by itself."""
+    add = [("Add", ["t", f"k{i}"], [f"b{i}"]) for i in range(64)]
+    numbers = [onnx.numpy_helper.from_array(np.float32(i), f"k{i}") for i in range(64)]
+    return made_of(
+        ("Tile", ["x", "n"], ["t"]),
+        *add,
+        ("Sum", [f"b{i}" for i in range(64)], ["s"]),
+        ("ReduceMean", ["s"], ["r"], {"keepdims": 0}),
+        ("Add", ["x", "r"], ["y"]),
+        weights=[onnx.numpy_helper.from_array(np.array([1, 1, 169, 170]), "n"), *numbers],
+    )
+
+
+def squared() -> bytes:
+    """Each pixel with each: little of the smallest image, and far more of the package's own."""
+    grown = [("Add", [f"m{i}", "p"], [f"m{i + 1}"]) for i in range(7)]
+    shapes = {"p": [-1, 1], "q": [1, -1]}
+    held = [onnx.numpy_helper.from_array(np.array(shape), f"{name}s") for name, shape in shapes.items()]
+    return made_of(
+        ("Reshape", ["x", "ps"], ["p"]),
+        ("Reshape", ["x", "qs"], ["q"]),
+        ("MatMul", ["p", "q"], ["m0"]),
+        *grown,
+        ("ReduceMean", ["m7"], ["r"], {"keepdims": 0}),
+        ("Add", ["x", "r"], ["y"]),
+        weights=held,
+    )
+
+
+def sparse() -> bytes:
+    model = onnx.load_model_from_string(graph(conv()))
+    values = onnx.numpy_helper.from_array(np.ones(1, np.float32), "s")
+    one = HELPER.make_sparse_tensor(values, onnx.numpy_helper.from_array(np.zeros(1, np.int64), "i"), [2**40])
+    model.graph.sparse_initializer.append(one)
+    return model.SerializeToString()
+
+
 GRAPHS = {
     "an operator of its own, evil.Run": lambda: made_of(("Run", ["x"], ["y"], {"domain": "evil"}), opsets=("", "evil")),
     "weights in another file": external,
@@ -261,6 +311,10 @@ GRAPHS = {
         ("Add", ["x", "q"], ["y"]),
         weights=big([1]),
     ),
+    "not known beforehand (NonZero)": doubled,
+    "bytes of an image of [1, 1, 48, 48], which no": held_at_once,
+    "bytes of an image of [1, 1, 64, 80], which no": squared,
+    "sparse weights": sparse,
     "takes images of": lambda: graph(conv(), sizes=(1, 1, 64, 64)),
     "cannot be read": lambda: b"\x08\x09nonsense",
     "contradicts itself": lambda: made_of(("Concat", ["x"], ["y"], {"axis": 9})),

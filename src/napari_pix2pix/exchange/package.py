@@ -1,5 +1,6 @@
 """Packages of the BioImage Model Zoo, and ONNX files that `export` wrote, as models of ours; no code in them runs."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
@@ -34,6 +35,9 @@ DESCRIPTIONS = "rdf.yaml", "bioimageio.yaml", "model.yaml"
 NEAR, FAR_SHARE = 1e-3, 1e-3
 """How far what a package gives may be from what it says that it gives, as a share of its range; and which share of the
 pixels may be further off, since other machines round otherwise."""
+
+MOST_PIXELS = 2**22
+"""Of the image that a package is tried on."""
 
 
 class Told(BaseModel):
@@ -431,6 +435,10 @@ def _require_as_told(model: TrainedModel, described: Any, files: Archive) -> Non
     channels = model.source_encoding.n_channels
     if image.ndim != dims + 2 or image.shape[:2] != (1, channels):
         raise refused(files.path, f"its test image is of {image.shape}; must be one of {channels} channels")
+    if (n_pixels := math.prod(image.shape[2:])) > MOST_PIXELS:
+        raise refused(files.path, f"its test image is of {n_pixels:,} px; must be of {MOST_PIXELS:,} at most")
+    if isinstance(model.generator, Graph):
+        model.generator.require_harmless(image.shape[2:])
     maps = model.maps_of_frame(model.source_encoding.encode(image[0]))
     made = grey_values(maps, model.target_encoding)[None]
     if made.shape != expected.shape:

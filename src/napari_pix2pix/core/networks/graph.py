@@ -17,13 +17,11 @@ from napari_pix2pix.core.settings.onnx import GraphFacts, Processing
 
 STANDARD = ("", "ai.onnx")
 """The domains of the standard's own operators."""
-MAKERS = {
-    *("ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"),
-    *("MaxUnpool", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "ScatterND"),
-}
-"""Operators that can make a large tensor of a small one."""
-LARGEST = 2**28
-"""Numbers in one tensor, where the graph sees the smallest image that it takes."""
+WIDE = {"DOUBLE": 8, "INT64": 8, "UINT64": 8, "COMPLEX64": 8, "COMPLEX128": 16, "STRING": 64}
+"""Bytes of one number in a memory, of those that take more than 4."""
+ANY_IMAGE, EACH_PIXEL, MOST = 2**28, 2**15, 2**33
+"""Bytes of all tensors together that a graph may make: of any image, in addition for each of its pixels, and at most of
+an image that a stranger chose."""
 
 
 class Graph(Generator):
@@ -46,13 +44,14 @@ class Graph(Generator):
         super().__init__()
         self.channels, self.facts = (in_channels, out_channels), facts
         self.grid, self.reach, self.whole = facts.grid, facts.reach or (0,) * len(facts.grid), not facts.reach
+        self.fitting: set[tuple[int, ...]] = set()
         self.register_buffer("graph", torch.zeros(facts.n_bytes, dtype=torch.uint8))
 
     @cached_property
     def session(self) -> Any:
         """What runs it, once it is found to be harmless."""
+        self.require_harmless(self.facts.minimum)
         content = self.graph.cpu().numpy().tobytes()
-        require_harmless(content, (1, self.channels[0], *self.facts.minimum))
         runtime, errors = _runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
@@ -62,23 +61,35 @@ class Graph(Generator):
         except errors as error:
             raise _refused(f"cannot be run: {_short(error)}") from error
 
+    def require_harmless(self, sides: Sequence[int], most: int | None = MOST) -> None:
+        """Raise a ValueError unless it is `require_harmless` of images of these sides ([z,] y, x), as they are seen."""
+        content = self.graph.cpu().numpy().tobytes()
+        require_harmless(content, (1, self.channels[0], *self._taken(sides)), most)
+
     def forward(self, source: Tensor) -> Tensor:
         """The image for each source."""
         images = source.detach().float().cpu().numpy()
         made = np.stack([self._run(image) for image in images])
         return torch.from_numpy(made).to(source.device)
 
+    def _taken(self, sides: Sequence[int]) -> tuple[int, ...]:
+        """The next sides that it takes."""
+        return tuple(
+            least + max(0, -(-(n - least) // step)) * step
+            for n, least, step in zip(sides, self.facts.minimum, self.facts.grid, strict=True)
+        )
+
     def _run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of one image (C, [Z,] Y, X)."""
         shape = image.shape[1:]
-        taken = [
-            least + max(0, -(-(n - least) // step)) * step
-            for n, least, step in zip(shape, self.facts.minimum, self.facts.grid, strict=True)
-        ]
+        taken = self._taken(shape)
         more = [(0, side - n) for n, side in zip(shape, taken, strict=True)]
         seen = processed(image, self.facts.before)
         seen = np.pad(seen, [(0, 0), *more], mode="symmetric") if any(after for _, after in more) else seen
         session, (_, errors) = self.session, _runtime()
+        if taken not in self.fitting:
+            self.require_harmless(shape, most=None)  # whoever predicts chose the size
+            self.fitting.add(taken)
         try:
             (found,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(seen[None])})
         except errors as error:
@@ -110,11 +121,12 @@ def processed(values: NDArray[Any], steps: Sequence[Processing]) -> NDArray[Any]
     return values
 
 
-def require_harmless(content: bytes, shape: Sequence[int]) -> None:
+def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MOST) -> None:
     """Raise a ValueError unless these bytes are a network that can do nothing but compute an image, and ends.
 
-    Its weights are all within, its operators the standard's own, without loops or branches; and no tensor is larger
-    than `LARGEST` where it sees an image of this `shape` (1, C, [Z,] Y, X).
+    Its weights are all within, its operators the standard's own, without loops or branches. Where it sees an image of
+    this `shape` (1, C, [Z,] Y, X) the sizes of all tensors are known beforehand, and together they are no more than is
+    usual for so many pixels, nor than `most` bytes.
     """
     onnx, shapes, message = needed("onnx", "onnx.shape_inference", "google.protobuf.message")
     try:
@@ -129,6 +141,8 @@ def require_harmless(content: bytes, shape: Sequence[int]) -> None:
             raise _refused(f"has an operator of its own, {node.domain}.{node.op_type}"[:200])
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise _refused(f"has loops or branches ({node.op_type})")
+    if graph.sparse_initializer:
+        raise _refused("has sparse weights, which a few bytes make as large as they say")
     for tensor in _tensors(model):
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise _refused("has weights in another file")
@@ -146,7 +160,7 @@ def require_harmless(content: bytes, shape: Sequence[int]) -> None:
         told = [dim.dim_value or "any" for dim in dims]
         raise _refused(f"takes images of {told}, not of any size from {list(shape)} on")
 
-    # The shapes of all tensors, for the smallest image.
+    # The sizes of all tensors, for this image.
     for dim, n in zip(dims, shape, strict=True):
         dim.dim_value = n
     del graph.value_info[:]
@@ -155,28 +169,29 @@ def require_harmless(content: bytes, shape: Sequence[int]) -> None:
         inferred = shapes.infer_shapes(model, strict_mode=True, data_prop=True).graph
     except (shapes.InferenceError, ValueError) as error:
         raise _refused(f"contradicts itself: {_short(error)}") from error
-    known = {
-        one.name: [dim.dim_value if dim.HasField("dim_value") else None for dim in one.type.tensor_type.shape.dim]
-        for one in (*inferred.value_info, *inferred.output)
-        if one.type.tensor_type.HasField("shape")
-    }
+    known = {one.name: _bytes(one.type.tensor_type, onnx) for one in (*inferred.value_info, *inferred.output)}
+    total = 0
     for node in graph.node:
         for name in filter(None, node.output):
-            sides = known.get(name)
-            if sides is None or None in sides:
-                if node.op_type in MAKERS:
-                    raise _refused(f"makes a tensor whose size is not known beforehand ({node.op_type})")
-            elif math.prod(side for side in sides if side is not None) > LARGEST:
-                raise _refused(f"makes a tensor of {sides} of an image of {list(shape)}, which no memory is to hold")
+            if (size := known.get(name)) is None:
+                raise _refused(f"makes a tensor whose size is not known beforehand ({node.op_type})")
+            total += size
+    if total > min(ANY_IMAGE + EACH_PIXEL * math.prod(shape[2:]), most or math.inf):
+        raise _refused(f"makes {total:,} bytes of an image of {list(shape)}, which no memory is to hold")
+
+
+def _bytes(kind: Any, onnx: Any) -> int | None:
+    """Of a tensor of this type; None where a side is not known."""
+    sides = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in kind.shape.dim]
+    if not kind.HasField("shape") or min(sides, default=0) < 0:
+        return None
+    return math.prod(sides) * WIDE.get(onnx.TensorProto.DataType.Name(kind.elem_type), 4)
 
 
 def _tensors(model: Any) -> Iterator[Any]:
     """All that are written in it."""
-    graph = model.graph
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
+    yield from model.graph.initializer
+    for node in model.graph.node:
         for attribute in node.attribute:
             yield from (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors)
             sparse_ones = [*([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else [])]
