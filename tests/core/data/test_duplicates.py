@@ -47,6 +47,26 @@ def test_images_alike_but_not_the_same_are_not_taken_for_it():
     assert same(*[tissue(seed) for seed in range(6)], *alike, *tiled) == []
 
 
+def test_hot_pixels_of_a_camera_and_lattices_are_no_place():
+    """They are the same in all images; what is shown besides still tells."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :256]
+    hot = 500.0 * (random.random((256, 256)) > 0.999)
+    lattice = 1000 * np.sin(y / 7) * np.sin(x / 7)
+    for pattern in (hot, lattice):
+        assert same(*(100 + pattern + random.normal(0, 3, pattern.shape) for _ in range(3))) == []
+    image = tissue(3) + hot[:192, :224]
+    assert [(one[0], one[1]) for one in same(tissue(1) + hot[:192, :224], image, image[20:180, 30:200])] == [(1, 2)]
+
+
+def test_values_that_are_no_numbers_or_huge_do_not_overflow():
+    image = tissue(3).astype(float)
+    image[50, 60:63] = np.inf, -np.inf, 1e300
+    assert same(image, image.copy()) == [(0, 1, "", 1.0)]
+    huge = tissue(3) * 1e36
+    assert same(huge, huge) == []
+
+
 def test_what_holds_nothing_or_is_tiny_is_never_the_same():
     image = tissue()
     assert (

@@ -34,6 +34,10 @@ COMPARED, BLOCK, BESIDE = 512, 32, 3
 """Side of the window whose pixels are compared, in blocks; and how far beside, all in px."""
 SAME = 0.8
 """The median correlation of blocks from which on two images show the same: neighbouring sections have less."""
+LATTICE = 0.7
+"""The share of an image that repeats itself, from which on it tells no place: two of a lattice are alike."""
+HUGE = 1e15
+"""What is larger, or no number, counts as 0: its squares could not be summed."""
 HOW = {
     (0, False): "",
     (1, False): "turned by 90°",
@@ -105,8 +109,9 @@ class Marks:
             if windows is None:
                 continue
             (a, b), share = windows
-            correlation = _correlation(_turned(_grey(read(first)(a)), turns, mirrored), _grey(read(second)(b)))
-            if correlation >= SAME:
+            ours, theirs = _turned(_grey(read(first)(a)), turns, mirrored), _grey(read(second)(b))
+            correlation = _correlation(ours, theirs)
+            if correlation >= SAME and _beyond_a_pattern(ours, theirs):
                 found.append(Same(first, second, share, HOW[turns, mirrored], correlation))
         return found
 
@@ -236,6 +241,23 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return best
 
 
+def _beyond_a_pattern(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    """Whether two images are alike without hot pixels, too, which are the camera's, and are no lattice."""
+    a, b = (ndimage.median_filter(image, 3) for image in (a, b))
+    return _correlation(a, b) >= SAME and _repeats(a) < LATTICE
+
+
+def _repeats(image: NDArray[np.float32]) -> float:
+    """The share of what it shows that it shows again elsewhere, at one shift by more than a block, 0 to 1."""
+    image = image - ndimage.uniform_filter(image, BLOCK + 1)
+    y, x = image.shape
+    spectrum = np.fft.rfft2(image, (2 * y, 2 * x))
+    alike = np.fft.fftshift(np.fft.irfft2(np.abs(spectrum) ** 2, (2 * y, 2 * x)))
+    whole = float(alike[y, x])
+    alike[y - BLOCK : y + BLOCK + 1, x - BLOCK : x + BLOCK + 1] = 0
+    return float(alike.max()) / (whole or 1.0)
+
+
 def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """(blocks, pixels), each without its mean."""
     y, x = (n // BLOCK for n in image.shape)
@@ -245,5 +267,7 @@ def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _grey(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = np.nan_to_num(values.astype(np.float32)).mean(axis=0)
+    with np.errstate(over="ignore"):
+        seen = values.astype(np.float32)
+    found: NDArray[np.float32] = np.where(np.abs(seen) < HUGE, seen, np.float32(0)).mean(axis=0)
     return found
