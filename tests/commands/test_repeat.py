@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from shutil import copytree
@@ -9,6 +10,7 @@ from shutil import copytree
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
@@ -19,8 +21,17 @@ GROUPS = "^(d[0-9])"
 """Donors of two cells each, but the last, which has one."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As many as a worker beside another has on two cores: the number is in a model, and sums depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(one_thread, tmp_path_factory) -> Path:
     """Pairs of four donors, and runs on them: two seeds, two folds."""
     place = tmp_path_factory.mktemp("repeat")
     for i in range(7):
