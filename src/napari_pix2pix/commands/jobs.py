@@ -17,6 +17,7 @@ from napari_pix2pix.core.engine.foreign_text import shown
 from napari_pix2pix.core.settings.running import PredictSettings, ScoreSettings
 from napari_pix2pix.files.outputs import Job, all_or_none, is_one_file, require_replaceable, require_writable, shard_of
 from napari_pix2pix.files.records import Records
+from napari_pix2pix.files.stacks import sha256
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -77,7 +78,11 @@ class ModelWork:
     @property
     def made_with(self) -> dict[str, Any]:
         """What tells one way of making the results from another."""
-        return {"model_sha256": self.model_sha256, **self.how.model_copy(update={"condition": None}).record}
+        made = {"model_sha256": self.model_sha256, **self.how.model_copy(update={"condition": None}).record}
+        drawn = getattr(self.how, "annotations", None)
+        if drawn is not None and Path(drawn).is_file():  # else it is told by who reads it
+            made["annotations"] = sha256(Path(drawn))
+        return made
 
     def __call__(self, job: Job) -> Iterable[Event]:
         """Make the job's results; its events."""
