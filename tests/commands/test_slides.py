@@ -9,10 +9,13 @@ import pytest
 import tifffile
 
 from napari_pix2pix.commands.app import main
+from napari_pix2pix.core import load_model
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.trust.novelty import Novelty
 from napari_pix2pix.files import areas
 from napari_pix2pix.files.areas import find_tissue, read_annotations
 from napari_pix2pix.files.partners import open_joined
+from napari_pix2pix.files.predicted import predict_file
 from napari_pix2pix.files.stacks import open_stack
 from slide_files import tissue_picture, write_pyramid, write_slide
 from small import untrained, with_judge
@@ -111,9 +114,47 @@ def test_tissue_is_predicted_as_in_the_whole_and_glass_is_filled(place, capsys):
     assert np.array_equal(open_stack(again).array[...], part)
 
 
+@pytest.mark.filterwarnings("ignore:100% of the source")
+def test_nothing_is_beside_a_prediction_before_it_is_done(place, tmp_path):
+    """A process that is killed leaves nothing that the same command would not replace."""
+    how = PredictSettings(tissue=True, tile_size=64, draws=2)
+    out, seen = tmp_path / "a.ome.tif", 0
+    for event in predict_file(load_model(place / "intensity.safetensors", "cpu"), place / "case.svs", out, how):
+        if event["event"] == "progress":
+            seen += 1
+            assert all(path.name.startswith(".") for path in tmp_path.iterdir())
+    names = {path.name for path in tmp_path.iterdir()}
+    assert seen and names == {"a.ome.tif", "a.tissue.geojson", "a.spread.tif"}
+
+
 def test_colours_are_filled_with_white(place):
     part = open_stack(predicted(place, "colours", "colours", "--tissue")).array[...]
     assert (part[:20, :20] == 255).all() and part.dtype == np.uint8
+
+
+def test_annotations_that_were_edited_make_another_prediction(place, tmp_path, capsys):
+    """In a folder: it is refused, or overwrites; the same ones, wherever they lie now, are done before."""
+    file = annotations(tmp_path / "drawn.geojson", (200, 240))
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.svs").symlink_to(place / "case.svs")
+    words = ["predict", str(place / "intensity.safetensors"), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+
+    def predict(file, *more):
+        capsys.readouterr()
+        return main([*words, *TILES, "--annotations", str(file), *more]), "".join(capsys.readouterr())
+
+    def rows():
+        return np.flatnonzero(open_stack(tmp_path / "out" / "a.tif").array[...].any(axis=1))
+
+    assert predict(file)[0] == 0 and rows().tolist() == list(range(120, 170))
+    moved = file.rename(tmp_path / "moved.geojson")
+    assert "2 done before" in predict(moved)[1]
+    annotations(moved, (200, 400))
+    code, said = predict(moved)
+    assert code == 2 and "An output must not exist yet" in said and rows()[0] == 120
+    code, said = predict(moved, "--overwrite")
+    assert code == 0 and "done before" not in said and rows().tolist() == list(range(200, 250))
 
 
 def test_holes_in_tissue_are_closed_and_dust_is_none():

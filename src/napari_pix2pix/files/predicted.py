@@ -114,9 +114,6 @@ def predict_file(
         normalization = model.source_encoding.normalization
         if normalization is None or normalization.each_image is None:  # else all of it says how it is normalized
             stack = only_needed(stack, tiles)
-        if how.tissue:
-            write_shapes(beside("tissue")(out), wanted.tissue, "Tissue")
-            yield {"event": "tissue", "path": str(beside("tissue")(out))}
     yield from _told_of_tiles(model, tiles, how, precision)
     made: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
     made |= {"condition": how.condition} if how.condition is not None else {}
@@ -213,6 +210,9 @@ def predict_file(
             done = written / pixels / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
         files.close()
+        if wanted and how.tissue:  # not before: a process that is killed leaves nothing in the next one's way
+            write_shapes(beside("tissue")(out), wanted.tissue, "Tissue")
+            yield {"event": "tissue", "path": str(beside("tissue")(out))}
         if empty:
             yield {"event": "warning", "text": NOTHING}
         if how.keep_maps:
