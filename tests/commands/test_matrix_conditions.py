@@ -166,6 +166,7 @@ def evaluate(trained: Trained, out: Path) -> None:
     flags = [*trained.pair.kinds[0].pairs, "--condition", trained.folder / "t.csv"]
     command("evaluate", trained.run, *trained.sides("test"), "--out", out, *flags)
     said = json.loads((out / "metrics.json").read_text())
+    assert said.pop("made_of")["judges"] == [{"model": str(trained.run / "model.safetensors"), "pairs": None}]
     size = open_stack(trained.sides("test")[1] / "cell 10.tif").pixel_size_um
     found = core.evaluate(trained.model, trained.frames("test", TEST), None, pixel_size_um=size)
     assert said == json.loads(json.dumps(found)) and list(said["conditions"]) == ["a", "b"]

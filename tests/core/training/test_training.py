@@ -152,7 +152,8 @@ def test_the_best_model_on_validation_is_kept(tmp_path) -> None:
     images = [blobs(seed=i)[0] for i in range(4)]
     pairs = core.PairedFrames(images[:3], images[:3], "YX")
     judges = core.PairedFrames(images[3], images[3], "YX")
-    config = small_config(steps=40, target_kind="intensity", calibration_share=0, learning_rate=3e-2)
+    changes = {"generator": {"levels": 3, "base_channels": 8, "upsampling": "transposed"}, "target_kind": "intensity"}
+    config = small_config(steps=40, calibration_share=0, learning_rate=3e-2, **changes)
     *_, report = core.train(pairs, config, out=tmp_path, validation=judges, device="cpu")
     figures = {int(row["step"]): float(row["validation_mae"] or "nan") for row in read_rows(tmp_path / "history.csv")}
     validated = {step: mae for step, mae in figures.items() if mae == mae}
@@ -529,3 +530,14 @@ def test_what_processes_cannot_share_is_told(tmp_path, changes, devices, sentenc
     with pytest.raises(ValueError, match=sentence):
         core.train(PAIRS, small_config(**changes), out=tmp_path / "run", device="cpu", devices=devices)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_left_to_auto_is_as_in_the_model_that_is_trained_further(tmp_path) -> None:
+    """A model with transposed convolutions, as all were, is trained on by a preset that would choose others now."""
+    source, _ = blobs()
+    pairs = core.PairedFrames([source], [source // 2], "YX")
+    before = small_config(**QUIET, target_kind="intensity", generator={"levels": 2, "upsampling": "transposed"})
+    *_, report = core.train(pairs, before, out=tmp_path / "before", device="cpu")
+    auto = small_config(**QUIET, target_kind="intensity", generator={"levels": 2, "upsampling": "auto"})
+    *_, report = core.train(pairs, auto, out=tmp_path / "after", initial=report.model, device="cpu")
+    assert report.model.config.generator.upsampling == "transposed"

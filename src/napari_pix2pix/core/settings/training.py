@@ -98,6 +98,10 @@ class GeneratorConfig(Settings):
     norm: Norm = "batch"
     """Normalization layers. All but `instance` give exact tiles."""
 
+    def like(self, other: "GeneratorConfig") -> "GeneratorConfig":
+        """The same, with what it leaves to `auto` as another generator has it."""
+        return self.model_copy(update={"upsampling": other.upsampling}) if self.upsampling == "auto" else self
+
     @property
     def grid(self) -> int:
         """The total stride along Y and X, in pixels."""

@@ -24,6 +24,7 @@ from napari_pix2pix.core.models.migrations import kept_config
 from napari_pix2pix.core.running.sources import OUTSIDE
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import CANNOT_LEARN, Config, validated
+from napari_pix2pix.core.settings.pix2pix import Translation
 from napari_pix2pix.core.training.run_folder import RunFolder
 
 LOOKED_AT = 16
@@ -73,6 +74,8 @@ class Start:
         if not method_of(model.config).learns:
             raise ValueError(CANNOT_LEARN)
         config = config or model.config
+        if isinstance(config, Translation) and isinstance(model.config, Translation):
+            config = config.model_copy(update={"generator": config.generator.like(model.config.generator)})
         kept = {name: getattr(config, name) for name in model.config.as_trained if hasattr(config, name)}
         if config.target_kind in ("auto", model.target_encoding.kind):
             kept["target_kind"] = model.config.target_kind
