@@ -159,3 +159,10 @@ def test_noise_widens_the_interval_and_no_gain_is_perhaps_nothing() -> None:
         widths.append(gain["high"] - gain["low"])
     assert widths[0] < widths[1]
     assert fit_learning_curve([2, 4, 8], [0.5, 0.6, 0.65], "dice")["gain"]["low"] is None
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_where_all_trainings_are_alike_nothing_is_promised(level) -> None:
+    """As after trainings that were too short: no gain of rounding, and the question whether they were."""
+    said = sentence(fit_learning_curve([1, 2, 4, 1, 2, 4], [level] * 6, "object_f1_iou50"))
+    assert "about +0 " in said and "see first whether trainings were long enough" in said

@@ -15,7 +15,7 @@ def sentence(curve: dict[str, Any]) -> str:
     """What twice as many pairs would add."""
     gain = curve["gain"]
     most, twice = gain["pairs"]
-    least = 1e-3 * max(abs(one["value"]) for one in curve["curve"])
+    least = max(1e-6, 1e-3 * max(abs(one["value"]) for one in curve["curve"]))
 
     def signed(value: float) -> str:
         return f"{value:+.2g}" if abs(value) > least else "+0"
