@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,11 +24,16 @@ GROUPS = "^(d[0-9])"
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """As many as a worker beside another has on two cores: the number is in a model, and sums depend on it."""
-    before = torch.get_num_threads()
+    """As many as a worker beside another has on two cores: the number is in a model, and sums depend on it.
+
+    What dask sets for its workers is left in this process's environment; later tests must not see it.
+    """
+    before, environment = torch.get_num_threads(), dict(os.environ)
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 @pytest.fixture(scope="module")

@@ -89,10 +89,11 @@ def arrows(local: Event, pairs: LayerPairs) -> list[Vectors]:
 
 
 def _of_pairs(local: Event, pairs: LayerPairs) -> Iterator[tuple[LayerPair, list[Event]]]:
-    """Each pair of which frames were looked at, and these."""
+    """Each pair with its frames that were looked at and have something in common with their targets."""
+    frames = [one for frame, one in local["frames"].items() if frame not in local["nothing_in_common"]]
     names = [in_one_form(name) for name in distinct([layer.name for layer in pairs.of_side("source")])]
     for pair, name in zip(pairs.pairs, names, strict=True):
-        own = [one for one in local["frames"].values() if len(names) == 1 or in_one_form(one["pair"]) == name]
+        own = [one for one in frames if len(names) == 1 or in_one_form(one["pair"]) == name]
         if own:
             yield pair, own
 
