@@ -14,6 +14,8 @@ from napari_pix2pix.widgets.train_dock import TrainDock
 from small import blobs
 from widgets.conftest import opened
 
+pytestmark = pytest.mark.gui
+
 
 def read(words: list) -> PairedStacks:
     """As the command line does."""
