@@ -174,9 +174,9 @@ def predicted_peak(folder, monkeypatch, shape: tuple[int, int, int], kind: str =
 
 @pytest.mark.parametrize("kind", ["intensity", "instances"])
 def test_memory_does_not_grow_with_the_height(tmp_path, monkeypatch, kind: str) -> None:
-    """From source to file: four times the rows take no more memory."""
+    """From source to file: four times the rows take no more memory, but what is read ahead at a time by chance."""
     peaks = [predicted_peak(tmp_path, monkeypatch, (1, height, 64), kind) for height in (600, 600, 2400)]
-    assert peaks[2] < 1.4 * peaks[1]  # the first has everything imported
+    assert peaks[2] - peaks[1] < 64 * (2400 - 600) * 4 / 2  # half of these rows, float32; the first imports everything
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".zarr"])

@@ -45,7 +45,7 @@ def evaluate_runs(
     if given is None and "content" in told and told != identity_of(pairs):
         raise ValueError(
             f"Runs must be judged on what they held out; these are not the pairs that those in {folder} were begun "
-            "with. Give those, or these as `given`."
+            "with. Give those, or these as other pairs to judge by."
         )
     reports = [report for _, report in judged_runs(Path(folder), plan, pairs, given, device, **asked)]
     return gathered(reports, plan.runs, pairs.names, plan.config, groups_of(given or pairs))
