@@ -56,12 +56,12 @@ def paired(first: Runs, other: Runs, metric: str) -> dict[str, float | None]:
     n = len(found)
     told: dict[str, float | None] = {"value": None, "sd": None, "low": None, "high": None, "n": n}
     if n:
-        told["value"] = float(found.mean())
+        told["value"] = mean = float(found.mean())
     if n > 1:
         shared = np.mean([run["held_out"] / run["pairs"] for _, run in both])
         told["sd"] = float(found.std(ddof=1))
         reach = float(stats.t.ppf(0.975, n - 1) * found.std(ddof=1) * np.sqrt(1 / n + shared))
-        told["low"], told["high"] = told["value"] - reach, told["value"] + reach  # type: ignore[operator]
+        told["low"], told["high"] = mean - reach, mean + reach
     return told
 
 
