@@ -2,12 +2,13 @@
 
     python benchmarks/trust.py [--data ../shared/data] [--sets facade_windows isbi2012 dsb2018]
                                [--train-steps 1600] [--trust-steps 2400] [--images 24] [--seed 0]
-                               [--model RUN/model.safetensors] [--risks .01 .02] [--bounds] [--scales [--ceiling 2400]]
+                               [--model RUN/model.safetensors] [--risks .01 .02] [--bounds] [--ranks]
+                               [--scales [--ceiling 2400]]
 
 Without any of the following: is planted damage found (`trust_damage.py`), and which monitor tells natural errors
 (`trust_errors.py`)? With `--risks`: is the risk of a mask kept (`trust_risks.py`)? With `--bounds`: does the 90 % bound
-hold, and how wide is it (`trust_bounds.py`)? With `--scales`: where in an image is it wrong (`trust_scales.py`)? Each
-says there what it tells.
+hold, and how wide is it (`trust_bounds.py`)? With `--scales`: where in an image is it wrong (`trust_scales.py`)? With
+`--ranks`: which image is worse (`trust_ranks.py`)? Each says there what it tells.
 
 With `--model` (one set), that model is judged, taught first if it was not; only columns that it has are told. `--twin`
 is a model that was taught without the source, `--unconditional` one whose discriminator never saw it.
@@ -25,6 +26,7 @@ from trust_bounds import bound_rows
 from trust_damage import damage_rows, scores_of
 from trust_errors import error_rows, novelty_rows
 from trust_pairs import SETS, taught, trained
+from trust_ranks import rank_rows
 from trust_risks import held_out, risk_rows
 from trust_scales import cell_rows, scale_rows, table
 
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--risks", nargs="+", type=float, default=[], help="only these; see trust_risks.py")
     parser.add_argument("--bounds", action="store_true", help="only these; see trust_bounds.py")
     parser.add_argument("--scales", action="store_true", help="only these; see trust_scales.py")
+    parser.add_argument("--ranks", action="store_true", help="only these; see trust_ranks.py")
     parser.add_argument("--ceiling", type=int, default=0, help="steps of teaching on what is judged, with --scales")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
@@ -70,7 +73,10 @@ def main() -> None:
             for row in chain(rows, more):
                 print(json.dumps({"set": name} | row), flush=True)
             print(table(rows[:-1]), flush=True)
-        if settings.risks or settings.bounds or settings.scales:
+        if settings.ranks:
+            rows = rank_rows(first, train, test, axes)
+            print(json.dumps({"set": name, "images": len(test)}) + "\n" + table(rows), flush=True)
+        if settings.risks or settings.bounds or settings.scales or settings.ranks:
             continue
         judges, other = {"match": scores_of(first.match.network)}, settings.unconditional
         if settings.twin or not settings.no_controls:

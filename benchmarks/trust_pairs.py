@@ -41,14 +41,16 @@ def isbi2012(folder: Path) -> tuple[Pairs, Pairs]:
     return pairs[:18], pairs[19:]
 
 
-def dsb2018(folder: Path) -> tuple[Pairs, Pairs]:
-    """Fluorescence and nuclei."""
+def dsb2018(folder: Path, every: bool = False) -> tuple[Pairs, Pairs]:
+    """Fluorescence and nuclei; or every kind of light and stain, all in colours (Y, X, 3)."""
     with (folder / "index.csv").open(encoding="utf8") as file:
-        rows = [row for row in csv.DictReader(file) if row["domain"] == "fluo" and row["channels"] == "1"]
+        rows = [row for row in csv.DictReader(file) if every or (row["domain"] == "fluo" and row["channels"] == "1")]
     sides: dict[str, Pairs] = {"train": [], "validation": []}
     for row in rows:
         files = f"image/{row['id']}.png", f"label/{row['id']}.tif"
         source, target = (read(folder / row["split"] / file) for file in files)
+        if every:
+            source = source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=-1)
         sides[row["split"]].append((source, target))
     return sides["train"], sides["validation"]
 
@@ -89,6 +91,7 @@ SETS: dict[str, tuple[Callable[[Path], tuple[Pairs, Pairs]], Axes]] = {
     "facade_windows": (facade_windows, "YXS"),
     "isbi2012": (isbi2012, "YX"),
     "dsb2018": (dsb2018, "YX"),
+    "dsb2018 all": (lambda folder: dsb2018(folder.with_name("dsb2018"), every=True), ("YXS", "YX")),
     "drive": (drive, ("YXS", "YX")),
     "translocation_sbs": (translocation_sbs, "YX"),
     "ifc_brightfield_dna": (ifc_brightfield_dna, "YX"),
@@ -125,6 +128,17 @@ def taught(
     return last.model, time.monotonic() - started
 
 
+def frames_that_made(model: Any, pairs: Pairs, axes: Axes) -> tuple[list[int], list[int]]:
+    """The numbers of the pairs that trained a model that `trained` made of them, and of those that calibrated it."""
+    made = split_pairs(frames_of(pairs, axes), model.config, reach(method_of(model.config), model.config, 2))
+    return tuple(sorted({region.frame for region in part}) for part in (made.train, made.calibration))  # type: ignore[return-value]
+
+
+def channels_first(pair: tuple[Image, Image]) -> tuple[Image, Image]:
+    """Of a pair (Y, X) or (Y, X, C) each."""
+    return tuple(image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0) for image in pair)  # type: ignore[return-value]
+
+
 def cut(pairs: Pairs) -> Iterator[tuple[Image, Image]]:
     """Windows of one size, channels first: the top left of each pair, then the next to the right of each …"""
     side = min(SIDE, *(n for source, _ in pairs for n in source.shape[:2]))
@@ -134,7 +148,7 @@ def cut(pairs: Pairs) -> Iterator[tuple[Image, Image]]:
         for corner, (y, x) in enumerate(product(*(range(0, n - side + 1, side) for n in pair[0].shape[:2])))
     ]
     for _, pair in sorted(found, key=lambda one: one[0]):
-        yield tuple(image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0) for image in pair)  # type: ignore[misc]
+        yield channels_first(pair)  # type: ignore[arg-type]
 
 
 def steepness(image: Image) -> Image:

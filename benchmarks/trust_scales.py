@@ -59,22 +59,29 @@ def scale_rows(model: Any, pairs: Pairs, axes: Axes, ceiling: int = 0) -> Iterat
 
 def told_and_true(model: Any, pairs: Pairs) -> tuple[dict[str, Image], Image]:
     """By monitor, what it tells of each pixel of each held-out window (N, Y, X); and the true errors."""
-    encoding, monitors, errors = model.target_encoding, dict[str, list[Image]](), list[Image]()
+    monitors, errors = dict[str, list[Image]](), list[Image]()
     for source, target in cut(pairs):
-        frame = model.source_encoding.encode(source)
-        maps = model.maps_of_frame(frame)
-        image = as_scored(maps, encoding)
-        [scored] = model.score_frames(source, encoding.decode(image), FRAME_AXES, look=False)
-        errors.append(pixel_errors(image, encoding.encode(target), encoding))
-        found = {"expected error": scored.expected_pixels(tuple(slice(0, n) for n in frame.shape[1:]))}
-        found |= {"edges": steepness(image), "gradient": steepness(frame)}
-        if encoding.is_labels:
-            near, doubt = -border_distance(label_of(image, encoding)), np.abs(image - maps)[0]
-            found |= {"border": near, "border, 2 px": near.clip(min=-2), "doubt": doubt}
-            found |= {"doubt, .4": doubt.clip(min=0.4)}
+        found, true = of_image(model, source, target)
+        errors.append(true)
         for name, values in found.items():
             monitors.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in monitors.items()}, np.stack(errors)
+
+
+def of_image(model: Any, source: Image, target: Image) -> tuple[dict[str, Image], Image]:
+    """By monitor, what it tells of each pixel (Y, X) of the prediction of a source (C, Y, X); and the true errors."""
+    encoding = model.target_encoding
+    frame = model.source_encoding.encode(source)
+    maps = model.maps_of_frame(frame)
+    image = as_scored(maps, encoding)
+    [scored] = model.score_frames(source, encoding.decode(image), FRAME_AXES, look=False)
+    found = {"expected error": scored.expected_pixels(tuple(slice(0, n) for n in frame.shape[1:]))}
+    found |= {"edges": steepness(image), "gradient": steepness(frame)}
+    if encoding.is_labels:
+        near, doubt = -border_distance(label_of(image, encoding)), np.abs(image - maps)[0]
+        found |= {"border": near, "border, 2 px": near.clip(min=-2), "doubt": doubt}
+        found |= {"doubt, .4": doubt.clip(min=0.4)}
+    return found, pixel_errors(image, encoding.encode(target), encoding)
 
 
 def cell_rows(model: Any, folder: Path) -> Iterator[dict[str, Any]]:
