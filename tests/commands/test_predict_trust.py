@@ -13,6 +13,7 @@ from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.trust.calibration import FEWEST_GROUPS
+from napari_pix2pix.core.trust.novelty import Novelty
 from napari_pix2pix.core.trust.risk import RiskCurves
 from napari_pix2pix.files.stacks import open_stack, write_stack
 from small import blobs, untrained, with_judge
@@ -325,3 +326,24 @@ def test_without_a_risk_it_is_said_what_the_mask_left(tmp_path, capsys) -> None:
     _, _, err = run(capsys, *words, "--out", tmp_path / "p.tif")
     assert "The mask promises nothing: of the pixels that calibrated it leaves 60%, of which 3.0% were wrong." in err
     assert "Give --trust-risk" in err
+
+
+def test_no_object_is_kept_of_a_source_that_is_like_nothing_that_trained(models, tmp_path, capsys) -> None:
+    """Where a warning says that expected errors do not hold, they let nothing be kept; in the other frames they do."""
+    model = core.load_model(models["instances"], "cpu")
+    seen = [model.source_encoding.encode(frame[0][None]) for frame in FRAMES]
+    novelty = Novelty.of(seen, model.match.network.fields[-1].size)
+    replace(model, match=replace(model.match, novelty=novelty)).save(tmp_path / "m.safetensors")
+    strange = np.random.default_rng(0).integers(0, 4000, FRAMES[1][0].shape, np.uint16)
+    source = np.stack([FRAMES[0][0], strange, FRAMES[2][0]])
+    tifffile.imwrite(tmp_path / "s.tif", source, ome=True, metadata={"axes": "TYX"})
+    words = ["predict", tmp_path / "m.safetensors", tmp_path / "s.tif", "--device", "cpu", "--seed-threshold", "0.2"]
+    code, *told = run(capsys, *words, "--min-size", "0", "--out", tmp_path / "p.tif", "--trust", "--trust-limit", "9")
+    text = "".join(told)
+    assert code == 0 and "expected errors and bounds do not hold" in text
+    with (tmp_path / "p.objects.csv").open(newline="") as file:
+        verdicts = [(row["t"], row["verdict"]) for row in csv.DictReader(file)]
+    assert set(verdicts) == {("0", "keep"), ("1", "check"), ("2", "keep")}
+    assert f"{verdicts.count(('1', 'check'))} of {len(verdicts)} objects are to be checked." in text
+    outlines = json.loads((tmp_path / "p.outlines.geojson").read_text())["features"]
+    assert {f["properties"]["verdict"] for f in outlines if f["properties"]["t"] == 1} == {"check"}

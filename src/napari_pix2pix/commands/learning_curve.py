@@ -14,7 +14,7 @@ from napari_pix2pix.commands.events import Events
 from napari_pix2pix.commands.flags import ConfigFlags, Device, Overwrite, Pairs, Whole, chosen_workers
 from napari_pix2pix.commands.recipe import command_line
 from napari_pix2pix.commands.remarks import told
-from napari_pix2pix.commands.repeat import figures, planned, require_repeatable, run_all
+from napari_pix2pix.commands.repeat import figures, groups_of, planned, require_repeatable, run_all
 from napari_pix2pix.core.settings.config import PRESETS
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def learning_curve(
     begun = begin(Request(*asked, overwrite=overwrite, repeated=True))
     require_repeatable(begun.stacks, None, 1)
     yield from told(begun.stacks.train)
-    names = begun.stacks.train.files.names
-    groups = begun.stacks.train.groups or names
+    names, groups, copied = groups_of(begun.stacks.train)
+    if copied:
+        yield {"event": "warning", "text": copied}
     judged = begun.stacks.test is not None
     plan = planned(begun, of_numbers(names, groups, at, begun.config.seed, seeds, judged))
     if left := set(plan.unfinished(out)) if not overwrite else {run.name for run in plan.runs}:

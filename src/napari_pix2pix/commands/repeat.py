@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_pix2pix.core.data.folds import Run
     from napari_pix2pix.core.data.pairs import PairedFrames
     from napari_pix2pix.core.training.repetition import Repetition
+    from napari_pix2pix.files.pairing import PairedStacks
     from napari_pix2pix.files.training_stacks import TrainingStacks
 
 
@@ -50,10 +51,18 @@ def train_repeatedly(asked: Request, repeats: Repeats, device: str, devices: int
     begun = begin(asked)
     require_repeatable(begun.stacks, asked.minutes, devices)
     yield from told(begun.stacks.train)
-    files = begun.stacks.train.files
-    groups = begun.stacks.train.groups or files.names
-    runs = repeated(files.names, groups, begun.config.seed, repeats.seeds or 1, repeats.folds)
+    names, groups, copied = groups_of(begun.stacks.train)
+    if copied:
+        yield {"event": "warning", "text": copied}
+    runs = repeated(names, groups, begun.config.seed, repeats.seeds or 1, repeats.folds)
     yield from run_all(planned(begun, runs), begun.out, device, **shared)
+
+
+def groups_of(stacks: "PairedStacks") -> tuple[Sequence[str], Sequence[str], str]:
+    """Names and groups of these pairs, copies of a source in one; and a sentence that says so, or "". All are read."""
+    pairs = stacks.frames(hashed=False)
+    together, copied = pairs.held_together(pairs.require_finite())
+    return stacks.files.names, together.groups, copied
 
 
 def require_repeatable(stacks: "TrainingStacks", minutes: float | None, devices: int) -> None:

@@ -41,7 +41,7 @@ class JudgedObjects:
     plan
         Axes and shape of the label image, without channels.
     limit
-        Objects whose mean expected error is above it are to be checked, the others may be kept.
+        Objects whose mean expected error is above it are to be checked, the others may be kept, see `finish`.
     put_row, put_outline
         Take what is known of each object: values in the order of `columns`, and a GeoJSON feature.
     """
@@ -75,13 +75,18 @@ class JudgedObjects:
                 known.first, known.last = np.minimum(known.first, first), np.maximum(known.last, last)
                 known.sums = known.sums + sums
 
-    def finish(self, frame: int, read: Callable[[tuple[slice, ...]], NDArray[Any]]) -> None:
-        """The frame is whole: write its objects; `read` gives a window ([Z,] Y, X) of its labels again."""
+    def finish(
+        self, frame: int, read: Callable[[tuple[slice, ...]], NDArray[Any]], expected_holds: bool = True
+    ) -> None:
+        """The frame is whole: write its objects; `read` gives a window ([Z,] Y, X) of its labels again.
+
+        Where expected errors do not hold, of a source unlike all that trained, all are to be checked.
+        """
         start, named = place_of(self._plan, frame), {}
         for number in sorted(self._found):
             size, error, *centre = self._found[number].sums
             mean = error / size
-            verdict = CHECK if mean > self._limit else KEEP
+            verdict = KEEP if expected_holds and mean <= self._limit else CHECK
             self.row["objects"] += 1
             self.row["objects_to_check"] += verdict == CHECK
             at = [round(float(x / size), 2) for x in centre]

@@ -205,7 +205,11 @@ class PairedStacks:
         """
         if not self.settings.skip_bad or self.settings.annotated_frames:
             return self
-        whole = self.sifted(lambda pair: pair.require_finite())
+
+        def require_finite(pair: "PairedFrames") -> None:
+            pair.require_finite()
+
+        whole = self.sifted(require_finite)
         usual, _ = Counter(
             whole.only([i]).frames(hashed=False).n_channels for i in range(len(whole.files.names))
         ).most_common(1)[0]

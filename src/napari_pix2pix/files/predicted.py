@@ -224,7 +224,7 @@ def predict_file(
             row["novel"] = float(np.mean(novel))
         if how.trust:
             for event in write_trust(
-                model, stack, channels, out, plan, limit, how.tile_size, how.trust_risk, wanted, judged
+                model, stack, channels, out, plan, limit, how.tile_size, how.trust_risk, wanted, judged, novel
             ):
                 if event["event"] == "row":
                     row |= event["row"]

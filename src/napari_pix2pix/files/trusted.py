@@ -14,6 +14,7 @@ from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running.bands import unknown
 from napari_pix2pix.core.running.patch_scores import PatchScores, require_large_enough
+from napari_pix2pix.core.running.sources import is_novel
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.files.areas import Wanted
@@ -109,6 +110,7 @@ def write_trust(
     risk: float | None = None,
     wanted: Wanted | None = None,
     judged: Path | None = None,
+    novel: Sequence[float] = (),
 ) -> Iterator[dict[str, Any]]:
     """Judge the prediction in the file `out`, and write `parts_of_trust` beside it; yields progress, then a ``row``.
 
@@ -135,6 +137,9 @@ def write_trust(
         over that part, its worst regions go to ``worst``, and means over annotations to ``annotations``.
     judged
         The same with what the judge sees around that part; else what is in `out`.
+    novel
+        Of each frame the share of the source that is like nothing that trained: where a warning says that expected
+        errors do not hold, see `is_novel`, all objects are to be checked.
     """
     image, maps = open_stack(out), plan.like(1, "")
     seen = open_stack(judged) if judged else image
@@ -177,7 +182,8 @@ def write_trust(
                 if objects:
                     objects.add(labels.take(image.array, frame, window)[0], scored.around(window), rows)
             if objects:
-                objects.finish(frame, lambda asked: labels.take(image.array, frame, asked)[0])  # noqa: B023 - used at once
+                holds = not novel or not is_novel(novel[frame])
+                objects.finish(frame, lambda asked: labels.take(image.array, frame, asked)[0], holds)  # noqa: B023 - used at once
             worst.add(frame, scored)
             if areas:
                 write_worst(beside("worst")(out), scored, areas.wanted)

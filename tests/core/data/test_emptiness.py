@@ -91,6 +91,7 @@ def test_what_is_not_there_is_not_measured() -> None:
     assert found[0][0]["n_constant"] == 0 and found[0][0]["range"][1] < 1000
 
 
+@pytest.mark.filterwarnings("ignore:Pairs that judge must not be those that train")
 @pytest.mark.filterwarnings("ignore:No room")
 def test_pairs_that_judge_are_asked_about_what_varies_where_it_is_learned(tmp_path) -> None:
     """Also where there is but one of them; a model knows which of its channels vary."""

@@ -318,3 +318,18 @@ def test_a_training_finds_out_what_its_model_predicts_in(tmp_path, monkeypatch, 
     assert told["figures"]["validation"]["mae"] == pytest.approx(errors[1])
     assert told["bfloat16_changes_error_by"] == pytest.approx(abs(errors[0] - errors[1]) / errors[1], rel=1e-3)
     assert core.load_model(tmp_path / "model.safetensors", "cpu").provenance == told
+
+
+@pytest.mark.parametrize("axes", ["CYX", "TCYX"])
+def test_a_range_is_told_once_for_all_channels_and_frames(axes) -> None:
+    """Of the channel where most lies outside, with the number of others; of a series its first frame that is so."""
+    usual = np.stack([blobs((48, 64), seed=seed)[0] for seed in range(3)])
+    model = untrained(usual, usual[:1])
+    strange = usual.astype(np.float32) - [[[0]], [[9000]], [[20_000]]]
+    source = strange if axes == "CYX" else np.stack([usual, strange, strange - 1, usual])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.predict(source, axes)
+    [said] = [str(one.message) for one in told]
+    assert said.startswith("100% of channel 2 of the source lies below the training range ")
+    assert said.endswith(" (so does much of 1 other channel); expect a poor prediction.")

@@ -1,7 +1,7 @@
 """Pairs of stacks as aligned frames."""
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.conditions import Conditions, labels_of_each
+from napari_pix2pix.core.data.copies import Contents, held_together
 from napari_pix2pix.core.data.regions import Region, Windows, pieces
 from napari_pix2pix.core.encodings.domains import Domains, Labels
 from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
@@ -305,6 +306,13 @@ class PairedFrames:
             other._windows = {number: self._windows.get(was, []) for number, was in enumerate(before)}
         return other
 
+    def held_together(self, known_by: Mapping[int, bytes]) -> tuple["PairedFrames", str]:
+        """The same pairs, those that have copies of one source in one group; and a sentence that says so, or ""."""
+        stacks = {frame: stack for frame, (stack, _) in enumerate(self.places)}
+        other = copy.copy(self)
+        other.groups, sentence = held_together(self.names, self.groups, stacks, known_by)
+        return other, sentence
+
     def without(self, frames: set[int]) -> "PairedFrames":
         """The same pairs, these frames not known."""
         other = copy.copy(self)
@@ -360,11 +368,16 @@ class PairedFrames:
                     f"{y} x {x}. " + (f"Choose `patch_size` {fitting}." if fitting else "Leave it out.")
                 )
 
-    def require_finite(self) -> None:
-        """Read everything once; raise a ValueError for NaN or Inf."""
+    def require_finite(self) -> dict[int, bytes]:
+        """Read everything once; by frame what its source is known by, see `Contents`. NaN and Inf are a ValueError."""
+        contents = Contents()
         for region in pieces(self.regions()):
             for side, read in (("source", self.source), ("target", self.target)):
-                require_finite(read(region.frame, region.window), side, self.name(region.frame))
+                values = read(region.frame, region.window)
+                require_finite(values, side, self.name(region.frame))
+                if side == "source":
+                    contents.add(region.frame, values)
+        return contents.known_by
 
 
 def require_finite(values: NDArray[Any], side: str, name: str) -> None:

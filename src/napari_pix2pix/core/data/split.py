@@ -1,7 +1,7 @@
 """Who trains, who chooses the best model, who calibrates: parts of the pairs that never meet."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any, Literal
@@ -108,6 +108,29 @@ def without_seen(split: Split, pairs: PairedFrames, seen: Sequence[dict[str, Any
     remark = f"{moved} of the pairs set aside had trained the model to start from; they train again and judge nothing."
     train, validation, calibration = (tuple(part) for part in parts.values())
     return Split(train, validation, calibration, (*split.remarks, remark))
+
+
+def without_copies(split: Split, known_by: Mapping[int, bytes]) -> Split:
+    """The split with frames that are copies of ones of an earlier kind moved there, where they judge nothing.
+
+    So it is within one stack, whose frames cannot be held together as groups are; see `Contents` for `known_by`.
+    """
+    parts: dict[str, list[Region]] = {kind: [] for kind in KINDS}
+    of: dict[bytes, tuple[str, int]] = {}
+    moved = 0
+    for kind in KINDS:
+        for region in getattr(split, kind):
+            content = known_by.get(region.frame)
+            there, first = of.setdefault(content, (kind, region.frame)) if content is not None else (kind, region.frame)
+            copied = there != kind and first != region.frame  # parts of one frame are no copies
+            parts[there if copied else kind].append(region)
+            moved += copied
+    if not moved:
+        return split
+    remarks = [f"{moved} of the frames set aside are copies of others, to the last pixel: they stay with these."]
+    remarks += [_REMARKS[kind] for kind in _REMARKS if getattr(split, kind) and not parts[kind]]
+    train, validation, calibration = (tuple(parts[kind]) for kind in KINDS)
+    return Split(train, validation, calibration, (*split.remarks, *remarks))
 
 
 def windows_of(pairs: PairedFrames | Frames, rows: Iterable[dict[str, Any]], kind: str) -> tuple[Region, ...]:

@@ -80,6 +80,7 @@ def predict_bands(
     seen_shape = rescaled_shape(plan.frame_shape, scale) if scale else plan.frame_shape
     tiles, outside = replace(model.tile_plan(seen_shape, how.tile_size, how.overlap), area=area), np.zeros(0)
     bands, seen = _rescaled_bands if scale else map_bands, 0.0
+    told_of_range = told_of_novelty = False
     area = area and replace(area, margin=0)
     for band in bands(model, stack, plan, tiles, how, range(plan.n_frames) if frames is None else frames, draw):
         if band.last and scale is None:
@@ -89,8 +90,11 @@ def predict_bands(
         outside = outside_range(model, band, wanted) + (0 if band.first else outside)
         seen = (0 if band.first else seen) + (band.share if wanted is None else float(wanted.sum()))
         if band.last:
-            warn_of_range(model, outside / (max(seen, 1) if area else seen))
-            warn_of_novelty(band.novel)
+            outside = outside / (max(seen, 1) if area else seen)
+            if not told_of_range:  # of a series, the first frame that is so
+                told_of_range = warn_of_range(model, outside)
+            if not told_of_novelty:
+                told_of_novelty = warn_of_novelty(band.novel)
 
 
 def require_draws(model: "TrainedModel", draws: int) -> None:

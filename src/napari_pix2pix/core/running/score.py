@@ -70,12 +70,12 @@ def score_frames(
         if tile_size is not None and tile_size < 1:
             raise ValueError(f"tile_size must be at least 1; got {tile_size}. Leave it out.")
         tile_size = side_of_tiles(source_plan.frame_shape, tile_size)
-    shape = source_plan.frame_shape
+    shape, told = source_plan.frame_shape, False
     for frame in range(source_plan.n_frames):
         given = model.source_encoding.windows(partial(_finite, source, source_plan, frame), shape)
         judged = model.target_encoding.windows(partial(_finite, image, image_plan, frame), shape)
-        if judge is not None and look:
-            warn_of_novelty(model.novel(source, source_plan, frame, area))
+        if judge is not None and look and not told:  # of a series, the first frame that is so
+            told = warn_of_novelty(model.novel(source, source_plan, frame, area))
         judged = beside(judged, image_plan)
         sides = sides_of(model, judge, given, judged, shape, tile_size)
         outputs = score_windows(network, sides, shape, model.device, tile_size, area)

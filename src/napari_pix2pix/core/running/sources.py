@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan, middle
 from napari_pix2pix.core.running.bands import Band, unknown
@@ -64,15 +65,21 @@ def novel(model: "TrainedModel", stack: Any, plan: AxesPlan, frame: int, area: A
     return model.match.novelty.strange(seen(window))
 
 
-def warn_of_novelty(strange: float) -> None:
-    """Where so large a share of a source is like nothing that trained."""
-    if strange > STRANGE:
+def is_novel(strange: float) -> bool:
+    """Whether so large a share of a source is like nothing that trained that expected errors do not hold."""
+    return strange > STRANGE
+
+
+def warn_of_novelty(strange: float) -> bool:
+    """Whether so large a share of a source is like nothing that trained that it is told."""
+    if is_novel(strange):
         warnings.warn(
             f"{strange:.0%} of the source is, by grey values and texture, like nothing that trained the model: "
             "another stain, magnification or focus? Expect a poor prediction; expected errors and bounds do not "
             "hold here.",
             stacklevel=3,
         )
+    return is_novel(strange)
 
 
 def outside_range(model: "TrainedModel", band: Band, wanted: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
@@ -92,19 +99,33 @@ def outside_range(model: "TrainedModel", band: Band, wanted: NDArray[np.bool_] |
     return shares * weight
 
 
-def warn_of_range(model: "TrainedModel", outside: NDArray[np.float64]) -> None:
-    """Where much of a source lies outside; shares (C, 2) as of `outside_range`, of a whole frame."""
-    normalization = model.source_encoding.normalization
-    for channel, shares in enumerate(outside):
-        assert normalization is not None
-        span = f"{normalization.low[channel]:.6g} to {normalization.high[channel]:.6g}"
-        which = f"channel {channel} of the source" if len(outside) > 1 else "the source"
-        for share, where in zip(shares, ("below", "above"), strict=True):
-            if share > OUTSIDE:
-                warnings.warn(
-                    f"{share:.0%} of {which} lies {where} the training range {span}; expect a poor prediction.",
-                    stacklevel=3,
-                )
+def warn_of_range(model: "TrainedModel", outside: NDArray[np.float64]) -> bool:
+    """Whether much of a source lies outside, and is told; shares (C, 2) as of `outside_range`, of a whole frame."""
+    said = beyond_range(model.source_encoding, outside, "the source lies {} the training range {}")
+    if said:
+        warnings.warn(f"{said}; expect a poor prediction.", stacklevel=3)
+    return bool(said)
+
+
+def beyond_range(encoding: Encoding, outside: NDArray[np.float64], lies: str) -> str:
+    """How much of an image lies outside the range of an encoding, of the channel where it is most; "" if it is little.
+
+    Parameters
+    ----------
+    outside
+        Of each channel the shares below and above, (C, 2).
+    lies
+        What lies where, a place for below or above, and for the range.
+    """
+    if not (outside > OUTSIDE).any():
+        return ""
+    assert encoding.normalization is not None
+    channel, side = np.unravel_index(int(outside.argmax()), outside.shape)
+    others = int((outside > OUTSIDE).any(axis=1).sum()) - 1
+    which = f"channel {channel} of " if len(outside) > 1 else ""
+    more = f" (so does much of {others} other channel{'s' * (others > 1)})" if others else ""
+    span = f"{encoding.normalization.low[channel]:.6g} to {encoding.normalization.high[channel]:.6g}"
+    return f"{outside[channel, side]:.0%} of {which}{lies.format(('below', 'above')[side], span)}{more}"
 
 
 def middle_of(shape: tuple[int, ...], side: int) -> tuple[slice, ...]:

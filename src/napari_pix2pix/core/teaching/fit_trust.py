@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +15,16 @@ from napari_pix2pix.core.data.conditions import require_known
 from napari_pix2pix.core.data.emptiness import settle_empty
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region
-from napari_pix2pix.core.data.split import Split, evenly, met, seen_frames, split_pairs, unlike, windows_of
+from napari_pix2pix.core.data.split import (
+    Split,
+    evenly,
+    met,
+    seen_frames,
+    split_pairs,
+    unlike,
+    windows_of,
+    without_copies,
+)
 from napari_pix2pix.core.evaluation.admission import require_kind, require_suited
 from napari_pix2pix.core.evaluation.codings import in_one_coding
 from napari_pix2pix.core.geometry.axes import middle
@@ -137,8 +146,14 @@ def fit_trust(
     ends = [count] if isinstance(count, int) and count else stages(at_most)
     if split is None:
         said = model.config
-        pairs = _suited(model, pairs, empty_frames or said.empty_frames, empty_channels or said.empty_channels)
-        split = divided(model, pairs)
+        meaning = empty_frames or said.empty_frames, empty_channels or said.empty_channels
+        pairs, known_by = _suited(model, pairs, *meaning)
+        pairs, sentence = pairs.held_together(known_by)
+        if sentence:
+            warnings.warn(sentence, stacklevel=2)
+        split = divided(model, pairs, known_by)
+        for remark in split.remarks:
+            warnings.warn(remark, stacklevel=2)
         if not split.calibration:
             warnings.warn(
                 "No pairs to calibrate on: scores have no ranks, expected errors no bound. Give pairs that neither "
@@ -224,8 +239,10 @@ def _novelty(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region]
     return Novelty.of(encoded, side, [pairs.groups[pairs.places[region.frame][0]] for region in looked_at])
 
 
-def _suited(model: TrainedModel, pairs: PairedFrames, frames: EmptyFrames, channels: EmptyChannels) -> PairedFrames:
-    """The pairs, checked; a training has done so before."""
+def _suited(
+    model: TrainedModel, pairs: PairedFrames, frames: EmptyFrames, channels: EmptyChannels
+) -> tuple[PairedFrames, dict[int, bytes]]:
+    """The pairs, checked, and what their sources are known by, see `Contents`; a training has done so before."""
     require_suited(model, pairs)
     require_known(pairs, model.conditions)
     expected, found = model.source_encoding.n_channels, pairs.source_plans[0].n_channels
@@ -234,18 +251,18 @@ def _suited(model: TrainedModel, pairs: PairedFrames, frames: EmptyFrames, chann
             f"Sources to teach with must have the channels of the model, {expected}; got {found}. Choose them with "
             "`source_channels`."
         )
-    pairs.require_finite()
+    known_by = pairs.require_finite()
     pairs, remark = in_one_coding(pairs, model.target_encoding)
     if remark:
         warnings.warn(remark, stacklevel=3)
     if model.target_encoding.is_labels:
         require_kind(model, pairs)
     encoding = model.target_encoding
-    return settle_empty(pairs, frames, channels, encoding.kind, varying=range(encoding.n_channels))
+    return settle_empty(pairs, frames, channels, encoding.kind, varying=range(encoding.n_channels)), known_by
 
 
-def divided(model: TrainedModel, pairs: PairedFrames) -> Split:
-    """Which of these pairs teach, and which calibrate, see `fit_trust`."""
+def divided(model: TrainedModel, pairs: PairedFrames, known_by: Mapping[int, bytes] | None = None) -> Split:
+    """Which of these pairs teach, and which calibrate, see `fit_trust`; copies of what made the model teach."""
     rows = model.provenance.get("regions", ())
     if not pairs.hashes or (rows and not any(row.get("source_sha256") for row in rows)):
         warnings.warn(
@@ -254,7 +271,9 @@ def divided(model: TrainedModel, pairs: PairedFrames) -> Split:
             stacklevel=3,
         )
         return Split(pairs.regions())
-    seen = seen_frames(pairs, model.provenance)
+    seen, known_by = seen_frames(pairs, model.provenance), known_by or {}
+    made_of = {known_by[frame] for frame in seen if frame in known_by}
+    seen |= {frame: "train" for frame, content in known_by.items() if content in made_of and frame not in seen}
     files = dict(zip(pairs.names, pairs.hashes, strict=True))
     rows = [*rows, *model.provenance.get("seen", ())]  # the latter taught its judge, or calibrated it
     rows = [row for row in rows if row.get("source_sha256") in (None, *files.get(row["name"], ()))]
@@ -273,7 +292,7 @@ def divided(model: TrainedModel, pairs: PairedFrames) -> Split:
         split = split_pairs(new, model.config.model_copy(update=shares), _reach(model))
         teach += split.train
         calibrate += split.calibration
-    return Split(tuple(teach), (), tuple(calibrate))
+    return without_copies(Split(tuple(teach), (), tuple(calibrate)), known_by)
 
 
 def _reach(model: TrainedModel) -> int:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.census import Census
 from napari_pix2pix.core.data.conditions import of_each, require_known
+from napari_pix2pix.core.data.copies import copies_among
 from napari_pix2pix.core.data.emptiness import settle_empty
 from napari_pix2pix.core.data.frames import DomainFrames, Images, UnpairedFrames
 from napari_pix2pix.core.data.other_patches import DomainPatches, SidePatches, UnpairedPatches
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import TRAINING, Batch, MixedPatches, PairedPatches
 from napari_pix2pix.core.data.regions import Region
-from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_of, without_seen
+from napari_pix2pix.core.data.split import Split, evenly, split_pairs, windows_of, without_copies, without_seen
 from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains, Labels
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
@@ -137,12 +138,14 @@ def of_pairs(
             warnings.warn(remark, stacklevel=4)
     found = Census.of(pairs, config.target_kind)
     validation, test = (judge_pairs and _as_judges(pairs, judge_pairs, config, found) for judge_pairs in judges)
+    pairs, copied = pairs.held_together(found.known_by)
     meaning = config.empty_frames, config.empty_channels
     pairs = settle_empty(pairs, *meaning, found.kind, empty=found.empty, constant=found.constant)
 
     # Who trains, who judges.
     shares = config if validation is None else config.model_copy(update={"validation_share": 0.0})
-    split = without_seen(split_pairs(pairs, shares, reach(method, config, spatial_dims)), pairs, start.seen)
+    split = split_pairs(pairs, shares, reach(method, config, spatial_dims))
+    split = without_seen(without_copies(split, found.known_by), pairs, start.seen)
     encodings = start.encode(pairs, split, found.kind)
     old_pairs, validation, test = (
         others and in_one_coding(others, encodings[1])[0] for others in (old_pairs, validation, test)
@@ -180,7 +183,7 @@ def of_pairs(
         max(plan.channel_axis for plan in pairs.target_plans),  # "S" where any target is RGB
         spatial_dims,
         list(split.rows(pairs)),
-        (*split.remarks, *_of_conditions(pairs, split, conditions)),
+        (*filter(None, [copied]), *split.remarks, *_of_conditions(pairs, split, conditions)),
         look,
         judged,
         judged_regions,
@@ -309,7 +312,13 @@ def of_sides(
 def _as_judges(pairs: PairedFrames, judges: PairedFrames, config: Config, found: Census) -> PairedFrames:
     """Pairs that choose or judge, checked as those that train are."""
     _require_same_channels(pairs, judges, "Validation and test pairs")
-    judges.require_finite()
+    if copies := copies_among(judges.require_finite(), found.known_by):
+        more = f", and so are {len(copies) - 1} more" if len(copies) > 1 else ""
+        warnings.warn(
+            f"Pairs that judge must not be those that train; the source of {judges.name(copies[0])} is a copy "
+            f"of one that trains{more}: figures are too good. Leave it out.",
+            stacklevel=5,
+        )
     meaning = config.empty_frames, config.empty_channels
     return settle_empty(judges, *meaning, found.kind, varying=found.varying)
 

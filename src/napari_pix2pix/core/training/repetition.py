@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -202,6 +203,9 @@ def repeat(
     ValueError
         If there are not so many groups, or `out` holds runs on other pairs, with other settings or from another model.
     """
+    pairs, copied = pairs.held_together(pairs.require_finite())
+    if copied:
+        warnings.warn(copied, stacklevel=2)
     settings = config or (initial.config if initial else Config())
     runs = repeated(pairs.names, pairs.groups, settings.seed, seeds, folds)
     told: dict[str, Any] = {"pairs": identity_of(pairs)}

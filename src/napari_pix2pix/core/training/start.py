@@ -21,7 +21,7 @@ from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
 from napari_pix2pix.core.encodings.masks import WHITE, foregrounds, mixed_codings
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.models.migrations import kept_config
-from napari_pix2pix.core.running.sources import OUTSIDE
+from napari_pix2pix.core.running.sources import beyond_range
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import CANNOT_LEARN, Config, validated
 from napari_pix2pix.core.settings.pix2pix import Translation
@@ -239,15 +239,10 @@ class Start:
                     f"Targets must fit the grey values of the model to start from, {encoding.dtype}; got "
                     f"{images[0].dtype}. Convert them, or train anew."
                 )
-            for channel, below, above in normalization.outside(np.concatenate(images, axis=1)):
-                share, where = max((below, "below"), (above, "above"))
-                if share > OUTSIDE:
-                    span = f"{normalization.low[channel]:.6g} to {normalization.high[channel]:.6g}"
-                    warnings.warn(
-                        f"{share:.0%} of the new {side} lie {where} the range that the model was trained on, {span}, "
-                        "which it keeps; better train anew.",
-                        stacklevel=2,
-                    )
+            outside = np.array([own[1:] for own in normalization.outside(np.concatenate(images, axis=1))])
+            lies = f"the new {side} lie {{}} the range that the model was trained on, {{}}"
+            if said := beyond_range(encoding, outside, lies):
+                warnings.warn(f"{said}, which it keeps; better train anew.", stacklevel=2)
 
     def load(self, networks: dict[str, nn.Module]) -> None:
         """Give the networks the weights of the model, if there is one; one that it lacks stays as it is."""

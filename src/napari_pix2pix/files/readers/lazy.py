@@ -239,6 +239,7 @@ def is_slide(path: Path) -> bool:
 def unreadable(path: Path, error: Exception) -> Exception:
     """One sentence for a file that cannot be read: a MemoryError, a PermissionError, else a ValueError."""
     detail = " ".join(str(error).split())[:160].rstrip(".") or type(error).__name__
+    detail = f"it does not tell {detail}" if isinstance(error, KeyError) else detail
     if is_out_of_memory(error):
         return MemoryError(
             f"Memory must suffice to read {path}; it does not ({detail}). Free some of it, and try again."

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.files.readers.encoded import (
+    JPEG,
+    PNG,
     has_palette,
     orientation_of,
     require_whole,
@@ -54,7 +56,13 @@ def _decoded(data: bytes) -> tuple[NDArray[Any], bool]:
         numbers = numbers[..., 0] if numbers.ndim == 3 else numbers
         if _are_labels(numbers):
             return np.ascontiguousarray(upright(numbers, orientation_of(data))), False
-    pixels: NDArray[Any] = imagecodecs.imread(data)
+    try:
+        pixels: NDArray[Any] = imagecodecs.imread(data)
+    except ValueError as error:  # what each of two dozen decoders says
+        known = data.startswith((PNG, JPEG))
+        raise ValueError("its content is damaged" if known else "its content is that of no image") from error
+    if not pixels.size:
+        raise ValueError("its content is that of no image")
     seen_through = False
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):  # the last sample is opacity
         seen_through = pixels.dtype.kind == "u" and bool((pixels[..., -1] != np.iinfo(pixels.dtype).max).any())

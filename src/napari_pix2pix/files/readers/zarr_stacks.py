@@ -43,7 +43,10 @@ def open_zarr(path: Path) -> Stack:
     """
     if any((path / mark).exists() and not (path / mark).is_file() for mark in MARKS):
         raise ValueError("its metadata are no file")  # to open a pipe would wait for ever
-    node = zarr.open(path, mode="r")
+    try:
+        node = zarr.open(path, mode="r")
+    except FileNotFoundError as error:
+        raise ValueError("it holds no metadata of zarr") from error
     if isinstance(node, zarr.Array):
         names = getattr(node.metadata, "dimension_names", None) or ()  # only zarr 3 has them
         axes = "".join(str(name).upper() for name in names)
