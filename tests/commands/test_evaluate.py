@@ -216,6 +216,9 @@ def test_any_tools_predictions_are_compared_image_by_image(work, tmp_path, capsy
     (copy / "metrics.json").write_text(json.dumps(other))
     for words, sentence in (
         ([folders[0], copy], "no file is in all of"),
+        ([folders[0], folders[0]], "e far is given twice. Leave one out."),
+        ([folders[0], folders[0] / "metrics.json"], "/e far. Leave one out."),
+        ([folders[0], tmp_path], "has none, but 3 below it"),
         ([folders[0]], "at least two evaluations"),
         ([folders[0], tmp_path / "near"], "must hold metrics.json"),
         ([*folders, "--out", tmp_path / "c.json"], "must not exist yet"),

@@ -1,10 +1,13 @@
 """Results lie as their inputs do, and replace nothing."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pytest
+import tifffile
 
-from napari_pix2pix.files.outputs import plan_outputs, shard_of
+from napari_pix2pix.commands.app import main
+from napari_pix2pix.files.outputs import plan_outputs, require_folder, shard_of
+from small import blobs, untrained, with_judge
 
 
 def planned(places, out, **named):
@@ -47,3 +50,54 @@ def test_shards_share_the_jobs(tmp_path, count) -> None:
 def test_wrong_shards_are_told(shard) -> None:
     with pytest.raises(ValueError, match="A shard must be its number and how many there are, from 1/40 to 40/40; got"):
         shard_of([], shard)
+
+
+@pytest.mark.parametrize("name", ["tt.zip", "tt.CSV", "a.b.txt", "cells.npy", "case.svs", "x.safetensors"])
+def test_a_folder_is_not_named_like_a_file(tmp_path, name) -> None:
+    """Neither one that results of images go to, nor one of a run or an evaluation; a folder that is there may be."""
+    out = tmp_path / name
+    with pytest.raises(ValueError, match=r"folder, or of one image a \.tif or \.zarr; got .*, without \.\w+\.$"):
+        plan_outputs([(PurePath("a.png"), (tmp_path / "a.png",))], out)
+    with pytest.raises(ValueError, match="Results must go to a folder; got"):
+        require_folder(out)
+    out.mkdir()
+    require_folder(out)
+    assert plan_outputs([(PurePath("a.png"), (tmp_path / "a.png",))], out)[0].results == (out / "a.tif",)
+
+
+def test_a_dot_in_a_folders_name_is_no_ending(tmp_path) -> None:
+    """What is no ending of a file may be one of a folder; of images it may not where only a folder will do."""
+    for name in ("run.v2", "0.5", "plate.A", "2024.11.30", ".hidden", "csv"):
+        require_folder(tmp_path / name)
+        assert plan_outputs([(PurePath("a.png"), (tmp_path / "a.png",))], tmp_path / name)
+    for name in ("run.tif", "run.ome.zarr"):
+        with pytest.raises(ValueError, match="must go to a folder"):
+            require_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict M s.tif",
+        "score M s.tif s.tif",
+        "evaluate M s.tif s.tif",
+        "train s.tif s.tif",
+        "train s.tif s.tif --folds 2",
+        "learning-curve s.tif s.tif --at 1,2,3",
+        "register s.tif s.tif",
+        "demo",
+        "reader-set e",
+    ],
+)
+def test_every_command_refuses_it_before_any_work(tmp_path, capsys, monkeypatch, words) -> None:
+    """In one sentence, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    image = blobs()[0]
+    tifffile.imwrite("s.tif", image)
+    if "M" in words:
+        with_judge(untrained(image[None], image[None])).save(Path("m.safetensors"))
+    before = sorted(tmp_path.iterdir())
+    assert main([*words.replace("M", "m.safetensors").split(), "--out", "tt.zip"]) == 2
+    [said] = capsys.readouterr().err.splitlines()
+    assert "Results must go to a folder" in said and said.endswith("Choose another --out, without .zip.")
+    assert sorted(tmp_path.iterdir()) == before

@@ -145,13 +145,14 @@ def _again(asked: Request, run: Path) -> Beginning:
 def _anew(asked: Request, initial: Any) -> Beginning:
     from napari_pix2pix.core.training.run_folder import RunFolder
     from napari_pix2pix.files.moved import Moved
-    from napari_pix2pix.files.outputs import require_apart
+    from napari_pix2pix.files.outputs import require_apart, require_folder
     from napari_pix2pix.files.pairing import open_stacks
     from napari_pix2pix.files.training_stacks import OTHERS, Sides, TrainingStacks
 
     source, out, earlier = asked.source, asked.out, asked.earlier
     if source is None or out is None:
         raise ValueError("A training must have a source, a target and `out` RUN. See train --help.")
+    require_folder(out)
     said = asked.pairs or PairSettings()
     judges = {kind: asked.judges.of(kind) for kind in ("validation", "test")}
     tables = [name for name in (said.groups, said.domains, said.condition) if name and name.lower().endswith(".csv")]

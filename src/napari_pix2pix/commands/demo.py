@@ -19,7 +19,9 @@ def demo(
 ) -> Events:
     """Train, predict, score and evaluate on a real image that ships with scikit-image."""
     from napari_pix2pix.commands.story import run_demo, view_demo
+    from napari_pix2pix.files.outputs import require_folder
 
+    require_folder(out)
     yield from run_demo(out, device)
     if view:
         view_demo(out)

@@ -46,7 +46,13 @@ def export(
     is given, as it is. Nothing is sent anywhere.
     """
     from napari_pix2pix.exchange.hub import COVER, MODEL, README
-    from napari_pix2pix.files.outputs import all_or_none, require_apart, require_replaceable, require_writable
+    from napari_pix2pix.files.outputs import (
+        all_or_none,
+        require_apart,
+        require_folder,
+        require_replaceable,
+        require_writable,
+    )
 
     if hub == (out.suffix in ENDINGS):
         raise ValueError(
@@ -55,6 +61,8 @@ def export(
         )
     if hub and out.exists() and not out.is_dir():
         raise FileExistsError(f"A model and its card must go to a folder; {out} is a file. Choose another `out`.")
+    if hub:
+        require_folder(out)
     file = model / MODEL if model.is_dir() else model
     made = [out / name for name in (MODEL, COVER, README)] if hub else [out]
     require_apart([file, sample], made)

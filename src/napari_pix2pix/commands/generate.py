@@ -26,7 +26,7 @@ def generate(
     """
     from napari_pix2pix.core.running.from_nothing import generate as make
     from napari_pix2pix.files.generated import TABLE, plan_generated, write_generated
-    from napari_pix2pix.files.outputs import all_or_none, require_apart, require_writable
+    from napari_pix2pix.files.outputs import all_or_none, require_apart, require_folder, require_writable
 
     loaded = load(model, device)
     files = plan_generated(loaded, n, out)
@@ -36,6 +36,7 @@ def generate(
     require_apart([model], [*paths, out / TABLE])
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"Generated images must go to a folder; {out} is a file. Choose another `out`.")
+    require_folder(out)
     if not overwrite and (there := next((path for path in [*paths, out / TABLE] if path.exists()), None)):
         raise FileExistsError(f"{there} exists. Choose another `out`, or give `overwrite`.")
     require_writable(out)

@@ -38,9 +38,10 @@ def reader_set(
         raise ValueError(f"`seed` must be 0 or more; got {seed}. Give another number.")
 
     from napari_pix2pix.files.evaluations import read_evaluations
-    from napari_pix2pix.files.outputs import require_writable
+    from napari_pix2pix.files.outputs import require_folder, require_writable
     from napari_pix2pix.files.reader_sheets import key_of
 
+    require_folder(out)
     for path in (out, key_of(out)):
         if path.exists() or path.is_symlink():
             raise FileExistsError(f"An output must not exist yet; {path} does. Choose another `out`.")

@@ -8,6 +8,7 @@ from typing import Any
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.engine.foreign_text import write_table
 from napari_pix2pix.core.settings.config import read_json_object
+from napari_pix2pix.files.outputs import require_folder
 
 METRICS, ROWS, PAGE = "metrics.json", "metrics.csv", "report.html"
 MARKS = {METRICS: b'"kind_of_pairs"', ROWS: b"name,", PAGE: b"napari-pix2pix"}
@@ -19,6 +20,7 @@ def require_free(out: Path, overwrite: bool) -> None:
     """Raise a FileExistsError if an evaluation in `out` would replace something; an earlier one may be overwritten."""
     if out.is_file():
         raise FileExistsError(f"An evaluation must go to a folder; {out} is a file. Choose another `out`.")
+    require_folder(out)
     for name, mark in MARKS.items():
         path = out / name
         if not path.exists():
@@ -57,13 +59,22 @@ def read_evaluations(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
     FileNotFoundError
         If a folder holds none.
     ValueError
-        If one cannot be read, or was written before reports told of what kind their targets are.
+        If one is given twice, cannot be read, or was written before reports told of what kind their targets are.
     """
-    reports = {}
+    reports: dict[str, dict[str, Any]] = {}
+    known: dict[Path, Path] = {}
     for folder in folders:
         path = folder if folder.name == METRICS else folder / METRICS
+        if (other := known.setdefault(path.resolve(), folder)) is not folder:
+            twice = f"{folder} is given twice" if folder == other else f"{folder} is {other}"
+            raise ValueError(f"Evaluations to compare must be different ones; {twice}. Leave one out.")
         if not path.is_file() and (folder / "repetition.json").is_file():
             raise FileNotFoundError(f"Runs must be judged to be compared; evaluate {folder} first.")
+        if not path.is_file() and (done := sorted(folder.glob(f"*/{METRICS}"))):
+            raise FileNotFoundError(
+                f"An evaluation must hold {METRICS}; {folder} has none, but {len(done)} below it, the first in "
+                f"{done[0].parent}. If it was not finished, give the same evaluate once more; else name one of them."
+            )
         if not path.is_file():
             raise FileNotFoundError(f"An evaluation must hold {METRICS}; there is none at {path}. Check the path.")
         report = read_json_object(path)

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from napari_pix2pix.files.stacks import PICTURES, TIFF, ZARR, is_zarr, stem
+from napari_pix2pix.files.readers.lazy import PERHAPS_SLIDES
+from napari_pix2pix.files.stacks import PICTURES, SLIDES, TIFF, ZARR, is_zarr, stem
 
 TABLES = {
     **{"table": ".csv", "objects": ".csv", "outlines": ".geojson"},
@@ -19,6 +20,45 @@ TABLES = {
 """Endings of what is no image."""
 LONGEST = 255
 """Bytes of a file's name that all common file systems take."""
+OF_FILES = (
+    *(".csv", ".tsv", ".txt", ".md", ".log", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".xml", ".geojson", ".html"),
+    *(
+        ".htm",
+        ".pdf",
+        ".doc",
+        ".docx",
+        ".xls",
+        ".xlsx",
+        ".ppt",
+        ".pptx",
+        ".svg",
+        ".eps",
+        ".tex",
+        ".ipynb",
+        ".py",
+        ".sh",
+    ),
+    *(
+        ".zip",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".7z",
+        ".tar",
+        ".tgz",
+        ".rar",
+        ".npy",
+        ".npz",
+        ".mat",
+        ".h5",
+        ".hdf5",
+        ".ims",
+        ".pkl",
+    ),
+    *(".safetensors", ".onnx", ".pt", ".pth", ".ckpt", ".bmp", ".gif", ".webp", ".jp2", ".jxl", ".avi", ".mp4", ".mov"),
+    *(".lif", ".nd2", ".lsm", ".oib", ".oif", ".dv", ".mrc", ".qptiff", ".vsi", *PICTURES, *SLIDES, *PERHAPS_SLIDES),
+)
+"""Endings by which files are known that no result is written as: who gives one does not mean a folder."""
 OURS = b"napari_pix2pix"
 """Stands in the description of every OME-Zarr that is a result."""
 
@@ -73,6 +113,20 @@ def is_one_file(out: Path) -> bool:
     return out.name.lower().endswith((*TIFF, *ZARR))
 
 
+def require_folder(out: Path, or_file: str = "") -> None:
+    """Raise a ValueError if results are to go to a new folder that is named like a file.
+
+    A folder that is there keeps its name. `or_file` says what `out` may be besides; without, no image either.
+    """
+    name, endings = out.name.lower(), OF_FILES if or_file else (*OF_FILES, *TIFF, *ZARR)
+    if name.endswith(endings) and not out.is_dir():
+        ending = max((own for own in endings if name.endswith(own)), key=len)
+        raise ValueError(
+            f"Results must go to a folder{or_file}; got {out}, the name of a file. Choose another `out`, without "
+            f"{ending}."
+        )
+
+
 def beside(what: str) -> Callable[[Path], Path]:
     """Names the file beside a result that holds this of it: ``a.tif`` has ``a.expected_error.tif``, ``a.table.csv``.
 
@@ -113,6 +167,7 @@ def plan_outputs(
     planned = sorted((place.as_posix(), tuple(files)) for place, files in inputs)
     if out.name.lower().endswith(PICTURES):
         raise ValueError(f"Results are written as TIFF or OME-Zarr; got {out}. End it in .tif or .zarr.")
+    require_folder(out, ", or of one image a .tif or .zarr")
     if is_one_file(out) and len(planned) > 1:
         raise ValueError(
             f"Several images must go to a folder; got the file {out} for {len(planned)}. "

@@ -300,6 +300,7 @@ def test_tiles_in_bfloat16_are_near_the_whole_in_float32() -> None:
     assert np.abs(tiled - fast).max() < 0.02
 
 
+@pytest.mark.filterwarnings("ignore:Pairs that judge must not be those that train")
 @pytest.mark.parametrize(("allowed", "predicts_in"), [(np.inf, "bfloat16"), (0.0, "float32")])
 def test_a_training_finds_out_what_its_model_predicts_in(tmp_path, monkeypatch, allowed, predicts_in) -> None:
     """By the error on the validation pairs, in both precisions; kept in the model."""

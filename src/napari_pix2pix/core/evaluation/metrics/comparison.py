@@ -54,7 +54,8 @@ def compare(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     shared = [name for name in rows[first] if all(name in rows[other] for other in others)]
     if not shared:
         raise ValueError(
-            f"Evaluations to compare must be of the same files; no file is in all of {', '.join(reports)}."
+            f"Evaluations to compare must be of the same files; no file is in all of {', '.join(reports)}. Evaluate "
+            "each on the same images."
         )
     for name in shared:
         # targets: a prediction of another tool stands where a model's source does
