@@ -11,6 +11,8 @@ from napari_pix2pix.core.trust.risk import RiskCurves
 
 LEVEL = 0.9
 """Of the bound: so many fields err less."""
+FAIR = 0.75
+"""Of the fields of an image at least so many err less than the bound, in `LEVEL` of the images."""
 FEWEST_GROUPS = 20
 """With fewer nothing is promised."""
 MOST_FIELDS = 1000
@@ -190,6 +192,16 @@ class Calibration:
 
 TINY = 1e-9
 """Expected errors are taken for at least this."""
+
+
+def fair_quantile(values: Sequence[NDArray[np.floating]]) -> float:
+    """The least number that at least `LEVEL` of a new group's values do not exceed, see `group_quantile`, and ...
+
+    ... that at least `FAIR` of the values of a new group do not exceed with a chance of at least `LEVEL`: by split
+    conformal prediction, of one value a group, its own quantile.
+    """
+    own = [np.quantile(group, FAIR, method="inverted_cdf", keepdims=True) for group in values]
+    return max(group_quantile(values, LEVEL), group_quantile(own, LEVEL))
 
 
 def group_quantile(values: Sequence[NDArray[np.floating]], level: float) -> float:
