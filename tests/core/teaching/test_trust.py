@@ -195,6 +195,7 @@ def test_scores_of_a_taught_model(model, taught, tmp_path) -> None:
     assert again.hash() == taught.hash()
     risk = again.match.calibration.risk
     assert (risk.groups, risk.most, risk.losses.shape) == (2, 1.0, (2, KNOTS))
+    assert again.match.calibration.fair
     assert (np.diff(risk.losses) >= 0).all() and 0 < risk.kept[-1] <= 1
     assert "needs at least 49 calibration groups, this model has 2." in again.match.calibration.mask_promise(0.02)
     source, target = STACKS[0]

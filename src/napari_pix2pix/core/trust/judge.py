@@ -200,6 +200,7 @@ class MatchJudge:
             "within_one": bool(known and known.within_one),
             **({"per_pixel": True} if (of_pixels := self.network.of_pixels) else {}),
             **({"sees_doubt": True} if of_pixels and of_pixels.sees_doubt else {}),
+            **({"fair": True} if known and known.fair else {}),
             **({"apart": True} if known and known.risk and known.risk.apart else {}),
             **({"examined": dict(self.examined)} if self.examined else {}),
             **({"familiar": True} if self.examined and self.familiar else {}),
@@ -241,7 +242,9 @@ class MatchJudge:
             groups = tuple(np.split(real, counts.cumsum()[:-1]))
             apart = bool(content.get("apart"))
             risk = _risk(tensors, counts.size, apart) if "calibration.risk.limits" in tensors else None
-            calibration = Calibration(groups, float(factors[0]), float(factors[1]), content["within_one"], risk)
+            scale, factor = map(float, factors)
+            fair = bool(content.get("fair"))
+            calibration = Calibration(groups, scale, factor, content["within_one"], risk, fair)
         features = network.source_maps * (1 + len(SIGMAS))
         curve = None if network.of_pixels else _numbers(tensors, "curve", (2, None))
         spread = _numbers(tensors, "novelty.scale", (2, features))
