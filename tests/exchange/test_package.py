@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,7 @@ if any(find_spec(name) is None for name in ("bioimageio", "onnx", "onnxruntime",
     pytest.skip("pip install '.[export]'", allow_module_level=True)
 onnx, onnxruntime, yaml = needed("onnx", "onnxruntime", "yaml")
 HELPER, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
+NOT_KNOWN = "What trained the model is not known, since it comes from elsewhere: if these images were among that"
 KERNEL = np.array([[[[0, 1, 0], [1, -2, 1], [0, 1, 3]]]], np.float32)
 
 
@@ -138,9 +140,19 @@ def test_it_is_evaluated_and_taught_to_judge_itself(imported: Path, tmp_path, ca
         tifffile.imwrite(tmp_path / "target" / f"{seed}.tif", expected(image.astype(float)).astype(np.float32))
     pairs = [str(tmp_path / side) for side in ("source", "target")]
     assert main(["evaluate", str(imported), *pairs, "--out", str(tmp_path / "e")]) == 0
-    assert (tmp_path / "e" / "report.html").is_file() and "pearson  1" in capsys.readouterr().out.replace("   ", " ")
+    out = capsys.readouterr().out
+    assert "pearson  1" in out.replace("   ", " ") and out.count(NOT_KNOWN) == 1
+    figures = json.loads((tmp_path / "e" / "metrics.json").read_text("utf8"))
+    assert figures["seen"] is None and sum(NOT_KNOWN in remark for remark in figures["remarks"]) == 1
+    page = (tmp_path / "e" / "report.html").read_text("utf8")
+    assert NOT_KNOWN in page and "Whether they taught the model is not known" in page
+    assert "neither trained" not in page and "files that made it" not in page
+    assert (
+        main(["info", str(imported)]) == 0 and "on what is not known, so figures may be of" in capsys.readouterr().out
+    )
     judged = str(tmp_path / "judged.safetensors")
     assert main(["fit-trust", str(imported), *pairs, "--out", judged, "--trust-steps", "2"]) == 0
+    assert "What trained the model is not known" in capsys.readouterr().err
     model = core.load_model(judged, "cpu")
     assert model.match is not None and (model.generator.graph == core.load_model(imported, "cpu").generator.graph).all()
     train = ["train", *pairs, "--from", str(imported), "--out", str(tmp_path / "run")]
@@ -288,7 +300,33 @@ def sparse() -> bytes:
     return model.SerializeToString()
 
 
+def spread() -> bytes:
+    """Few numbers out, but what each pixel adds to all others is held at once."""
+    kernel = onnx.numpy_helper.from_array(np.zeros((1, 1, 501, 501), np.float32), "w")
+    return made_of(("ConvTranspose", ["x", "w"], ["y"], {"pads": [250] * 4}), weights=[kernel])
+
+
+def written_out() -> bytes:
+    """A text that is doubled, and doubled again: its tensor is of one element."""
+    nodes = [("StringConcat", [f"s{i}", f"s{i}"], [f"s{i + 1}"]) for i in range(40)]
+    text = HELPER.make_tensor("s0", onnx.TensorProto.STRING, [1], [b"a"])
+    last = ("Equal", ["s40", "s40"], ["e"]), ("Cast", ["e"], ["f"], {"to": FLOAT}), ("Mul", ["x", "f"], ["y"])
+    model = onnx.load_model_from_string(made_of(*nodes, *last, weights=[text]))
+    model.opset_import[0].version = 20
+    return model.SerializeToString()
+
+
+def pairwise() -> bytes:
+    """Of three matrices of all pixels by all pixels to one number: the first two make a cube."""
+    nodes = ("Reshape", ["x", "s"], ["v"]), ("Transpose", ["v"], ["t"]), ("MatMul", ["t", "v"], ["q"])
+    cube = "Einsum", ["q", "q", "q"], ["r"], {"equation": "ab,ac,bc->"}
+    return made_of(*nodes, cube, ("Add", ["x", "r"], ["y"]), weights=big([1, -1]))
+
+
 GRAPHS = {
+    "of an image of [1, 1, 48, 48], which no memory": spread,
+    "makes text, of a length": written_out,
+    "tensors within, of sizes that it does not tell (Einsum)": pairwise,
     "an operator of its own, evil.Run": lambda: made_of(("Run", ["x"], ["y"], {"domain": "evil"}), opsets=("", "evil")),
     "weights in another file": external,
     "larger than what is there": lying,

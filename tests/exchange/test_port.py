@@ -1,5 +1,6 @@
 """Generators of the PyTorch port become models that predict what they did."""
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from napari_pix2pix import core
 from napari_pix2pix.commands.app import main
 from napari_pix2pix.exchange.port import read_port
+from small import blobs
 
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": nn.Identity}
 
@@ -148,6 +150,25 @@ def test_it_is_run_as_theirs_is_without_eval(tmp_path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 64), np.uint8)
     assert not model.tileable and model.config.generator.dropout == 0.5
     assert (model.predict_frame(image, "float32") != read_port(tmp_path / "net.pth").predict_frame(image)).any()
+
+
+def test_a_model_that_began_from_it_does_not_know_what_trained_it_either(tmp_path, capsys) -> None:
+    """What it learned since is known, what before is not; evaluate and its card say so."""
+    torch.save(theirs(UNet(1, 1, 5, 4, "batch")).state_dict(), tmp_path / "net.pth")
+    assert main(["import", str(tmp_path / "net.pth"), "--out", str(tmp_path / "m.safetensors")]) == 0
+    for seed, side in enumerate(("train", "test")):
+        for name, image in zip(("source", "target"), blobs((64, 64), seed), strict=True):
+            tifffile.imwrite(tmp_path / f"{side}_{name}.tif", (image / image.max() * 255).astype(np.uint8))
+    pairs = {
+        side: [str(tmp_path / f"{side}_{name}.tif") for name in ("source", "target")] for side in ("train", "test")
+    }
+    how = ["--from", str(tmp_path / "m.safetensors"), "--steps", "1", "--trust-steps", "0", "--patch-size", "32"]
+    assert main(["train", *pairs["train"], *how, "--out", str(tmp_path / "run")]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), *pairs["test"], "--out", str(tmp_path / "e")]) == 0
+    assert "What trained the model is not known" in capsys.readouterr().out
+    assert json.loads((tmp_path / "e" / "metrics.json").read_text("utf8"))["seen"] is None
+    assert main(["info", str(tmp_path / "run")]) == 0
+    assert "a model that was imported; on what is not known" in capsys.readouterr().out
 
 
 def test_its_image_is_predicted_by_the_command(tmp_path: Path) -> None:

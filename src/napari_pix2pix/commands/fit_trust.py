@@ -54,6 +54,7 @@ def fit_trust(
         )
 
     from napari_pix2pix import core
+    from napari_pix2pix.core.data.split import trained_elsewhere
     from napari_pix2pix.core.evaluation.admission import require_judged, require_two_sides
     from napari_pix2pix.files.outputs import require_apart, require_writable
     from napari_pix2pix.files.pairing import open_stacks
@@ -72,6 +73,12 @@ def fit_trust(
         stacks.require_each(lambda pair: require_judged(loaded, pair))
     require_apart(stacks.paths, [out])
     yield from told(stacks)
+    if trained_elsewhere(loaded.provenance):
+        text = (
+            "What trained the model is not known, since it comes from elsewhere: if these images were among that, the "
+            "errors that it expects are too small on new ones."
+        )
+        yield {"event": "warning", "text": text}
     taught = loaded
     with closing(
         core.fit_trust(

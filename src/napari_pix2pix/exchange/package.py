@@ -36,6 +36,7 @@ NEAR, FAR_SHARE = 1e-3, 1e-3
 """How far what a package gives may be from what it says that it gives, as a share of its range; and which share of the
 pixels may be further off, since other machines round otherwise."""
 
+DATA_SET = "it normalizes by the statistics of a data set, which are not in it; must be those of each image, or fixed"
 MOST_PIXELS = 2**22
 """Of the image that a package is tried on."""
 
@@ -153,10 +154,13 @@ def _described(files: Archive) -> Any:
         except (RecursionError, MemoryError) as error:
             raise refused(files.path, f"its {name} cannot be read") from error
     if isinstance(found, spec.InvalidDescr):
-        errors = [
-            f"{'.'.join(map(str, e.loc))}: {e.msg}" for part in found.validation_summary.details for e in part.errors
-        ]
-        raise refused(files.path, f"its {name} is not as the zoo's are ({' '.join('; '.join(errors).split())[:300]})")
+        first = next(one for part in found.validation_summary.details for one in part.errors)
+        told = " ".join(": ".join(filter(None, (".".join(map(str, first.loc)), first.msg))).split())
+        raise refused(files.path, f"its {name} is not as the zoo's are ({told[:300]})")
+    tensors = [*said["inputs"], *said["outputs"]]
+    steps = [step for one in tensors for side in ("pre", "post") for step in one.get(f"{side}processing") or ()]
+    if any((step.get("kwargs") or {}).get("mode") == "per_dataset" for step in steps):
+        raise refused(files.path, DATA_SET)
     if len(found.inputs) != 1 or len(found.outputs) != 1:
         raise refused(
             files.path, f"it takes {len(found.inputs)} images and gives {len(found.outputs)}; must be one each"
@@ -323,7 +327,8 @@ def _size(axis: Any, path: Path) -> tuple[int, int]:
     """The smallest side along an axis, and the step from one to the next."""
     least, step = getattr(axis.size, "min", None), getattr(axis.size, "step", None)
     if not (isinstance(least, int) and isinstance(step, int)):
-        raise refused(path, f"it takes one size alone along {axis.id}; must take images of any size in steps")
+        told = axis.size if isinstance(axis.size, int) else "another axis tells it"
+        raise refused(path, f"its size along {axis.id} is fixed ({told}); must take images of any size in steps")
     return least, step
 
 
@@ -346,8 +351,10 @@ def _before(tensor: Any, image: NDArray[Any], path: Path) -> tuple[Encoding, lis
     Encoded is the range of the package's own image, so that what judges the match, and warns, has one; or, where the
     package normalizes each image by itself, that.
     """
-    steps = [step for step in tensor.preprocessing if step.id != "ensure_dtype"]
-    own = _each_image(steps[0], len(image), path) if steps else None
+    steps = list(tensor.preprocessing)
+    while steps and steps[0].id == "ensure_dtype":  # of the image, as it comes
+        steps.pop(0)
+    own = _each_image(steps[0], len(image), str(tensor.id), path) if steps else None
     normalization, first = NormalizationConfig(method="min-max"), None
     if own is not None:
         (normalization, first), steps = own, steps[1:]
@@ -360,17 +367,18 @@ def _before(tensor: Any, image: NDArray[Any], path: Path) -> tuple[Encoding, lis
     return source, [first, *_steps(steps, len(image), path)]
 
 
-def _each_image(step: Any, n_channels: int, path: Path) -> tuple[NormalizationConfig, Processing] | None:
+def _each_image(step: Any, n_channels: int, itself: str, path: Path) -> tuple[NormalizationConfig, Processing] | None:
     """A normalization by each image's own statistics, and what gives of ours theirs."""
     if step.id not in ("zero_mean_unit_variance", "scale_range"):
         return None
     axes = None if step.kwargs.axes is None else {str(axis) for axis in step.kwargs.axes}
     together = axes is None or "channel" in axes
     if (together and n_channels > 1) or (axes is not None and not {"y", "x"} <= axes):
-        raise refused(path, f"it normalizes by {step.id} over {sorted(axes or ())}; must be each channel of an image")
+        over = "all axes" if axes is None else ", ".join(sorted(axes))
+        raise refused(path, f"it normalizes by {step.id} over {over}; must be each channel of an image")
     if step.id == "zero_mean_unit_variance":
         return NormalizationConfig(method="mean-std", statistics="image"), _line([3.0], [0.0])
-    if step.kwargs.reference_tensor not in (None, "image", "input"):
+    if step.kwargs.reference_tensor not in (None, itself):
         raise refused(path, "it normalizes by another tensor")
     ends = step.kwargs.min_percentile, step.kwargs.max_percentile
     return NormalizationConfig(percentiles=ends, statistics="image"), _line([0.5], [0.5])
@@ -379,9 +387,13 @@ def _each_image(step: Any, n_channels: int, path: Path) -> tuple[NormalizationCo
 def _steps(steps: Sequence[Any], n_channels: int, path: Path) -> list[Processing]:
     """What a package says is done, in our words."""
     found: list[Processing] = []
-    for step in steps:
+    for i, step in enumerate(steps):
         if step.id == "ensure_dtype":
+            if not step.kwargs.dtype.startswith("float") and steps[i + 1 :]:
+                raise refused(path, f"it casts to {step.kwargs.dtype} in between, which is not done here")
             continue
+        if step.id in ("zero_mean_unit_variance", "scale_range"):
+            raise refused(path, f"it normalizes by {step.id} after something else; must be done first, to the image")
         if step.id not in STEPS:
             raise refused(path, f"it asks for {step.id}, which is not known here")
         if str(getattr(step.kwargs, "axis", "channel")) != "channel":
@@ -441,6 +453,9 @@ def _require_as_told(model: TrainedModel, described: Any, files: Archive) -> Non
         model.generator.require_harmless(image.shape[2:])
     maps = model.maps_of_frame(model.source_encoding.encode(image[0]))
     made = grey_values(maps, model.target_encoding)[None]
+    if expected.dtype.kind in "iu":  # as casting does; predictions are not cut
+        made = np.trunc(made)
+    expected = expected.astype(np.float32)
     if made.shape != expected.shape:
         raise refused(files.path, f"it gives {made.shape} of its test image, and says {expected.shape}")
     span = max(float(np.ptp(expected)), 1e-6)

@@ -35,6 +35,7 @@ BRIEF = {
 }
 MOST_LABELS = 16
 """Of more domains, those of a card are the first."""
+ELSEWHERE = "; on what is not known, so figures may be of images that trained it"
 PLANES = {"neighbours": "each plane with its neighbours", "all": "all planes at once", "volume": "volumes"}
 
 
@@ -85,8 +86,8 @@ def model_lines(model: "TrainedModel", elapsed_s: float | None = None) -> dict[s
         f"{config.patch_size} px each, learning rate {config.learning_rate:g}, {described.losses}, "
         f"seed {config.seed}",
         "time and device": _machine(told, elapsed_s),
-        "pairs" if config.data == "pairs" else "images": _pairs(pairs),
-        **_parent(told.get("pairs") or {}),
+        "pairs" if config.data == "pairs" else "images": "not known" if "imported" in told else _pairs(pairs),
+        **_parent(told),
         "source hashes": _hashes(pairs.get("sources", ())),
         "groups": f"{groups}, kept apart" if groups else "none named",
         "split": ", ".join(f"{split[kind]} {kind}" for kind in KINDS_OF_PAIRS if kind in split) or "not known",
@@ -178,7 +179,7 @@ def refusals(model: "TrainedModel") -> list[str]:
         found.append("images too large for one piece, which its norm needs")
     if model.discriminator is None and model.match is None:
         found.append("to score, having no discriminator")
-    found.append("to be evaluated on files that made it")
+    found += [] if "imported" in model.provenance else ["to be evaluated on files that made it"]
     return found
 
 
@@ -412,7 +413,8 @@ def _figure(figure: dict[str, Any], sign: str = "") -> str:
 
 def _imported(file: dict[str, Any]) -> str:
     """Where a model came from that was trained elsewhere."""
-    return shown(f"elsewhere; imported from {file.get('path')}, SHA-256 {str(file.get('sha256'))[:12]}", kept="")
+    said = f"elsewhere; imported from {file.get('path')}, SHA-256 {str(file.get('sha256'))[:12]}"
+    return shown(said, kept="") + ELSEWHERE
 
 
 def _tiles(model: "TrainedModel") -> str:
@@ -449,8 +451,10 @@ def _pairs(told: dict[str, Any]) -> str:
 
 def _parent(told: dict[str, Any]) -> dict[str, str]:
     """The model that a training started from."""
-    initial = told.get("initial")
-    return {"started from": f"{_last(initial['path'], 2)} ({initial['sha256'][:12]})"} if initial else {}
+    said = "a model that was imported" if told.get("began_imported") else ""
+    if initial := (told.get("pairs") or {}).get("initial"):
+        said = f"{_last(initial['path'], 2)} ({initial['sha256'][:12]})" + (f", {said}" if said else "")
+    return {"started from": said + ELSEWHERE * bool(told.get("began_imported"))} if said else {}
 
 
 def _place(files: list[dict[str, Any]]) -> str:

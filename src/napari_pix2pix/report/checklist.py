@@ -59,7 +59,8 @@ def checklist(model: TrainedModel | None, report: Mapping[str, Any] | None) -> l
     over, n = report["intervals"], report["n"]
     judged = f"{n} {report['kind_of_pairs']} images"
     judged += ", some of which the model had seen" if report.get("seen") else ""
-    judged += "; whether they taught the tool is not known here" if report.get("seen") is None else ""
+    what = "tool" if model is None else "model"
+    judged += f"; whether they taught the {what} is not known here" if report.get("seen") is None else ""
     rows.append(("judged on", judged))
     each = f"95 % percentile bootstrap over {over['n']} {over['over']}, 2000 resamples (Efron and Tibshirani, 1993)"
     rows.append(("intervals", each if over["n"] > 1 else "none: one image or group"))
@@ -90,12 +91,15 @@ def _of_model(model: TrainedModel) -> list[tuple[str, str]]:
     hardware += [f"{told['threads']} threads"] if "threads" in told else []
     size = train.get("pixel_size_um") or {}
     um = " × ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size)
+    trained = [
+        ("seed", f"{config.seed}; one training: other seeds may give other figures, see train --seeds"),
+        ("training", f"{told.get('step', config.steps)} of {config.steps} steps, method {config.method}"),
+    ]
     return [
         ("data", data),
         ("pixel size", f"{um} µm" if um else NOT_TOLD),
         ("split", f"{divided}; {kept}" if divided else NOT_TOLD),
-        ("seed", f"{config.seed}; one training: other seeds may give other figures, see train --seeds"),
-        ("training", f"{told.get('step', config.steps)} of {config.steps} steps, method {config.method}"),
+        *([("training", f"elsewhere; of what and how: {NOT_TOLD}")] if "imported" in told else trained),
         ("hardware", ", ".join(hardware) or NOT_TOLD),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items()) or NOT_TOLD),
         ("model", f"SHA-256 {model.hash()}; where it can be had: {NOT_TOLD}"),

@@ -124,6 +124,8 @@ def _figures(report: dict[str, Any]) -> list[str]:
     what = {"test": "neither trained nor chose the model", "validation": "chose the weights that were kept"}.get(kind)
     if report.get("seen"):
         what = "the model had seen in training, at least in part"
+    elif report.get("seen") is None and kind == "test":
+        what = "may have trained the model: that is not known"
     which = f"{n} {kind} image{'s' * (n > 1)}{f' (which {what})' if what else ''}"
     if n == 1:
         return [f"Figures are of {which}."]

@@ -96,8 +96,9 @@ def _summary(content: Content) -> Html:
         text = "The model has seen some of these images: the figures in red do not say how it does on new ones."
         sentences.append(tag("strong", text, class_="seen"))
     judged = f"{n} image{'s' * (n != 1)}"
-    if content.model is None:
-        sentences.append(f"Judged: {judged}. Whether they taught the tool that predicted them is not known here.")
+    if report.get("seen") is None and report["kind_of_pairs"] == "test":
+        what = "tool that predicted them" if content.model is None else "model"
+        sentences.append(f"Judged: {judged}. Whether they taught the {what} is not known here.")
     else:
         sentences.append(f"Judged: {judged}, {PAIRS[report['kind_of_pairs']]}.")
     if report["known_share"] < 1:

@@ -146,6 +146,11 @@ def windows_of(pairs: PairedFrames | Frames, rows: Iterable[dict[str, Any]], kin
     return tuple(found)
 
 
+def trained_elsewhere(provenance: Mapping[str, Any]) -> bool:
+    """Whether nobody knows what trained the model of this provenance: it, or what it began from, was imported."""
+    return "imported" in provenance or "began_imported" in provenance
+
+
 def seen_frames(pairs: PairedFrames, provenance: dict[str, Any]) -> dict[int, str]:
     """By number the frames that made the model of this provenance, and the kind of pairs they were.
 

@@ -9,7 +9,7 @@ from napari_pix2pix.core.data.conditions import Conditions
 from napari_pix2pix.core.data.emptiness import settle_empty
 from napari_pix2pix.core.data.pairs import PairedFrames, StackAxes
 from napari_pix2pix.core.data.regions import Windows
-from napari_pix2pix.core.data.split import KINDS, seen_frames
+from napari_pix2pix.core.data.split import KINDS, seen_frames, trained_elsewhere
 from napari_pix2pix.core.encodings.kinds import Kind, guess_kind
 from napari_pix2pix.core.evaluation.admission import channels_of, require_kind, require_suited
 from napari_pix2pix.core.evaluation.codings import comparable, in_one_coding
@@ -23,6 +23,11 @@ from napari_pix2pix.core.settings.config import EmptyChannels, EmptyFrames
 
 Axes = str | tuple[StackAxes, StackAxes] | None
 MADE = {"train": "trained", "validation": "chose", "calibration": "calibrated"}
+ELSEWHERE = (
+    "What trained {0} is not known, since it comes from elsewhere: if these images were among that, the figures say "
+    "how well it remembers, not how well it predicts."
+)
+"""Of an imported model."""
 
 
 def evaluate(
@@ -78,7 +83,8 @@ def evaluate(
     Returns
     -------
     dict
-        JSON. ``kind``; ``kind_of_pairs``; ``seen``: whether these pairs made the model; ``n`` (frames) and the
+        JSON. ``kind``; ``kind_of_pairs``; ``seen``: whether these pairs made the model, None where it was imported
+        and nobody knows; ``n`` (frames) and the
         ``known_share`` of their pixels; ``intervals``, what they are ``over`` and how many of these there are;
         ``remarks``, sentences; ``metrics`` (each ``value``, ``low``, ``high``; means over frames); ``baselines`` (by
         name, each with the same metrics; fitted on these very pairs, which favours them); ``errors``, by kind:
@@ -156,7 +162,9 @@ def evaluate(
             f"The model knows conditions, {known}, and was told none: it predicted as if they were not known. Give "
             "those of the pairs (`condition`)."
         )
-    return told | {"seen": bool(seen)}
+    elsewhere = [name for name, judged in models.items() if trained_elsewhere(judged.provenance)]
+    told["remarks"] += map(ELSEWHERE.format, elsewhere)
+    return told | {"seen": True if seen else None if "the model" in elsewhere else False}
 
 
 def _predictions(

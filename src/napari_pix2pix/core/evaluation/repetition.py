@@ -100,7 +100,7 @@ def gathered(
             "settings": dict(settings),
             "held_out": {str(run.fold): list(run.held_out) for run in runs if run.fold is not None},
         },
-        "seen": any(report["seen"] for report in reports),
+        "seen": True if any(seen := [report["seen"] for report in reports]) else None if None in seen else False,
     }
 
 

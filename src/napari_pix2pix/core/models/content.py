@@ -93,6 +93,7 @@ class Provenance(Told):
     split: dict[str, Count] = {}
     regions: list[RegionFacts] = []
     seen: list[RegionFacts] = []
+    began_imported: bool = False
     old_regions: list[RegionFacts] = []
     figures: dict[str, dict[str, float]] = {}
     stains: list[StainFacts] = []

@@ -17,7 +17,7 @@ from napari_pix2pix.core.settings.onnx import GraphFacts, Processing
 
 STANDARD = ("", "ai.onnx")
 """The domains of the standard's own operators."""
-WIDE = {"DOUBLE": 8, "INT64": 8, "UINT64": 8, "COMPLEX64": 8, "COMPLEX128": 16, "STRING": 64}
+WIDE = {"DOUBLE": 8, "INT64": 8, "UINT64": 8, "COMPLEX64": 8, "COMPLEX128": 16}
 """Bytes of one number in a memory, of those that take more than 4."""
 ANY_IMAGE, EACH_PIXEL, MOST = 2**28, 2**15, 2**33
 """Bytes of all tensors together that a graph may make: of any image, in addition for each of its pixels, and at most of
@@ -141,6 +141,10 @@ def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MO
             raise _refused(f"has an operator of its own, {node.domain}.{node.op_type}"[:200])
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise _refused(f"has loops or branches ({node.op_type})")
+        if node.op_type == "Attention" or (node.op_type == "Einsum" and len(node.input) > 2):
+            raise _refused(
+                f"has an operator that makes tensors within, of sizes that it does not tell ({node.op_type})"
+            )
     if graph.sparse_initializer:
         raise _refused("has sparse weights, which a few bytes make as large as they say")
     for tensor in _tensors(model):
@@ -169,23 +173,30 @@ def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MO
         inferred = shapes.infer_shapes(model, strict_mode=True, data_prop=True).graph
     except (shapes.InferenceError, ValueError) as error:
         raise _refused(f"contradicts itself: {_short(error)}") from error
-    known = {one.name: _bytes(one.type.tensor_type, onnx) for one in (*inferred.value_info, *inferred.output)}
-    total = 0
+    known = {one.name: one.type.tensor_type for one in (*inferred.input, *inferred.value_info, *inferred.output)}
+    sides: dict[str, list[int] | None] = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    sides |= {name: _sides(kind) for name, kind in known.items()}
+    total = widest = 0
     for node in graph.node:
         for name in filter(None, node.output):
-            if (size := known.get(name)) is None:
+            if name not in known or (made := sides[name]) is None:
                 raise _refused(f"makes a tensor whose size is not known beforehand ({node.op_type})")
-            total += size
-    if total > min(ANY_IMAGE + EACH_PIXEL * math.prod(shape[2:]), most or math.inf):
+            if known[name].elem_type == onnx.TensorProto.STRING:
+                raise _refused(f"makes text, of a length that is not known beforehand ({node.op_type})")
+            total += math.prod(made) * WIDE.get(onnx.TensorProto.DataType.Name(known[name].elem_type), 4)
+        if node.op_type == "ConvTranspose":  # what each pixel adds to its surroundings is held at once
+            pixels, kernel = (sides.get(name) for name in node.input[:2])
+            if pixels is None or kernel is None:
+                raise _refused(f"makes a tensor whose size is not known beforehand ({node.op_type})")
+            widest = max(widest, 4 * math.prod(pixels[2:]) * math.prod(kernel[1:]))
+    if (total := total + widest) > min(ANY_IMAGE + EACH_PIXEL * math.prod(shape[2:]), most or math.inf):
         raise _refused(f"makes {total:,} bytes of an image of {list(shape)}, which no memory is to hold")
 
 
-def _bytes(kind: Any, onnx: Any) -> int | None:
-    """Of a tensor of this type; None where a side is not known."""
+def _sides(kind: Any) -> list[int] | None:
+    """Of a tensor of this type; None where one is not known."""
     sides = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in kind.shape.dim]
-    if not kind.HasField("shape") or min(sides, default=0) < 0:
-        return None
-    return math.prod(sides) * WIDE.get(onnx.TensorProto.DataType.Name(kind.elem_type), 4)
+    return None if not kind.HasField("shape") or min(sides, default=0) < 0 else sides
 
 
 def _tensors(model: Any) -> Iterator[Any]:

@@ -152,6 +152,8 @@ def prepare(
         model.provenance["stains"] = stains
     if material.conditions.sets and isinstance(data, PairedFrames):
         model.provenance["conditions"] = of_each(data, material.conditions)
+    if start.imported:
+        model.provenance["began_imported"] = True
     if start.old_regions:
         model.provenance |= {"old_regions": start.old_regions, "seen": start.seen}
     return Prepared(config, material, model, method, learner, shapes, told["threads"])

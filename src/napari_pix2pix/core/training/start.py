@@ -14,7 +14,7 @@ from napari_pix2pix.core.data.conditions import require_classes, require_known
 from napari_pix2pix.core.data.frames import Frames
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region, Windows, pieces
-from napari_pix2pix.core.data.split import Split
+from napari_pix2pix.core.data.split import Split, trained_elsewhere
 from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding, fit_stains, rare_weights
 from napari_pix2pix.core.encodings.kinds import Kind, labels_in_disguise
@@ -47,6 +47,8 @@ class Start:
         How the pairs of that model's training were divided: rows as of `Split.rows`.
     seen
         What trained that model, and those it was made from: likewise.
+    imported
+        Whether one of these was trained elsewhere, so that nobody knows what trained it.
     machine
         On what an earlier run computed: ``device``, ``threads``, ``precision``, ``processes``. Another number of
         threads or processes would change the sums.
@@ -59,6 +61,7 @@ class Start:
     model: TrainedModel | None = None
     old_regions: list[dict[str, Any]] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
+    imported: bool = False
     machine: dict[str, Any] = field(default_factory=dict)
     conditions: Domains | None = None
 
@@ -96,7 +99,8 @@ class Start:
         regions = model.provenance.get("regions", [])
         seen = [row for row in regions if row["kind"] == "train"] + model.provenance.get("seen", [])
         encodings = model.source_encoding, model.target_encoding
-        return cls(config, encodings, model, regions, seen, conditions=model.conditions)
+        imported = trained_elsewhere(model.provenance)
+        return cls(config, encodings, model, regions, seen, imported, conditions=model.conditions)
 
     @classmethod
     def again(cls, run: RunFolder) -> "Start":
@@ -109,6 +113,7 @@ class Start:
             (validated(Encoding, plan["source_encoding"]), validated(Encoding, plan["target_encoding"])),
             old_regions=told.get("old_regions", []),
             seen=told.get("seen", []),
+            imported=trained_elsewhere(told),
             machine={name: told[name] for name in ("device", "threads", "precision", "processes") if name in told},
             conditions=validated(Domains, plan["conditions"]) if "conditions" in plan else NO_DOMAINS,
         )
