@@ -2,6 +2,7 @@
 
 import sys
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,6 +97,7 @@ def train(
     from napari_pix2pix import core
     from napari_pix2pix.core.engine.atomic import FULL_DISK, is_full
     from napari_pix2pix.core.engine.processes import number
+    from napari_pix2pix.core.training.reports import NotFinite
 
     if minutes is not None:
         yield {"event": "note", "text": "Measures how many steps fit in the time …"}
@@ -117,7 +119,8 @@ def train(
         provenance={**stacks.provenance(), "initial": begun.origin},
     )
     if number() > 0:  # the first process speaks for all
-        deque(reports, maxlen=0)
+        with suppress(NotFinite):
+            deque(reports, maxlen=0)
         sys.exit(DONE)
     plan = read_json_object(out / "config.json")
     yield {"event": "note", "text": understood(stacks.train, plan)}

@@ -151,6 +151,11 @@ class PairedPatches:
             return np.full_like(labels, self.target_encoding.classes[0])  # whatever the file holds, it is no class
         return labels
 
+    @property
+    def known_everywhere(self) -> bool:
+        """Whether batches have no ``known``."""
+        return self.pairs.known_everywhere and self._all_stained
+
     def batch(self, step: int, stream: int = TRAINING, numbers: range | None = None) -> Batch:
         """The patches of this step, of the shape `shape`; only those with these `numbers`, if given."""
         numbers = range(self.config.batch_size) if numbers is None else numbers
@@ -332,7 +337,7 @@ class MixedPatches:
         if any("stains" in part for part in parts):
             told = (part.get("stains", torch.ones(part["target"].shape[:2])) for part in parts)
             mixed["stains"] = torch.cat(list(told))
-        if any("known" in part for part in parts):
+        if not (self.new.known_everywhere and self.old.known_everywhere):  # whichever of them this part of a batch has
             planes = mixed["target"].shape[1] if "stains" in mixed else 1
             known = (part.get("known", torch.ones_like(part["target"][:, :1])) for part in parts)
             mixed["known"] = torch.cat([own.expand(-1, planes, *own.shape[2:]) for own in known])

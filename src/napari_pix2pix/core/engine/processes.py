@@ -6,10 +6,12 @@ import torch
 import torch.distributed as group
 from torch import Tensor
 
+_parted = False
+
 
 def count() -> int:
     """How many processes train this model."""
-    return group.get_world_size() if group.is_available() and group.is_initialized() else 1
+    return group.get_world_size() if group.is_available() and group.is_initialized() and not _parted else 1
 
 
 def number() -> int:
@@ -21,6 +23,23 @@ def share(batch_size: int) -> range:
     """Which patches of a batch are this process's."""
     each = batch_size // count()
     return range(number() * each, (number() + 1) * each)
+
+
+def rows(drawn: Tensor) -> Tensor:
+    """Those of this process of what is drawn for the patches of the whole batch."""
+    return drawn[number() * (len(drawn) // count()) :][: len(drawn) // count()]
+
+
+def meet() -> None:
+    """Share what follows with the others that Fabric has connected."""
+    global _parted
+    _parted = False
+
+
+def part() -> None:
+    """From here on each process is alone and waits for nobody; they stay connected, for another training."""
+    global _parted
+    _parted = True
 
 
 class Sum(torch.autograd.Function):
@@ -35,9 +54,8 @@ class Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(_: Any, *gradients: Tensor) -> Tensor:
-        """The sum of the gradients."""
-        total = gradients[0].contiguous().clone()
-        group.all_reduce(total)
+        """The sum of the gradients, which can itself be differentiated."""
+        total: Tensor = Sum.apply(gradients[0].contiguous())  # type: ignore[no-untyped-call]
         return total
 
 

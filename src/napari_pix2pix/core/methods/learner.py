@@ -75,8 +75,11 @@ class Learner(Generic[C]):
     ) -> "Learner[C]":
         """With Adam for each network."""
         wrapped, optimizers = {}, {}
+        # Gradients of float16 are scaled; a fused step takes that back itself, too late to clip them.
+        scaled = bool(getattr(fabric.strategy.precision, "scaler", None))
+        how: dict[str, Any] = {"betas": (config.beta1, config.beta2), "fused": not (scaled and config.clip_gradients)}
         for name, network in networks.items():
-            adam = Adam(network.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+            adam = Adam(network.parameters(), lr=config.learning_rate, **how)
             wrapped[name], optimizers[name] = fabric.setup(network, adam)
         weights = torch.tensor(class_weights, device=fabric.device) if class_weights else None
         return cls(config, fabric, wrapped, optimizers, averages or {}, weights, domains)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 
+from napari_pix2pix.core.engine import processes
 from napari_pix2pix.core.settings.config import Objective
 
 SUREST = 1 - 2**-20
@@ -107,7 +108,11 @@ def label_loss(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Te
 
 
 def weighted_mean(error: Tensor, weight: Tensor | None) -> Tensor:
-    """The mean of `error` (N, C, [Z,] Y, X), each weighing `weight` (N, 1 or C, [Z,] Y, X); 0 where nothing weighs."""
+    """The mean of `error` (N, C, [Z,] Y, X), each weighing `weight` (N, 1 or C, [Z,] Y, X); 0 where nothing weighs.
+
+    Where processes share a batch, this process's part of it, so that the mean over them is that of the whole batch.
+    """
     if weight is None:
         return error.mean()
-    return (error * weight).sum() / (weight.sum() * (error.shape[1] // weight.shape[1])).clamp(min=1)
+    all_weigh = processes.mean(weight.detach().sum() * (error.shape[1] // weight.shape[1]))
+    return (error * weight).sum() / all_weigh.clamp(min=1 / processes.count())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_pix2pix.core.data.shifts import register
 from napari_pix2pix.core.encodings.kinds import Kind
+from napari_pix2pix.core.engine import processes
 from napari_pix2pix.core.methods.describing import (
     OBJECTIVES,
     REFERENCES,
@@ -102,10 +103,12 @@ class Pix2Pix(Method[Pix2PixConfig]):
             fake_scores = discriminator(source, stained(fake.detach()))
             losses["discriminator"] = judged = discriminator_loss(real_scores, fake_scores, config.objective)
             if config.objective == "wgan-gp":
-                share = torch.rand(len(target), *(1,) * (target.ndim - 1), device=target.device)
+                drawn = torch.rand(processes.count() * len(target), *(1,) * (target.ndim - 1), device=target.device)
                 # Fabric's wrapper allows no second backward pass; so in float32
                 judge = discriminator.module
-                penalty = gradient_penalty(lambda v: judge(source, stained(v)), target, fake.detach(), share)
+                penalty = gradient_penalty(
+                    lambda v: judge(source, stained(v)), target, fake.detach(), processes.rows(drawn)
+                )
                 judged = judged + config.gradient_penalty * penalty
             learner.update("discriminator", config.discriminator_weight * judged)
 

@@ -21,7 +21,7 @@ class Dropout(nn.Dropout):
         """The features (N, C, [Z,] Y, X), a share `p` of the values dropped, the others divided by 1 - `p`."""
         if self.training and processes.count() > 1:  # what one process would drop of the whole batch
             kept = input.new_empty(processes.count() * len(input), *input.shape[1:]).bernoulli_(1 - self.p)
-            return input * kept[processes.number() * len(input) :][: len(input)] / (1 - self.p)
+            return input * processes.rows(kept) / (1 - self.p)
         if self.training or self.key is None:
             return super().forward(input)
         threshold = int(self.p * 2**32) - 2**31

@@ -8,7 +8,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import MixedPatches
 from napari_pix2pix.core.data.split import Split, met, windows_of
 from napari_pix2pix.core.engine.devices import resolve_precision
-from napari_pix2pix.core.engine.processes import number
+from napari_pix2pix.core.engine.processes import number, part
 from napari_pix2pix.core.evaluation.headlines import HEADLINES, judge
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.running.trained_model import TrainedModel, load_model
@@ -23,9 +23,15 @@ SAME_ERROR = 1e-3
 
 
 def finished(given: Prepared, run: RunFolder) -> TrainedModel:
-    """The best model, with its figures on the test pairs, and what it predicts in."""
+    """The best model, with its figures on the test pairs, and what it predicts in.
+
+    Where processes share the training they part here; the first finds these figures, the others have the model without.
+    """
+    first = number() == 0
+    given.learner.fabric.barrier()  # the first process has written it
+    part()
     model, material = loaded(given, run), given.material
-    if number() > 0:
+    if not first:
         return model
     if material.judged_regions and resolve_precision("auto", model.device) == "bfloat16":
         change = _change_of_error(model, material, "bfloat16")
@@ -42,8 +48,7 @@ def finished(given: Prepared, run: RunFolder) -> TrainedModel:
 
 
 def loaded(given: Prepared, run: RunFolder) -> TrainedModel:
-    """The model that is saved, in every process."""
-    given.learner.fabric.barrier()  # the first process has written it
+    """The model that is saved."""
     return load_model(run.model, str(given.model.device))
 
 
@@ -54,9 +59,7 @@ def is_to_judge(config: Config, model: TrainedModel) -> bool:
 
 
 def taught(given: Prepared, run: RunFolder, model: TrainedModel) -> Iterator[TrustReport]:
-    """Teach the best model to judge the match, in the first process; if stopped, a resumed run begins it anew."""
-    if number() > 0:
-        return
+    """Teach the best model to judge the match; if stopped, a resumed run begins it anew."""
     try:
         reports = fit_trust(model, *teaching(given), at_most=given.config.teaching_steps)
     except ValueError as error:  # the model is good without

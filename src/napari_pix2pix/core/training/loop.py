@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import HELD_OUT, STATISTICS, TRAINING, Batch
 from napari_pix2pix.core.data.split import Split
 from napari_pix2pix.core.engine.devices import pick_device
-from napari_pix2pix.core.engine.processes import mean, number, share
+from napari_pix2pix.core.engine.processes import count, mean, number, share
 from napari_pix2pix.core.engine.tensor_files import under, write_tensors
 from napari_pix2pix.core.evaluation.headlines import HEADLINES, Judgement, judge
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
@@ -32,7 +32,7 @@ from napari_pix2pix.core.training.finishing import finished, is_to_judge, loaded
 from napari_pix2pix.core.training.made_now import made_of_nothing
 from napari_pix2pix.core.training.material import Sided
 from napari_pix2pix.core.training.prepare import Prepared, prepare, seed_of
-from napari_pix2pix.core.training.reports import Preview, Report
+from napari_pix2pix.core.training.reports import NotFinite, Preview, Report
 from napari_pix2pix.core.training.run_folder import RunFolder
 from napari_pix2pix.core.training.start import Start
 from napari_pix2pix.core.training.time_given import PREVIEW_EVERY, require_minutes, settle
@@ -130,7 +130,7 @@ def train(
     judges = validation, test
     processes = devices, num_nodes
     given = prepare(pairs, judges, old_pairs, start, pick_device(device), processes, provenance or {})
-    loop = _Loop(**vars(given), run=run, last=given.config.steps)
+    loop = _Loop(**vars(given), run=run, writes=number() == 0, last=given.config.steps)
     lock = run.lock() if loop.writes else None
     try:
         if resume:
@@ -169,6 +169,8 @@ class _Loop(Prepared):
     """Everything a training holds between two steps."""
 
     run: RunFolder
+    writes: bool
+    """Whether this process is the one that writes: the first."""
     began_s: float = 0.0  # after how much work by other processes this one goes on
     step: int = 0
     last: int = 0
@@ -178,11 +180,6 @@ class _Loop(Prepared):
     warned: set[str] = field(default_factory=set)
     sums: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def writes(self) -> bool:
-        """Whether this process is the one that writes."""
-        return number() == 0
 
     def plan(self) -> dict[str, Any]:
         """The resolved plan, for `config.json`."""
@@ -212,7 +209,8 @@ class _Loop(Prepared):
                     self.last = self.step
                 preview = self.look_now() if self._due(PREVIEW_EVERY) or self.step == first + 1 else None
                 now = time.monotonic()
-                if now - saved > pause_s or self.step == self.last:
+                safe = count() == 1 or self._due(HISTORY_EVERY)  # all have just found their losses finite
+                if (now - saved > pause_s and safe) or self.step == self.last:
                     self.save()
                     self.run.write_elapsed(now - began)
                     saved = time.monotonic()
@@ -222,7 +220,7 @@ class _Loop(Prepared):
                 if self.step == self.last:
                     break
             model = finished(self, self.run)
-            if is_to_judge(self.config, model):
+            if self.writes and is_to_judge(self.config, model):
                 for report in taught(self, self.run, model):
                     yield Report(self.step, self.last, losses, teaching=report, remaining_s=report.remaining_s)
                 model = loaded(self, self.run)
@@ -280,10 +278,9 @@ class _Loop(Prepared):
 
     def _mean_losses(self) -> dict[str, float]:
         """Means since the last call, as a new row of the history."""
-        self.sums = {name: mean(total) for name, total in self.sums.items()}
-        self._require_finite()
+        totals = self._require_finite(mean)
         steps = self.step - (self.history[-1]["step"] if self.history else 0)
-        means = {name: float(total) / steps for name, total in self.sums.items()}
+        means = {name: totals[name] / steps for name in self.sums}
         self.sums = {}
         self.history.append({"step": self.step, **means})
         self._warn_once(self.method.sign(self.config, self.history))
@@ -294,20 +291,26 @@ class _Loop(Prepared):
         for total in self.sums.values():
             float(total)
 
-    def _require_finite(self) -> None:
-        """Stop before anything that is not finite is kept; the run folder holds a model, if need be the last saved."""
-        values = {name: float(total) for name, total in self.sums.items()}
-        weights = (weight for name in self._makers for weight in self.learner[name].parameters())
-        values["weights"] = float(sum(weight.detach().float().sum() for weight in weights))
+    def _require_finite(self, of_all: Callable[[Tensor], Tensor] = lambda own: own) -> dict[str, float]:
+        """The sums of the losses, and of the weights; if `of_all`, their means over all processes.
+
+        Stops before anything that is not finite is kept; the run folder holds a model, if need be the last saved.
+        """
+        parameters = (weight for name in self._makers for weight in self.learner[name].parameters())
+        weights = sum(
+            (weight.detach().float().sum() for weight in parameters), torch.zeros((), device=self.model.device)
+        )
+        told = of_all(torch.stack([*self.sums.values(), weights])).tolist()  # one look at the device
+        values = dict(zip((*self.sums, "weights"), told, strict=True))
         broken = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
         if not broken:
-            return
+            return values
         step = self.step
         if self.best is None:
             self.restore(*self.run.checkpoint())
             self._settle()
             self._keep(None)
-        raise RuntimeError(
+        raise NotFinite(
             f"Losses must stay finite; at step {step}: {broken}. {self.run.model} is the model from before. Lower "
             "`learning_rate` or set `clip_gradients` 1."
         )
@@ -323,7 +326,7 @@ class _Loop(Prepared):
         Without either, the present one is.
         """
         self._settle()
-        judged, decides = self._judged()
+        judged, decides = self.learner.fabric.broadcast(self._judged())  # one says which is best, and when it ends
         figures = judged.figures
         if decides not in figures:  # too little is held out to tell
             self._keep(judged if figures else None)

@@ -15,6 +15,7 @@ from napari_pix2pix.core.data.conditions import of_each
 from napari_pix2pix.core.data.frames import Images
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.engine.devices import resolve_precision
+from napari_pix2pix.core.engine.processes import meet
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.learner import Average, Learner
 from napari_pix2pix.core.methods.method import Method, Shapes
@@ -132,6 +133,7 @@ def prepare(
         precision=FABRIC_PRECISION[precision],
     )
     fabric.launch()
+    meet()
     made = method.makers(config, shapes) if config.ema_decay else ()
     averages = {name: Average(networks[name], config.ema_decay) for name in made}
     learner = Learner.of(config, fabric, networks, averages, target_encoding.weights, material.domains)

@@ -10,6 +10,10 @@ from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.teaching.fit_trust import TrustReport
 
 
+class NotFinite(RuntimeError):
+    """Losses or weights are not finite: all processes of a training end with this, at the same step."""
+
+
 @dataclass(frozen=True)
 class Preview:
     """One window of the data now: source, prediction and target (C, Y, X), in grey values or labels.
@@ -51,7 +55,8 @@ class Report:
     teaching
         Where the teaching of the judge of the match is, which follows the last step; else None.
     model
-        The finished model, in the last report.
+        The finished model, in the last report. Where processes share a training the first one's is complete; that of
+        the others, who do not wait for it, has no figures on test pairs and does not judge.
     """
 
     step: int

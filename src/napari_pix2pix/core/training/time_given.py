@@ -82,7 +82,7 @@ def _of_a_step(loop: "_Loop", at: float, most_s: float) -> float:
         if made == WARM:
             loop.wait()
             since = time.monotonic()
-        elif made > WARM and time.monotonic() - since > most_s:
+        elif made > WARM and loop.learner.fabric.broadcast(time.monotonic() - since > most_s):  # one says, all do
             break
     loop.wait()
     return (time.monotonic() - since) / (made - WARM)
