@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_pix2pix.commands.events import Event, Events, warnings_as_events
+from napari_pix2pix.core.settings.running import TURN
 from napari_pix2pix.files.outputs import Job
 
 CONNECT_S = 30
@@ -115,8 +116,12 @@ def _connected(workers: str | int) -> Iterator[Any]:
         yield opened.enter_context(client)
 
 
-def dask_setup(_: Any) -> None:
-    """Called by dask when a worker of this machine starts: Ctrl-C is for the command, which ends its workers."""
+def dask_setup(worker: Any) -> None:
+    """Called by dask when a worker of this machine starts: Ctrl-C is for the command, which ends its workers.
+
+    Each takes a GPU of its own, where there are several and no other was asked for.
+    """
+    os.environ[TURN] = str(worker.name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _quiet()
 

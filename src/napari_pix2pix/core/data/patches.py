@@ -18,6 +18,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.encodings.encoding import Encoding
+from napari_pix2pix.core.engine.devices import on_its_way
 from napari_pix2pix.core.geometry.axes import Window
 from napari_pix2pix.core.settings.config import Config
 
@@ -39,8 +40,12 @@ class Batch(dict[str, torch.Tensor]):
     """
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on `device`."""
+        """The same on `device`, which does not wait for what is `on_its_way`."""
         return Batch({name: patches.to(device, non_blocking=True) for name, patches in self.items()})
+
+    def on_its_way(self, device: torch.device) -> "Batch":
+        """The same, ready to be copied."""
+        return Batch({name: on_its_way(patches, device) for name, patches in self.items()})
 
 
 TRIES, MANY_TRIES = 8, 64

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_pix2pix.core.engine.devices import computing_in
 from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.per_pixel import per_pixel
 from napari_pix2pix.core.geometry.receptive_field import ReceptiveField
@@ -239,7 +240,7 @@ def score_windows(
         seen = tuple(_pixels_behind(f, scores, n) for f, scores, n in zip(fields, keep, shape, strict=True))
         if area is not None and not area.touches(seen):
             continue
-        with torch.inference_mode():
+        with torch.inference_mode(), computing_in("float32", device):
             read = [torch.from_numpy(np.ascontiguousarray(side(seen)))[None].to(device) for side in sides]
             found = network(*read)[0].cpu().numpy()
         inside = tuple(

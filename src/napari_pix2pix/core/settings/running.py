@@ -7,6 +7,9 @@ from pydantic import Field
 
 from napari_pix2pix.core.settings.config import Precision, Settings
 
+TURN = "NAPARI_PIX2PIX_TURN"
+"""In the environment of a worker of this machine its number, by which each takes a GPU of its own."""
+
 
 class Running(Settings):
     """How a model is run, for predictions and for scores; None: as the model, the frame and the machine say.

@@ -57,6 +57,8 @@ FEWEST_OF_A_STAGE = 300
 """Steps, after which it is worth to look whether it is good."""
 WORTH = 0.01
 """What a longer teaching must gain in the order of pixels by their errors (Spearman) to go on with a good judge."""
+TOLD_EVERY = 10
+"""Steps whose losses are told once."""
 MEASURED = 6
 """Windows, and steps, by which it is measured how long a teaching takes."""
 
@@ -70,7 +72,7 @@ class TrustReport:
     step, steps
         Done, and to do in all, at most.
     losses
-        Of this step: ``match`` and ``error``.
+        ``match`` and ``error``, of the first step and then of every tenth.
     elapsed_s
         Since it began.
     remaining_s
@@ -175,7 +177,7 @@ def _taught(
     before = model.provenance.get("trust", {}).get("steps", 0) if taught_before(model, network.conditional) else 0
     optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     judge = MatchJudge(network, None, _novelty(model, pairs, split.train, network.fields[-1].size))
-    judge.familiar, begin, order, most = not split.calibration, 0, -1.0, ends[-1]
+    judge.familiar, begin, order, most, told = not split.calibration, 0, -1.0, ends[-1], dict[str, float]()
     for end in ends:
         network.train()
         try:
@@ -186,7 +188,8 @@ def _taught(
                     group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * (done - begin) / (end - begin))) / 2
                 losses = teacher.learn(optimizer, batch)
                 elapsed = time.monotonic() - started
-                told = {name: float(loss.detach()) for name, loss in losses.items()}
+                if not told or step % TOLD_EVERY == 0:  # else the device would be waited for in each step
+                    told = {name: float(loss) for name, loss in losses.items()}
                 yield TrustReport(done + 1, most, told, elapsed, elapsed / (done + 1) * (most - done - 1))
         finally:
             torch.set_num_threads(threads)

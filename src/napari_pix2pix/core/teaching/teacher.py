@@ -16,7 +16,7 @@ from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.encodings.encoding import Encoding
-from napari_pix2pix.core.engine.devices import computing_in, resolve_precision
+from napari_pix2pix.core.engine.devices import computing_in, of_one_shape, on_its_way, resolve_precision
 from napari_pix2pix.core.geometry.receptive_field import field_means
 from napari_pix2pix.core.geometry.tiles import round_up
 from napari_pix2pix.core.networks.layers import beside_stains
@@ -145,11 +145,12 @@ class Teacher:
         """What `image` gives, of all images of this step."""
         drawn = (self.image(step, k) for k in range(TRUST_PATCHES))
         sides = [torch.from_numpy(np.stack(side)) for side in zip(*drawn, strict=True)]
-        return [*map(channels_last, sides[:3]), *sides[3:]]
+        return [on_its_way(side, self.model.device) for side in (*map(channels_last, sides[:3]), *sides[3:])]
 
     def losses(self, batch: list[Tensor]) -> dict[str, Tensor]:
         """Of the match, on images of a step; and of the expected error, on the predictions of the same sources."""
-        source, image, beheld, match, judged, errors, known = (side.to(self.model.device) for side in batch)
+        there = (side.to(self.model.device, non_blocking=True) for side in batch)
+        source, image, beheld, match, judged, errors, known = there
         beheld, errors, known = (side[: PREDICTIONS[self._expects.labels]] for side in (beheld, errors, known))
         with computing_in(resolve_precision("auto", self.model.device), self.model.device):
             matching, logits = self.network.matching(source, image), self._expects.logits(beheld)
@@ -182,11 +183,12 @@ class Teacher:
 
     def learn(self, optimizer: Optimizer, batch: list[Tensor]) -> dict[str, Tensor]:
         """A step on such images; its losses."""
-        losses = self.losses(batch)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(losses["match"] + losses["error"])
+        with of_one_shape(self.model.device):
+            losses = self.losses(batch)
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(losses["match"] + losses["error"])
         optimizer.step()
-        return losses
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def image(self, step: int, k: int) -> tuple[NDArray[np.float32], ...]:
         """Image k of this step, from (seed, step, k) alone.

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.data.patches import HELD_OUT, STATISTICS, TRAINING, Batch
 from napari_pix2pix.core.data.split import Split
-from napari_pix2pix.core.engine.devices import pick_device
+from napari_pix2pix.core.engine.devices import of_one_shape, pick_device
 from napari_pix2pix.core.engine.processes import count, mean, number, share
 from napari_pix2pix.core.engine.tensor_files import under, write_tensors
 from napari_pix2pix.core.evaluation.headlines import HEADLINES, Judgement, judge
@@ -255,7 +255,8 @@ class _Loop(Prepared):
         torch.manual_seed(seed_of(self.config.seed, self.step))  # dropout
         self.learner.train()
         self.learner.set_learning_rate(self.step)
-        self._add(self.method.step(self.learner, batch))
+        with of_one_shape(self.model.device):
+            self._add(self.method.step(self.learner, batch))
         self.learner.follow()
         self.step += 1
 
@@ -266,11 +267,13 @@ class _Loop(Prepared):
 
     def batches(self) -> Iterator[Batch]:
         """The batch of each step that is left, prepared while the device works on the one before."""
-        ours = share(self.config.patches)
-        for _, batch in read_ahead(
-            lambda step: self.material.patches.batch(step, TRAINING, ours), range(self.step, self.last)
-        ):
-            yield batch.to(self.model.device)
+        ours, device = share(self.config.patches), self.model.device
+
+        def read(step: int) -> Batch:
+            return self.material.patches.batch(step, TRAINING, ours).on_its_way(device)
+
+        for _, batch in read_ahead(read, range(self.step, self.last)):
+            yield batch.to(device)
 
     def _add(self, losses: dict[str, Tensor]) -> None:
         for name, loss in losses.items():
