@@ -248,6 +248,43 @@ def test_areas_are_read_beside_what_has_no_place(tmp_path):
         read_annotations(tmp_path / "c.geojson", replace_array(PICTURE))
 
 
+RING = [[0, 0], [9, 0], [9, 9], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"type": "FeatureCollection", "features": []}, "must hold an area"),
+        ([{"geometry": {"type": "LineString", "coordinates": [[0, 0], [9, 9]]}}], "lines and points are no areas"),
+        ([{"geometry": {"type": "MultiPoint", "coordinates": [[0, 0], [9, 9]]}}], "lines and points are no areas"),
+        (3, "a geometry must be an object of a type of GeoJSON, Polygon say; got 3"),
+        ({"type": "Topology"}, "a geometry must be an object of a type of GeoJSON"),
+        ({"type": "FeatureCollection", "features": {}}, "a FeatureCollection must have a list of features; got {}"),
+        ([RING], "a feature must be an object with a geometry; got [[0, 0]"),
+        ({"type": "Feature"}, "a feature must be an object with a geometry"),
+        ({"type": "GeometryCollection"}, "a GeometryCollection must have a list of geometries; got null"),
+        ({"type": "Polygon", "coordinates": RING}, "a Polygon must be a list of rings of corners [x, y]; got 0 for a"),
+        ({"type": "Polygon", "coordinates": [[RING]]}, "a Polygon must be a list of rings of corners [x, y]; got [[0"),
+        ({"type": "MultiPolygon", "coordinates": [RING]}, "a MultiPolygon must be a list of polygons, each a list of"),
+        ({"type": "Polygon"}, "a Polygon must be a list of rings of corners [x, y]; got null"),
+        ({"type": "Polygon", "coordinates": []}, "a polygon must have three corners"),
+        ({"type": "Polygon", "coordinates": [RING[:2]]}, "a polygon must have three corners"),
+        ({"type": "Polygon", "coordinates": [[["0", "0"], ["9", "0"], ["9", "9"]]]}, 'numbers [x, y]; got ["0", "0"]'),
+        (
+            {"type": "Polygon", "coordinates": [[[0, None], *RING]]},
+            "a corner must be two numbers [x, y]; got [0, null]",
+        ),
+        ({"type": "Polygon", "coordinates": [[[0, float("nan")], *RING]]}, "a corner must be two numbers"),
+    ],
+)
+def test_annotations_of_a_wrong_form_are_named(tmp_path, content, sentence):
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"Annotations must .*a\.geojson .*\.$") as told:
+        read_annotations(path, replace_array(PICTURE))
+    assert sentence in str(told.value)
+
+
 def test_pixels_that_are_not_known_are_glass_and_channels_of_several_files_no_colours(tmp_path):
     some = PICTURE.astype(np.float32)
     some[5:9, 5:9, 1] = np.nan

@@ -40,6 +40,11 @@ CELL = 256
 """What is read or not of a source, px."""
 LARGEST = 2**28
 """Bytes of a file of annotations."""
+AREAS = ("Polygon", "MultiPolygon")
+NO_AREAS = ("Point", "MultiPoint", "LineString", "MultiLineString")
+"""Of GeoJSON's geometries."""
+SHOWN = 40
+"""Letters that are quoted of what is wrong in it."""
 
 
 def region_of(text: str, stack: Stack) -> tuple[float, float, float, float]:
@@ -101,7 +106,7 @@ def read_annotations(path: Path, stack: Stack) -> tuple[Shape, ...]:
             raise ValueError("it is too large")
         content = parse_json(path.read_text("utf-8-sig"))
         shapes = tuple(shape for feature in _features(content) for shape in _shapes(feature))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"Annotations must be a GeoJSON file, as QuPath exports it; {path} is not ({error}). Export it again."
         ) from error
@@ -123,42 +128,78 @@ def read_annotations(path: Path, stack: Stack) -> tuple[Shape, ...]:
 
 
 def _features(content: Any) -> list[Any]:
+    """The features of a GeoJSON: of a collection, of a list as old versions of QuPath write it, or it alone."""
+    kind = content.get("type") if isinstance(content, dict) else None
+    if kind == "FeatureCollection":
+        content = content.get("features")
+        if not isinstance(content, list):
+            raise ValueError(f"a FeatureCollection must have a list of features; got {_shown(content)}")
     if isinstance(content, list):
         return content
-    if content.get("type") == "FeatureCollection":
-        return list(content["features"])
-    return [content if content.get("type") == "Feature" else {"geometry": content}]
+    return [content if kind == "Feature" else {"geometry": content}]
 
 
 def _shapes(feature: Any) -> Iterator[Shape]:
-    about = feature.get("properties") or {}
-    classified = about.get("classification") or {}
+    if not isinstance(feature, dict) or "geometry" not in feature:
+        raise ValueError(f"a feature must be an object with a geometry; got {_shown(feature)}")
+    about = _object(feature.get("properties"))
+    name = str(about.get("name") or _object(about.get("classification")).get("name") or "")
     for geometry in _geometries(feature["geometry"]):
-        if geometry["type"] in ("Polygon", "MultiPolygon"):
-            yield _shape(geometry, str(about.get("name") or classified.get("name") or ""))
+        if geometry["type"] in AREAS:
+            yield _shape(geometry, name)
 
 
-def _geometries(geometry: Any) -> Iterator[Any]:
+def _object(content: Any) -> dict[str, Any]:
+    return content if isinstance(content, dict) else {}
+
+
+def _geometries(geometry: Any) -> Iterator[dict[str, Any]]:
     """It, or each in it; none of a feature without a place."""
     if geometry is None:
         return
-    if geometry["type"] != "GeometryCollection":
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    if kind == "GeometryCollection":
+        for one in _each(geometry.get("geometries"), "a GeometryCollection must have a list of geometries"):
+            yield from _geometries(one)
+    elif kind in (*AREAS, *NO_AREAS):
         yield geometry
-        return
-    for one in geometry["geometries"]:
-        yield from _geometries(one)
+    else:
+        raise ValueError(f"a geometry must be an object of a type of GeoJSON, Polygon say; got {_shown(geometry)}")
 
 
-def _shape(geometry: Any, name: str) -> Shape:
-    polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+def _shape(geometry: dict[str, Any], name: str) -> Shape:
+    kind, told = geometry["type"], geometry.get("coordinates")
+    must = f"a {kind} must be {'a list of polygons, each ' * (kind == 'MultiPolygon')}a list of rings of corners [x, y]"
+    polygons = [told] if kind == "Polygon" else _each(told, must)
     rings = tuple(
-        tuple((float(point[0]), float(point[1])) for point in ring) for polygon in polygons for ring in polygon
+        tuple(_corner(point, must) for point in _each(ring, must))
+        for polygon in polygons
+        for ring in _each(polygon, must)
     )
     if not rings or any(len(ring) < 3 for ring in rings):
         raise ValueError("a polygon must have three corners")
-    if not all(math.isfinite(number) for ring in rings for point in ring for number in point):
-        raise ValueError("a corner must be a number")
     return Shape(rings, name)
+
+
+def _corner(point: Any, must: str) -> tuple[float, float]:
+    if not isinstance(point, list) or len(point) < 2 or any(isinstance(n, list) for n in point):
+        raise ValueError(f"{must}; got {_shown(point)} for a corner")
+    x, y = point[:2]
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in (x, y)):
+        raise ValueError(f"a corner must be two numbers [x, y]; got {_shown(point)}")
+    return float(x), float(y)
+
+
+def _each(content: Any, must: str) -> list[Any]:
+    if not isinstance(content, list):
+        raise ValueError(f"{must}; got {_shown(content)}")
+    return content
+
+
+def _shown(content: Any) -> str:
+    """The beginning of a piece of JSON."""
+    text = json.dumps(content, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 
 def write_shapes(path: Path, shapes: Sequence[Shape], classified: str, told: Sequence[dict[str, float]] = ()) -> None:
