@@ -31,7 +31,7 @@ FORBIDDEN = {
 MARKS = ("error: ", "failed: ", "warning: ")
 TOLD = re.compile(
     r"\s*$|(?:files|frames|steps|trust steps|tiles|pairs|draws)\b|Read sources |Expected error "
-    r"|Another process |Stopped;|--(?:tile-size|overlap) \d+ rounded up|\d+ tiles of |Tiles of "
+    r"|Another process |Stopped;|--(?:tile-size|overlap) \d+ rounded up|\d+ tiles? of |Tiles of "
 )
 """Other lines on standard error: progress and notes."""
 OURS = {".napari-pix2pix", ".lock"}

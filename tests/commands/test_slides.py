@@ -92,6 +92,25 @@ def test_a_region_is_the_same_region_of_the_whole(place, kind, flags):
     assert not part[outside].any()
 
 
+@pytest.mark.filterwarnings("ignore:100% of the source")
+def test_tiles_and_progress_are_those_of_the_part(place, tmp_path):
+    model = load_model(place / "intensity.safetensors", "cpu")
+
+    def told(**part):
+        how = PredictSettings(tile_size=64, precision="float32", **part)
+        events = list(predict_file(model, place / "case.svs", tmp_path / "a.ome.tif", how))
+        notes = [event["text"] for event in events if event["event"] == "note"]
+        return notes[0], [event["done"] for event in events if event["event"] == "progress"]
+
+    assert told()[0].startswith("40 tiles of 64 px for each frame, overlap ")
+    one, done = told(region="260,260,100,100")
+    assert one.startswith("1 tile of up to 64 px for the part, overlap ")
+    assert done[-1] == 0.5 and set(done) == {0, 0.5}  # glass is no work; the rest is writing the file
+    assert told(region="200,200,200,100")[0].startswith("6 tiles of up to 64 px for the part")
+    few, done = told(tissue=True)
+    assert few.endswith("exact.") and done[-1] == 0.5
+
+
 def test_a_region_in_um_is_that_in_px(place):
     px = open_stack(predicted(place, "intensity", "px", "--region", "302,204,200,150")).array[...]
     for number, text in enumerate(("151,102,100,75um", "151,102,100,75 µm")):

@@ -137,3 +137,17 @@ def test_what_is_made_again_is_the_same_to_the_byte(tmp_path) -> None:
                 tmp_path / f"{name}.ome.tif", AxesPlan.of(values), values.dtype, [values[None]], description=description
             )
         assert (tmp_path / "a.ome.tif").read_bytes() == (tmp_path / "b.ome.tif").read_bytes()
+
+
+def test_tiles_of_one_value_are_packed_once_and_read_as_all(tmp_path, monkeypatch) -> None:
+    """Glass; also in colours, and at the border, where tiles are filled up."""
+    packed, pack = [], tifffile.TIFF.COMPRESSORS[8]
+    monkeypatch.setattr(ome_tiff, "_pack", lambda tile: packed.append(tile.shape) or pack(tile))
+    for shape, dtype in (((1100, 2100), "uint16"), ((1100, 2100, 3), "uint8"), ((1100, 2100), "float32")):
+        image = np.full(shape, np.nan if dtype == "float32" else 243, dtype)
+        image[600:610, 520:530] = 7
+        plan = AxesPlan("YXS"[: len(shape)], shape)
+        packed.clear()
+        write_stack(tmp_path / "a.tif", plan, dtype, [plan.take(image, 0)])
+        assert len(packed) == 1 + 1 + 5 + 2  # the spot, glass, and the lower and right borders
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), image)

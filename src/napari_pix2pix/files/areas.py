@@ -16,7 +16,7 @@ from skimage.morphology import disk
 
 from napari_pix2pix.core.engine.atomic import written_beside
 from napari_pix2pix.core.geometry.areas import Area, Shape
-from napari_pix2pix.core.geometry.tiles import TilePlan
+from napari_pix2pix.core.geometry.tiles import Tile
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.settings.untrusted_json import parse_json
 from napari_pix2pix.files.judged_objects import outlines
@@ -366,15 +366,14 @@ def _span(start: float, side: float, step: float, length: int) -> slice:
     return slice(math.floor(start / step + 1e-6), min(math.ceil((start + side) / step - 1e-6), length))
 
 
-def only_needed(stack: Stack, tiles: TilePlan) -> Stack:
-    """The stack, of which only what the wanted `tiles` see is read; the rest is as glass, or 0 where that is dark."""
+def only_needed(stack: Stack, tiles: Sequence[Tile]) -> Stack:
+    """The stack, of which only what the `tiles` see is read; the rest is as glass, or 0 where that is dark."""
     plan = stack.plan
     height, width = plan.frame_shape[-2:]
     cells = np.zeros((-(-height // CELL), -(-width // CELL)), bool)
-    for tile in tiles.wanted:
-        if tiles.is_wanted(tile):
-            rows, columns = (slice(side.start // CELL, -(-side.stop // CELL)) for side in tile.read[-2:])
-            cells[rows, columns] = True
+    for tile in tiles:
+        rows, columns = (slice(side.start // CELL, -(-side.stop // CELL)) for side in tile.read[-2:])
+        cells[rows, columns] = True
     if not isinstance(stack.array, LazyArray):  # channels of several files
         return stack
     glass = np.iinfo(stack.array.dtype).max if plan.channel_axis == "S" and stack.array.dtype.kind == "u" else 0

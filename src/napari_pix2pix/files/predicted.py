@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_pix2pix.core.encodings.rescaling import rescaled_shape
 from napari_pix2pix.core.geometry.areas import Area
-from napari_pix2pix.core.geometry.tiles import TilePlan
+from napari_pix2pix.core.geometry.tiles import Tile, TilePlan
 from napari_pix2pix.core.running.bands import BLOCK, Band
 from napari_pix2pix.core.running.predict import predict_bands
 from napari_pix2pix.core.running.prediction import cheaper
@@ -107,14 +107,16 @@ def predict_file(
     tiles, precision = used.tile_plan(seen_shape, how.tile_size, how.overlap), used.precision_for(how.precision)
     encoding = model.target_encoding
     asked = made_of = wanted.area if wanted else None
+    needed: Sequence[Tile] = tiles.tiles
     if wanted:
         if how.trust and model.match is not None:
             made_of = replace(wanted.area, margin=model.match.network.reach)
         tiles = replace(tiles, area=made_of)
+        needed = tiles.needed
         normalization = model.source_encoding.normalization
         if normalization is None or normalization.each_image is None:  # else all of it says how it is normalized
-            stack = only_needed(stack, tiles)
-    yield from _told_of_tiles(model, tiles, how, precision)
+            stack = only_needed(stack, needed)
+    yield from _told_of_tiles(model, tiles, needed, how, precision)
     made: dict[str, Any] = {"mean_of_draws": draws} if draws is not None else {}
     made |= {"condition": how.condition} if how.condition is not None else {}
     made |= {"norm_statistics": how.norm_statistics} if how.norm_statistics is not None else {}
@@ -145,7 +147,11 @@ def predict_file(
     def of_area(window: tuple[slice, slice], values: NDArray[Any], fill: float, area: Area | None) -> Block:
         """Rows and columns of a result, of which nothing is left but what is in the area."""
         if area is not None:
-            values = np.where(area.mask(window), values, values.dtype.type(fill))
+            inside, nothing = area.mask(window), values.dtype.type(fill)
+            if not inside.any():
+                values = np.broadcast_to(nothing, values.shape)
+            elif not inside.all():
+                values = np.where(inside, values, nothing)
         return Block(values, window[0].start, window[1].start)
 
     with ExitStack() as lasting:
@@ -198,15 +204,16 @@ def predict_file(
                     put_spread(of_area((band.rows, band.columns), spread, np.nan, asked))
                 yield band
 
-        pixels, written = math.prod(plan.frame_shape[-2:]), 0
+        written, pixels = 0, _wanted_pixels(made_of, (tile.keep[-2:] for tile in needed), plan.frame_shape)
         thresholds: dict[str, Any] = {"seed_threshold": how.seed_threshold, "min_size": how.min_size}
         empty, nothing = encoding.is_labels, min(encoding.classes, default=0)
         for _, window, values in model.decode_bands(source_bands(), **thresholds):
-            empty = empty and not (values != nothing).any()
-            put(of_area(window, values, glass, asked))
+            block = of_area(window, values, glass, asked)
+            empty = empty and not (block.values != nothing).any()
+            put(block)
             if put_judged is not None:
                 put_judged(of_area(window, values, glass, made_of))
-            written += values.shape[-2] * values.shape[-1]
+            written += _wanted_pixels(made_of, [window], values.shape)
             done = written / pixels / (plan.n_frames + 1) * (1 - JUDGING * how.trust)
             yield {"event": "progress", "unit": "files", "done": done, "total": 1}
         files.close()
@@ -248,9 +255,10 @@ class _SourceRange:
         """Count its pixels, or those of them (rows, columns) that are `wanted`."""
         source, weight = band.source, band.share
         if wanted is not None:
-            source, weight = source[..., wanted], float(wanted.sum())
+            weight = float(np.count_nonzero(wanted))
             if not weight:
                 return
+            source = source if weight == wanted.size else source[..., wanted]
         if (known := source[np.isfinite(source)]).size:
             self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
         if self._normalization:
@@ -269,10 +277,20 @@ class _SourceRange:
         return row
 
 
+def _wanted_pixels(area: Area | None, windows: Iterable[Sequence[slice]], shape: Sequence[int]) -> int:
+    """How many pixels of these windows are in the area; of all of a frame or band of this shape where there is none."""
+    if area is None:
+        return math.prod(shape[-2:])
+    return sum(int(np.count_nonzero(area.mask(window))) for window in windows)
+
+
 def _told_of_tiles(
-    model: TrainedModel, tiles: TilePlan, how: PredictSettings, precision: Precision
+    model: TrainedModel, tiles: TilePlan, needed: Sequence[Tile], how: PredictSettings, precision: Precision
 ) -> Iterator[dict[str, Any]]:
-    """What was rounded, which tiles are taken, and what they cost where that is much, in a sentence each."""
+    """What was rounded, which tiles are taken, and what they cost where that is much, in a sentence each.
+
+    Of a part the `needed` tiles are told, and larger ones where these would read less for it.
+    """
     for name, asked, used in (
         ("tile_size", how.tile_size, max(tiles.tile_size)),
         ("overlap", how.overlap if len(tiles.tiles) > 1 else None, min(tiles.overlap[-2:])),
@@ -283,12 +301,15 @@ def _told_of_tiles(
         seams = "exact" if tiles.exact else "blended, not exact"
         if tiles.exact and precision != "float32":
             seams += f" but for the rounding of {precision}; `precision` float32 leaves none"
-        text = (
-            f"{len(tiles.tiles)} tiles of {max(tiles.tile_size[-2:])} px for each frame, overlap "
-            f"{min(tiles.overlap[-2:])} px: {seams}."
+        n = f"{len(needed)} tile{'s' * (len(needed) != 1)}"
+        largest = max(tiles.tile_size[-2:])
+        which = (
+            f"{n} of {largest} px for each frame" if tiles.area is None else f"{n} of up to {largest} px for the part"
         )
+        text = f"{which}, overlap {min(tiles.overlap[-2:])} px: {seams}."
         yield {"event": "note", "text": text}
-    if larger := cheaper(model.generator, tiles):
+    larger = cheaper(model.generator, tiles)
+    if larger and (tiles.area is None or _seen(replace(larger, area=tiles.area).needed) < _seen(needed)):
         side = max(larger.tile_size[-2:])
         whole = ", the frame in one piece," if len(larger.tiles) == 1 else ""
         text = (
@@ -297,6 +318,11 @@ def _told_of_tiles(
             "more memory."
         )
         yield {"event": "note", "text": text}
+
+
+def _seen(tiles: Sequence[Tile]) -> int:
+    """The pixels that they read."""
+    return sum(math.prod(tile.shape) for tile in tiles)
 
 
 def maps_path(out: Path) -> Path:

@@ -57,6 +57,29 @@ def test_a_margin_is_what_lies_so_near(groups):
     assert groups or near.sum() == 34 * 44
 
 
+@pytest.mark.parametrize("cell", [2, 8, 16, 300])
+def test_squares_that_no_outline_cuts_are_known_at_once(monkeypatch, cell):
+    """The same pixels, however large the squares are, and wherever edges lie on their sides."""
+    rings = [ring for shape in (STAR, HOLE) for ring in shape.rings]
+    inner = Shape((((16, 16), (64, 16), (64, 48), (16, 48)),))
+    shapes = (Shape(tuple(rings)), inner, STAR.scaled(-0.7, 1.3), Shape((((24, 0), (24, 60), (24, 30)),)))
+    expected = [Area(WHOLE, groups)._pixels(*WHOLE) for groups in ((shapes,), (shapes, (STAR,)))]
+    monkeypatch.setattr(areas, "CELL", cell)
+    shapes = tuple(replace(shape) for shape in shapes)  # nothing of which is known yet
+    for groups, mask in zip(((shapes,), (shapes, (replace(STAR),))), expected, strict=True):
+        area = Area(WHOLE, groups)
+        assert np.array_equal(area.in_shapes(WHOLE), mask) and 0 < mask.sum() < mask.size
+        for window in ((slice(13, 61), slice(7, 31)), (slice(-9, 30), slice(-20, 41)), (slice(70, 99), slice(80, 140))):
+            found = area.in_shapes(window)
+            rows, columns = (slice(max(0, side.start), side.stop) for side in window)
+            assert np.array_equal(
+                found[rows.start - window[0].start :, columns.start - window[1].start :][
+                    : 80 - rows.start, : 96 - columns.start
+                ],
+                mask[rows, columns],
+            )
+
+
 def test_shapes_of_a_group_join_and_groups_cut_each_other():
     one, other = (Area(WHOLE, ((shape,),)).mask(WHOLE) for shape in (STAR, HOLE))
     assert np.array_equal(Area(WHOLE, ((STAR, HOLE),)).mask(WHOLE), one | other)

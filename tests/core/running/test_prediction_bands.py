@@ -15,12 +15,14 @@ from napari_pix2pix.core.encodings import normalization
 from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.objects import ObjectRows
 from napari_pix2pix.core.engine import devices
+from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running import bands as bands_module
-from napari_pix2pix.core.running.bands import read_ahead
-from napari_pix2pix.core.running.predict import decoded_frames, whole_frames
+from napari_pix2pix.core.running.bands import put_together, read_ahead
+from napari_pix2pix.core.running.predict import decoded_frames, predict_bands, whole_frames
 from napari_pix2pix.core.running.prediction import Findings
 from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.training import finishing
 from small import blobs, small_config, untrained
 
@@ -334,3 +336,38 @@ def test_a_range_is_told_once_for_all_channels_and_frames(axes) -> None:
     [said] = [str(one.message) for one in told]
     assert said.startswith("100% of channel 2 of the source lies below the training range ")
     assert said.endswith(" (so does much of 1 other channel); expect a poor prediction.")
+
+
+def test_what_is_not_wanted_is_neither_read_nor_computed(monkeypatch) -> None:
+    """Blocks without a wanted pixel; what is wanted is as in the whole, to the bit."""
+    monkeypatch.setattr(bands_module, "BLOCK", 32 * 32)
+    source = RNG.integers(0, 999, (1, 160, 192), dtype=np.uint16)
+    model = untrained(source, source, source_normalization={"method": "min-max"})
+    monkeypatch.setattr(Findings, "batch", 0)
+    read = []
+
+    class Watched:
+        shape, ndim, dtype = source.shape, 3, source.dtype
+
+        def __getitem__(self, index):
+            read.append(index[-2:])
+            return source[index]
+
+    how = PredictSettings(tile_size=32, precision="float32")
+    area = Area((slice(70, 90), slice(100, 120)))
+    whole = put_together(list(predict_bands(model, source, "CYX", how)), "maps")
+    seen = np.zeros((160, 192), int)
+    for band in predict_bands(model, Watched(), "CYX", how, area=area):
+        window = band.rows, band.columns
+        seen[window] += 1
+        assert band.wanted == area.touches(window)
+        assert band.maps.shape[1:] == band.source.shape[1:] == seen[window].shape
+        if band.wanted:
+            assert np.array_equal(band.maps, whole[(slice(None), *window)])
+            assert np.array_equal(band.source, source[(slice(None), *window)])
+        else:
+            assert not band.maps.any() and not any(band.maps.strides[-2:])
+    assert (seen == 1).all()
+    reach = model.tile_plan((160, 192), 32).overlap[0]
+    assert len([rows for rows, _ in read if rows.stop - rows.start > 1]) <= 3  # two blocks, and what novelty looks at
+    assert min(rows.start for rows, _ in read) >= 64 - reach and max(rows.stop for rows, _ in read) <= 96 + reach

@@ -98,7 +98,8 @@ class Normalization(BaseModel):
     def outside(self, frame: NDArray[Any]) -> Iterator[tuple[int, float, float]]:
         """For each channel of `frame` its number and the shares of its pixels below and above the fitted range."""
         for channel, (values, low, high) in enumerate(zip(frame, self.low, self.high, strict=True)):
-            yield channel, float((values < low).mean()), float((values > high).mean())
+            below, above = np.count_nonzero(values < low), np.count_nonzero(values > high)
+            yield channel, below / values.size, above / values.size
 
 
 def portions(frame: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ SPLITS = 6
 """A tile is cut in two so often, at most, to leave out what is not wanted."""
 AT_ONCE = 2**20
 """Pixels of a window, and places where edges cross its rows, that are looked at together."""
+CELL = 256
+"""Side of the squares that are looked at pixel by pixel only where an outline goes through them, px."""
 CANDIDATES = 12
 """Along each side of an area, places that are looked at for one that is all in it."""
 
@@ -46,6 +49,22 @@ class Shape:
         edges = np.concatenate(parts)
         edges = np.where((edges[:, 1] > edges[:, 3])[:, None], edges[:, [2, 3, 0, 1]], edges)
         return edges[edges[:, 1] < edges[:, 3]]
+
+    @cached_property
+    def cut(self) -> NDArray[np.int64]:
+        """(n, 2): numbers (row, column) of all squares of `CELL` px that an outline goes through, and of some near."""
+        corners = []
+        for ring in self.rings:
+            points = np.asarray(ring, np.float64)
+            along = np.roll(points, -1, axis=0) - points
+            steps = np.maximum(1, np.ceil(np.abs(along).max(axis=1) / (CELL // 2))).astype(np.int64)
+            edge = np.repeat(np.arange(len(points)), steps)  # in steps of half a square at most
+            done = (np.arange(len(edge)) - np.repeat(np.cumsum(steps) - steps, steps)) / steps[edge]
+            starts = points[edge] + along[edge] * done[:, None]
+            ends = starts + along[edge] / steps[edge][:, None]
+            low, high = np.minimum(starts, ends) - 1, np.maximum(starts, ends) + 1
+            corners += [np.stack([y[:, 1], x[:, 0]], axis=1) for y in (low, high) for x in (low, high)]
+        return np.unique(np.floor(np.concatenate(corners) / CELL).astype(np.int64), axis=0)
 
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -122,15 +141,67 @@ class Area:
         """Which pixels (rows, columns) of a window are in the shapes, wherever the box is."""
         more = self.margin if self.groups else 0
         rows, columns = (slice(side.start - more, side.stop + more) for side in window[-2:])
-        inside = np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
-        for group in self.groups:
-            mask = np.zeros_like(inside)
-            for shape in group:
-                shape.add_to(mask, rows, columns)
-            inside &= mask
-        if more and inside.any():
+        inside = self._in_squares(rows, columns)
+        if more and inside.any() and not inside.all():
             inside = maximum_filter(inside, 2 * more + 1, mode="constant")
         return inside[more : len(inside) - more, more : inside.shape[1] - more]
+
+    @cached_property
+    def _bounds(self) -> tuple[NDArray[np.float64], ...]:
+        """Of each group the `bounds` of its shapes, (n, 4)."""
+        return tuple(np.array([shape.bounds for shape in group]) for group in self.groups)
+
+    @cached_property
+    def _squares(self) -> tuple[tuple[int, int], NDArray[np.int8]]:
+        """Number (row, column) of the first square that may be in the shapes; and 1 for each that is, 0, or 2 if cut.
+
+        A square that no outline cuts is as the pixel in its middle.
+        """
+        bounds = np.concatenate(self._bounds)
+        left, top = (np.floor((bounds[:, :2].min(axis=0) - 1) / CELL)).astype(int).tolist()
+        right, bottom = (np.floor((bounds[:, 2:].max(axis=0) + 1) / CELL)).astype(int).tolist()
+        known = np.zeros((bottom + 1 - top, right + 1 - left), np.int8)
+        for i, of_row in enumerate(known):
+            row = (top + i) * CELL + CELL // 2
+            of_row[:] = self._pixels(slice(row, row + 1), slice(left * CELL, (right + 1) * CELL))[0, CELL // 2 :: CELL]
+        for group in self.groups:
+            for shape in group:
+                known[tuple((shape.cut - (top, left)).T)] = 2
+        return (top, left), known
+
+    def _in_squares(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
+        """Which pixels of a window are in the shapes: pixel by pixel where a square is cut, else at once."""
+        inside = np.full((rows.stop - rows.start, columns.stop - columns.start), not self.groups)
+        if not self.groups:
+            return inside
+        (top, left), known = self._squares
+        first, last = max(left, columns.start // CELL), min(left + known.shape[1], -(-columns.stop // CELL))
+        for i in range(max(top, rows.start // CELL), min(top + len(known), -(-rows.stop // CELL))):
+            of_row = known[i - top, first - left : max(first, last) - left]
+            part = slice(max(rows.start, i * CELL), min(rows.stop, (i + 1) * CELL))
+            changes = [0, *(np.flatnonzero(np.diff(of_row)) + 1).tolist(), len(of_row)]
+            for a, b in pairwise(changes):
+                if a == b or not of_row[a]:
+                    continue
+                across = slice(max(columns.start, (first + a) * CELL), min(columns.stop, (first + b) * CELL))
+                at = (
+                    slice(part.start - rows.start, part.stop - rows.start),
+                    slice(across.start - columns.start, across.stop - columns.start),
+                )
+                inside[at] = of_row[a] == 1 or self._pixels(part, across)
+        return inside
+
+    def _pixels(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
+        """Which pixels of a window are in the shapes, each looked at."""
+        inside = np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
+        for group, bounds in zip(self.groups, self._bounds, strict=True):
+            left, top, right, bottom = bounds.T
+            near = (left < columns.stop) & (right > columns.start) & (top < rows.stop) & (bottom > rows.start)
+            mask = np.zeros_like(inside)
+            for i in np.flatnonzero(near).tolist():
+                group[i].add_to(mask, rows, columns)
+            inside &= mask
+        return inside
 
     def mask(self, window: Sequence[slice]) -> NDArray[np.bool_]:
         """Which pixels (rows, columns) of a window are wanted."""

@@ -189,6 +189,11 @@ class TilePlan:
         """Whether a pixel to which `tile` adds is wanted."""
         return self.area is None or self.area.touches(self.window(tile))
 
+    @property
+    def needed(self) -> Sequence[Tile]:
+        """Of the `wanted` tiles those that add to a pixel of the area."""
+        return self.tiles if self.area is None else [tile for tile in self.wanted if self.is_wanted(tile)]
+
     def _around_shapes(self, tile: Tile, inside: NDArray[np.bool_], splits: int) -> tuple[Tile, ...]:
         """Smaller tiles that keep the pixels of `tile` that are `inside` and see less together; none without any."""
         rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))

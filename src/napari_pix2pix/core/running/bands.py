@@ -26,6 +26,7 @@ BLOCK = 2**22
 """Pixels that the tiles of a block keep: one of the usual size, or as many smaller ones."""
 AHEAD = 2**27
 """Bytes of a block up to which the next one is read while it is worked on."""
+ZERO = np.float32(0)
 P = TypeVar("P")
 T = TypeVar("T")
 
@@ -55,6 +56,8 @@ class Band:
         trained.
     left
         The first of its columns.
+    wanted
+        Whether any pixel is. Of those of which none is, source and maps are neither read nor computed, but 0.
     """
 
     frame: int
@@ -64,6 +67,7 @@ class Band:
     maps: NDArray[np.float32]
     novel: float = 0.0
     left: int = 0
+    wanted: bool = True
 
     @property
     def columns(self) -> slice:
@@ -127,12 +131,26 @@ def map_bands(
     def blocks_of(band: int) -> list[TilePlan]:
         return bands[band].blocks(BLOCK, findings.batch)
 
-    def read(place: tuple[int, int, int]) -> NDArray[Any]:
-        return plan.take(stack, place[0], blocks_of(place[1])[place[2]].reads)
+    def is_wanted(window: tuple[slice, ...]) -> bool:  # blended tiles add to pixels around those they keep
+        return tiles.area is None or not tiles.exact or one_piece or tiles.area.touches(window)
+
+    dtype = np.dtype(getattr(stack, "dtype", np.float64))
+
+    def unwanted(frame: int, rows: slice, columns: slice) -> Band:
+        """One of zeros, which need no memory."""
+        size = (*planes, rows.stop - rows.start, columns.stop - columns.start)
+        source, maps = (
+            np.broadcast_to(one, (n, *size)) for one, n in ((dtype.type(0), plan.n_channels), (ZERO, n_maps))
+        )
+        return Band(frame, rows, tiles.shape, source, maps, left=columns.start, wanted=False)
+
+    def read(place: tuple[int, int, int]) -> NDArray[Any] | None:
+        block = blocks_of(place[1])[place[2]]
+        return plan.take(stack, place[0], block.reads) if is_wanted(block.keeps) else None
 
     places = ((frame, i, j) for frame in frames for i in range(len(bands)) for j in range(len(blocks_of(i))))
     seen = max(math.prod(side.stop - side.start for side in block.reads) for block in blocks_of(len(bands) // 2))
-    held = seen * plan.n_channels * np.dtype(getattr(stack, "dtype", np.float64)).itemsize
+    held = seen * plan.n_channels * dtype.itemsize
     sources = read_ahead(read, places) if held <= AHEAD else ((place, read(place)) for place in places)
     for (frame, i, j), source in sources:
         blocks = blocks_of(i)
@@ -142,13 +160,25 @@ def map_bands(
             above = np.zeros((n_maps, *planes, 0, width), np.float32)
             pieces = (plan.rows(slice(row, row + PORTION)) for row in range(0, height, PORTION))
             whole = (
-                portions(source) if len(blocks) == len(bands) == 1 else (plan.take(stack, frame, one) for one in pieces)
+                portions(source)
+                if source is not None and len(blocks) == len(bands) == 1
+                else (plan.take(stack, frame, one) for one in pieces)
             )
             own = model.source_encoding.of_image(whole)
         if j == 0:
             finished = slice(rows.start, bands[i + 1].rows.start if i + 1 < len(bands) else height)
             below = np.empty((n_maps, *planes, rows.stop - finished.stop, width), np.float32)
             beside = np.zeros((n_maps, *planes, rows.stop - rows.start, 0), np.float32)
+
+        # Pixels to which no further tile adds.
+        done = slice(columns.start, blocks[j + 1].keeps[-1].start if j + 1 < len(blocks) else width)
+        n_values = math.prod((max(1, plan.n_channels // 4), *planes, done.stop - done.start))
+        at_once = height if one_piece else max(1, AT_ONCE // n_values)
+        firsts = range(finished.start, finished.stop, at_once)
+        windows = [(slice(row, min(row + at_once, finished.stop)), done) for row in firsts]
+        if source is None:
+            yield from (unwanted(frame, *window) for window in windows)
+            continue
 
         # All tiles of a block, on what those above and to the left have added here, where tiles are blended.
         encoded = _Encoded(own, source, start, tiles.shape)
@@ -158,16 +188,15 @@ def map_bands(
             maps = np.zeros((*beside.shape[:-1], columns.stop - columns.start), np.float32)
             maps[..., : above.shape[-2], :] = above[..., columns]
             maps[..., : beside.shape[-1]] = beside
-            for window, values in predict_tiles(forward, encoded, block, findings):
-                maps[(slice(None), *_from((rows, columns), window))] += values
+            for kept, values in predict_tiles(forward, encoded, block, findings):
+                maps[(slice(None), *_from((rows, columns), kept))] += values
                 del values  # else they would be held while the next block is computed
 
-        # Pixels to which no further tile adds go out; copied, so that they hold no more than themselves.
-        done = slice(columns.start, blocks[j + 1].keeps[-1].start if j + 1 < len(blocks) else width)
-        n_values = math.prod((max(1, len(source) // 4), *planes, done.stop - done.start))
-        at_once = height if one_piece else max(1, AT_ONCE // n_values)
-        for row in range(finished.start, finished.stop, at_once):
-            window = (slice(row, min(row + at_once, finished.stop)), done)
+        # They go out, copied, so that they hold no more than themselves.
+        for window in windows:
+            if not is_wanted(window):
+                yield unwanted(frame, *window)
+                continue
             parts = [source[_from(start, window)], maps[_from((rows, columns), window)]]
             parts = parts if one_piece else [part.copy() for part in parts]
             yield Band(frame, window[0], tiles.shape, parts.pop(0), parts.pop(), left=done.start)
@@ -240,13 +269,14 @@ def in_rows(bands: Iterable[Band]) -> Iterator[Band]:
         if len(held) == 1:
             yield held.pop()
             continue
+        wanted = any(part.wanted for part in held)
         source, maps = (put_together(held, values) for values in ("source", "maps"))
         top, held = held[0].rows.start, []
         at_once = max(1, AT_ONCE // math.prod((*band.shape[:-2], width)))
         for row in range(0, height, at_once):
             some = (..., slice(row, row + at_once), slice(None))
             rows = slice(top + row, top + min(row + at_once, height))
-            yield replace(band, rows=rows, source=source[some].copy(), maps=maps[some].copy(), left=0)
+            yield replace(band, rows=rows, source=source[some].copy(), maps=maps[some].copy(), left=0, wanted=wanted)
 
 
 def put_together(bands: Sequence[Band], what: str) -> NDArray[Any]:

@@ -137,15 +137,18 @@ def decode_bands(
             row, marks = 0, np.zeros((*band.shape[:-2], 0, band.shape[-1]), bool)
             objects = encoding.object_rows(math.prod((*band.shape[:-2], band.shape[-1])))
         maps, window = band.maps[: encoding.n_maps], (band.rows, band.columns)
-        own: NDArray[np.bool_] = np.asarray(np.any(unknown(band.source), axis=0))
+        own = np.any(unknown(band.source), axis=0) if band.wanted else np.zeros(band.source.shape[1:], bool)
         if encoding.kind == "instances" and not band.whole:
             prediction = objects.add(maps, band.last)[None]
             marks = np.concatenate([marks, own], axis=-2)
             window, row = (slice(row, row + prediction.shape[-2]), band.columns), row + prediction.shape[-2]
             own, marks = marks[..., : prediction.shape[-2], :], marks[..., prediction.shape[-2] :, :]
+        elif not band.wanted:
+            one = encoding.decode(maps[..., :1, :1])
+            prediction = np.broadcast_to(one, (*one.shape[:-2], *maps.shape[-2:]))
         else:
             prediction = encoding.decode(maps)
-        count += _mark(prediction, own)
+        count += _mark(prediction, own) if band.wanted or encoding.kind == "instances" else 0
         if band.last:
             _warn_of_unknown(prediction, count)
         if prediction.shape[-2]:

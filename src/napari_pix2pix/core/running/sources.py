@@ -92,9 +92,10 @@ def outside_range(model: "TrainedModel", band: Band, wanted: NDArray[np.bool_] |
         return np.zeros((0, 2))
     source, weight = band.source, band.share
     if wanted is not None:
-        source, weight = source[..., wanted], float(wanted.sum())
+        weight = float(np.count_nonzero(wanted))
         if not weight:
             return np.zeros((len(source), 2))
+        source = source if weight == wanted.size else source[..., wanted]
     shares = np.array([[below, above] for _, below, above in normalization.outside(source)])
     return shares * weight
 

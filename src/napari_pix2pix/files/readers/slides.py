@@ -74,10 +74,12 @@ def _read(level: int, shape: tuple[int, int], path: Path, index: Any) -> NDArray
     pixels = np.empty((high[0] - low[0], high[1] - low[1], 3), np.uint8)
     with _opened(path) as slide:
         # Places count in pixels of the full resolution, which need not hold a whole number of the level's.
+        # At full resolution nothing is resampled, and blocks begin where the window does.
         step = slide.level_downsamples[level]
-        for y in range(low[0] // AT_ONCE * AT_ONCE, high[0], AT_ONCE):
-            for x in range(low[1] // AT_ONCE * AT_ONCE, high[1], AT_ONCE):
-                height, width = min(AT_ONCE, shape[0] - y), min(AT_ONCE, shape[1] - x)
+        first, ends = (low, high) if step == 1 else ([at // AT_ONCE * AT_ONCE for at in low], shape)
+        for y in range(first[0], high[0], AT_ONCE):
+            for x in range(first[1], high[1], AT_ONCE):
+                height, width = min(AT_ONCE, ends[0] - y), min(AT_ONCE, ends[1] - x)
                 block = slide.read_region((round(x * step), round(y * step)), level, (width, height))
                 inside = [
                     (max(a, b), min(a + n, c)) for a, n, b, c in zip((y, x), (height, width), low, high, strict=True)

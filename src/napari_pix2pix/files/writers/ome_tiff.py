@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
@@ -25,7 +26,7 @@ PYRAMID_ABOVE = 4096**2
 BIG_ABOVE = 2**32 - 2**25
 """Bytes above which the 32-bit offsets of a TIFF may not do, as in tifffile."""
 BUFFER = 2**24
-"""Bytes of tiles that tifffile compresses at once."""
+"""Bytes of tiles that are compressed at once."""
 WRITTEN_AS = {"bool": "uint8", "float16": "float32"}
 """What OME-TIFF cannot hold, or few programs read, and what holds the same numbers."""
 UNNAMED = "reference frame"
@@ -115,7 +116,8 @@ def write_tiff(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterabl
             told = f"{meaning.description}{axes}{shape}{dtype}{meaning.channel_names}{meaning.pixel_size_um}"
             told += str(meaning.placement) if meaning.placement != Placement() else ""
             metadata["UUID"] = str(uuid5(NAMESPACE_OID, told))
-            file.write(tiles, shape=shape, subifds=len(smaller), metadata=metadata, **how)
+            lying = _packed(tiles, (TILE, TILE, *samples), dtype) if tiled else tiles
+            file.write(lying, shape=shape, subifds=len(smaller), metadata=metadata, **how)
             next(tiles, None)  # raises if there are more frames than needed
             for level in smaller:
                 keys = (
@@ -125,7 +127,34 @@ def write_tiff(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterabl
                     for tile in level.tiles
                 )
                 tiles = (page(level, *key) for key in keys)
-                file.write(tiles, shape=(n_pages, *level.size, *samples), subfiletype=1, metadata=None, **how)
+                lying = _packed(tiles, (TILE, TILE, *samples), dtype)
+                file.write(lying, shape=(n_pages, *level.size, *samples), subfiletype=1, metadata=None, **how)
+
+
+def _pack(tile: NDArray[Any]) -> bytes:
+    """As tifffile does."""
+    return bytes(tifffile.TIFF.COMPRESSORS[tifffile.COMPRESSION.ADOBE_DEFLATE](tile))
+
+
+def _packed(tiles: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[bytes]:
+    """Tiles as they lie in a file: padded to this shape and compressed; whole ones of one value once for all."""
+    known = dict[bytes, bytes]()
+
+    def packed(tile: NDArray[Any]) -> bytes:
+        beyond = [(0, n - m) for n, m in zip(shape, tile.shape, strict=True)]
+        of_one = not any(tile.strides[:2]) and not np.any(beyond)
+        value = tile[0, 0].tobytes()
+        if of_one and value in known:
+            return known[value]
+        found = _pack(np.pad(tile, beyond) if np.any(beyond) else np.ascontiguousarray(tile))
+        if of_one:
+            known[value] = found
+        return found
+
+    at_once = max(1, BUFFER // (math.prod(shape) * dtype.itemsize))
+    with ThreadPoolExecutor(max(1, tifffile.TIFF.MAXWORKERS)) as pool:
+        while some := list(islice(tiles, at_once)):
+            yield from pool.map(packed, some)
 
 
 def _ome_words(plan: AxesPlan, n_pages: int, meaning: Meaning) -> dict[str, Any]:

@@ -27,6 +27,8 @@ def halved(frame: NDArray[Any], labels: bool) -> NDArray[Any]:
     if labels:
         return frame[..., ::2, ::2]
     *rest, height, width = frame.shape
+    if not any(frame.strides[-2:]):  # the same everywhere
+        return np.broadcast_to(frame[..., :1, :1], (*rest, (height + 1) // 2, (width + 1) // 2))
     even = np.pad(frame, [(0, 0)] * len(rest) + [(0, height % 2), (0, width % 2)], mode="edge")
     blocks = even.reshape(*rest, (height + 1) // 2, 2, (width + 1) // 2, 2)
     means = blocks.mean((-3, -1), dtype=np.float32 if frame.dtype.itemsize <= 2 else np.float64)

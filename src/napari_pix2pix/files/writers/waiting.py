@@ -19,6 +19,8 @@ Key = tuple[int, int, int]
 class WaitingTiles:
     """Tiles of frames (plane, Y, X), of which blocks come in any order; beyond a few, in a temporary file.
 
+    Of a tile whose planes are each of one value, as glass is, that waits alone.
+
     It is a plain file that is written at places: a mapped one would kill the process where the disk is full. Where a
     tile lay that is taken, another one comes.
 
@@ -38,6 +40,7 @@ class WaitingTiles:
         self.planes, self.size, self.dtype, self.side = planes, size, dtype, side
         self._file = SpooledTemporaryFile(HELD, dir=str(folder))  # noqa: SIM115 - it is closed by who enters this
         self._slots: dict[Key, int] = {}
+        self._of_one: dict[Key, NDArray[Any]] = {}
         self._missing: dict[Key, int] = {}
         self._free: list[int] = []
         self._count = 0
@@ -69,14 +72,24 @@ class WaitingTiles:
             y, x = self.window(key)
             top, left = max(row, y.start), max(column, x.start)
             part = block[:, top - row : min(ends[0], y.stop) - row, left - column : min(ends[1], x.stop) - column]
-            if key not in self._slots:
-                self._slots[key] = self._free.pop() if self._free else self._count
-                self._count = max(self._count, self._slots[key] + 1)
-                self._missing[key] = (y.stop - y.start) * (x.stop - x.start)
-            self._write(key, top - y.start, left - x.start, x.stop - x.start, part)
-            self._missing[key] -= part.shape[-2] * part.shape[-1]
+            shape = y.stop - y.start, x.stop - x.start
+            self._add(key, top - y.start, left - x.start, shape, part)
+            self._missing[key] = self._missing.get(key, math.prod(shape)) - part.shape[-2] * part.shape[-1]
             if not self._missing[key]:
                 yield key
+
+    def _add(self, key: Key, row: int, column: int, shape: tuple[int, int], part: NDArray[Any]) -> None:
+        """Add a part of a tile of this shape."""
+        one, new, before = _of_one(part), key not in self._missing, self._of_one.get(key)
+        if one is not None and (new or (before is not None and one.tobytes() == before.tobytes())):
+            self._of_one[key] = one
+            return
+        if key not in self._slots:
+            self._slots[key] = self._free.pop() if self._free else self._count
+            self._count = max(self._count, self._slots[key] + 1)
+        if before is not None:
+            self._write(key, 0, 0, shape[1], np.broadcast_to(self._of_one.pop(key), (self.planes, *shape)))
+        self._write(key, row, column, shape[1], part)
 
     def _write(self, key: Key, row: int, column: int, width: int, part: NDArray[Any]) -> None:
         for number, plane in enumerate(part):
@@ -90,19 +103,33 @@ class WaitingTiles:
 
     def is_whole(self, key: Key) -> bool:
         """Whether all of a tile is there, and not taken."""
-        return key in self._slots and not self._missing[key]
+        return not self._missing.get(key, 1)
 
     def read(self, key: Key, planes: Iterable[int] | None = None) -> NDArray[Any]:
         """These planes of a tile, (plane, rows, columns); None: all."""
         y, x = self.window(key)
         shape = (y.stop - y.start, x.stop - x.start)
+        planes = list(range(self.planes) if planes is None else planes)
+        if key in self._of_one:
+            return np.broadcast_to(self._of_one[key][planes], (len(planes), *shape))
         found = []
-        for plane in range(self.planes) if planes is None else planes:
+        for plane in planes:
             self._file.seek(self._place(key, plane))
             found.append(np.frombuffer(self._file.read(math.prod(shape) * self.dtype.itemsize), self.dtype))
         return np.stack(found).reshape(-1, *shape)
 
     def drop(self, key: Key) -> None:
         """Let go of a tile."""
-        self._free.append(self._slots.pop(key))
+        if self._of_one.pop(key, None) is None:
+            self._free.append(self._slots.pop(key))
         del self._missing[key]
+
+
+def _of_one(part: NDArray[Any]) -> NDArray[Any] | None:
+    """The value of each plane, (plane, 1, 1), if that is the same to the bit in all its pixels."""
+    one = part[:, :1, :1]
+    if not any(part.strides[-2:]):
+        return one.copy()
+    bits = part.view(f"u{part.dtype.itemsize}")  # NaN is like itself
+    same = all((values == bits[:, :1, :1]).all() for values in (bits[:, :1], bits))
+    return one.copy() if same else None
