@@ -161,6 +161,20 @@ def test_noise_widens_the_interval_and_no_gain_is_perhaps_nothing() -> None:
     assert fit_learning_curve([2, 4, 8], [0.5, 0.6, 0.65], "dice")["gain"]["low"] is None
 
 
+@pytest.mark.parametrize("exponent", [0.1, 0.2, 1.0])
+def test_the_interval_holds_the_gain_of_flat_curves_too(exponent) -> None:
+    """A curve that is almost straight at its end may bend or not: in 20 draws the true gain is outside of 2 at most."""
+    n = np.repeat([4, 8, 16, 32], 3)
+    truth = 0.6 * (32**-exponent - 64**-exponent)
+    held = 0
+    for seed in range(20):
+        noise = np.random.default_rng(1000 + seed).normal(0, 0.08, 12) / np.sqrt(n)
+        curve = fit_learning_curve(n.tolist(), (0.9 - 0.6 * n**-exponent + noise).tolist(), "dice")
+        held += curve["gain"]["low"] <= truth <= curve["gain"]["high"]
+        assert all(point["low"] <= point["value"] <= point["high"] for point in curve["curve"])
+    assert held >= 18
+
+
 @pytest.mark.parametrize("level", [0.0, 0.3])
 def test_where_all_trainings_are_alike_nothing_is_promised(level) -> None:
     """As after trainings that were too short: no gain of rounding, and the question whether they were."""

@@ -89,16 +89,19 @@ def learning_curve(
 
 
 def _budget(plan: "Repetition", stacks: Any, n: int, device: str) -> dict[str, Any]:
-    """What so many trainings take, as a few steps of the one on most pairs tell."""
+    """What so many trainings take, as a short one on the pairs of the largest tells."""
     from napari_pix2pix.core.training.forecast import minutes_here
 
     run = max(plan.runs, key=lambda run: run.pairs or 0)
     settings, pairs = plan.settings(run), stacks.train.frames(hashed=False)
-    minutes = minutes_here(pairs.only(run.divided(pairs.names)[0]), settings, device)
+    trains, held = run.divided(pairs.names)
+    judges = pairs.only(held) if held else stacks.test and stacks.test.frames(hashed=False)
+    minutes = minutes_here(pairs.only(trains), settings, device, judges)
     text = (
-        f"{n} trainings × {settings.steps:,} steps, about {minutes:.2g} minutes each on this machine: about "
-        f"{n * minutes:.2g} minutes in all, one after another."
+        f"{n} trainings × {settings.steps:,} steps, about {minutes:.2g} minutes each on this machine with start and "
+        f"judging: about {n * minutes:.2g} minutes in all, one after another."
     )
+    text += " Learning to judge (`trust_steps`) comes on top." if settings.trust_steps else ""
     told = {"trainings": n, "steps": settings.steps, "minutes_each": minutes, "minutes": n * minutes}
     return {"event": "note", "text": text, "budget": told}
 

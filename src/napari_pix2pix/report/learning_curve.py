@@ -49,8 +49,9 @@ def draw_curve(path: Path, found: dict[str, Any], command: str) -> Path:
         rows.append([str(n), *(_with_sd(values) for values in own)])
     notes = (
         "All trainings were judged on the same test pairs. The law is best - lost · pairs^-exponent (Figueroa et al., "
-        "2012; Hestness et al., 2017), its interval a wild bootstrap of the trainings (Wu, 1986): it tells of other "
-        "seeds and other choices among these pairs, not of pairs from another laboratory."
+        "2012; Hestness et al., 2017), its interval all that laws promise which an F test does not tell from it "
+        "(Bates and Watts, 1988): it tells of other seeds and other choices among these pairs, not of pairs from "
+        "another laboratory."
     )
     table_of_points = table(["pairs", *map(title_of, shown)], rows, "Mean ± SD over seeds", "figures")
     parts: list[tuple[str, Html | None]] = [

@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
+from scipy.stats import f as f_distribution
 
 from napari_pix2pix.core.evaluation.metrics.comparison import LOWER_IS_BETTER, higher_is_better
 
-RESAMPLES = 200
+LEVEL = 0.95
+"""Of intervals."""
+TRIED, EXPONENTS = 400, 50
+"""Values among which the ends of an interval are looked for, and exponents of the law that are tried with each."""
 FEWEST_NUMBERS = 3
 """Of pairs: the law has three parameters."""
 STEEPEST, FLATTEST = 2.0, 0.05
@@ -51,9 +55,9 @@ def fit_learning_curve(pairs: Sequence[int], values: Sequence[float], figure: st
     References
     ----------
     The law: Figueroa et al., "Predicting sample size required for classification performance", 2012; Hestness et al.,
-    "Deep learning scaling is predictable, empirically", 2017. The interval: the wild bootstrap, in which each residual
-    keeps its place and changes its sign by chance, since few pairs scatter more: Wu, "Jackknife, bootstrap and other
-    resampling methods in regression analysis", 1986.
+    "Deep learning scaling is predictable, empirically", 2017. The interval: the profile likelihood, all values that
+    some law with them fits so well that an F test does not tell it from the best: Bates and Watts, "Nonlinear
+    regression analysis and its applications", 1988, section 6.1.
     """
     n, sign = np.asarray(pairs, float), 1.0 if higher_is_better(figure) else -1.0
     require_numbers(sorted(set(map(int, pairs))))
@@ -62,23 +66,18 @@ def fit_learning_curve(pairs: Sequence[int], values: Sequence[float], figure: st
     law = _fitted(n, y, top)
     most = int(n.max())
     at = np.unique(np.rint(np.geomspace(n.min(), 2 * most, 25)))
-    wanted = np.concatenate([at, [most, 2 * most]])
-    found, ends = _at(wanted, n.min(), law), None
+    found, value = _at(at, n.min(), law), float(np.diff(_at(np.array([most, 2 * most]), n.min(), law))[0])
+    ends: list[float] | None = None
     if len(n) > len(law):
-        residuals = (y - _at(n, n.min(), law)) * np.sqrt(len(n) / (len(n) - len(law)))
-        random = np.random.default_rng(0)
-        signs = random.choice([-1.0, 1.0], (RESAMPLES, len(n)))
-        laws = (_fitted(n, _at(n, n.min(), law) + residuals * own, top) for own in signs)
-        drawn = np.array([_at(wanted, n.min(), other) for other in laws])
-        gains = drawn[:, -1] - drawn[:, -2]
-        ends = sorted((sign * np.percentile(gains, [2.5, 97.5])).tolist())
-        band = np.sort(sign * np.percentile(drawn[:, :-2], [2.5, 97.5], axis=0), axis=0)
+        profile = _Profile(n, y, top)
+        ends = sorted(sign * end for end in profile.gain(most, value))
+        band = np.sort([[sign * end for end in profile.value(*own)] for own in zip(at, found, strict=True)], axis=1)
     curve = [
         {
             "pairs": int(k),
             "value": float(sign * found[i]),
-            "low": None if ends is None else float(band[0, i]),
-            "high": None if ends is None else float(band[1, i]),
+            "low": None if ends is None else float(band[i, 0]),
+            "high": None if ends is None else float(band[i, 1]),
         }
         for i, k in enumerate(at)
     ]
@@ -86,7 +85,7 @@ def fit_learning_curve(pairs: Sequence[int], values: Sequence[float], figure: st
         "figure": figure,
         "law": {"best": float(sign * law[0]), "lost": float(law[1] * n.min() ** law[2]), "exponent": float(law[2])},
         "gain": {
-            "value": float(sign * (found[-1] - found[-2])),
+            "value": sign * value,
             "low": None if ends is None else ends[0],
             "high": None if ends is None else ends[1],
             "pairs": [most, 2 * most],
@@ -128,3 +127,44 @@ def _fitted(n: Floats, y: Floats, top: float) -> Floats:
 
     law: Floats = least_squares(misses, first, slopes, bounds, x_scale="jac", max_nfev=200).x
     return law
+
+
+class _Profile:
+    """The values that some law with them explains these figures, of which higher is better, about as well as the best.
+
+    With an exponent the law is linear, and what fits best with a value and an exponent is one division.
+    """
+
+    def __init__(self, n: Floats, y: Floats, top: float) -> None:
+        self._y, self._top, self._least = y, top, float(n.min())
+        self._exponents = np.geomspace(FLATTEST, STEEPEST, EXPONENTS)
+        self._powers = (n / self._least)[None] ** -self._exponents[:, None]
+        self._reach = 10 * (float(np.ptp(y)) or 1e-9)
+        freedom = len(n) - 3
+        self._allowed = 1 + float(f_distribution.ppf(LEVEL, 1, freedom)) / freedom
+
+    def gain(self, most: int, value: float) -> tuple[float, float]:
+        """The ends of what twice as many pairs as `most` add, around `value`."""
+        here = np.array([most, 2 * most])[:, None] / self._least
+        each = here[0] ** -self._exponents - here[1] ** -self._exponents
+        tried = np.concatenate([[0.0, value], np.geomspace(1e-4, 1, TRIED) * self._reach])
+        lost = tried[:, None] / each
+        best = np.minimum((self._y + lost[..., None] * self._powers).mean(axis=-1), self._top)
+        return self._ends(tried, best, lost, value)
+
+    def value(self, pairs: float, value: float) -> tuple[float, float]:
+        """The ends of the figure at so many pairs, around `value`."""
+        steps = np.geomspace(1e-4, 1, TRIED // 2) * self._reach
+        tried = np.concatenate([value - steps, [value], np.minimum(value + steps, self._top)])
+        here = (pairs / self._least) ** -self._exponents
+        apart = here[:, None] - self._powers
+        slope = ((self._y - tried[:, None])[:, None, :] * apart).sum(axis=-1)
+        steep = (apart**2).sum(axis=-1)
+        lost = np.clip(slope / steep, 0, np.maximum(self._top - tried[:, None], 0) / here)
+        return self._ends(tried, tried[:, None] + lost * here, lost, value)
+
+    def _ends(self, tried: Floats, best: Floats, lost: Floats, value: float) -> tuple[float, float]:
+        misses = best[..., None] - lost[..., None] * self._powers - self._y
+        squares = (misses**2).sum(axis=-1).min(axis=1)
+        fits = np.append(tried[squares <= squares.min() * self._allowed], value)
+        return float(fits.min()), float(fits.max())
