@@ -1,6 +1,7 @@
 """Predicting slides: time that glass takes, memory, seams, and a region against the whole; JSON lines, then a table.
 
     python benchmarks/slides.py [--size 60000 40000] [--tissue 0.3] [--preset fast] [--real SLIDE] [--folder FOLDER]
+        [--base-channels N] [--memory-only]
 
 A pyramidal slide (tiled JPEG, 0.5 µm, levels 1, 4 and 16) is generated: round pieces of textured tissue on glass. The
 tissue found on it is predicted from file to file, RGB to one channel of uint16, in float32, in a process of its own.
@@ -13,6 +14,9 @@ result, and of one in which nothing was predicted but a corner.
 `region`: pixels in which a region of the slide differs from the same region of the whole; the goal is 0.
 `seams`: the largest difference, in grey values of 65,535, between the tiles of the slide and the same place in one
 piece, for which rounding leaves one or two.
+
+`--base-channels` makes the network smaller than the preset's, and `--memory-only` does `tissue` without the image
+to compare it with: how memory grows with a slide can be seen without hours of computing.
 
 `--real` does `region` with the pixels of a real slide. Networks are not trained: what they compute takes as long,
 whatever their weights.
@@ -57,8 +61,9 @@ GLASS = 243
 
 
 def untrained(preset: str) -> TrainedModel:
-    """A model from RGB to one channel of uint16."""
-    config = make_config(preset)
+    """A model from RGB to one channel of uint16; behind a colon, the preset has the generator's base channels."""
+    preset, _, channels = preset.partition(":")
+    config = make_config(preset, changes={"generator": {"base_channels": int(channels)}} if channels else {})
     source = fit_encoding([np.array([[[0, 255]]] * 3, np.uint8)], "intensity", limit=1.0)
     target = fit_encoding([np.array([[[0, 2**16 - 1]]], np.uint16)], "intensity", limit=1.0)
     torch.manual_seed(0)  # the same weights in each process
@@ -161,6 +166,9 @@ def measure(asked: argparse.Namespace, folder: Path) -> Iterator[Row]:
     row = {"part": "tissue", "size": [width, height], "found": pixels / (width * height), "preset": asked.preset}
     whole = folder / "tissue.ome.tif"
     row |= in_child(asked.preset, source, whole, tissue=True)
+    if asked.memory_only:
+        yield row
+        return
     side = min(round(math.sqrt(pixels)), 8192)
     alone = folder / "alone.tif"
     repeats = -(-side // 512)
@@ -223,7 +231,7 @@ def table(rows: list[Row]) -> str:
             size = " x ".join(map(str, row["size"]))
             lines += [
                 f"tissue   {size}, {row['found']:.0%} tissue: {row['cpu_s']:.1f} s of the processors, "
-                f"{row['times_alone']:.2f} x of tissue alone ({row['wall_s']:.1f} s by the clock)",
+                f"{row.get('times_alone', math.nan):.2f} x of tissue alone ({row['wall_s']:.1f} s by the clock)",
                 f"memory   {row['above_idle_mib']:.0f} MiB above idle",
                 f"disk     {row['bytes'] / 2**20:.1f} MiB",
             ]
@@ -244,9 +252,12 @@ def main() -> None:
     parser.add_argument("--tissue", type=float, default=0.3, help="share of the slide")
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--real", type=Path, help="a slide to take a region of, too")
+    parser.add_argument("--base-channels", type=int, help="of the generator; default: the preset's")
+    parser.add_argument("--memory-only", action="store_true", help="tissue, with nothing beside it")
     parser.add_argument("--folder", help="for the files; default: a temporary one")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    asked.preset += f":{asked.base_channels}" if asked.base_channels else ""
     warnings.filterwarnings("ignore", ".*of the source lies")
     if asked.child:
         preset, source, out, settings = asked.child

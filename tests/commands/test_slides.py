@@ -146,6 +146,28 @@ def test_nothing_is_beside_a_prediction_before_it_is_done(place, tmp_path):
     assert seen and names == {"a.ome.tif", "a.tissue.geojson", "a.spread.tif"}
 
 
+@pytest.mark.filterwarnings("ignore:100% of the source")
+def test_a_run_that_is_killed_while_it_judges_leaves_nothing_in_the_next_ones_way(place, tmp_path, capsys):
+    """What is judged beyond a part hides, and the next run takes it away; of OUT it is said what to do."""
+    how = PredictSettings(region="302,204,100,80", tile_size=64, trust=True)
+    out = tmp_path / "a.ome.tif"
+    for _ in predict_file(load_model(place / "intensity.safetensors", "cpu"), place / "case.svs", out, how):
+        if out.exists():
+            break
+        assert all(path.name.startswith(".") for path in tmp_path.iterdir())
+    words = ["predict", str(place / "intensity.safetensors"), str(place / "case.svs"), "--out", str(out), *TILES]
+    words += ["--region", "302,204,100,80", "--trust"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    out.touch()
+    capsys.readouterr()
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "a.ome.tif does, without " in said and "as a run that was killed leaves it. Choose another --out or" in said
+    assert main([*words, "--overwrite"]) == 0
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
 def test_colours_are_filled_with_white(place):
     part = open_stack(predicted(place, "colours", "colours", "--tissue")).array[...]
     assert (part[:20, :20] == 255).all() and part.dtype == np.uint8

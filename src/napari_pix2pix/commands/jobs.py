@@ -152,8 +152,10 @@ def do_each(
     for job in [] if overwrite else mine:
         existing = next((path for path in job.results if path.exists()), None)
         if existing and not (records and records.knows(job)):
+            missing = next((path for path in job.results if not path.exists()), None)
+            killed = f", without {missing}, as a run that was killed leaves it" if missing else ""
             raise FileExistsError(
-                f"An output must not exist yet; {existing} does. Choose another `out` or `overwrite`."
+                f"An output must not exist yet; {existing} does{killed}. Choose another `out` or `overwrite`."
             )
     for path in (path for job in mine for path in job.results):
         require_replaceable(path)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.encodings.rescaling import rescaled_shape
+from napari_pix2pix.core.engine.atomic import directory_beside
 from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.tiles import Tile, TilePlan
 from napari_pix2pix.core.running.bands import BLOCK, Band
@@ -169,7 +169,7 @@ def predict_file(
         )
         put_maps = put_spread = put_judged = judged = None
         if wanted and how.trust:
-            judged = Path(lasting.enter_context(TemporaryDirectory(dir=out.parent))) / "judged.ome.tif"
+            judged = lasting.enter_context(directory_beside(beside("judged")(out))) / "judged.ome.tif"
             put_judged = files.enter_context(
                 stack_writer(judged, plan, encoding.dtype_decoded, labels=encoding.is_labels, **said)
             )

@@ -1,12 +1,20 @@
-"""What tells a lack of memory from a fault in what was to be read or computed: one definition, without torch."""
+"""What tells a lack of memory from a fault in what was to be read or computed, and gives memory back; without torch."""
 
+import ctypes
 import errno
+import sys
 
 TOLD = (
     *("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "alloc_failed"),
     *("bad_alloc", "unable to allocate", "failed to allocate", "memory allocation failed", "can't start new thread"),
 )
 """How torch, codecs and the system say it, in small letters."""
+
+
+def give_back() -> None:
+    """Give what was freed back to the system, where the C library (glibc) keeps it for pieces of the same size."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

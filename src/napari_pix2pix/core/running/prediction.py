@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_pix2pix.core.engine.devices import computing_in
-from napari_pix2pix.core.engine.memory import is_out_of_memory
+from napari_pix2pix.core.engine.memory import give_back, is_out_of_memory
 from napari_pix2pix.core.geometry.tiles import Tile, TilePlan, plan_tiles
 from napari_pix2pix.core.methods.method import with_planes
 from napari_pix2pix.core.networks.dropout import Window, drawing
@@ -157,12 +157,15 @@ class Findings:
         Tiles of so many pixels, or more, are too large for the memory and halved.
     seam_told, before
         Whether the user knows how far neighbouring tiles are apart; the first tile, while not.
+    shape
+        Of the last tiles: the memory that others of another size were computed in is of no use to those that follow.
     """
 
     batch: int = 2**20
     tile: float = math.inf
     seam_told: bool = False
     before: "tuple[Tile, NDArray[np.float32]] | None" = None
+    shape: tuple[int, ...] = ()
 
     def shrink(self, tiles: Sequence[Tile], device: torch.device) -> None:
         """Allow half of `tiles`, or half of the only one: they were too much for the memory of `device`."""
@@ -222,6 +225,9 @@ def _computed(
             for _ in batch:
                 waiting.popleft()
             continue
+        if findings.shape != batch[0].shape:
+            give_back()
+            findings.shape = batch[0].shape
         try:
             maps = forward(frame, [tile.read for tile in batch])
         except (RuntimeError, MemoryError) as error:
