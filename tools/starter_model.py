@@ -1,9 +1,10 @@
 """Make the starter model `nuclei`, which ships with the package: train, evaluate, and keep its weights as float16.
 
-    python tools/starter_model.py ../shared/data/dsb2018 RUN [--steps 6400] [further flags of train]
+    python tools/starter_model.py ../shared/data/dsb2018 RUN [--judge-steps 1000] [--steps 6400] [flags of train]
 
 The data are those of the Data Science Bowl 2018, stage 1 (CC0), a folder each for train and validation, with image and
-label; the latter judge alone. What was given for the model that ships stands in docs/starter_models.md.
+label; the latter judge alone. With --judge-steps the model learns so many steps more to judge itself (fit-trust). What
+was given for the model that ships stands in docs/starter_models.md.
 """
 
 import argparse
@@ -24,12 +25,16 @@ FLAGS += ["--discriminator.base-channels", "24", "--authors", "napari-pix2pix", 
 TOLD = "object_f1_iou50", "dice"
 
 
-def made(data: Path, run: Path, flags: list[str]) -> Path:
+def made(data: Path, run: Path, judge_steps: int, flags: list[str]) -> Path:
     """The file of the model."""
     pairs = [[str(data / kind / side) for side in ("image", "label")] for kind in ("train", "validation")]
     if not (run / "model.safetensors").is_file():
         assert main(["train", *pairs[0], "--out", str(run), *FLAGS, *flags]) == 0
-    model = core.load_model(run / "model.safetensors", "cpu")
+    judged = run / ("judged.safetensors" if judge_steps else "model.safetensors")
+    if not judged.is_file():
+        how = ["--trust-steps", str(judge_steps), "--empty-frames", "empty", "--out", str(judged)]
+        assert main(["fit-trust", str(run), *pairs[0], *how]) == 0
+    model = core.load_model(judged, "cpu")
     file = FOLDER / "nuclei.safetensors"
     file.parent.mkdir(exist_ok=True)
     model.save(file, half=True)  # judged as it ships
@@ -56,5 +61,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--judge-steps", type=int, default=0)
     given, flags = parser.parse_known_args()
-    print(made(given.data, given.run, flags))
+    print(made(given.data, given.run, given.judge_steps, flags))

@@ -416,10 +416,19 @@ PACKAGES = {
     },
     "holds no array of numbers": {"parts": {"in.npy": npy(np.zeros(3))[:-24].replace(b"(3,)", b"(9999999999,)")}},
     "which is not known here": {"post": [{"id": "scale_mean_variance", "kwargs": {"reference_tensor": "raw"}}]},
-    "takes one size alone": {"said": set_at("inputs", 0, "axes", 2, "size", value=64)},
+    "its size along y is fixed (64)": {"said": set_at("inputs", 0, "axes", 2, "size", value=64)},
     "describes no model": {"said": set_at("type", value="dataset")},
     "is not as the zoo's are": {"said": set_at("name", value=3)},
-    "cannot be read": {"parts": {"rdf.yaml": b"a: &a [" + b"[" * 5000}},
+    "cannot be read": {"parts": {"rdf.yaml": b"a: 'b"}},
+    "lists within lists, more than 50 deep": {"parts": {"rdf.yaml": b"a: " + b"[" * 200_000}},
+    "more than 262,144": {"parts": {"rdf.yaml": b"type: model\n" + b"".join(b"k%d: 1\n" % i for i in range(40_000))}},
+    "says of its sizes cannot be": {
+        "said": set_at("inputs", 0, "axes", 2, "size", value={"min": 10**12, "step": 1}),
+    },
+    "asks for custom, which": {
+        "parts": {"code.py": CODE},
+        "post": [{"id": "custom", "callable": "UNet", "source": "code.py", "kwargs": {}}],
+    },
     "repeats parts of itself": {
         "parts": {
             "rdf.yaml": b"a0: &a0 [a]\n"
@@ -436,6 +445,14 @@ def test_a_package_that_could_do_harm_is_refused(sentence: str, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert sentence in refused(package(tmp_path / "in" / "p.zip", **PACKAGES[sentence]), capsys)
     assert not Path("ran").exists()
+
+
+def test_two_files_of_one_name_are_refused(tmp_path, capsys) -> None:
+    """Programs read one or the other: what was looked at would not be what runs."""
+    (path := tmp_path / "in" / "p.zip").parent.mkdir()
+    with zipfile.ZipFile(package(path), "a") as made, pytest.warns(UserWarning, match="Duplicate"):
+        made.writestr("net.onnx", b"another")
+    assert "two files of one name, 'net.onnx'" in refused(path, capsys)
 
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

@@ -98,8 +98,10 @@ def theirs(network: nn.Module) -> nn.Module:
     [
         *(partial(UNet, 3, 1, 7, 4, norm) for norm in NORMS),
         partial(UNet, 1, 3, 8, 2, "batch"),
+        partial(UNet, 3, 3, 8, 2, "instance"),
         *(partial(ResNet, 3, 3, 6, 4, norm) for norm in NORMS),
-        partial(ResNet, 1, 2, 9, 4, "instance", dropout=True),
+        *(partial(ResNet, 3, 1, 6, 4, norm, dropout=True) for norm in ("batch", "instance")),
+        *(partial(ResNet, 1, 2, 9, 4, norm, dropout=on) for norm in ("batch", "instance") for on in (False, True)),
     ],
     ids=str,
 )
@@ -117,6 +119,26 @@ def test_it_predicts_what_the_generator_did(network, tmp_path) -> None:
     assert np.ptp(found) > 0.1
     expected = (found + 1) / 2 * 255
     np.testing.assert_allclose(model.predict_frame(image, "float32"), expected, rtol=0, atol=0.51)
+
+
+@pytest.mark.parametrize(
+    "network", [partial(UNet, 3, 3, 7, 4, "batch"), partial(ResNet, 1, 1, 9, 4, "instance")], ids=str
+)
+def test_a_copy_of_several_devices_or_in_half_precision_is_the_same(network, tmp_path) -> None:
+    """What `DataParallel` names is named without it, and halves become single."""
+    made = theirs(network()).half().float()
+    states = {
+        "plain": made.state_dict(),
+        "parallel": nn.DataParallel(made).state_dict(),
+        "half": {name: held.half() if held.is_floating_point() else held for name, held in made.state_dict().items()},
+    }
+    found = []
+    for name, state in states.items():
+        torch.save(state, tmp_path / f"{name}.pth")
+        found.append(read_port(tmp_path / f"{name}.pth").networks["generator"].state_dict())
+    for other in found[1:]:
+        assert other.keys() == found[0].keys()
+        assert all(other[name].dtype == held.dtype and (other[name] == held).all() for name, held in found[0].items())
 
 
 def test_what_is_no_such_generator_is_refused(tmp_path, capsys) -> None:
@@ -138,6 +160,8 @@ def test_what_is_no_such_generator_is_refused(tmp_path, capsys) -> None:
     assert "must be finite" in refused(good | {"model.model.1.model.2.running_var": torch.full((8,), torch.inf)})
     huge = torch.zeros(1).expand(1000, 1000, 1000, 1000)
     assert "larger than what is there" in refused(good | {"model.model.0.weight": huge})
+    for kind in (torch.eye(3).to_sparse(), torch.zeros(2, 2, device="meta"), torch.zeros(2, dtype=torch.complex64)):
+        assert "of another kind than networks" in refused(good | {"model.model.0.weight": kind})
     path.write_bytes(b"no file of torch")
     assert main(["import", str(path), "--out", str(out)]) == 2 and "must hold a generator" in capsys.readouterr().err
 

@@ -4,6 +4,7 @@ import hashlib
 import lzma
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 MOST_FILES = 10_000
 LARGEST = 2**31 - 1
 """Bytes of one file; what ONNX can be in one."""
-LARGEST_TEXT = 2**20
+LARGEST_TEXT = 2**18
 """Bytes of a description."""
+LARGEST_ARRAY = 2**28
+"""Bytes of a test image."""
 TIGHTEST = 200
 """Weights and images do not become smaller than this share by being packed; what does, is made to fill a memory."""
 DAMAGED = (
@@ -76,7 +79,7 @@ class Archive:
         """The numbers in the .npy file of this name."""
         from io import BytesIO
 
-        content = self.read(name, sha256)
+        content = self.read(name, sha256, LARGEST_ARRAY)
         file = BytesIO(content)
         try:
             version = np.lib.format.read_magic(file)
@@ -115,7 +118,11 @@ def opened(path: Path) -> Iterator[Archive]:
                 name = PurePosixPath(part.filename)
                 if name.is_absolute() or ".." in name.parts or "\\" in part.filename or ":" in part.filename:
                     raise refused(path, f"the path of a file in it leads out of it, {part.filename!r:.200}")
-            yield Archive(path, {part.filename: part for part in parts}, file)
+            files = {part.filename: part for part in parts}
+            if len(files) < len(parts):  # of which programs read one or the other
+                twice = next(name for name, n in Counter(part.filename for part in parts).items() if n > 1)
+                raise refused(path, f"it holds two files of one name, {twice!r:.200}")
+            yield Archive(path, files, file)
     except zipfile.BadZipFile as error:
         raise refused(path, "it is no zip") from error
 

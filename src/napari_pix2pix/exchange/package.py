@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ NEAR, FAR_SHARE = 1e-3, 1e-3
 """How far what a package gives may be from what it says that it gives, as a share of its range; and which share of the
 pixels may be further off, since other machines round otherwise."""
 
+DEEPEST = 50
+"""Lists and mappings within each other in a description, of which a zoo's have a fifth."""
 DATA_SET = "it normalizes by the statistics of a data set, which are not in it; must be those of each image, or fixed"
 MOST_PIXELS = 2**22
 """Of the image that a package is tried on."""
@@ -90,7 +92,7 @@ def read_onnx(path: Path) -> TrainedModel:
             "as part of a package of the BioImage Model Zoo (.zip), which does."
         )
     told = _told(parse_json(metadata[KEY]), path)
-    return _of_graph(content, told, _provenance(path, told))
+    return _of_graph(content, told, _provenance(path, told), path)
 
 
 def read_package(path: Path) -> TrainedModel:
@@ -119,7 +121,7 @@ def read_package(path: Path) -> TrainedModel:
                 raise refused(path, "its ONNX file keeps weights in another file")
             content = files.read(str(weights.onnx.source), weights.onnx.sha256)
             if own is not None:
-                model = _of_graph(content, own, _provenance(path, own))
+                model = _of_graph(content, own, _provenance(path, own), path)
             else:
                 model = _foreign(content, described, files)
         else:
@@ -138,12 +140,12 @@ def _described(files: Archive) -> Any:
     content = files.read(name, most=LARGEST_TEXT)
     try:
         text = content.decode("utf8")
-        repeats = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
-        said = None if repeats else yaml.safe_load(text)
+        bomb = _bomb_in(yaml.parse(text, Loader=yaml.SafeLoader), yaml)
+        said = None if bomb else yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise refused(files.path, f"its {name} cannot be read") from error
-    if repeats:  # a few lines of them can be more than a memory holds
-        raise refused(files.path, f"its {name} repeats parts of itself by YAML aliases (*), which must be written out")
+    if bomb:
+        raise refused(files.path, f"its {name} {bomb}")
     if not isinstance(said, dict) or said.get("type") != "model":
         raise refused(files.path, f"its {name} describes no model")
     context = spec.ValidationContext(perform_io_checks=False, root=files.zip)
@@ -168,12 +170,25 @@ def _described(files: Archive) -> Any:
     return found
 
 
+def _bomb_in(events: Iterable[Any], yaml: Any) -> str:
+    """What of a YAML would fill a memory or take hours, as of so few lines; nothing of most."""
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            return "repeats parts of itself by YAML aliases (*), which must be written out"
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            return f"holds lists within lists, more than {DEEPEST} deep"
+    return ""
+
+
 def _told(said: Any, path: Path) -> Told:
     """What a model of ours says of itself."""
     try:
         told = Told.model_validate(said)
-    except ValidationError as error:
-        raise refused(path, f"what it says of its values is damaged: {in_one_sentence(error)}"[:400]) from error
+    except ValueError as error:
+        why = in_one_sentence(error) if isinstance(error, ValidationError) else str(error)
+        raise refused(path, f"what it says of its values is damaged: {why}"[:400].rstrip(".")) from error
     if told.format_version > FORMAT_VERSION:
         raise ValueError(f"{path} is of a newer format, {told.format_version}. Update napari-pix2pix.")
     return told
@@ -206,7 +221,10 @@ def _of_generator(
         "authors": told.authors,
         "licence": told.licence,
     }
-    config = make_config(changes=changes)
+    try:
+        config = make_config(changes=changes)
+    except ValueError as error:
+        raise refused(path, f"its generator cannot be: {error}"[:300].rstrip(".")) from error
     assert isinstance(config, Translation)
     dims = 3 if told.source_view.z == "volume" else 2
     try:
@@ -225,21 +243,29 @@ def _of_generator(
     return TrainedModel(config, {"generator": generator.eval()}, *sides, provenance)
 
 
-def _of_graph(content: bytes, told: Told, provenance: dict[str, Any]) -> TrainedModel:
+def _facts(said: dict[str, Any], path: Path) -> GraphFacts:
+    """What is known of a graph."""
+    try:
+        return validated(GraphFacts, said)
+    except ValueError as error:
+        raise refused(path, f"what it says of its sizes cannot be: {error}"[:300].rstrip(".")) from error
+
+
+def _of_graph(content: bytes, told: Told, provenance: dict[str, Any], path: Path) -> TrainedModel:
     """A graph that takes and gives network values, as `export` writes it."""
     if told.source.kind != "intensity":
         raise ValueError(
             "A graph to import must see grey values; this one sees labels. Import the model's package (.zip), which "
             "holds its generator itself."
         )
-    facts = validated(
-        GraphFacts,
+    facts = _facts(
         {
             "n_bytes": len(content),
             "grid": tuple(told.grid),
             "minimum": tuple(told.minimum),
             "reach": tuple(told.reach) if told.tileable else (),
         },
+        path,
     )
     config = OnnxConfig.of(facts, authors=told.authors, licence=told.licence)
     return _with_graph(content, config, told.source, told.target, told.source_view, told.channel_axis, provenance)
@@ -286,8 +312,7 @@ def _foreign(content: bytes, described: Any, files: Archive) -> TrainedModel:
     low, high = np.array(known.low), np.array(known.high)
     unit = (high - low) / 2 / known.limit
     after = [*_steps(made.postprocessing, expected.shape[1], files.path), _line(1 / unit, -(low + high) / 2 / unit)]
-    facts = validated(
-        GraphFacts,
+    facts = _facts(
         {
             "n_bytes": len(content),
             "grid": tuple(step for _, step in sizes),
@@ -296,6 +321,7 @@ def _foreign(content: bytes, described: Any, files: Archive) -> TrainedModel:
             "before": before,
             "after": after,
         },
+        files.path,
     )
     said = {"authors": ", ".join(author.name for author in described.authors), "licence": str(described.license or "")}
     names = [str(name) for name in channels]

@@ -105,13 +105,21 @@ def tensors_in(file: IO[bytes], size: int) -> Mapping[str, Tensor]:
     file.seek(0)
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
-        raise ValueError("it is no file of tensors alone") from error
+    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
+        raise ValueError("it is no file of tensors alone") from None  # it may have asked for any memory
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise ValueError("it holds something else than tensors by name")
+    if not all(_dense(tensor) for tensor in found.values()):
+        raise ValueError("it holds tensors of another kind than networks do")
     if any(tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size() for tensor in found.values()):
         raise ValueError("a tensor is larger than what is there of it")
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def _dense(tensor: Tensor) -> bool:
+    """Whether it holds each of its numbers: none that is sparse, quantized, nested, or without a memory."""
+    there = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    return there and not (tensor.is_quantized or tensor.is_nested or tensor.is_complex())
 
 
 def _unet(kernels: Mapping[str, Tensor]) -> Layout:
