@@ -2,6 +2,7 @@
 
     python benchmarks/registration.py [--data ../shared/data] [--sets isbi2012 dsb2018 translocation_sbs mibi_breast]
                                       [--local 2 6 10] [--pairs 6] [--seeds 0 1 2]
+                                      [--simpleitk]
     python benchmarks/registration.py --constant     the constant shift of translocation_sbs, pair by pair
     python benchmarks/registration.py --large        a pair of 3000 x 3000 px
     python benchmarks/registration.py --stains       each two stains of `deepliif`, before and after
@@ -12,7 +13,8 @@ smoothed over an eighth of the image, at least 32 px). ``before``: the median sh
 how far the field that is found is off the planted one, in the median of all pixels that are said to be known, px;
 ``p90`` likewise; ``everywhere``: in the median of all pixels that both images show. Pairs have a shift of their own,
 which is no error of the method: ``own`` is the constant that is found where nothing is planted, and is taken out of
-``residual``; ``with_own`` is the residual without that. ``seconds`` are of the processor, for each pair.
+``residual``; ``with_own`` is the residual without that. ``seconds`` are of the processor, for each pair. With
+`--simpleitk` (pip install SimpleITK) ``simpleitk`` is ``everywhere`` of its B-spline, its own constant taken out.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from scipy import ndimage
 
 from napari_pix2pix.core.data.fields import inside, least_area, moved, places
 from napari_pix2pix.core.data.local_shifts import local_shifts
+from napari_pix2pix.core.data.resemblance import outlined
 from napari_pix2pix.files.stacks import open_stack
 
 Image = NDArray[Any]
@@ -36,6 +39,8 @@ Pair = tuple[Image, Image, bool]
 """Source and target (C, Y, X), and whether the target holds labels."""
 MOTION, ANGLE, SMOOTHEST = 0.02, 1.0, 32
 """Of the affine part: share of the size, degrees; and the least width of the noise, px."""
+KNOTS = 48
+"""Of SimpleITK's B-spline, px between them."""
 KNOWN_SHIFT = np.array([0.0, 1.05])
 """Of `translocation_sbs`, px."""
 SETS = ("same", "isbi2012", "dsb2018", "translocation_sbs", "he_two_scanners", "mibi_breast")
@@ -112,10 +117,54 @@ def by_register(pair: Pair) -> tuple[Image, Image]:
     return found.field(shape), found.known(shape)
 
 
+def by_simpleitk(pair: Pair) -> tuple[Image, Image]:
+    """The same by SimpleITK: Mattes' mutual information, an affine motion, then a B-spline every 48 px; on one thread.
+
+    References
+    ----------
+    Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003.
+    """
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    source, target, labels = pair
+    seen = outlined(target)[:1] if labels else target
+    fixed, moving = (SimpleITK.GetImageFromArray(image.astype(np.float32).mean(axis=0)) for image in (source, seen))
+    centre = [(n - 1) / 2 for n in fixed.GetSize()]
+
+    def method() -> Any:
+        how = SimpleITK.ImageRegistrationMethod()
+        how.SetMetricAsMattesMutualInformation(32)
+        how.SetInterpolator(SimpleITK.sitkLinear)
+        how.SetShrinkFactorsPerLevel([4, 2, 1])
+        how.SetSmoothingSigmasPerLevel([2, 1, 0])
+        return how
+
+    whole = method()
+    whole.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 100)
+    whole.SetOptimizerScalesFromPhysicalShift()
+    motion = SimpleITK.AffineTransform(2)
+    motion.SetCenter(centre)
+    whole.SetInitialTransform(motion, inPlace=True)
+    whole.Execute(fixed, moving)
+    local = method()
+    mesh = [max(2, round(n / 4 / KNOTS)) for n in fixed.GetSize()]
+    spline = SimpleITK.BSplineTransformInitializer(fixed, mesh, 3)
+    local.SetMovingInitialTransform(motion)
+    local.SetInitialTransformAsBSpline(spline, inPlace=True, scaleFactors=[1, 2, 4])
+    local.SetOptimizerAsLBFGS2(solutionAccuracy=1e-3, numberOfIterations=100, deltaConvergenceTolerance=1e-4)
+    local.Execute(fixed, moving)
+    both = SimpleITK.CompositeTransform([motion, spline])
+    x_y = SimpleITK.TransformToDisplacementField(both, SimpleITK.sitkVectorFloat64, fixed.GetSize())
+    field = SimpleITK.GetArrayFromImage(x_y)[..., ::-1].transpose(2, 0, 1).astype(np.float32)
+    return field, np.ones(field.shape[1:], bool)
+
+
 def rows(name: str, settings: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each size of the field."""
     pairs = pairs_of(name, settings.data, settings.pairs)
     owns = [np.median(by_register(pair)[0], axis=(1, 2)) for pair in pairs]
+    others = [np.median(by_simpleitk(pair)[0], axis=(1, 2)) for pair in pairs] if settings.simpleitk else []
     for local in settings.local:
         figures: dict[str, list[float]] = {}
         for seed in settings.seeds:
@@ -138,6 +187,11 @@ def rows(name: str, settings: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     "least_area": least_area(found),
                     "seconds": seconds,
                 }
+                if others:
+                    started = time.process_time()
+                    other, _ = by_simpleitk((source, seen, labels))
+                    own_row["simpleitk_seconds"] = time.process_time() - started
+                    own_row["simpleitk"] = np.median(np.hypot(*(other - truth - others[i][:, None, None]))[both])
                 for key, value in own_row.items():
                     figures.setdefault(key, []).append(float(value))
         told = {key: round(float(np.nanmedian(values)), 2) for key, values in figures.items()}
@@ -262,6 +316,7 @@ def main() -> None:
     parser.add_argument("--local", type=float, nargs="+", default=[2, 6, 10])
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--simpleitk", action="store_true", help="Beside it, SimpleITK's B-spline.")
     parser.add_argument("--constant", action="store_true")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--stains", action="store_true")

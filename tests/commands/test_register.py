@@ -71,6 +71,27 @@ def test_a_torn_target_lies_over_its_source_again_with_all_that_its_file_says(tm
     assert (tifffile.imread(target) == torn(labels, nearest=True)).all()
 
 
+def test_what_was_registered_is_not_advised_to_be_and_stays_as_it_is(tmp_path, capsys):
+    image, labels = tissue()
+    source = write(tmp_path / "s/a.tif", image)
+    target = write(tmp_path / "t/a.tif", torn(labels, nearest=True, field=2 * bent()))
+    assert main(["check", source, target, "--local"]) == 0
+    said = capsys.readouterr().out
+    assert "Move them with the command register" in said
+    assert said.splitlines()[-1].endswith("but first see to how targets lie on their sources")
+    assert main(["register", source, target, "--out", f"{tmp_path}/out"]) == 0
+    mended = f"{tmp_path}/out/targets/a.tif"
+    capsys.readouterr()
+    assert main(["check", source, mended, "--local"]) == 0
+    said = capsys.readouterr().out
+    assert "register" not in said
+    assert "see to" not in said.splitlines()[-1]
+    assert main(["register", source, mended, "--out", f"{tmp_path}/again"]) == 0
+    again = table(tmp_path / "again")["a"]
+    assert again["moved"] == "0"
+    assert (tifffile.imread(f"{tmp_path}/again/targets/a.tif") == tifffile.imread(mended)).all()
+
+
 def test_what_was_registered_trains(tmp_path):
     image, labels = tissue()
     for name, seed in (("a", 0), ("b", 1)):

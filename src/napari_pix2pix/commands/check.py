@@ -103,6 +103,7 @@ def check(
     shown = [" x ".join(f"{size[axis]:.4g}" for axis in "ZYX" if axis in size) or "not said" for size in sizes[0]]
     report["facts"]["pixel size, µm"] = " and ".join(dict.fromkeys(shown))
     usable = f"usable with {' and '.join(needed)}" if needed else "usable"
+    usable += "" if report["in_place"] else ", but first see to how targets lie on their sources"
     if time and report["usable"]:
         fits = {"patch_size": min(usual, fitting), "empty_frames": "empty"}  # as what is needed says
         report["time"] = timed = _time(frames, chosen or make_config(changes=fits), device)

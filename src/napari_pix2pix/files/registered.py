@@ -166,9 +166,11 @@ class _Frame:
             return Outcome("unlike", found, why)
         if found.before[1] < IN_PLACE:
             return Outcome("in place", found)
-        if not (found.correlation[1] > found.correlation[0] and found.after[0] < found.before[0]):
-            r = found.correlation
+        if not found.mendable:
+            r, px = found.correlation, (found.before[0], found.after[0])
             why = f"moved, it would fit its source no better (correlation {r[0]:.3f}, moved {r[1]:.3f})."
+            if r[1] > r[0]:
+                why = f"it seems to lie off by {px[0]:.2g} px, no more than is uncertain of that ({px[1]:.2g} px)."
             return Outcome("kept", found, why)
         return Outcome("moved", found)
 
@@ -284,11 +286,13 @@ def _origin(job: Job, target: Stack) -> dict[str, Any]:
 def _row(frames: list[Outcome], known_shares: list[float]) -> dict[str, Any]:
     """The pair's line of the table: figures over all frames that have something in common with their source."""
     common = [(frame.what == "moved", frame.found) for frame in frames if frame.found and frame.what != "unlike"]
-    before = np.concatenate([np.hypot(*found.shifts[:, found.matched]) for _, found in common])
-    left = [(found.left if went else found.shifts)[:, found.matched] for went, found in common]
-    after = np.concatenate([np.hypot(*shifts) for shifts in left])
+    sizes = [np.hypot(*found.nodes)[found.matched] for _, found in common]
+    before = np.concatenate(sizes)
+    after = np.concatenate(
+        [found.uncertain[found.matched] if went else own for own, (went, found) in zip(sizes, common, strict=True)]
+    )
     counts = Counter(frame.what for frame in frames)
-    motions = Counter(found.explained_by() or "local" for _, found in common)
+    motions = Counter(found.motion for _, found in common)
     figures = {
         "before_px": np.median(before),
         "before_p90_px": np.quantile(before, 0.9),

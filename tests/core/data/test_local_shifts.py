@@ -68,6 +68,18 @@ def test_a_constant_shift_is_told_as_one_and_an_affine_motion_as_such():
     assert local_shifts(image, looked_at_from(image, affine)).explained_by() == "affine"
 
 
+def test_a_target_that_was_moved_by_a_constant_comes_back_to_a_third_of_a_pixel_whatever_its_blocks_say():
+    image, labels = tissue(shape=(256, 256))
+    noise = 0.3 * np.random.default_rng(0).normal(size=(2, *image.shape)).astype(np.float32)
+    for shift in (1, 0):
+        found = local_shifts((image + noise[0])[:, shift:], labels[:, : 256 - shift], labels=True)
+        off = found.field((256 - shift, 256)) - np.array([shift, 0])[:, None, None]
+        assert found.motion == "shift"
+        assert np.hypot(*off).max() < 0.3
+        assert found.after[2] < 0.3
+        assert found.mendable == bool(shift)
+
+
 def test_a_target_is_laid_over_its_source_from_python_too():
     image, labels = tissue()
     target = looked_at_from(labels, planted(), nearest=True)

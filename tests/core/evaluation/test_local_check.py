@@ -29,7 +29,7 @@ def test_a_sheared_target_is_told_with_its_shifts_and_their_motion():
     assert local["unmatched"] < 0.3
     assert local["explained_by"] == {"affine": 1}
     assert any("command register" in text for text in report["warnings"])
-    assert report["facts"]["explained by"] == "affine 1 of 1 frame"
+    assert report["facts"]["motion"] == "affine 1 of 1 frame"
     blocks = np.array(local["frames"]["pair 0"]["blocks"])
     matches = blocks[:, 5] > 0
     assert blocks[matches, 3] == pytest.approx(0.04 * (blocks[matches, 0] - 96), abs=1.2)

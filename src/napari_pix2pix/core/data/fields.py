@@ -1,5 +1,7 @@
 """Smooth fields of shifts: where things lie once a target is moved, through which points they go, that none folds."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,11 +96,7 @@ def plate(
     if (weights > 0).sum() < 6:  # nothing to go by
         return kept, before
     for _ in range(30):
-        nodes = _bent(shifts, weights, stiffness)
-        for _ in range(8):  # a block that lies off is doubted, by Geman and McClure's weights
-            off = np.hypot(*(nodes - shifts))
-            usual = max(1.0, 1.5 * float(np.median(off[weights > 0])))
-            nodes = _bent(shifts, weights / (1 + (off / usual) ** 2) ** 2, stiffness)
+        nodes = doubted(partial(bent, stiffness=stiffness), shifts, weights)
         found = spread(nodes, *centres, shape)
         if least_area(found) >= LEAST_AREA:
             return nodes, found
@@ -106,7 +104,24 @@ def plate(
     return kept, before
 
 
-def _bent(shifts: NDArray[Any], weights: NDArray[Any], stiffness: float) -> NDArray[np.float64]:
+def doubted(
+    fit: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]], shifts: NDArray[Any], weights: NDArray[Any]
+) -> NDArray[np.float64]:
+    """What a `fit` makes of shifts and weights, where blocks that lie off it are doubted.
+
+    References
+    ----------
+    Geman and McClure, "Statistical methods for tomographic image reconstruction", 1987: the weights.
+    """
+    nodes = fit(shifts, weights)
+    for _ in range(8):
+        off = np.hypot(*(nodes - shifts))
+        usual = max(1.0, 1.5 * float(np.median(off[weights > 0])))
+        nodes = fit(shifts, weights / (1 + (off / usual) ** 2) ** 2)
+    return nodes
+
+
+def bent(shifts: NDArray[Any], weights: NDArray[Any], stiffness: float) -> NDArray[np.float64]:
     """The v that minimizes Σ weights |v - shifts|² + stiffness · (its second differences)², each of (2, rows, columns).
 
     An affine motion has no second differences, so it costs nothing, and is what is left where nothing matches.

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import block_reduce, ransac
-from skimage.transform import AffineTransform, EuclideanTransform
+from skimage.measure import block_reduce
 
 from napari_pix2pix.core.data.blocks import Blocks, peaks
 from napari_pix2pix.core.data.fields import ALL, Field, hats, inside, moved, places, plate, spread
+from napari_pix2pix.core.data.motions import Motion, simplest
 from napari_pix2pix.core.data.resemblance import Views, features, outlined, predicted, standardized, views
 from napari_pix2pix.core.data.shifts import find_shift, phase_correlation
 
@@ -42,8 +42,6 @@ OVERVIEW = 256
 """Longer side of an image at which the shift of the whole, and whether it is turned, is looked for, px."""
 ANGLES = [sign * angle for angle in range(3, 31, 3) for sign in (1.0, -1.0)]
 """By which a target may be turned if a shift alone is not found, degrees."""
-EXPLAINED, WITHIN = 0.9, 1.0
-"""A motion explains the shifts of so many blocks, to so many px."""
 TURNED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "mirrored left to right": lambda image: image[..., ::-1],
     "mirrored top to bottom": lambda image: image[..., ::-1, :],
@@ -64,15 +62,19 @@ class LocalShifts:
     ----------
     rows, columns
         The centres of the blocks.
-    shifts, left
-        Of each block (2, rows, columns): how far it lies off; how far it still does once the target is moved.
+    shifts
+        Of each block (2, rows, columns): how far it lies off, as it is measured by itself.
     confidence
         Of each block (rows, columns): the correlation at its shift over what nine in ten blocks that do not belong
         together stay below; above 1 it matches.
     matched, empty
         Whether a block matches and agrees with those around it; whether there is nothing in it to match.
     nodes
-        The smooth field at the centres (2, rows, columns).
+        How the target moved, there (2, rows, columns): `shifts` without what is noise of a block.
+    uncertain
+        The standard error of `nodes` (rows, columns), px; NaN where fewer than three blocks of either half match.
+    motion
+        What `nodes` are: the simplest motion that tells as much as any, see `motions.simplest`.
     correlation
         Of the target with its prediction from the source, 0 to 1, before it is moved and after.
     turned
@@ -82,11 +84,12 @@ class LocalShifts:
     rows: NDArray[np.float64]
     columns: NDArray[np.float64]
     shifts: NDArray[np.float64]
-    left: NDArray[np.float64]
     confidence: NDArray[np.float64]
     matched: NDArray[np.bool_]
     empty: NDArray[np.bool_]
     nodes: NDArray[np.float64]
+    uncertain: NDArray[np.float64]
+    motion: Motion
     correlation: tuple[float, float]
     turned: str | None = None
 
@@ -117,13 +120,18 @@ class LocalShifts:
 
     @cached_property
     def before(self) -> list[float]:
-        """Median, 90 % and largest shift of the blocks that match, px; NaN where none does."""
-        return _told(np.hypot(*self.shifts[:, self.matched]))
+        """Median, 90 % and largest shift of the motion where blocks match, px; NaN where none does."""
+        return _told(np.hypot(*self.nodes[:, self.matched]))
 
     @cached_property
     def after(self) -> list[float]:
-        """The same of what is left once the target is moved."""
-        return _told(np.hypot(*self.left[:, self.matched]))
+        """The same of what is uncertain of it, and so left once the target is moved."""
+        return _told(self.uncertain[self.matched])
+
+    @property
+    def mendable(self) -> bool:
+        """Whether the target fits its source better once moved, and by more than is uncertain of how it moved."""
+        return self.correlation[1] > self.correlation[0] and self.after[0] < self.before[0]
 
     @property
     def mean_confidence(self) -> float:
@@ -131,22 +139,8 @@ class LocalShifts:
         return float(self.confidence[~self.empty].mean()) if not self.empty.all() else 0.0
 
     def explained_by(self) -> str | None:
-        """Which motion of the whole explains nine in ten of the blocks that match, to 1 px: the simplest that does.
-
-        ``shift``, ``rigid`` or ``affine``; None: none does, or fewer than six blocks match.
-        """
-        places = np.stack(np.meshgrid(self.rows, self.columns, indexing="ij"))[:, self.matched].T
-        moved = places + self.shifts[:, self.matched].T
-        if len(places) < 6:
-            return None
-        usual = np.median(moved - places, axis=0)
-        if np.mean(np.hypot(*(moved - places - usual).T) <= WITHIN) >= EXPLAINED:
-            return "shift"
-        for name, motion in (("rigid", EuclideanTransform), ("affine", AffineTransform)):
-            _, inside = ransac((places, moved), motion, 3, WITHIN, max_trials=200, rng=0)
-            if inside is not None and np.mean(inside) >= EXPLAINED:
-                return name
-        return None
+        """Which motion of the whole explains the shifts: ``shift``, ``rigid`` or ``affine``; None: it is local."""
+        return None if self.motion == "local" else self.motion
 
 
 def local_shifts(
@@ -239,55 +233,75 @@ def measured(images: Gathered) -> LocalShifts:
         rows=(found["rows"] + 0.5) * times - 0.5,
         columns=(found["columns"] + 0.5) * times - 0.5,
         turned=turned,
-        **{name: times * found[name] for name in ("shifts", "left", "nodes")},
-        **{name: found[name] for name in ("confidence", "matched", "empty", "correlation")},
+        **{name: times * found[name] for name in ("shifts", "nodes", "uncertain")},
+        **{name: found[name] for name in ("confidence", "matched", "empty", "motion", "correlation")},
     )
 
 
 def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], shifts: Field) -> dict[str, Any]:
     """What `LocalShifts` holds, at the size at which it is measured."""
-    shape = known.shape
-    of_source = features(ours)
-    before = after = 0.0
-    nodes = np.zeros((2, 1, 1))
-    for level, (size, reach, stiffness) in enumerate((*LEVELS, LEVELS[-1])):
-        size = min(size, min(shape) // 2)
-        where = places(shifts)
-        seen = np.stack([ndimage.map_coordinates(view, where, order=1, mode="nearest") for view in theirs])
-        there = inside(where, shape) & (ndimage.map_coordinates(known.astype(np.float32), where, order=1) > 0.5)
-        looks = predicted(of_source, seen, there) * there
-        after = _correlation(looks, seen, there)
-        before = before or after
-        looks, seen = (_structure(image) * there for image in (looks, seen))
-        blocks = Blocks(looks, seen, size)
-        surfaces = blocks.surfaces(min(reach, size // 3))
-        own, heights, within = peaks(surfaces)
-        chance = float(np.quantile(peaks(blocks.surfaces(min(reach, size // 3), apart=True))[1], CHANCE))
-        confidence = heights / max(chance, 1e-6)
-        if level == len(LEVELS):  # the last one only looks
-            break
-        # What lies at p + own in the moved target lies where the field there leads.
-        at = np.stack(np.meshgrid(blocks.rows, blocks.columns, indexing="ij")) + own
-        total = own + np.stack([ndimage.map_coordinates(one, at, order=1, mode="nearest") for one in shifts])
-        weights = np.where(within, (confidence - 1).clip(0, 1), 0.0)
-        nodes, shifts = plate(total, weights, (blocks.rows, blocks.columns), stiffness, shape, shifts)
-    usual = blocks.variances.max(axis=0)
+    of_source, shape = features(ours), known.shape
+    correlations = []
+    for size, reach, stiffness in LEVELS:
+        look = _looked(of_source, theirs, known, shifts, min(size, min(shape) // 2), reach)
+        correlations.append(look.correlation)
+        weights = np.where(look.within, (look.confidence - 1).clip(0, 1), 0.0)
+        nodes, shifts = plate(look.shifts, weights, look.centres, stiffness, shape, shifts)
+    motion, told, uncertain = simplest(look.shifts, weights, look.centres, stiffness)
+    if motion != "local":
+        nodes, shifts = told, spread(told, *look.centres, shape)
+    last = _looked(of_source, theirs, known, shifts, min(size, min(shape) // 2), reach)
+    usual = last.variances.max(axis=0)
     usual = usual / (np.median(usual[usual > 0]) if (usual > 0).any() else 1.0)
-    empty = (usual < EMPTY) & (heights < max(chance, 0.3))
-    matched = (confidence > 1) & within & (np.hypot(*own) <= AGREES) & ~empty
-    centres = np.stack(np.meshgrid(blocks.rows, blocks.columns, indexing="ij")) + own
-    total = own + np.stack([ndimage.map_coordinates(one, centres, order=1, mode="nearest") for one in shifts])
+    empty = (usual < EMPTY) & (last.heights < max(last.chance, 0.3))
     return {
-        "rows": blocks.rows,
-        "columns": blocks.columns,
-        "shifts": total,
-        "left": own,
-        "confidence": confidence,
-        "matched": matched,
+        "rows": last.centres[0],
+        "columns": last.centres[1],
+        "shifts": last.shifts,
+        "confidence": last.confidence,
+        "matched": (last.confidence > 1) & last.within & (np.hypot(*last.left) <= AGREES) & ~empty,
         "empty": empty,
         "nodes": nodes,
-        "correlation": (before, after),
+        "uncertain": uncertain,
+        "motion": motion,
+        "correlation": (correlations[0], last.correlation),
     }
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the blocks of a target tell that was moved as far as is known; of each, see `LocalShifts` and `peaks`."""
+
+    centres: tuple[NDArray[np.float64], NDArray[np.float64]]
+    left: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    chance: float
+    within: NDArray[np.bool_]
+    variances: NDArray[np.float64]
+    correlation: float
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        return self.heights / max(self.chance, 1e-6)
+
+
+def _looked(
+    of_source: list[NDArray[np.float32]], theirs: Views, known: NDArray[np.bool_], shifts: Field, size: int, reach: int
+) -> _Look:
+    """Blocks of this side, looked for so far around where the field has them, px."""
+    shape, where, reach = known.shape, places(shifts), min(reach, size // 3)
+    seen = np.stack([ndimage.map_coordinates(view, where, order=1, mode="nearest") for view in theirs])
+    there = inside(where, shape) & (ndimage.map_coordinates(known.astype(np.float32), where, order=1) > 0.5)
+    looks = predicted(of_source, seen, there) * there
+    correlation = _correlation(looks, seen, there)
+    blocks = Blocks(_structure(looks) * there, _structure(seen) * there, size)
+    left, heights, within = peaks(blocks.surfaces(reach))
+    chance = float(np.quantile(peaks(blocks.surfaces(reach, apart=True))[1], CHANCE))
+    # What lies at p + left in the moved target lies where the field there leads.
+    at = np.stack(np.meshgrid(blocks.rows, blocks.columns, indexing="ij")) + left
+    total = left + np.stack([ndimage.map_coordinates(one, at, order=1, mode="nearest") for one in shifts])
+    return _Look((blocks.rows, blocks.columns), left, total, heights, chance, within, blocks.variances, correlation)
 
 
 def _overview(ours: Views, theirs: Views) -> tuple[list[Field], str | None]:

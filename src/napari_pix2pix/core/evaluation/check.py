@@ -25,7 +25,7 @@ from napari_pix2pix.core.evaluation.disguises import (
     n_colours,
     swapped,
 )
-from napari_pix2pix.core.evaluation.local_check import check_local, facts_of
+from napari_pix2pix.core.evaluation.local_check import check_local, facts_of, in_place
 from napari_pix2pix.core.evaluation.remarks import Figures, Remark, Remedy
 from napari_pix2pix.core.evaluation.shown_twice import ShownTwice
 from napari_pix2pix.core.evaluation.sides import Side
@@ -84,7 +84,8 @@ def check(
         some of the target's: of each its ``name``, how many ``pairs`` have it, and those ``without``; ``smallest`` and
         ``largest`` frame (Y, X); ``source`` and ``target`` (axes, dtypes, channels …); ``shift`` of the target against
         the source, (Y, X) in px or None where it is not measurable, with its ``confidence`` and those of the
-        ``frames``; ``correlation`` (coefficient, lengths in px); ``conditions``, pairs by class, where they have some;
+        ``frames``; ``in_place``, whether no remark is on how targets lie; ``correlation`` (coefficient, lengths in px);
+        ``conditions``, pairs by class, where they have some;
         ``suggested`` (see `suggest`); ``patch_size`` and how many such windows fit side by side, ``n_patches``;
         ``local`` where it is asked for, see `check_local`; ``shown_twice``, see `ShownTwice`.
 
@@ -172,13 +173,14 @@ def check(
     except ValueError as error:
         remarks.append(Remark(str(error), level="unusable"))
     shift, correlation = lie.shift(), lie.correlation()
-    remarks += shift_remarks(shift, config)
+    lying = shift_remarks(shift, config)
     shown_twice, twice_remarks = twice.found() if not unusable else ([], [])
     remarks += twice_remarks
     local_figures: Figures = {}
     if local and not unusable:
         local_figures, local_remarks = check_local(pairs, measured, kind != "intensity")
-        remarks += local_remarks
+        lying = [*([] if in_place(local_figures) else lying), *local_remarks]  # blocks are surer than the whole
+    remarks += lying
 
     # What suits them
     shapes = [region.shape for region in regions]
@@ -208,6 +210,7 @@ def check(
         "target": about_target,
         "stains": _about_stains(trained),
         "shift": shift,
+        "in_place": not lying,
         "correlation": correlation,
         "suggested": suggested,
         "shown_twice": shown_twice,
@@ -289,7 +292,10 @@ def _facts(report: Figures) -> dict[str, str]:
     elif kind == "instances":
         kind += f", {target['n_labels']} objects, largest id {target['range'][1]:.0f}"
     shift, correlation, suggested = report["shift"], report["correlation"], report["suggested"]
-    measurable = f"{sum(pixels is not None for pixels in shift['frames'].values())} of {report['n_measured']} frames"
+    n_sure, of = sum(pixels is not None for pixels in shift["frames"].values()), _count(report["n_measured"], "frame")
+    whole = f"not the same; sure in {n_sure} of {of}" if n_sure else f"not sure in any of {of}"
+    if shift["pixels"]:
+        whole = f"{point(shift['pixels'])} px (Y, X), sure in {n_sure} of {of}"
     lengths = [
         f"{correlation[f'length_{name}'] or 0:.1f} px ({name})"
         for name in ("target", "both")
@@ -297,8 +303,7 @@ def _facts(report: Figures) -> dict[str, str]:
     ]
     return facts | {
         "target kind": kind,
-        "shift": f"{point(shift['pixels'])} px (Y, X)" if shift["pixels"] else "not measurable",
-        "shift measurable in": measurable,
+        "shift of the whole": whole,
         "correlation length": " and ".join(lengths) or "not measurable",
         "suggested field": f"{suggested['field']} px (`discriminator.n_layers` {suggested['n_layers']})",
         "suggested patch": f"{suggested['patch_size']} px (`patch_size` {suggested['patch_size']})",

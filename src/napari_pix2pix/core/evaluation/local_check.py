@@ -17,6 +17,9 @@ MOST_MAPPED = 16
 HARMLESS = 1.5
 """No warning: nine in ten blocks lie off by less, px."""
 
+MANY = 0.5
+"""A warning: this share of the blocks matches nothing."""
+
 
 def check_local(pairs: PairedFrames, regions: Sequence[Region], labels: bool) -> tuple[Figures, list[Remark]]:
     """A map of local shifts of each of some frames, what all tell together, and what to look at.
@@ -33,7 +36,9 @@ def check_local(pairs: PairedFrames, regions: Sequence[Region], labels: bool) ->
     Returns
     -------
     dict
-        ``median``, ``p90`` and ``largest`` shift in px of all blocks that match, None where none does; ``unmatched``,
+        ``median``, ``p90`` and ``largest`` shift in px of the motions that were found, over all blocks that match, None
+        where none does; ``mendable``, the frames that lie off by more than 1.5 px and would fit better if they were
+        moved; ``unmatched``,
         the share of blocks that hold something and match nothing; ``explained_by``, how many frames by ``shift``,
         ``rigid``, ``affine``, ``none``; ``turned``, frame → what seems to be done to its target; ``nothing_in_common``
         and ``not_measured`` frames, these with the reason; ``frames``, of each its ``median``, ``p90``, ``largest``,
@@ -57,14 +62,16 @@ def check_local(pairs: PairedFrames, regions: Sequence[Region], labels: bool) ->
         except ValueError as error:
             failed[name] = str(error)
     common = {name: found for name, found in maps.items() if found.in_common}
-    sizes = np.concatenate([np.hypot(*found.shifts[:, found.matched]) for found in common.values()] or [np.zeros(0)])
+    sizes = {name: np.hypot(*found.nodes[:, found.matched]) for name, found in common.items()}
+    every = np.concatenate([*sizes.values(), np.zeros(0)])
     full = sum(int((~found.empty).sum()) for found in maps.values())
     lost = sum(int((~found.matched & ~found.empty).sum()) for found in maps.values())
     explained = {name: found.explained_by() or "none" for name, found in common.items()}
     figures: Figures = {
-        "median": float(np.median(sizes)) if sizes.size else None,
-        "p90": float(np.quantile(sizes, 0.9)) if sizes.size else None,
-        "largest": float(sizes.max()) if sizes.size else None,
+        "median": float(np.median(every)) if every.size else None,
+        "p90": float(np.quantile(every, 0.9)) if every.size else None,
+        "largest": float(every.max()) if every.size else None,
+        "mendable": [name for name, own in sizes.items() if common[name].mendable and np.quantile(own, 0.9) > HARMLESS],
         "unmatched": lost / full if full else None,
         "explained_by": dict(Counter(explained.values())),
         "turned": {name: found.turned for name, found in maps.items() if found.turned},
@@ -79,22 +86,27 @@ def check_local(pairs: PairedFrames, regions: Sequence[Region], labels: bool) ->
     return figures, _remarks(figures, len(maps))
 
 
+def in_place(local: Figures) -> bool:
+    """Whether all that was measured lies as well as it can be laid."""
+    return bool(local["frames"]) and not any(local[name] for name in ("mendable", "nothing_in_common", "not_measured"))
+
+
 def facts_of(local: Figures) -> dict[str, str]:
     """The lines of a table, label by label."""
     n_frames = len(local["frames"])
     if local["median"] is None:
-        return {"local shifts": "not measurable"}
-    motions = [f"{motion} {n}" for motion, n in local["explained_by"].items()]
+        return {"local shifts": "nothing matches"}
+    motions = [f"{motion.replace('none', 'local')} {n}" for motion, n in local["explained_by"].items()]
     return {
         "local shifts": "median {median:.2g}, 90 % below {p90:.2g}, largest {largest:.2g} px".format(**local),
         "blocks that match nothing": f"{local['unmatched']:.0%}".replace("%", " %"),
-        "explained by": f"{', '.join(motions)} of {n_frames} frame{'s' * (n_frames > 1)}",
+        "motion": f"{', '.join(motions)} of {n_frames} frame{'s' * (n_frames > 1)}",
     }
 
 
 def _of_one(found: LocalShifts, corner: Sequence[int]) -> Figures:
     y, x = np.meshgrid(found.rows + corner[-2], found.columns + corner[-1], indexing="ij")
-    columns = (y, x, *found.shifts, found.confidence)
+    columns = (y, x, *found.nodes, found.confidence)
     rows = np.stack([np.round(column, 2).ravel() for column in columns], axis=1).tolist()
     blocks = [[*row, bool(matches)] for row, matches in zip(rows, found.matched.ravel(), strict=True)]
     median, p90, largest = found.before if found.matched.any() else (None, None, None)
@@ -124,10 +136,18 @@ def _remarks(local: Figures, n_frames: int) -> list[Remark]:
             "frames): check that they belong together."
         )
         found.append(Remark(text, f"{len(apart)} of {n_frames} frames have nothing in common"))
-    if local["p90"] is not None and local["p90"] > HARMLESS:
+    if mendable := local["mendable"]:
         text = (
             f"Targets lie off their sources by {local['median']:.2g} px in the median of all blocks, one in ten by "
-            f"more than {local['p90']:.2g} px. Move them with the command register."
+            f"more than {local['p90']:.2g} px ({len(mendable)} of {n_frames} frames). Move them with the command "
+            "register."
         )
         found.append(Remark(text, f"targets lie off by {local['median']:.2g} px, one in ten by {local['p90']:.2g}"))
+    if local["median"] is not None and local["unmatched"] > MANY:
+        share = f"{local['unmatched']:.0%}".replace("%", " %")
+        text = (
+            f"{share} of the blocks match nothing, and cannot be laid over their sources. If these are consecutive "
+            "sections they are no pairs of pixels: no registration makes them so."
+        )
+        found.append(Remark(text, f"{share} of the blocks match nothing"))
     return found
