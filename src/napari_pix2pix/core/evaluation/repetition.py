@@ -63,9 +63,11 @@ def gathered(
             rows.setdefault(row["name"], []).append(row)
     # Not every run has every figure: a model that could not be calibrated expects no errors.
     figures = list(dict.fromkeys(name for own in rows.values() for row in own for name in row if name not in SAID))
-    files = []
+    files, some_lack = [], any("stains" in row for own in rows.values() for row in own)
+    stains = [stain["name"] for stain in first.get("stains", ())]
     for image, own in rows.items():
         said = {name: own[0][name] for name in SAID if name in own[0] and name != "shift"} | {"group": groups[image]}
+        said |= {"stains": own[0].get("stains", stains)} if some_lack else {}  # a run may have judged images with all
         files.append(said | {name: _mean([row.get(name) for row in own]) for name in figures} | {"runs": len(own)})
     headline = HEADLINES[first["kind"]]
     sign = 1 if higher_is_better(headline) else -1
@@ -92,7 +94,7 @@ def gathered(
         "remarks": [remark for remark in remarks if alone or remark != ONE_GROUP],
         "metrics": metrics,
         "baselines": {name: _baseline(reports, name) for name in baselines},
-        **({"stains": first["stains"]} if "stains" in first else {}),
+        **({"stains": _stains(reports)} if "stains" in first else {}),
         "files": files,
         "runs": told,
         "worst": _worst(reports, runs, headline, sign),
@@ -102,6 +104,15 @@ def gathered(
         },
         "seen": True if any(seen := [report["seen"] for report in reports]) else None if None in seen else False,
     }
+
+
+def _stains(reports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each channel how many frames ``n`` and ``pairs`` have it: those of each fold once, whatever the seeds."""
+    judged = {frozenset(row["name"] for row in report["files"]): report["stains"] for report in reports}
+    return [
+        {"name": same[0]["name"], **{what: sum(one[what] for one in same) for what in ("n", "pairs")}}
+        for same in zip(*judged.values(), strict=True)
+    ]
 
 
 def _of_run(report: dict[str, Any], run: Run, n_pairs: int) -> dict[str, Any]:
