@@ -18,7 +18,7 @@ from napari_pix2pix.core.engine import devices
 from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running import bands as bands_module
-from napari_pix2pix.core.running.bands import put_together, read_ahead
+from napari_pix2pix.core.running.bands import Band, in_rows, put_together, read_ahead
 from napari_pix2pix.core.running.predict import decoded_frames, predict_bands, whole_frames
 from napari_pix2pix.core.running.prediction import Findings
 from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -371,3 +371,19 @@ def test_what_is_not_wanted_is_neither_read_nor_computed(monkeypatch) -> None:
     reach = model.tile_plan((160, 192), 32).overlap[0]
     assert len([rows for rows, _ in read if rows.stop - rows.start > 1]) <= 3  # two blocks, and what novelty looks at
     assert min(rows.start for rows, _ in read) >= 64 - reach and max(rows.stop for rows, _ in read) <= 96 + reach
+
+
+@pytest.mark.parametrize("widths", [(64, 64, 64), (64, 3), (64, 64, 10), (5,)])
+def test_rows_are_whole_however_many_blocks_lie_beside_each_other(widths) -> None:
+    """Blocks come in bands, of which those of the first alone may be as many pixels as a few whole rows."""
+    whole = RNG.integers(0, 99, (1, 90, sum(widths)), np.uint8)
+    blocks = [(top, sum(widths[:i]), width) for top in (0, 50) for i, width in enumerate(widths)]
+    bands = []
+    for top, left, width in blocks:
+        for row in range(top, top + 50 if not top else 90, 10):
+            part = whole[:, row : row + 10, left : left + width]
+            bands.append(Band(0, slice(row, row + 10), whole.shape[1:], part, part.astype(np.float32), left=left))
+    rows = list(in_rows(bands))
+    assert [band.rows.start for band in rows[1:]] == [band.rows.stop for band in rows[:-1]] and rows[-1].last
+    for values in ("source", "maps"):
+        assert np.array_equal(np.concatenate([getattr(band, values) for band in rows], axis=-2), whole)

@@ -263,15 +263,20 @@ def in_rows(bands: Iterable[Band]) -> Iterator[Band]:
     held: list[Band] = []
     for band in bands:
         held.append(band)
-        height, width = held[-1].rows.stop - held[0].rows.start, band.shape[-1]
+        top, width = held[0].rows.start, band.shape[-1]
+        height = max(part.rows.stop for part in held) - top
         if sum(math.prod(part.maps.shape[-2:]) for part in held) < height * width:
             continue
         if len(held) == 1:
             yield held.pop()
             continue
         wanted = any(part.wanted for part in held)
-        source, maps = (put_together(held, values) for values in ("source", "maps"))
-        top, held = held[0].rows.start, []
+        source, maps = (np.empty((*one.shape[:-2], height, width), one.dtype) for one in (held[0].source, held[0].maps))
+        while held:  # one by one, so that none is held twice
+            part = held.pop()
+            at = (..., slice(part.rows.start - top, part.rows.stop - top), part.columns)
+            source[at], maps[at] = part.source, part.maps
+        del part
         at_once = max(1, AT_ONCE // math.prod((*band.shape[:-2], width)))
         for row in range(0, height, at_once):
             some = (..., slice(row, row + at_once), slice(None))
