@@ -285,8 +285,11 @@ def test_new_and_old_patches_take_turns() -> None:
         assert len(found) == 4 * count
         assert (found > 0).sum() == (found < 0).sum()
     parts = (PairedPatches(pairs, pairs.regions(), config, *encodings) for pairs in (new, masked))
-    batch = MixedPatches(*parts).batch(0)
+    mixed = MixedPatches(*parts)
+    batch = mixed.batch(0)
     assert [bool(part.all()) for part in batch["known"]] == [True, True, False, False]
+    shares = [mixed.batch(0, numbers=range(k, k + 1)) for k in range(4)]  # of four processes, which must weigh alike
+    assert all(share.keys() == batch.keys() for share in shares)
 
 
 def test_old_volumes_of_another_depth_are_refused() -> None:
