@@ -19,6 +19,7 @@ from napari_pix2pix.core.models.content import load_content
 from napari_pix2pix.core.networks.graph import processed
 from napari_pix2pix.core.settings.onnx import Processing
 from napari_pix2pix.exchange import archive
+from napari_pix2pix.widgets.card import read_card
 from small import blobs
 
 if any(find_spec(name) is None for name in ("bioimageio", "onnx", "onnxruntime", "yaml")):
@@ -122,6 +123,8 @@ def test_it_predicts_what_the_package_says(imported: Path, tmp_path) -> None:
     np.testing.assert_allclose(whole[:-1, :-1], expected(image.astype(float))[:-1, :-1], rtol=0, atol=0.01)
     small = model.predict(image[:20, :25])  # mirrored up to the smallest side
     assert small.shape == (20, 25) and np.isfinite(small).all()
+    card = read_card(imported)  # in a dock
+    assert card.imported and not card.exports and "imported" in card.text
     _, content = load_content(imported)
     assert content.config.method == "onnx" and content.config.authors == "A. Stranger"
     tifffile.imwrite(tmp_path / "image.tif", image)

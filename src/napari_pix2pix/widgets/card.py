@@ -12,6 +12,7 @@ from napari_pix2pix.core.encodings.encoding import Encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.models.content import load_content
+from napari_pix2pix.core.settings.pix2pix import Translation
 
 KINDS = {"intensity": "grey values", "classes": "classes", "instances": "objects, one label each"}
 UNPAIRED = ("swd",)
@@ -45,6 +46,10 @@ class Card(NamedTuple):
         Whether it makes images of others, and not from nothing.
     conditions
         The classes of pairs that it learned to tell.
+    imported
+        Whether it was trained elsewhere.
+    exports
+        Whether other programs can have it: it has a generator of ours, which no imported graph is.
     """
 
     encoding: Encoding
@@ -58,6 +63,8 @@ class Card(NamedTuple):
     domains: tuple[str, ...] = ()
     translates: bool = True
     conditions: Domains = NO_DOMAINS
+    imported: bool = False
+    exports: bool = True
 
     def bytes_of(self, plan: AxesPlan) -> int:
         """Of the prediction for a source of this plan."""
@@ -91,9 +98,10 @@ def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
     step = told.step if "step" in told.model_fields_set else config.steps
     made = f"makes images{' with their targets' * content.joint} from nothing"
     nothing = config.data == "images"
+    imported = "imported" in (told.model_extra or {})
     parts = [
         made if nothing else f"predicts {KINDS[encoding.kind]}",
-        "imported" if "imported" in (told.model_extra or {}) else f"trained for {step} steps",
+        "imported" if imported else f"trained for {step} steps",
     ]
     if figures := told.figures.get("validation"):
         name = next((name for name in UNPAIRED if name in figures), next(iter(figures)))
@@ -120,4 +128,6 @@ def _read(path: Path, to: str, _changed: int, _size: int) -> Card:
         content.domains.names,
         not nothing,
         content.conditions,
+        imported,
+        isinstance(config, Translation),
     )

@@ -70,7 +70,7 @@ class ShareRow(QWidget):
             return
         self.told.setVisible(bool(self.told.text()))
         try:
-            self.button.setVisible(read_card(self._model.value()).translates)
+            self.button.setVisible(read_card(self._model.value()).exports)
         except ValueError:  # there is none, or it is told elsewhere
             self.button.setVisible(False)
 

@@ -21,7 +21,7 @@ ELSEWHERE = (
     f"{LACKS} What made it is not beside it, so it cannot be taught here: Train or Improve make one that is, unless "
     "“trust steps” is 0."
 )
-
+IMPORTED = f"{LACKS} It was imported; a few pairs of yours teach it to: see fit-trust --help."
 UNPAIRED = (
     f"{LACKS} It learned without pairs, so nothing tells how wrong they are; a few registered pairs would: see "
     "fit-trust --help."
@@ -80,7 +80,8 @@ class TeachRow(QWidget):
         self.button.setVisible(run is not None)
         why = f"{LACKS} {in_a_dock(card.not_taught)}".strip()
         here = run is not None or card.not_taught
-        self.told.setText(why if here else ELSEWHERE if card.paired else UNPAIRED)
+        elsewhere = IMPORTED if card.imported else ELSEWHERE if card.paired else UNPAIRED
+        self.told.setText(why if here else elsewhere)
 
     def press(self) -> None:
         """Begin, or stop."""
