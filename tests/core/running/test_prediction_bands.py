@@ -21,6 +21,7 @@ from napari_pix2pix.core.running import bands as bands_module
 from napari_pix2pix.core.running.bands import Band, in_rows, put_together, read_ahead
 from napari_pix2pix.core.running.predict import decoded_frames, predict_bands, whole_frames
 from napari_pix2pix.core.running.prediction import Findings
+from napari_pix2pix.core.running.sources import warn_of_range
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.training import finishing
@@ -387,3 +388,13 @@ def test_rows_are_whole_however_many_blocks_lie_beside_each_other(widths) -> Non
     assert [band.rows.start for band in rows[1:]] == [band.rows.stop for band in rows[:-1]] and rows[-1].last
     for values in ("source", "maps"):
         assert np.array_equal(np.concatenate([getattr(band, values) for band in rows], axis=-2), whole)
+
+
+def test_a_grey_source_has_one_range_though_it_is_each_colours() -> None:
+    """Where a model expects colours, nobody who gave a grey image is told of channels."""
+    colours = np.stack([blobs((48, 64), seed=seed)[0] for seed in range(3)])
+    model = untrained(colours, colours[:1])
+    plan = AxesPlan("YX", (48, 64), channels=(0, 0, 0))
+    with pytest.warns(UserWarning, match="^100% of the source lies above the training range [^;(]*; expect a poor"):
+        assert warn_of_range(model, np.array([[0, 1.0]] * 3), plan)
+    assert not warn_of_range(model, np.array([[0, 0.05]] * 3), plan)

@@ -92,7 +92,7 @@ def predict_bands(
         if band.last:
             outside = outside / (max(seen, 1) if area else seen)
             if not told_of_range:  # of a series, the first frame that is so
-                told_of_range = warn_of_range(model, outside)
+                told_of_range = warn_of_range(model, outside, plan)
             if not told_of_novelty:
                 told_of_novelty = warn_of_novelty(band.novel)
 

@@ -100,15 +100,16 @@ def outside_range(model: "TrainedModel", band: Band, wanted: NDArray[np.bool_] |
     return shares * weight
 
 
-def warn_of_range(model: "TrainedModel", outside: NDArray[np.float64]) -> bool:
+def warn_of_range(model: "TrainedModel", outside: NDArray[np.float64], plan: AxesPlan) -> bool:
     """Whether much of a source lies outside, and is told; shares (C, 2) as of `outside_range`, of a whole frame."""
-    said = beyond_range(model.source_encoding, outside, "the source lies {} the training range {}")
+    grey = len(plan.channels) > 1 and len(set(plan.channels)) == 1  # which is each colour's
+    said = beyond_range(model.source_encoding, outside, "the source lies {} the training range {}", grey)
     if said:
         warnings.warn(f"{said}; expect a poor prediction.", stacklevel=3)
     return bool(said)
 
 
-def beyond_range(encoding: Encoding, outside: NDArray[np.float64], lies: str) -> str:
+def beyond_range(encoding: Encoding, outside: NDArray[np.float64], lies: str, one: bool = False) -> str:
     """How much of an image lies outside the range of an encoding, of the channel where it is most; "" if it is little.
 
     Parameters
@@ -117,14 +118,16 @@ def beyond_range(encoding: Encoding, outside: NDArray[np.float64], lies: str) ->
         Of each channel the shares below and above, (C, 2).
     lies
         What lies where, a place for below or above, and for the range.
+    one
+        Whether all channels are the same one.
     """
     if not (outside > OUTSIDE).any():
         return ""
     assert encoding.normalization is not None
     channel, side = np.unravel_index(int(outside.argmax()), outside.shape)
     others = int((outside > OUTSIDE).any(axis=1).sum()) - 1
-    which = f"channel {channel} of " if len(outside) > 1 else ""
-    more = f" (so does much of {others} other channel{'s' * (others > 1)})" if others else ""
+    which = f"channel {channel} of " if len(outside) > 1 and not one else ""
+    more = f" (so does much of {others} other channel{'s' * (others > 1)})" if others and not one else ""
     span = f"{encoding.normalization.low[channel]:.6g} to {encoding.normalization.high[channel]:.6g}"
     return f"{outside[channel, side]:.0%} of {which}{lies.format(('below', 'above')[side], span)}{more}"
 
