@@ -70,6 +70,11 @@ class PairCheck(QObject):
         """The next look checks, whatever was checked before."""
         self._seen = None
 
+    def look_anew(self) -> None:
+        """Who looked elsewhere saw nothing."""
+        self.forget()
+        self.look()
+
     def _begin(self, whatever_size: bool = False) -> None:
         try:
             pairs, flags = self._asked()

@@ -51,11 +51,15 @@ class RepairRow(QWidget):
 
     Signals
     -------
+    looks()
+        A check with local shifts has begun, which tells all that one without would.
     found(dict)
-        A report of `core.check` with local shifts.
+        Its report.
+    unseen()
+        It ended without one.
     """
 
-    found = Signal(object)
+    looks, found, unseen = Signal(), Signal(object), Signal()
 
     def __init__(
         self,
@@ -132,6 +136,9 @@ class RepairRow(QWidget):
                 self.say(in_a_dock(" ".join(event["unusable"])))
 
         self._start("Measures local shifts …", pairs, prepare, show, folder)
+        assert self.job is not None
+        self.job.ended.connect(lambda well: None if well else self.unseen.emit())
+        self.looks.emit()
 
     def _show_arrows(self, pairs: Learned, local: Event) -> None:
         for old in [layer for layer in self._viewer.layers if made_here(layer) == "local shifts"]:

@@ -166,7 +166,9 @@ class TrainDock(TrainingDock):
         # What follows what.
         self.check = PairCheck(self.session, self.token, self.findings, self._to_check)
         self.findings.remedied.connect(self._remedy)
+        self.lie.looks.connect(self.check.leave_to_others)
         self.lie.found.connect(self.findings.show_report)
+        self.lie.unseen.connect(self.check.look_anew)
         self.pairs.changed.connect(self._follow_target)
         self.preset.currentTextChanged.connect(self._change_preset)
         self.method.currentIndexChanged.connect(self._change_method)
