@@ -35,10 +35,10 @@ def read(path: Path) -> Image:
     return np.asarray(open_stack(path).array[...])
 
 
-def isbi2012(folder: Path) -> tuple[Pairs, Pairs]:
+def isbi2012(folder: Path, learned: int = 18) -> tuple[Pairs, Pairs]:
     """Slices of EM and their membranes; neighbours look alike, so one is left out between."""
     pairs = list(zip(*(read(folder / f"{name}.tif") for name in ("image", "membrane")), strict=True))
-    return pairs[:18], pairs[19:]
+    return pairs[:learned], pairs[learned + 1 :]
 
 
 def dsb2018(folder: Path, every: bool = False) -> tuple[Pairs, Pairs]:
@@ -90,6 +90,7 @@ def cells(folder: Path, name: str) -> Pairs:
 SETS: dict[str, tuple[Callable[[Path], tuple[Pairs, Pairs]], Axes]] = {
     "facade_windows": (facade_windows, "YXS"),
     "isbi2012": (isbi2012, "YX"),
+    "isbi2012 half": (lambda folder: isbi2012(folder.with_name("isbi2012"), 11), "YX"),
     "dsb2018": (dsb2018, "YX"),
     "dsb2018 all": (lambda folder: dsb2018(folder.with_name("dsb2018"), every=True), ("YXS", "YX")),
     "drive": (drive, ("YXS", "YX")),
