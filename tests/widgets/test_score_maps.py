@@ -9,7 +9,7 @@ from napari_pix2pix.files.colours import FAINT
 from napari_pix2pix.files.outputs import beside
 from napari_pix2pix.widgets.field_pointer import FieldPointer
 from napari_pix2pix.widgets.score_maps import ScoreMaps
-from napari_pix2pix.widgets.trust_layers import bad_colours, error_layer
+from napari_pix2pix.widgets.trust_layers import bad_colours, error_layer, glow
 from widgets.conftest import write_image
 from widgets.test_placing import PLACES
 
@@ -190,3 +190,19 @@ def test_the_true_error_of_a_field_is_its_mean_over_the_field(tmp_path) -> None:
     assert "ρ\u00a0=\u00a0" in maps.agreement()
     with pytest.raises(ValueError, match="same pixels"):
         maps.with_truth(Labels(truth[:1]), "classes")
+
+
+@pytest.mark.parametrize(
+    ("most", "in_shares", "said"),
+    [
+        (0.3, True, "red the most; here up to 30 % of such pixels."),
+        (0.004, True, "Nothing glows"),
+        (0.004, False, "here up to 0.004 grey values."),
+        (0.0, False, "Nothing glows"),
+    ],
+)
+def test_an_overlay_says_how_much_glows(most: float, in_shares: bool, said: str) -> None:
+    """And of one in which nothing does, that nothing does: no "up to 0 %"."""
+    values = np.zeros((9, 9), np.float32)
+    values[4, 4] = most
+    assert said in glow(error_layer(values, 0.05, in_shares), in_shares)

@@ -17,6 +17,9 @@ from napari_pix2pix.files.stacks import open_stack
 from napari_pix2pix.widgets.layers import read_as
 from napari_pix2pix.widgets.placing import MADE_HERE, axes_of_result, kept_axes, placement
 
+LEAST_TOLD = 0.005
+"""Shares of wrong pixels up to this are told as none: rounded, they are 0 %."""
+
 
 def bad_colours(low_is_bad: bool = False, threshold: float = 0.0) -> Colormap:
     """The one colour map of doubt; what is better than `threshold`, a share of the range from good, is faint."""
@@ -68,6 +71,8 @@ def glow(layer: Image, in_shares: bool) -> str:
         Whether its values are shares of wrong pixels, 0 to 1, rather than grey values.
     """
     most = float(np.nanmax(layer.data, initial=0.0))
+    if most <= (LEAST_TOLD if in_shares else 0.0):
+        return "Nothing glows: hardly a pixel is expected to be wrong."
     told = f"{most:.0%}".replace("%", " % of such pixels") if in_shares else f"{most:.3g} grey values"
     return f"What glows is probably wrong, red the most; here up to {told}."
 
