@@ -1,5 +1,7 @@
 """Slides in napari: a layer of all levels; Predict does what is seen, what is drawn or the tissue, in its place."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,7 @@ def test_tissue_with_its_expected_error(opened, until):
     assert np.allclose(made[2].scale, made[0].scale) and np.allclose(made[2].translate, made[0].translate)
     [file] = dock.folder.value().glob("*(predicted).ome.tif")
     assert np.array_equal(open_stack(file).array[...], values)
+    assert re.search(r"with the slide's size and place\. (What|Nothing) glows", dock.status.text())
 
 
 def test_only_slides_are_read_and_a_bad_one_is_told(tmp_path):

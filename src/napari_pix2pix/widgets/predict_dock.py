@@ -282,8 +282,8 @@ class PredictDock(ModelDock):
     def _add(self, layers: list[Layer]) -> None:
         if self._errors is not None and self._errors.exists():
             self.remark += f" Its expected error lies in {self._errors}."
-        self.remark += "".join(glow(layer, self._in_shares) for layer in layers if made_here(layer) == "expected error")
-        self.remark += f" {self._promise}" if self._promise else ""
+        glowing = [glow(layer, self._in_shares) for layer in layers if made_here(layer) == "expected error"]
+        self.remark = " ".join(text for text in (self.remark, *glowing, self._promise) if text)
         super()._add(layers)
 
     def added(self, layers: list[Layer]) -> None:
