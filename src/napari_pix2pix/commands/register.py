@@ -31,11 +31,13 @@ def register(
     """
     from napari_pix2pix.commands.jobs import do_each
     from napari_pix2pix.files.folders import by_names
-    from napari_pix2pix.files.outputs import Job, require_apart, require_folder
+    from napari_pix2pix.files.outputs import Job, is_one_file, require_apart, require_folder
     from napari_pix2pix.files.partners import named_pairs
 
     how = settings or RegisterSettings()
     require_folder(out)
+    if is_one_file(out):
+        raise ValueError(f"Targets and masks must go to a folder; got {out}. Leave {out.suffix} out.")
     pairs = named_pairs(source, target, how.pair_by, leave_out=[out], out=out)
     masks = by_names(how.valid) if how.valid else {}
     if how.valid and len(masks) == len(pairs) == 1:

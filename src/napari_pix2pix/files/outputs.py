@@ -21,44 +21,11 @@ TABLES = {
 LONGEST = 255
 """Bytes of a file's name that all common file systems take."""
 OF_FILES = (
-    *(".csv", ".tsv", ".txt", ".md", ".log", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".xml", ".geojson", ".html"),
-    *(
-        ".htm",
-        ".pdf",
-        ".doc",
-        ".docx",
-        ".xls",
-        ".xlsx",
-        ".ppt",
-        ".pptx",
-        ".svg",
-        ".eps",
-        ".tex",
-        ".ipynb",
-        ".py",
-        ".sh",
-    ),
-    *(
-        ".zip",
-        ".gz",
-        ".bz2",
-        ".xz",
-        ".7z",
-        ".tar",
-        ".tgz",
-        ".rar",
-        ".npy",
-        ".npz",
-        ".mat",
-        ".h5",
-        ".hdf5",
-        ".ims",
-        ".pkl",
-    ),
-    *(".safetensors", ".onnx", ".pt", ".pth", ".ckpt", ".bmp", ".gif", ".webp", ".jp2", ".jxl", ".avi", ".mp4", ".mov"),
-    *(".lif", ".nd2", ".lsm", ".oib", ".oif", ".dv", ".mrc", ".qptiff", ".vsi", *PICTURES, *SLIDES, *PERHAPS_SLIDES),
+    *(".csv", ".tsv", ".txt", ".json", ".geojson", ".html", ".pdf", ".zip", ".gz", ".npy", ".npz", ".h5"),
+    *(".safetensors", ".onnx", ".pth"),
 )
-"""Endings by which files are known that no result is written as: who gives one does not mean a folder."""
+"""Endings by which files are known that no result is written as: who gives one does not mean a folder. Those of images
+may be a folder's: scripts judge each image into one of its name."""
 OURS = b"napari_pix2pix"
 """Stands in the description of every OME-Zarr that is a result."""
 
@@ -116,11 +83,11 @@ def is_one_file(out: Path) -> bool:
 def require_folder(out: Path, or_file: str = "") -> None:
     """Raise a ValueError if results are to go to a new folder that is named like a file.
 
-    A folder that is there keeps its name. `or_file` says what `out` may be besides; without, no image either.
+    A folder that is there keeps its name. `or_file` says what `out` may be besides: then no slide's name, either.
     """
-    name, endings = out.name.lower(), OF_FILES if or_file else (*OF_FILES, *TIFF, *ZARR)
+    name, endings = out.name.lower(), (*OF_FILES, *SLIDES, *PERHAPS_SLIDES) if or_file else OF_FILES
     if name.endswith(endings) and not out.is_dir():
-        ending = max((own for own in endings if name.endswith(own)), key=len)
+        ending = next(own for own in endings if name.endswith(own))
         raise ValueError(
             f"Results must go to a folder{or_file}; got {out}, the name of a file. Choose another `out`, without "
             f"{ending}."
