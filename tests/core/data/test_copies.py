@@ -1,6 +1,7 @@
 """A source under two names lies on one side of every split, and it is said once."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,12 @@ from napari_pix2pix import core
 from napari_pix2pix.core.data.census import Census
 from napari_pix2pix.core.data.copies import Contents, held_together
 from napari_pix2pix.core.data.split import KINDS, Split, split_pairs, without_copies
+from napari_pix2pix.core.methods import method_of
+from napari_pix2pix.core.settings.config import make_config
+from napari_pix2pix.core.training.image_material import of_images
+from napari_pix2pix.core.training.material import of_sides
 from napari_pix2pix.core.training.repetition import Repetition
+from napari_pix2pix.core.training.start import Start
 from small import blobs, small_config
 
 IMAGES = [blobs((48, 64), seed=seed) for seed in range(8)]
@@ -90,3 +96,28 @@ def test_folds_hold_copies_out_together(tmp_path) -> None:
     held = [own.held_out for own in Repetition.read(tmp_path / "runs").runs]
     assert sorted(map(sorted, held)) == [["pair 0", "pair 2"], ["pair 1"], ["pair 3"]]
     runs.close()
+
+
+@pytest.mark.parametrize("method", ["cyclegan", "stargan", "gan"])
+def test_where_there_are_no_pairs_copies_judge_nothing(method: str) -> None:
+    """What is held out on a side is nothing that trains there."""
+    numbers = [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6]
+    images = [IMAGES[i][0] for i in numbers]
+    others = [image[:, ::-1] for image in images]
+    data = {
+        "cyclegan": lambda: core.UnpairedFrames(images, others, ("YX", "YX")),
+        "stargan": lambda: core.DomainFrames({"a": images, "b": others}, "YX"),
+        "gan": lambda: core.Images(images, "YX"),
+    }[method]()
+    own = {"discriminator": {"norm": "none", "conditional": False}} if method != "gan" else {}
+    config = make_config(changes={"method": method, "patch_size": 32, "validation_share": 0.4, **own})
+    of = of_images if method == "gan" else partial(of_sides, judges=(None, None))
+    made = of(data, start=Start(config), method=method_of(config))
+    for side in data.sides:
+        rows = [row for row in made.rows if row.get("side", side) == side]
+        kinds = [
+            {numbers[int(row["name"].split()[-1])] for row in rows if row["kind"] == kind}
+            for kind in ("train", "validation")
+        ]
+        assert all(kinds) and not set.intersection(*kinds)
+    assert any("frames set aside are copies of others, to the last pixel" in remark for remark in made.remarks)

@@ -102,6 +102,24 @@ def test_domains_come_with_their_labels() -> None:
     assert counts.min() > 35
 
 
+def test_what_nobody_knows_is_seldom_drawn_and_never_asked_for() -> None:
+    """Sides without a label are together as likely as one with; images are translated to labels only."""
+    sides = ["HE", "PAS", "new", "old", "other"]
+    domains = {name: np.full((2, 40, 40), i) + np.eye(40) / 2 for i, name in enumerate(sides)}
+    labels = {"stain": {name: name if name in ("HE", "PAS") else None for name in sides}}
+    patches, known, wanted = patches_of(DomainFrames(domains, "TYX", labels=labels)), [], []
+    seen = np.zeros(len(sides))
+    for step in range(150):
+        batch = patches.batch(step)
+        known += batch["known"].amax(1).tolist()
+        wanted += batch["wanted_known"].amin(1).tolist()
+        for image in batch["image"]:
+            seen[int(patches.sides["HE"].encoding.normalization.invert(image.numpy()).mean())] += 1
+    assert wanted == [1] * 300
+    assert 0.58 < np.mean(known) < 0.75
+    assert seen.min() > 20
+
+
 def test_images_alone_are_drawn_as_any_side() -> None:
     """By their name in the batch."""
     batch = patches_of(Images(RANDOM.random((2, 40, 40)), "TYX")).batch(0)

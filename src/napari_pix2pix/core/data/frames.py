@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pix2pix.core.data.conditions import Conditions, labels_of_each, require_classes
+from napari_pix2pix.core.data.copies import Contents
 from napari_pix2pix.core.data.pairs import Channels, PairedFrames, StackAxes, plans_of
 from napari_pix2pix.core.data.regions import Region, pieces
 from napari_pix2pix.core.encodings.domains import MOST, Domains
@@ -101,9 +102,15 @@ class Frames:
                     f"{y} x {x}. " + (f"Choose `patch_size` {fitting}." if fitting else "Leave it out.")
                 )
 
-    def require_finite(self) -> None:
-        """Read everything once; raise a ValueError for NaN or Inf, or if nothing varies."""
-        varies, first = False, dict[int, Any]()
+    def require_finite(self) -> dict[int, bytes]:
+        """Read everything once; by frame what it is known by, see `Contents`.
+
+        Raises
+        ------
+        ValueError
+            If something is NaN or Inf, or nothing varies.
+        """
+        contents = Contents()
         for region in pieces(self.regions()):
             values = self.read(region.frame, region.window)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -111,11 +118,12 @@ class Frames:
                     f"Images must be finite; {self.name(region.frame)} holds NaN or Inf. Replace these pixels or leave "
                     "it out."
                 )
-            varies = varies or bool((values != first.setdefault(region.frame, values.flat[0])).any())
-        if not varies:
+            contents.add(region.frame, values)
+        if not contents.varies:
             raise ValueError(
                 "At least one image must vary; every one is constant. Check that these are the right files."
             )
+        return contents.known_by
 
     def regions(self) -> tuple[Region, ...]:
         """Every frame, whole."""

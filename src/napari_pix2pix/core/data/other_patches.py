@@ -84,13 +84,23 @@ class UnpairedPatches:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class DomainPatches:
-    """Patches of images of any domain, each as likely, by (seed, step, number) alone; with their labels, and others."""
+    """Patches of images of any domain, by (seed, step, number) alone; with their labels, and others.
+
+    Each domain is as likely, and all sides of which nothing is known are so together, as one more. An image is to be
+    translated only to what is known: what is asked for without a label teaches nothing.
+    """
 
     sides: Mapping[str, SidePatches]
     config: Config
     frames: DomainFrames
+
+    def __post_init__(self) -> None:
+        known = {side: bool(self.frames.vector(side)[1].any()) for side in self.sides}
+        self._known = [side for side in self.sides if known[side]]
+        self._groups = [[side] for side in self._known]
+        self._groups += [unknown] if (unknown := [side for side in self.sides if not known[side]]) else []
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -102,11 +112,13 @@ class DomainPatches:
 
         And ``wanted`` and ``wanted_known``: those of another image, drawn alike, which this one is to be translated to.
         """
-        numbers, sides = range(self.config.batch_size) if numbers is None else numbers, list(self.sides)
+        numbers = range(self.config.batch_size) if numbers is None else numbers
         patches, told = [], []
         for k in numbers:
             random = _random(self.config, stream, step, k)
-            own, wanted = (sides[int(random.integers(len(sides)))] for _ in range(2))
+            group = self._groups[int(random.integers(len(self._groups)))]
+            wanted = self._known[int(random.integers(len(self._known)))]
+            own = group[int(random.integers(len(group)))] if len(group) > 1 else group[0]
             patches.append(self.sides[own].draw(random))
             told.append((*self.frames.vector(own), *self.frames.vector(wanted)))
         vectors = (torch.from_numpy(np.stack(rows)) for rows in zip(*told, strict=True))

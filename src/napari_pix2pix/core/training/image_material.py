@@ -8,7 +8,7 @@ from napari_pix2pix.core.data.frames import Images
 from napari_pix2pix.core.data.other_patches import Drawn, ImagePatches, SidePatches, UnpairedPatches
 from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.data.regions import Region
-from napari_pix2pix.core.data.split import Split, split_pairs
+from napari_pix2pix.core.data.split import Split, split_pairs, without_copies
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.methods.method import Method
 from napari_pix2pix.core.settings.gan import GANConfig
@@ -45,8 +45,7 @@ def of_images(data: Images, start: Start, method: Method[Any]) -> Material:
         remarks, split, places = made.remarks, made.split, made.pairs.places
     else:
         frames = data.sides["image"]
-        frames.require_finite()
-        split, places = split_pairs(frames, config, 0), frames.places
+        split, places = without_copies(split_pairs(frames, config, 0), frames.require_finite()), frames.places
         encodings = start.encode_sides(data.sides, {"image": split}, by_itself=False)
         view, channel_axis = SourceView.of(frames.plans[0]), frames.plans[0].channel_axis
         made = Material(

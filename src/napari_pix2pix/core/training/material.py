@@ -235,13 +235,16 @@ def of_sides(
             f"Images must be of the domains of the model to start from, {theirs}; got {ours}. Give these, or train "
             "anew."
         )
-    for frames in data.sides.values():
+    known_by = {}
+    for name, frames in data.sides.items():
         frames.require_patches(config.patch_size, config.grid)
-        frames.require_finite()
+        known_by[name] = frames.require_finite()
     held = {} if method.headline else {"validation_share": 0.0}
     shares = config.model_copy(update={"calibration_share": 0.0, **held})
     gap, spatial_dims = reach(method, config, len(first.plans[0].spatial)), len(first.plans[0].spatial)
-    splits = {name: split_pairs(frames, shares, gap) for name, frames in data.sides.items()}
+    splits = {
+        name: without_copies(split_pairs(frames, shares, gap), known_by[name]) for name, frames in data.sides.items()
+    }
     encodings = start.encode_sides(data.sides, splits, by_itself=isinstance(data, UnpairedFrames))
     kinds = dict(zip(data.sides, (encoding.kind for encoding in encodings), strict=False))
     remarks = [one.text for one in unlike(data, kinds)] if isinstance(data, UnpairedFrames) else []
