@@ -5,9 +5,11 @@ import pytest
 from scipy import ndimage, stats
 from skimage.metrics import adapted_rand_error, structural_similarity, variation_of_information
 
+from napari_pix2pix.core.data.pairs import PairedFrames
 from napari_pix2pix.core.evaluation.metrics.classes import confusion, of_classes, of_each_class
 from napari_pix2pix.core.evaluation.metrics.errors import moved, strays
 from napari_pix2pix.core.evaluation.metrics.fourier import OF_RINGS, Spectra, falls_below, of_rings, power
+from napari_pix2pix.core.evaluation.metrics.frames import Frames
 from napari_pix2pix.core.evaluation.metrics.instances import numbers_of, of_instances
 from napari_pix2pix.core.evaluation.metrics.intensities import (
     Histogram,
@@ -17,6 +19,7 @@ from napari_pix2pix.core.evaluation.metrics.intensities import (
     similarity,
 )
 from napari_pix2pix.core.evaluation.metrics.intervals import interval, summarize
+from napari_pix2pix.core.evaluation.metrics.judges import judge_of
 from napari_pix2pix.core.evaluation.metrics.scale_free import scale_free_similarity
 
 EVERYWHERE = np.ones((2, 3), bool)
@@ -314,6 +317,23 @@ def test_strays_are_objects_far_from_any_other() -> None:
     assert strays(found, true) == (1, 2)
     assert strays(true, found) == (0, 1)
     assert strays(found, np.zeros_like(true)) == (2, 2)
+
+
+@pytest.mark.parametrize("kind", ["intensity", "classes"])
+def test_a_prediction_that_covers_everything_finds_nothing(kind) -> None:
+    """It is no object over all others; but of a target that covers everything, too, it is the one there is."""
+    target = np.zeros((1, 40, 40), np.uint8)
+    target[0, 5:15, 5:15] = target[0, 25:35, 25:35] = 200
+    known = np.ones((40, 40), bool)
+    known[:, 38:] = False
+    pairs = PairedFrames([target[0]] * 2, [target[0], np.full_like(target[0], 200)], "YX", valid=[known, known])
+    frames = Frames(pairs)
+    judge = judge_of(kind, frames, [0, 200])
+    rows = [judge.add(np.full_like(target, 200), frame) for frame in frames]
+    assert [(row["invented"], row["missing"], row["objects"], row["objects_target"]) for row in rows] == [
+        (0, 2, 0, 2),
+        (0, 0, 1, 1),
+    ]
 
 
 # Intervals

@@ -78,8 +78,8 @@ class IntensityJudge:
             if there:
                 rows.append((row, frame.group))
         self.spectra.add(prediction, frame.target, known, frame.group)
-        masks = [self._bright(image) & known for image in (prediction, frame.target)]
-        return intensities.joined(channels, self.data_range) | _strays(*masks)
+        bright, true = self._bright(prediction), self._bright(frame.target)
+        return intensities.joined(channels, self.data_range) | _strays(bright, true, known)
 
     def _bright(self, image: NDArray[Any]) -> NDArray[np.bool_]:
         around = (0.0,) * (image.ndim - 3) + (SMOOTHING, SMOOTHING)
@@ -138,8 +138,8 @@ class ClassJudge:
         self.counts += counts
         for rows, row in zip(self.by_class, of_class.of_each_class(counts), strict=True):
             rows.append((row, frame.group))
-        masks = [(image != self.classes[0]) & known for image in (prediction, frame.target)]
-        return of_class.of_classes(counts) | _strays(*masks)
+        found, true = prediction != self.classes[0], frame.target != self.classes[0]
+        return of_class.of_classes(counts) | _strays(found, true, known)
 
     def structure(self, image: NDArray[Any]) -> NDArray[Any]:
         """A mask of each class but the lowest."""
@@ -181,13 +181,18 @@ def _summary(rows: Sequence[tuple[Row, str]]) -> dict[str, Figure]:
     return summarize([row for row, _ in rows], [group for _, group in rows])
 
 
-def _strays(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> Row:
-    """``invented`` and ``missing`` objects of all channels; ``objects`` and ``objects_target``, how many there are."""
-    sides = [
-        np.sum([strays(a, b) for a, b in zip(one, other, strict=True)], axis=0).astype(float)
-        for one, other in ((prediction, target), (target, prediction))
-    ]
-    (invented, found), (missing, true) = sides
+def _strays(prediction: NDArray[np.bool_], target: NDArray[np.bool_], known: NDArray[np.bool_]) -> Row:
+    """``invented`` and ``missing`` objects of all channels; ``objects`` and ``objects_target``, how many there are.
+
+    Where it is known, ([C,] [Z,] Y, X). A prediction that covers all of it, as a blank one may, shows no object of a
+    target that does not.
+    """
+    pairs = []
+    for found, true, there in zip(prediction, target, np.broadcast_to(known, target.shape), strict=True):
+        blank = found[there].all() and not true[there].all()
+        pairs.append((found & there & (not blank), true & there))
+    sides = [np.sum([strays(*sides) for sides in some], axis=0) for some in (pairs, [pair[::-1] for pair in pairs])]
+    (invented, found), (missing, true) = (side.astype(float) for side in sides)
     return {"invented": invented, "missing": missing, "objects": found, "objects_target": true}
 
 
