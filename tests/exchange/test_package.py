@@ -24,7 +24,7 @@ from small import blobs
 
 if any(find_spec(name) is None for name in ("bioimageio", "onnx", "onnxruntime", "yaml")):
     pytest.skip("pip install '.[export]'", allow_module_level=True)
-onnx, onnxruntime, yaml = needed("onnx", "onnxruntime", "yaml")
+onnx, _, onnxruntime, yaml = needed("onnx", "onnx.parser", "onnxruntime", "yaml")
 HELPER, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
 NOT_KNOWN = "What trained the model is not known, since it comes from elsewhere: if these images were among that"
 KERNEL = np.array([[[[0, 1, 0], [1, -2, 1], [0, 1, 3]]]], np.float32)
@@ -214,6 +214,58 @@ def test_without_a_halo_it_sees_whole_images(tmp_path, capsys) -> None:
     assert main(["import", str(path), "--out", str(out)]) == 0 and "in one piece" in capsys.readouterr().out
     with pytest.raises(ValueError, match="names no halo"):
         core.load_model(out, "cpu").predict(blobs()[0], tile_size=32)
+
+
+PADDED = """
+  p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)
+  k = Constant <value = float[1, 1, 2, 2] {1, 2, 3, 4}> ()
+  u = ConvTranspose <strides = [2, 2]> (p, k)
+  whole = Shape (x)
+  half = Shape (u)
+  after = Sub (whole, half)
+  before = Constant <value_ints = [0, 0, 0, 0]> ()
+  pads = Concat <axis = 0> (before, after)
+  v = Pad (u, pads)
+  y = Add (x, v)
+"""
+NORMED = """
+  groups = Constant <value_ints = [0, 1, -1]> ()
+  flat = Reshape (x, groups)
+  gain = Constant <value_floats = [1.0]> ()
+  bias = Constant <value_floats = [0.0]> ()
+  normal = InstanceNormalization (flat, gain, bias)
+  whole = Shape (x)
+  y = Reshape (normal, whole)
+"""
+
+
+@pytest.mark.parametrize(("lines", "grid"), [(PADDED, 2), (NORMED, 1)])
+def test_tiles_begin_where_they_give_what_the_whole_gives(lines: str, grid: int, tmp_path) -> None:
+    """A network that pads to the size of its skips takes any side, and still halves from a tile's first pixel on.
+
+    With a norm that looks at the image no tile does, whatever halo it tells.
+    """
+    text = f'<ir_version: 9, opset_import: ["": 16]> g (float[n, 1, h, w] x) => (float[n, 1, a, b] y) {{{lines}}}'
+    content = onnx.parser.parse_model(text).SerializeToString()
+    session, image = onnxruntime.InferenceSession(content), blobs((64, 80), 3)[0].astype(np.float32)
+    made = npy(session.run(None, {"x": image[None, None]})[0])
+
+    def any_side(told: dict) -> None:
+        for axis in told["inputs"][0]["axes"][2:]:
+            axis["size"] = {"min": 33, "step": 1}
+
+    path, out = (
+        package(tmp_path / "p.zip", content, {"out.npy": made}, any_side, pre=[], post=[]),
+        tmp_path / "m.safetensors",
+    )
+    assert main(["import", str(path), "--out", str(out)]) == 0
+    model, other = core.load_model(out, "cpu"), blobs((131, 97), 8)[0].astype(np.float32)
+    whole = model.predict(other)
+    there = session.run(None, {"x": other[None, None]})[0][0, 0]  # but for the last row, beyond which ours mirrors
+    np.testing.assert_allclose(whole[:-1, :-1], there[:-1, :-1], rtol=1e-4, atol=1e-2)
+    assert model.generator.grid == (grid, grid) and model.tileable == (lines == PADDED)
+    if model.tileable:
+        np.testing.assert_allclose(model.predict(other, tile_size=33), whole, rtol=1e-5, atol=1e-2)
 
 
 def refused(path: Path, capsys) -> str:
@@ -439,7 +491,33 @@ PACKAGES = {
             + b"".join(b"a%d: &a%d [%b]\n" % (i, i, b"*a%d," % (i - 1) * 9) for i in range(1, 30))
         }
     },
+    "within it, by the YAML alias *a": {"parts": {"rdf.yaml": b"type: model\na: &a [1]\nb: &a [2, [*a]]\n"}},
 }
+
+
+def test_a_description_that_repeats_a_part_by_an_alias_is_read(tmp_path) -> None:
+    """As programs write lists that they hold twice; merged mappings, too."""
+
+    def repeated(told: dict) -> None:
+        told["packaged_by"] = told["authors"]
+        told["authors"].append({"name": "A. Nother", "affiliation": "There"})
+        told["inputs"][0]["axes"][3]["size"] = told["inputs"][0]["axes"][2]["size"]
+
+    path = package(tmp_path / "p.zip", said=repeated)
+    with zipfile.ZipFile(path) as made:
+        assert b": *id" in made.read("rdf.yaml")
+    assert main(["import", str(path), "--out", str(tmp_path / "m.safetensors")]) == 0
+
+
+def test_lists_within_lists_by_aliases_are_told(tmp_path, capsys) -> None:
+    """Each within the next, of which none is deep as it is written."""
+    (path := tmp_path / "in" / "p.zip").parent.mkdir()
+    text = "\n".join(["    a0: &a0 [1]", *(f"    a{i}: &a{i} [*a{i - 1}]" for i in range(1, 600))])
+    package(path)
+    with zipfile.ZipFile(path) as made:
+        told = made.read("rdf.yaml").decode()
+    package(path, parts={"rdf.yaml": f"{told}config:\n  other:\n{text}\n".encode()})
+    assert "p.zip is not: its rdf.yaml" in refused(path, capsys)
 
 
 @pytest.mark.parametrize("sentence", PACKAGES)

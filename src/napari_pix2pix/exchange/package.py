@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_pix2pix.core.encodings.encoding import Encoding, fit_encoding
 from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.engine.further import needed
+from napari_pix2pix.core.geometry.tiles import round_up
 from napari_pix2pix.core.methods.generators import new_generator
 from napari_pix2pix.core.networks.graph import Graph, require_harmless
 from napari_pix2pix.core.networks.resnet import BLOCKS
@@ -35,6 +36,9 @@ DESCRIPTIONS = "rdf.yaml", "bioimageio.yaml", "model.yaml"
 NEAR, FAR_SHARE = 1e-3, 1e-3
 """How far what a package gives may be from what it says that it gives, as a share of its range; and which share of the
 pixels may be further off, since other machines round otherwise."""
+NEAR_IN_TILES, KEPT = 5e-3, 32
+"""How far a tile may be from the whole image, as a share of the range, but for `FAR_SHARE` of the pixels; and the least
+side of what is kept of the tile that is tried, px."""
 
 DEEPEST = 50
 """Lists and mappings within each other in a description, of which a zoo's have a fifth."""
@@ -127,8 +131,8 @@ def read_package(path: Path) -> TrainedModel:
         else:
             there = [name for name in type(weights).model_fields if getattr(weights, name) is not None]
             raise refused(path, f"it holds {' and '.join(there)}, of which none is run: give one with ONNX")
-        _require_as_told(model, described, files)
-    return model
+        image = _require_as_told(model, described, files)
+    return model if own is not None else _with_tiles_tried(model, image)
 
 
 def _described(files: Archive) -> Any:
@@ -171,14 +175,32 @@ def _described(files: Archive) -> Any:
 
 
 def _bomb_in(events: Iterable[Any], yaml: Any) -> str:
-    """What of a YAML would fill a memory or take hours, as of so few lines; nothing of most."""
-    depth = 0
+    """What of a YAML would fill a memory or take hours, as of so few lines; nothing of most.
+
+    What aliases (*) repeat counts as if it were written out.
+    """
+    within: list[tuple[str | None, int]] = []  # the anchor of each list that is open, and what was written before it
+    sizes: dict[str | None, int] = {}
+    written = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent):
-            return "repeats parts of itself by YAML aliases (*), which must be written out"
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
+            if event.anchor not in sizes:
+                return f"repeats a part of itself within it, by the YAML alias *{event.anchor:.60}"
+            written += sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            written += (size := len(event.value) + 1)
+            sizes[event.anchor] = size
+        elif isinstance(event, yaml.CollectionStartEvent):
+            within.append((event.anchor, written))
+            written += 1
+            sizes.pop(event.anchor, None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = within.pop()
+            sizes[anchor] = written - before
+        if len(within) > DEEPEST:
             return f"holds lists within lists, more than {DEEPEST} deep"
+        if written > LARGEST_TEXT:
+            return f"repeats parts of itself by YAML aliases (*), to more than {LARGEST_TEXT:,} characters"
     return ""
 
 
@@ -463,8 +485,14 @@ STEPS: dict[str, Callable[[Any], Processing]] = {
 }
 
 
-def _require_as_told(model: TrainedModel, described: Any, files: Archive) -> None:
-    """Raise a ValueError unless the model makes of the package's test image what the package says."""
+def _require_as_told(model: TrainedModel, described: Any, files: Archive) -> NDArray[Any]:
+    """The package's test image (C, [Z,] Y, X), of which the model must make what the package says.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
     image, expected = (
         files.array(str(one.test_tensor.source), one.test_tensor.sha256)
         for one in (*described.inputs, *described.outputs)
@@ -492,3 +520,61 @@ def _require_as_told(model: TrainedModel, described: Any, files: Archive) -> Non
             f"of its own test image it gives something else than it says: {far:.1%} of the pixels are more than "
             f"{NEAR:.1%} of the range off",
         )
+    return image[0]
+
+
+def _with_tiles_tried(model: TrainedModel, image: NDArray[Any]) -> TrainedModel:
+    """The model, with tiles that begin where they give what the whole image (C, [Z,] Y, X) gives; else with none."""
+    network, config = model.generator, model.config
+    assert isinstance(network, Graph) and isinstance(config, OnnxConfig)
+    facts = config.graph
+    if not facts.reach:
+        return model
+    grid = _grid_of_tiles(network, model.source_encoding.encode(image))
+    if grid == facts.grid:
+        return model
+    told: dict[str, Any] = {"reach": ()}
+    if grid:
+        sides = zip(facts.minimum, facts.grid, grid, strict=True)
+        up = ((least, round_up(least, new), step) for least, step, new in sides)
+        told = {"grid": grid, "minimum": tuple(least if (n - least) % step else n for least, n, step in up)}
+    facts = facts.model_copy(update=told)
+    return _with_graph(
+        network.graph.numpy().tobytes(),
+        OnnxConfig.of(facts, authors=config.authors, licence=config.licence),
+        model.source_encoding,
+        model.target_encoding,
+        model.source_view,
+        model.channel_axis,
+        model.provenance,
+    )
+
+
+def _grid_of_tiles(network: Graph, image: NDArray[np.float32]) -> tuple[int, ...]:
+    """On which multiples ([z,] y, x) tiles begin so that they give what the whole image gives; empty: on none.
+
+    A network that pads what it joins takes any side, but what it halves it halves from a tile's first pixel on; one
+    with a norm that looks at the image gives in no tile what it gives of the whole. So the middle of a larger image is
+    made alone, too, from one step off its corner, from two, from four ..., and held against the whole.
+    """
+    facts = network.facts
+    (*planes, halo_y, halo_x), least = facts.reach, np.array(facts.minimum)
+    for factor in (2**i for i in range(7)):
+        off = np.array([*(0 for _ in planes), *(step * factor for step in facts.grid[-2:])])
+        room = np.array([*(0 for _ in planes), *(2 * halo + KEPT for halo in (halo_y, halo_x))])
+        sides = network.taken((np.maximum(np.maximum(image.shape[1:], least), room) + 2 * off).tolist())
+        if math.prod(sides) > MOST_PIXELS:
+            break
+        more = [(0, 0), *((0, n - side) for side, n in zip(image.shape[1:], sides, strict=True))]
+        seen = np.pad(image, more, mode="symmetric")
+        part = (slice(None), *(slice(a, n - a) for a, n in zip(off.tolist(), sides, strict=True)))
+        kept = (..., slice(halo_y, -halo_y), slice(halo_x, -halo_x))
+        try:
+            network.require_harmless(sides)
+            whole, alone = (network(torch.from_numpy(one[None]))[0] for one in (seen, seen[part]))
+        except ValueError:  # it is not of such a size
+            break
+        apart = (whole[part][kept] - alone[kept]).abs() / 2
+        if float((~(apart <= NEAR_IN_TILES)).float().mean()) <= FAR_SHARE:
+            return (*facts.grid[:-2], *(step * factor for step in facts.grid[-2:]))
+    return ()

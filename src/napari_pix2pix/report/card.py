@@ -423,7 +423,7 @@ def _tiles(model: "TrainedModel") -> str:
 
     if not model.tileable:
         if model.generator.whole:
-            return "none: how far its network reaches is not told, so an image is predicted in one piece"
+            return "none: its file tells no halo that suffices, so an image is predicted in one piece"
         return "none: the norm looks at the image, which is predicted in one piece"
     planes = (1,) * (len(model.generator.grid) - 2)
     plan = model.tile_plan((*planes, 8 * ONE_PIECE, 8 * ONE_PIECE))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_pix2pix.core.engine.further import needed
 from napari_pix2pix.core.networks.generator import Generator
+from napari_pix2pix.core.networks.graph_sizes import MOST_NODES, Contradiction, inferred, sizes_of
 from napari_pix2pix.core.settings.onnx import GraphFacts, Processing
 
 STANDARD = ("", "ai.onnx")
@@ -64,7 +65,7 @@ class Graph(Generator):
     def require_harmless(self, sides: Sequence[int], most: int | None = MOST) -> None:
         """Raise a ValueError unless it is `require_harmless` of images of these sides ([z,] y, x), as they are seen."""
         content = self.graph.cpu().numpy().tobytes()
-        require_harmless(content, (1, self.channels[0], *self._taken(sides)), most)
+        require_harmless(content, (1, self.channels[0], *self.taken(sides)), most)
 
     def forward(self, source: Tensor) -> Tensor:
         """The image for each source."""
@@ -72,7 +73,7 @@ class Graph(Generator):
         made = np.stack([self._run(image) for image in images])
         return torch.from_numpy(made).to(source.device)
 
-    def _taken(self, sides: Sequence[int]) -> tuple[int, ...]:
+    def taken(self, sides: Sequence[int]) -> tuple[int, ...]:
         """The next sides that it takes."""
         return tuple(
             least + max(0, -(-(n - least) // step)) * step
@@ -82,7 +83,7 @@ class Graph(Generator):
     def _run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of one image (C, [Z,] Y, X)."""
         shape = image.shape[1:]
-        taken = self._taken(shape)
+        taken = self.taken(shape)
         more = [(0, side - n) for n, side in zip(shape, taken, strict=True)]
         seen = processed(image, self.facts.before)
         seen = np.pad(seen, [(0, 0), *more], mode="symmetric") if any(after for _, after in more) else seen
@@ -128,12 +129,14 @@ def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MO
     this `shape` (1, C, [Z,] Y, X) the sizes of all tensors are known beforehand, and together they are no more than is
     usual for so many pixels, nor than `most` bytes.
     """
-    onnx, shapes, message = needed("onnx", "onnx.shape_inference", "google.protobuf.message")
+    onnx, message = needed("onnx", "google.protobuf.message")
     try:
         model = onnx.load_model_from_string(content)
     except message.DecodeError as error:
         raise _refused("is none: it cannot be read") from error
     graph = model.graph
+    if len(graph.node) > MOST_NODES:
+        raise _refused(f"has {len(graph.node):,} operators, more than {MOST_NODES:,}")
     if model.functions:
         raise _refused(f"brings functions of its own, such as {model.functions[0].name!r:.60}")
     for node in graph.node:
@@ -167,36 +170,24 @@ def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MO
     # The sizes of all tensors, for this image.
     for dim, n in zip(dims, shape, strict=True):
         dim.dim_value = n
-    del graph.value_info[:]
-    graph.output[0].type.tensor_type.ClearField("shape")
-    try:
-        inferred = shapes.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    except (shapes.InferenceError, ValueError) as error:
-        raise _refused(f"contradicts itself: {_short(error)}") from error
-    known = {one.name: one.type.tensor_type for one in (*inferred.input, *inferred.value_info, *inferred.output)}
-    sides: dict[str, list[int] | None] = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    sides |= {name: _sides(kind) for name, kind in known.items()}
+    sides = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer} | {inputs[0].name: tuple(shape)}
     total = widest = 0
-    for node in graph.node:
-        for name in filter(None, node.output):
-            if name not in known or (made := sides[name]) is None:
-                raise _refused(f"makes a tensor whose size is not known beforehand ({node.op_type})")
-            if known[name].elem_type == onnx.TensorProto.STRING:
-                raise _refused(f"makes text, of a length that is not known beforehand ({node.op_type})")
-            total += math.prod(made) * WIDE.get(onnx.TensorProto.DataType.Name(known[name].elem_type), 4)
-        if node.op_type == "ConvTranspose":  # what each pixel adds to its surroundings is held at once
-            pixels, kernel = (sides.get(name) for name in node.input[:2])
-            if pixels is None or kernel is None:
-                raise _refused(f"makes a tensor whose size is not known beforehand ({node.op_type})")
-            widest = max(widest, 4 * math.prod(pixels[2:]) * math.prod(kernel[1:]))
+    try:
+        for node, made in inferred(model):
+            for name, kind in made.items():
+                if (size := sizes_of(kind)) is None:
+                    raise _refused(f"makes a tensor whose size is not known beforehand ({node.op_type})")
+                if kind.tensor_type.elem_type == onnx.TensorProto.STRING:
+                    raise _refused(f"makes text, of a length that is not known beforehand ({node.op_type})")
+                sides[name] = size
+                total += math.prod(size) * WIDE.get(onnx.TensorProto.DataType.Name(kind.tensor_type.elem_type), 4)
+            if node.op_type == "ConvTranspose":  # what each pixel adds to its surroundings is held at once
+                pixels, kernel = (sides[name] for name in node.input[:2])
+                widest = max(widest, 4 * math.prod(pixels[2:]) * math.prod(kernel[1:]))
+    except Contradiction as error:
+        raise _refused(f"contradicts itself: {_short(error)}") from error
     if (total := total + widest) > min(ANY_IMAGE + EACH_PIXEL * math.prod(shape[2:]), most or math.inf):
         raise _refused(f"makes {total:,} bytes of an image of {list(shape)}, which no memory is to hold")
-
-
-def _sides(kind: Any) -> list[int] | None:
-    """Of a tensor of this type; None where one is not known."""
-    sides = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in kind.shape.dim]
-    return None if not kind.HasField("shape") or min(sides, default=0) < 0 else sides
 
 
 def _tensors(model: Any) -> Iterator[Any]:

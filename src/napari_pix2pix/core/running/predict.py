@@ -39,7 +39,8 @@ def tile_plan(
         if tile_size is not None and model.generator.whole:
             raise ValueError(
                 "A model must say how far its network reaches to run in tiles; this one, imported from a file that "
-                f"names no halo, does not; got tile_size {tile_size}. Leave it out, or import a file that names one."
+                f"names no halo, or too small a one, does not; got tile_size {tile_size}. Leave it out, or import a "
+                "file that names one."
             )
         if tile_size is not None:
             instance = has_instance_norm(model.generator)
