@@ -4,9 +4,12 @@ The textbook's is the paper's step in plain eager float32: U-Net and 70 x 70 Pat
 nothing else done about speed. Ours is the preset, as `train` sets it up on this device. Steps of both take turns, so
 that a busy machine disturbs both alike; ``ratio`` is median textbook time / median time of ours, ``processor_ratio``
 the same of processor seconds (CPU only), ``ours_gflops`` the textbook's operations (counted by torch) by our time.
-With `--isa avx2` the processor does as if it had neither AVX-512 nor bfloat16, as most laptops have none.
+With `--compile` the same with its networks compiled takes turns, too: ``compiled_ratio`` and so on are of that, and
+``compiling_s`` what its first step took, in seconds on the clock and of the processor, the C++ compiler's
+included. With `--isa avx2` the processor does as if it had neither AVX-512 nor bfloat16, as most laptops have none.
 
     python benchmarks/training.py [--preset paper] [--batch-sizes 1 8] [--repeats 15] [--device auto] [--isa avx2]
+                                  [--compile]
 """
 
 import os
@@ -107,11 +110,17 @@ def ours(config: Pix2PixConfig, device: torch.device) -> Step:
 
 def timed(step: Step, source: Tensor, target: Tensor) -> tuple[float, float]:
     """Seconds of one step, on the clock and of the processor."""
-    started = time.perf_counter(), time.process_time()
+    started = time.perf_counter(), processor_s()
     step(source, target)
     if source.device.type == "cuda":
         torch.cuda.synchronize(source.device)
-    return time.perf_counter() - started[0], time.process_time() - started[1]
+    return time.perf_counter() - started[0], processor_s() - started[1]
+
+
+def processor_s() -> float:
+    """Of this process, and of those that it started and that have ended, such as the C++ compiler."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
 
 
 def main() -> None:
@@ -122,6 +131,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--isa", choices=["avx2"])
+    parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     device = pick_device(args.device)
     for batch_size in args.batch_sizes or ([1, 8, 16] if device.type == "cuda" else [1, 8]):
@@ -133,6 +143,8 @@ def main() -> None:
         sides = batch_size, 3, config.patch_size, config.patch_size
         source, target = (torch.rand(sides, device=device) * 2 - 1 for _ in range(2))
         steps = {"textbook": textbook(args.preset, device), "ours": ours(config, device)}
+        if args.compile:
+            steps["compiled"] = ours(config.model_copy(update={"compile": True}), device)
         with FlopCounterMode(display=False) as counter:
             steps["textbook"](source, target)
         flops = counter.get_total_flops()
@@ -143,12 +155,17 @@ def main() -> None:
         medians = {
             name: [statistics.median(one) for one in zip(*rows[2:], strict=True)] for name, rows in times.items()
         }
-        ratio, processor_ratio = (a / b for a, b in zip(medians["textbook"], medians["ours"], strict=True))
+        ratios = {
+            name: [round(a / b, 2) for a, b in zip(medians["textbook"], medians[name], strict=True)] for name in steps
+        }
         cuda = device.type == "cuda"
         peak = torch.cuda.max_memory_allocated(device) if cuda else psutil.Process().memory_info().rss
         row = {"preset": args.preset, "batch_size": batch_size, "device": str(device)}
         row |= {"threads": torch.get_num_threads()} | ({} if cuda else {"isa": torch.backends.cpu.get_cpu_capability()})
-        row |= {"ratio": round(ratio, 2)} | ({} if cuda else {"processor_ratio": round(processor_ratio, 2)})
+        row |= dict(zip(("ratio", "processor_ratio")[: 1 if cuda else 2], ratios["ours"], strict=False))
+        if args.compile:
+            row |= {"compiled_ratio": ratios["compiled"][0], "compiled_processor_ratio": ratios["compiled"][1]}
+            row |= {"compiling_s": [round(seconds, 1) for seconds in times["compiled"][0]]}
         row |= {f"{name}_s": round(seconds, 4) for name, (seconds, _) in medians.items()}
         row |= {"ours_gflops": round(flops / 1e9 / medians["ours"][0])}
         print(json.dumps(row | {"memory_gib_of_both": round(peak / 2**30, 2)}), flush=True)

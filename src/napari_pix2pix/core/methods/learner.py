@@ -12,6 +12,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
+from napari_pix2pix.core.engine.compiling import compiled
 from napari_pix2pix.core.engine.tensor_files import under
 from napari_pix2pix.core.settings.config import Config
 
@@ -80,7 +81,8 @@ class Learner(Generic[C]):
         how: dict[str, Any] = {"betas": (config.beta1, config.beta2), "fused": not (scaled and config.clip_gradients)}
         for name, network in networks.items():
             adam = Adam(network.parameters(), lr=config.learning_rate, **how)
-            wrapped[name], optimizers[name] = fabric.setup(network, adam)
+            steps = compiled(network) if config.compile else network
+            wrapped[name], optimizers[name] = fabric.setup(steps, adam)
         weights = torch.tensor(class_weights, device=fabric.device) if class_weights else None
         return cls(config, fabric, wrapped, optimizers, averages or {}, weights, domains)
 

@@ -117,6 +117,11 @@ class GANConfig(Config):
             raise ValueError(
                 "objective must not be minimax where networks grow; got minimax. Choose another, or `preset` vanilla."
             )
+        if self.grow and self.compile:
+            raise ValueError(
+                "compile must be false where networks grow: they change with every step; got true. Set `compile` or "
+                "`grow` false."
+            )
         if self.source_normalization.statistics == "image":
             raise ValueError(
                 "source_normalization.statistics must be training for gan: an image from nothing has none of its own; "

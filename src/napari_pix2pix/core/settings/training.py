@@ -191,7 +191,7 @@ class Config(Settings):
         *("method", "source_kind", "target_kind", "source_normalization", "target_normalization"),
         "class_weights",
     )
-    as_slow: ClassVar[tuple[str, ...]] = ("method", "batch_size", "patch_size", "patch_depth", "precision")
+    as_slow: ClassVar[tuple[str, ...]] = ("method", "batch_size", "patch_size", "patch_depth", "precision", "compile")
 
     method: str = "pix2pix"
     """How networks learn from images."""
@@ -262,6 +262,10 @@ class Config(Settings):
     those of the training's own discriminator."""
     precision: Precision = "auto"
     """Of the training step; `auto` takes bfloat16 where the device computes with it."""
+    compile: bool = False
+    """Compile the networks for the steps of the training, by torch's inductor, which takes a C++ compiler, and a minute
+    or more at the first step; the model is the same but for rounding. Steps of small networks on a processor need not
+    be faster by it."""
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     """Every random number comes from it."""
     authors: str = ""

@@ -197,7 +197,7 @@ class _Loop(Prepared):
             torch.set_num_threads(self.threads)
             if self.finishes:
                 yield self._end_here()
-            saved, pause_s = started, CHECKPOINT_EVERY_S
+            saved, pause_s, counted, since = started, CHECKPOINT_EVERY_S, first, started
             for batch in self.batches():
                 self.make_step(batch)
 
@@ -215,7 +215,10 @@ class _Loop(Prepared):
                     self.run.write_elapsed(now - began)
                     saved = time.monotonic()
                     pause_s = max(CHECKPOINT_EVERY_S, (saved - now) / SAVING_SHARE)
-                remaining = (now - started) / (self.step - first) * (self.last - self.step)
+                if config.compile and self.step == first + 1:  # which has compiled, too
+                    counted, since = self.step, now
+                made, left = self.step - counted, self.last - self.step
+                remaining = (now - since) / made * left if made else None
                 yield Report(self.step, self.last, losses, metrics, preview, now - started, remaining)
                 if self.step == self.last:
                     break

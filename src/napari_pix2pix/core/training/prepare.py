@@ -14,6 +14,7 @@ import napari_pix2pix
 from napari_pix2pix.core.data.conditions import of_each
 from napari_pix2pix.core.data.frames import Images
 from napari_pix2pix.core.data.pairs import PairedFrames
+from napari_pix2pix.core.engine.compiling import require_compiler
 from napari_pix2pix.core.engine.devices import resolve_precision
 from napari_pix2pix.core.engine.processes import meet
 from napari_pix2pix.core.methods import method_of
@@ -86,6 +87,8 @@ def prepare(
             f"A training of {config.method} must run in one process; got {devices * num_nodes}. Leave devices and "
             "num_nodes out."
         )
+    if config.compile:
+        require_compiler(device)
     if data.kind != config.data:
         raise ValueError(
             f"Data must be what the method learns from; {config.method} learns from {IN_WORDS[config.data]}, got "
@@ -166,6 +169,11 @@ def _require_shareable(config: Config, devices: int, num_nodes: int) -> None:
     if min(devices, num_nodes) < 1:
         raise ValueError(f"devices and num_nodes must be at least 1; got {devices} and {num_nodes}.")
     processes = devices * num_nodes
+    if config.compile and processes > 1:
+        raise ValueError(
+            f"A training whose networks are compiled must run in one process; got {processes}. Set `compile` false, or "
+            "leave devices and num_nodes out."
+        )
     if config.batch_size % processes:
         raise ValueError(
             f"A batch must be shared alike by all processes; {config.batch_size} patches are not by {processes}. "
