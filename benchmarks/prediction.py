@@ -1,13 +1,14 @@
 """Memory and speed of predicting large images: JSON lines, then a table.
 
     python benchmarks/prediction.py [--parts memory speed precision] [--sides 4096 8192 16384] [--suffixes .tif .zarr]
-                                    [--channels 13] [--preset fast] [--speed-side 4096] [--monai FOLDER]
+                                    [--channels 13] [--preset fast] [--trust] [--speed-side 4096] [--monai FOLDER]
 
 `memory`: square uint16 images, mostly zeros, so that their TIFF is a sparse file, are predicted from file to file by
 the preset `fast` in a process of its own; the most anonymous memory (Linux: RssAnon) above that of the idle process,
 which has the model loaded and has predicted a small image. `--sides 30000` is the size of a slide, `--rows 4500` makes
 images of any width so high. `--channels 13`: sources of so many planes, taken as channels, and targets of three stains.
-The goal is 1 GB (954 MiB), whatever the sides and up to 16 channels.
+The goal is 1 GB (954 MiB), whatever the sides and up to 16 channels. `--trust`: they are judged, too, by a judge that
+expects the error of each pixel.
 
 `speed`: of the default preset `microscopy`, on the CPU: seconds that the bare network takes for the image in one piece,
 that our exact tiles take (goal: at most 1.25 times), that file -> file takes, and that MONAI's
@@ -31,6 +32,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,8 @@ from napari_pix2pix.core.running.prediction import Forward, channels_last, predi
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.core.settings.running import PredictSettings
+from napari_pix2pix.core.trust.judge import MatchJudge, match_network
+from napari_pix2pix.core.trust.novelty import Novelty
 from napari_pix2pix.files.predicted import predict_file
 
 Row = dict[str, Any]
@@ -61,6 +65,15 @@ def untrained(preset: str, channels: int = 1) -> TrainedModel:
     generator = method_of(config).networks(config, Shapes(channels, stains))["generator"]
     view = SourceView(z="all" if channels > 1 else "frame")
     return TrainedModel(config, {"generator": generator.eval()}, *encodings, view, "C" if channels > 1 else "")
+
+
+def with_judge(model: TrainedModel) -> TrainedModel:
+    """The model with a judge of the match, which is neither taught nor calibrated."""
+    encodings = model.source_encoding, model.target_encoding
+    network = match_network(model.config.discriminator, *encodings, 2, per_pixel=True).eval()
+    side = network.fields[-1].size
+    novelty = Novelty.of([np.zeros((encodings[0].n_maps, side, side), np.float32)], side)
+    return replace(model, match=MatchJudge(network, None, novelty))
 
 
 def write_sparse(path: Path, shape: tuple[int, ...]) -> None:
@@ -80,14 +93,16 @@ def anonymous_mib() -> float:
     return int(found[1]) / 1024
 
 
-def memory(shape: tuple[int, ...], suffix: str, preset: str) -> Row:
+def memory(shape: tuple[int, ...], suffix: str, preset: str, trust: bool) -> Row:
     """The most above idle while an image ([Z,] Y, X) is predicted; in this process."""
     model = untrained(preset, shape[0] if len(shape) == 3 else 1)
+    model = with_judge(model) if trust else model
     model.predict(np.zeros((*shape[:-2], 256, 256), np.uint16), "ZYX"[-len(shape) :])
     with tempfile.TemporaryDirectory() as folder:
         source, done = Path(folder) / "source.tif", threading.Event()
         write_sparse(source, shape)
         idle = peak = anonymous_mib()
+        out, how = Path(folder) / f"out{suffix}", PredictSettings(precision="float32", trust=trust)
 
         def watch() -> None:
             nonlocal peak
@@ -97,21 +112,24 @@ def memory(shape: tuple[int, ...], suffix: str, preset: str) -> Row:
         watching = threading.Thread(target=watch)
         watching.start()
         started = time.monotonic(), time.process_time()
-        for _ in predict_file(model, source, Path(folder) / f"out{suffix}", PredictSettings(precision="float32")):
+        for _ in predict_file(model, source, out, how):
             pass
         wall, cpu = time.monotonic() - started[0], time.process_time() - started[1]
         done.set()
         watching.join()
     named = {"part": "memory", "shape": shape, "suffix": suffix, "above_idle_mib": peak - idle}
-    return {**named, "wall_s": wall, "cpu_s": cpu}
+    return {**named, "trust": trust, "wall_s": wall, "cpu_s": cpu}
 
 
-def memories(sides: list[int], rows: int | None, channels: int, suffixes: list[str], preset: str) -> Iterator[Row]:
+def memories(
+    sides: list[int], rows: int | None, channels: int, suffixes: list[str], preset: str, trust: bool
+) -> Iterator[Row]:
     """Each in a child process: what is freed is not always given back."""
     for side in sides:
         for suffix in suffixes:
             shape = (*([channels] if channels > 1 else []), rows or side, side)
             words = [sys.executable, __file__, "--child", ",".join(map(str, shape)), suffix, preset]
+            words += ["--trust"] if trust else []
             yield json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
 
@@ -229,6 +247,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=1, help="planes of these images, taken as channels")
     parser.add_argument("--suffixes", nargs="+", default=[".tif", ".zarr"])
     parser.add_argument("--preset", default="fast", help="of the networks whose memory is measured")
+    parser.add_argument("--trust", action="store_true", help="judge the predictions whose memory is measured")
     parser.add_argument("--speed-side", type=int, default=4096)
     parser.add_argument("--monai", help="the folder into which it was installed")
     parser.add_argument("--monai-roi", type=int, default=512)
@@ -236,12 +255,12 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", ".*of the source lies")
     if asked.child:
-        print(json.dumps(memory(tuple(map(int, asked.child[0].split(","))), *asked.child[1:])))
+        print(json.dumps(memory(tuple(map(int, asked.child[0].split(","))), *asked.child[1:], asked.trust)))
         return
     if asked.monai:
         sys.path.append(asked.monai)
     parts: dict[str, Callable[[], Iterator[Row]]] = {
-        "memory": lambda: memories(asked.sides, asked.rows, asked.channels, asked.suffixes, asked.preset),
+        "memory": lambda: memories(asked.sides, asked.rows, asked.channels, asked.suffixes, asked.preset, asked.trust),
         "speed": lambda: speeds(asked.speed_side, asked.monai_roi),
         "precision": precisions,
     }

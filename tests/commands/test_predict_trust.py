@@ -2,6 +2,9 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +98,7 @@ def test_it_is_what_score_says_of_the_prediction(
 ) -> None:
     """At each pixel of the prediction, some rows at a time; the prediction itself is that without --trust."""
     monkeypatch.setattr("napari_pix2pix.files.trusted.ROWS", 32)
+    monkeypatch.setattr("napari_pix2pix.files.trusted.COLUMNS", 50)
     source = stack(tmp_path / f"s.{suffix}", axes)
     out, plain = tmp_path / f"p.{suffix}", tmp_path / f"plain.{suffix}"
     words = [
@@ -347,3 +351,54 @@ def test_no_object_is_kept_of_a_source_that_is_like_nothing_that_trained(models,
     assert f"{verdicts.count(('1', 'check'))} of {len(verdicts)} objects are to be checked." in text
     outlines = json.loads((tmp_path / "p.outlines.geojson").read_text())["features"]
     assert {f["properties"]["verdict"] for f in outlines if f["properties"]["t"] == 1} == {"check"}
+
+
+KILLED = """\
+import os, signal
+from napari_pix2pix.commands.app import main
+from napari_pix2pix.files import predicted
+predicted.write_trust = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+main({words!r})
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_run_that_was_killed_between_its_files_is_run_again(models, tmp_path, capsys) -> None:
+    """By the same command, which makes what a run makes that was never killed; in another way it must be told to."""
+    stack(tmp_path / "s.tif", "YX")
+    (tmp_path / "out").mkdir()
+    out, never = tmp_path / "out" / "p.tif", tmp_path / "p.tif"
+    words = ["predict", str(models["pixels"]), str(tmp_path / "s.tif"), "--device", "cpu", "--trust", "--out"]
+    killed = subprocess.run([sys.executable, "-c", KILLED.format(words=[*words, str(out)])], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    left = out.read_bytes()
+    assert [path.name for path in out.parent.iterdir() if not path.name.startswith(".")] == ["p.tif"]
+
+    code, _, err = run(capsys, *words, out, "--tile-size", 48)
+    assert code == 2 and "must not exist yet" in err and "without" in err
+    assert out.read_bytes() == left
+
+    assert run(capsys, *words, out)[0] == 0
+    assert run(capsys, *words, never)[0] == 0
+    made = sorted(path.name for path in tmp_path.glob("p*"))
+    assert sorted(path.name for path in out.parent.iterdir()) == made and len(made) == 5
+    for name in made:
+        assert (out.parent / name).read_bytes() == (tmp_path / name).read_bytes()
+
+    code, _, err = run(capsys, *words, out)
+    assert code == 2 and "must not exist yet" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_what_was_finished_before_is_not_a_killed_runs(models, tmp_path, capsys) -> None:
+    """Who lets it be replaced, and is killed, must let it be again: it may still be the finished one."""
+    stack(tmp_path / "s.tif", "YX")
+    out = tmp_path / "p.tif"
+    words = ["predict", str(models["intensity"]), str(tmp_path / "s.tif"), "--device", "cpu", "--out", str(out)]
+    assert run(capsys, *words, "--trust")[0] == 0
+    script = KILLED.format(words=[*words, "--trust", "--overwrite"])
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == -signal.SIGKILL
+    code, _, err = run(capsys, *words, "--trust")
+    assert code == 2 and "must not exist yet" in err
+    assert run(capsys, *words, "--trust", "--overwrite")[0] == 0
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]

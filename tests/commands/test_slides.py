@@ -148,7 +148,7 @@ def test_nothing_is_beside_a_prediction_before_it_is_done(place, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:100% of the source")
 def test_a_run_that_is_killed_while_it_judges_leaves_nothing_in_the_next_ones_way(place, tmp_path, capsys):
-    """What is judged beyond a part hides, and the next run takes it away; of OUT it is said what to do."""
+    """What is judged beyond a part hides, and the next run takes it away; of an unknown OUT it is said what to do."""
     how = PredictSettings(region="302,204,100,80", tile_size=64, trust=True)
     out = tmp_path / "a.ome.tif"
     for _ in predict_file(load_model(place / "intensity.safetensors", "cpu"), place / "case.svs", out, how):

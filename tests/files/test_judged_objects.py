@@ -2,7 +2,7 @@
 
 import csv
 import json
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -18,31 +18,31 @@ LABELS = np.stack([blobs(SHAPE, seed=seed)[1].astype(np.int32) for seed in range
 EXPECTED = np.random.default_rng(0).random(LABELS.shape).astype(np.float32)
 
 
-def written(tmp_path, axes, labels, expected, rows, limit=0.5):
-    """The table and the features, from so many rows at a time."""
+def written(tmp_path, axes, labels, expected, rows, limit=0.5, columns=SHAPE[1]):
+    """The table and the features, from so many rows, or so many columns of them, at a time."""
     z = "volume" if axes.endswith("ZYX") and labels.ndim == 4 else "frame"
     plan = AxesPlan(axes, labels.shape, z=z)
     table, shapes = tmp_path / "o.csv", tmp_path / "o.geojson"
     with objects_writer(table, shapes, plan, limit) as objects:
         for frame in range(plan.n_frames):
             ours, theirs = (plan.take(values, frame)[0] for values in (labels, expected))
-            for row in range(0, SHAPE[0], rows):
-                some = slice(row, min(row + rows, SHAPE[0]))
-                objects.add(ours[..., some, :], theirs[..., some, :], some)
+            for row, column in product(range(0, SHAPE[0], rows), range(0, SHAPE[1], columns)):
+                some = (..., slice(row, row + rows), slice(column, column + columns))
+                objects.add(ours[some], theirs[some], (row, column))
             objects.finish(frame, lambda window, frame=ours: frame[window])
     with table.open(newline="") as file:
         found = list(csv.DictReader(file))
     return found, json.loads(shapes.read_text())["features"], objects.row
 
 
-@pytest.mark.parametrize("rows", [90, 17, 1])
+@pytest.mark.parametrize(("rows", "columns"), [(90, 120), (17, 120), (17, 50), (1, 120)])
 @pytest.mark.parametrize("axes", ["TYX", "TZYX"])
-def test_each_object_has_its_mean_error_and_its_place(tmp_path, axes, rows, monkeypatch) -> None:
-    """However few rows come at a time: a row for each object of each frame or volume."""
+def test_each_object_has_its_mean_error_and_its_place(tmp_path, axes, rows, columns, monkeypatch) -> None:
+    """However few rows and columns come at a time: a row for each object of each frame or volume."""
     monkeypatch.setattr("napari_pix2pix.files.judged_objects.AT_ONCE", 20)
     shape = (2, 2, *SHAPE) if axes == "TZYX" else LABELS.shape
     labels, expected = LABELS.reshape(shape), EXPECTED.reshape(shape)
-    found, features, counts = written(tmp_path, axes, labels, expected, rows)
+    found, features, counts = written(tmp_path, axes, labels, expected, rows, columns=columns)
     numbers = [(t, label) for t, frame in enumerate(labels) for label in np.unique(frame[frame > 0])]
     assert [(int(row["t"]), int(row["label"])) for row in found] == numbers
     for row in found:

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,11 +147,12 @@ def do_each(
     OSError
         If the disk is full; what is done is kept.
     """
-    records = None if is_one_file(out) else Records(out, table, made_with)
+    one = is_one_file(out)
+    records = Records(out.parent if one else out, table, made_with, of_one=one)
     mine = shard_of(jobs, shard)
     for job in [] if overwrite else mine:
         existing = next((path for path in job.results if path.exists()), None)
-        if existing and not (records and records.knows(job)):
+        if existing and not records.knows(job):
             missing = next((path for path in job.results if not path.exists()), None)
             killed = f", without {missing}, as a run that was killed leaves it" if missing else ""
             raise FileExistsError(
@@ -159,9 +160,8 @@ def do_each(
             )
     for path in (path for job in mine for path in job.results):
         require_replaceable(path)
-    require_writable(out if records else out.parent)
-    if records:
-        records.require_tables_free(overwrite)
+    require_writable(records.out)
+    records.require_tables_free(overwrite)
     try:
         yield from _do_all(mine, work, table, records, overwrite, workers, alone=len(jobs) == 1)
     except OSError as error:
@@ -177,7 +177,7 @@ def _do_all(
     jobs: list[Job],
     work: Work,
     table: str,
-    records: Records | None,
+    records: Records,
     overwrite: bool,
     workers: str | int | None,
     alone: bool,
@@ -200,13 +200,11 @@ def _do_all(
                 else:
                     yield event
     finally:
-        if records:
-            records.write_tables()
+        records.write_tables()
     written, before, failed = (sorted(some) for some in paths.values())
-    place = records.out if records else ""
-    text = shown(written[0], kept="") if len(written) == 1 else f"{len(written)} files in {place}"
+    text = shown(written[0], kept="") if len(written) == 1 else f"{len(written)} files in {records.out}"
     text += f"; {len(before)} done before" if before else ""
-    text += f"; {len(failed)} failed: {_some(failed)}; see {place}/failures.csv" if failed else ""
+    text += f"; {len(failed)} failed: {_some(failed)}; see {records.out}/failures.csv" if failed else ""
     text = f"{TITLES[table]}: {text}"
     yield {"event": "result", "written": written, "done_before": len(before), "failed": failed, "text": text}
 
@@ -226,14 +224,14 @@ def _in_turn(attempt: Callable[[Job], Iterable[Event]], jobs: Iterable[Job]) -> 
                 yield {"event": "note", "text": "Another process works here, too; what it has claimed is waited for."}
 
 
-def _attempt(work: Work, records: Records | None, overwrite: bool, alone: bool, job: Job) -> Events:
+def _attempt(work: Work, records: Records, overwrite: bool, alone: bool, job: Job) -> Events:
     """Do the job unless it is done. At the end its ``outcome``, or ``claimed`` if another process is at it."""
-    with records.claimed(job) if records else nullcontext(True) as ours:
+    with records.claimed(job) as ours:
         if not ours:
             yield {"event": "claimed"}
             return
         try:
-            before = records is not None and records.is_done(job)
+            before = records.is_done(job)
             if not before:
                 yield from _do(job, work, records, overwrite)
         except (*REQUEST_ERRORS, OSError, RuntimeError, MemoryError) as error:
@@ -243,28 +241,27 @@ def _attempt(work: Work, records: Records | None, overwrite: bool, alone: bool, 
             yield {"event": "outcome", "outcome": outcome, "path": str(job.results[0])}
 
 
-def _fail(records: Records | None, alone: bool, job: Job, error: Exception) -> Iterator[Event]:
+def _fail(records: Records, alone: bool, job: Job, error: Exception) -> Iterator[Event]:
     """Record that the job failed, and say so; raise the error if no other job could go on."""
     if alone or is_full(error):
         raise error
     path = str(job.inputs[0])
-    if records:
-        records.fail(job, sentence_of(error))
+    records.fail(job, sentence_of(error))
     yield {"event": "failure", "file": path, "text": f"{shown(path, kept='')}: {sentence_of(error)}"}
     yield {"event": "outcome", "outcome": "failed", "path": path}
 
 
-def _do(job: Job, work: Work, records: Records | None, overwrite: bool) -> Events:
+def _do(job: Job, work: Work, records: Records, overwrite: bool) -> Events:
     """One job, and its record."""
-    if records is None:
-        yield from work(job)
-        return
     job = records.begin(job, overwrite)
     started, row = time.monotonic(), {}
-    for event in work(job):
-        if event["event"] == "row":
-            row = event["row"]
-        yield event
+    try:
+        for event in work(job):
+            if event["event"] == "row":
+                row = event["row"]
+            yield event
+    finally:
+        records.forget(job)
     records.finish(job, {"seconds": round(time.monotonic() - started, 3)} | row)
 
 

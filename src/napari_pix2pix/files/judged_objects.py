@@ -34,7 +34,7 @@ class _Object:
 
 
 class JudgedObjects:
-    """Gathers the objects of each frame while its rows come, and writes them once the frame is whole.
+    """Gathers the objects of each frame while its windows come, and writes them once the frame is whole.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ class JudgedObjects:
         self._found: dict[int, _Object] = {}
         self.row = {"objects": 0, "objects_to_check": 0}
 
-    def add(self, labels: NDArray[Any], expected: NDArray[np.float32], rows: slice) -> None:
-        """Look at these rows ([Z,] rows, X) of the present frame."""
+    def add(self, labels: NDArray[Any], expected: NDArray[np.float32], begin: tuple[int, int]) -> None:
+        """Look at a window ([Z,] rows, columns) of the present frame, that begins at this row and column."""
         corner = np.zeros(labels.ndim, np.int64)
-        corner[-2] = rows.start
+        corner[-2:] = begin
         numbers, dense = np.unique(labels, return_inverse=True)
         dense = dense.reshape(labels.shape) + (numbers[0] != 0)  # 0 stays background
         for number, box in zip(numbers[numbers != 0].tolist(), ndimage.find_objects(dense), strict=True):

@@ -234,11 +234,16 @@ def all_or_none(paths: Sequence[Path], kept_if_stopped: bool = False) -> Iterato
         yield
     except BaseException as error:
         for path in [] if kept_if_stopped and isinstance(error, GeneratorExit | KeyboardInterrupt) else new:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove this file, or folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def shard_of(jobs: list[Job], shard: str | None) -> list[Job]:

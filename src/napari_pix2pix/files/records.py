@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from napari_pix2pix.core.engine.atomic import remove_leftovers, written_beside
 from napari_pix2pix.core.engine.foreign_text import write_table
 from napari_pix2pix.core.settings.naming import as_flag, named
-from napari_pix2pix.files.outputs import LONGEST, Job
+from napari_pix2pix.files.outputs import LONGEST, Job, remove
 from napari_pix2pix.files.stacks import sha256
 
 FOLDER = ".napari-pix2pix"
@@ -81,10 +81,13 @@ class Records:
         The name of the table of their rows: predictions or scores.
     made_with
         The hash of the model and the settings that change a result; JSON.
+    of_one
+        Whether one file of this folder is made, alone: then there is no table, the record is a hidden file beside it,
+        and lasts as long as a process is at it; that of one that was killed tells that what it left may be replaced.
     """
 
-    def __init__(self, out: Path, table: str, made_with: dict[str, Any]) -> None:
-        self.out, self.table = out, table
+    def __init__(self, out: Path, table: str, made_with: dict[str, Any], of_one: bool = False) -> None:
+        self.out, self.table, self._of_one = out, table, of_one
         self.made_with = json.loads(json.dumps(made_with))
         self._leases: dict[Path, SoftFileLease] = {}
 
@@ -145,14 +148,26 @@ class Records:
         if record and "row" not in record:
             for path in job.results:
                 remove_leftovers(path)
-        hashes = tuple(sha256(path) for path in job.inputs)
+                if self._of_one and not overwrite:
+                    remove(path)
+        if self._of_one and overwrite:  # what is there need not be a killed process's: the next run is to ask again
+            self.forget(job)
+            return job
+        hashes = () if self._of_one else tuple(sha256(path) for path in job.inputs)
         self._write(job, {"table": self.table, "made_with": job.made_with(self.made_with), "inputs": hashes})
         return replace(job, hashes=hashes)
 
     def finish(self, job: Job, row: Row) -> None:
-        """Say that the result is done, with what its table tells."""
+        """Say that the result is done, with what its table tells; of one that is made alone nobody asks."""
+        if self._of_one:
+            return
         named = {"name": job.name, "output": job.results[0].relative_to(self.out).as_posix()}
         self._write(job, self._read(job) | {"row": named | row})
+
+    def forget(self, job: Job) -> None:
+        """Remove what was said of a file that is made alone: no process is at it, and none was killed."""
+        if self._of_one:
+            self._path(job, "json").unlink(missing_ok=True)
 
     def fail(self, job: Job, reason: str) -> None:
         """Say that it failed; an earlier result and its row stay."""
@@ -162,7 +177,7 @@ class Records:
 
     def write_tables(self) -> None:
         """Write the rows of all results in the folder, and all failures, whichever process made them."""
-        if not self._folder.is_dir():
+        if self._of_one or not self._folder.is_dir():
             return
         with SoftFileLease(self._folder / "tables.claim", lease_duration=LEASE_S):
             records = self._all()
@@ -179,6 +194,8 @@ class Records:
         One that looks like ours but has no records beside it may be overwritten; one that does not, only where records
         know that it was written, as after a damage.
         """
+        if self._of_one:
+            return
         records = self._all()
         made = {
             f"{self.table}.csv": any("row" in record and record.get("table") == self.table for record in records),
@@ -208,7 +225,8 @@ class Records:
         return [_load(path) for path in self._folder.rglob("*.json") if _is_record(path)]
 
     def _path(self, job: Job, suffix: str) -> Path:
-        return _beside(self.out, job.results[0].relative_to(self.out), suffix)
+        path = _beside(self.out, job.results[0].relative_to(self.out), suffix)
+        return self.out / f".{path.name}" if self._of_one else path
 
     def _read(self, job: Job) -> dict[str, Any]:
         """The record; empty if there is none."""

@@ -21,11 +21,12 @@ from napari_pix2pix.files.areas import Wanted
 from napari_pix2pix.files.judged_areas import JudgedAreas, fields_in, write_worst
 from napari_pix2pix.files.judged_objects import JudgedObjects, objects_writer
 from napari_pix2pix.files.outputs import beside
-from napari_pix2pix.files.stacks import Stack, open_stack, place_of, stack_writer
+from napari_pix2pix.files.readers.unpacked import rows_unpacked_once
+from napari_pix2pix.files.stacks import Block, Stack, open_stack, place_of, stack_writer
 
 TIMES_USUAL = 2.0
 """An expected error of more than so many times the usual one is not to be trusted, unless another limit is given."""
-ROWS = 512
+ROWS, COLUMNS = 512, 8192
 """Of an image that are written at once."""
 MAPS = ("expected_error", "untrusted")
 OBJECTS = ("objects", "outlines")
@@ -148,9 +149,8 @@ def write_trust(
     if risk is not None:
         promised, said_of_it = risk_told(model, risk)
         promise = {"trust_risk": risk, "mask_limit": limit, "promised": promised, "promise": said_of_it}
-    how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False}
     area = wanted.area if wanted else None
-    frames = model.score_frames(source.array, seen.array, (source.axes, seen.axes), area=area, **how)
+    how: dict[str, Any] = {"channels": channels, "tile_size": tile_size, "kind": "match", "look": False, "area": area}
     origin = json.loads(image.description) | {"trust_limit": usual} | promise
     if model.target_encoding.is_labels and model.match and model.match.network.of_pixels is not None:
         origin["probability"] = True
@@ -158,6 +158,8 @@ def write_trust(
     worst, means, untrusted = _Worst(maps, area), list[float](), 0
     areas = JudgedAreas(wanted) if wanted else None
     with ExitStack() as files:
+        given = files.enter_context(rows_unpacked_once(source, out.parent, source.plan.n_channels))
+        frames = model.score_frames(given.array, seen.array, (given.axes, seen.axes), errors_in=out.parent, **how)
         put = {}
         for part, dtype in zip(MAPS, ("float32", "uint8"), strict=True):
             said["description"] = json.dumps({**origin, "trust": part}, sort_keys=True)
@@ -169,18 +171,19 @@ def write_trust(
             objects = files.enter_context(objects_writer(table, shapes, maps, usual))
         labels = replace(image.plan, z=maps.z)
         for frame, scored in enumerate(frames):
-            for rows in bands(maps.frame_shape[-2]):
-                window = tuple(rows if axis == "Y" else slice(0, maps.length(axis)) for axis in maps.spatial)
+            for rows, columns in windows(*maps.frame_shape[-2:]):
+                window = *(slice(0, n) for n in maps.frame_shape[:-2]), rows, columns
                 if areas:
                     expected, doubtful = _in_area(areas, scored, window, promised, limit)
                 else:
                     expected = scored.expected_pixels(window)
                     doubtful = (scored.masked_pixels(window) if promised else expected) > limit
                 untrusted += int(doubtful.sum())
-                put["expected_error"](expected[None])
-                put["untrusted"](doubtful[None].astype(np.uint8))
+                put["expected_error"](Block(expected[None], rows.start, columns.start))
+                put["untrusted"](Block(doubtful[None].astype(np.uint8), rows.start, columns.start))
                 if objects:
-                    objects.add(labels.take(image.array, frame, window)[0], scored.around(window), rows)
+                    corner = rows.start, columns.start
+                    objects.add(labels.take(image.array, frame, window)[0], scored.around(window), corner)
             if objects:
                 holds = not novel or not is_novel(novel[frame])
                 objects.finish(frame, lambda asked: labels.take(image.array, frame, asked)[0], holds)  # noqa: B023 - used at once
@@ -209,22 +212,30 @@ def bands(height: int) -> Iterator[slice]:
         yield slice(row, min(row + ROWS, height))
 
 
+def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of an image of this size, some at a time, row by row."""
+    for rows in bands(height):
+        for column in range(0, width, COLUMNS):
+            yield rows, slice(column, min(column + COLUMNS, width))
+
+
 def _in_area(
     areas: JudgedAreas, scored: PatchScores, window: tuple[slice, ...], promised: bool, limit: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Of these rows (rows, X) the expected error, NaN where nothing is wanted, and what is not to be trusted."""
+    """Of these rows and columns the expected error, NaN where nothing is wanted, and what is not to be trusted."""
     rows, columns = window
-    expected = np.full((rows.stop - rows.start, columns.stop), np.nan, np.float32)
+    expected = np.full((rows.stop - rows.start, columns.stop - columns.start), np.nan, np.float32)
     doubtful = np.zeros(expected.shape, bool)
-    for column in range(0, columns.stop, ROWS):
+    for column in range(columns.start, columns.stop, ROWS):
         part = rows, slice(column, min(column + ROWS, columns.stop))
         inside = areas.wanted.area.mask(part)
         if inside.any():
             found = scored.expected_pixels(part)
             beyond = ((scored.masked_pixels(part) if promised else found) > limit) & inside
             areas.add(part, inside, found, beyond)
-            expected[:, part[1]] = np.where(inside, found, np.float32(np.nan))
-            doubtful[:, part[1]] = beyond
+            at = slice(column - columns.start, part[1].stop - columns.start)
+            expected[:, at] = np.where(inside, found, np.float32(np.nan))
+            doubtful[:, at] = beyond
     return expected, doubtful
 
 

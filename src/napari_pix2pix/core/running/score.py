@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
+from torch import Tensor
 
 from napari_pix2pix.core.encodings.kinds import may_be_labels
 from napari_pix2pix.core.geometry.areas import Area
@@ -35,7 +38,7 @@ from napari_pix2pix.core.running.prediction import (
 )
 from napari_pix2pix.core.running.sources import middle_of, warn_of_novelty
 from napari_pix2pix.core.settings.running import PredictSettings
-from napari_pix2pix.core.trust.judge import MatchJudge
+from napari_pix2pix.core.trust.judge import JudgeNetwork, MatchJudge
 
 if TYPE_CHECKING:
     from napari_pix2pix.core.running.trained_model import TrainedModel
@@ -56,6 +59,7 @@ def score_frames(
     kind: ScoreKind | None = None,
     look: bool = True,
     area: Area | None = None,
+    errors_in: Path | None = None,
 ) -> Iterator[PatchScores]:
     """Scores frame by frame, see `TrainedModel.score_frames`."""
     network, judge = judge_of(model, kind)
@@ -77,9 +81,33 @@ def score_frames(
         if judge is not None and look and not told:  # of a series, the first frame that is so
             told = warn_of_novelty(model.novel(source, source_plan, frame, area))
         judged = beside(judged, image_plan)
-        sides = sides_of(model, judge, given, judged, shape, tile_size)
-        outputs = score_windows(network, sides, shape, model.device, tile_size, area)
-        yield _placed(model, outputs, network, judge, shape, sides)
+        if judge is None or judge.network.of_pixels is None or errors_in is None:
+            sides = sides_of(model, judge, given, judged, shape, tile_size)
+            outputs = score_windows(network, sides, shape, model.device, tile_size, area)
+            yield _placed(model, outputs, network, judge, shape, sides)
+            continue
+        near = area and replace(area, margin=area.margin + judge.network.reach_of_fields)
+        with TemporaryFile(dir=errors_in) as file:
+            *_, errors = sides_of(model, judge, given, judged, shape, tile_size, file=file, area=near)
+            assert isinstance(errors, PixelErrors)
+            errors.make()  # in the order in which both sides are read best
+            [means] = score_windows(_FieldErrors(judge.network), [errors], shape, model.device, tile_size, area)
+            nothing = np.broadcast_to(np.float32(np.nan), means.shape)
+            found = PatchScores(nothing, valid_scores(network.fields, shape), "ZYX"[-len(shape) :], network.fields)
+            yield _with_errors(found, judge, means, errors)
+
+
+class _FieldErrors:
+    """Of a judge that expects the errors of pixels their mean over each field alone: the other output costs most."""
+
+    outputs = 1
+
+    def __init__(self, judge: JudgeNetwork) -> None:
+        self.fields, self._judge = judge.fields, judge
+
+    def __call__(self, *sides: Tensor) -> Tensor:
+        """The means (N, 1, [z,] y, x) of errors (N, 1, [Z,] Y, X)."""
+        return self._judge.means(*sides)
 
 
 def scorable(
@@ -176,16 +204,18 @@ def sides_of(
     shape: tuple[int, ...],
     tile_size: int | None = None,
     maps: ReadWindow | None = None,
+    file: IO[bytes] | None = None,
+    area: Area | None = None,
 ) -> list[ReadWindow]:
     """What a discriminator, or a judge of the match, sees of a frame of this shape ([Z,] Y, X).
 
-    `maps` of the source, if they are there, need not be made.
+    `maps` of the source, if they are there, need not be made; `file` and `area` are as of `PixelErrors`.
     """
     if judge is None:
         return [beside_planes(source, model.direction.planes) if model.conditions.sets else source, image]
     maps = (maps or maps_of(model, source, shape)) if judge.network.sees_maps else None
     if judge.network.of_pixels:
-        maps = PixelErrors(model, judge.network.of_pixels, (source, image, maps), shape, tile_size)
+        maps = PixelErrors(model, judge.network.of_pixels, (source, image, maps), shape, tile_size, file, area)
     return [source, image, *([maps] if maps else [])]
 
 
@@ -243,20 +273,21 @@ def _placed(
     if judge is None:
         likely = [softmax(outputs[1:][block], axis=0) for block in model.domains.blocks.values()]
         return PatchScores(outputs[0], valid, axes, network.fields, domains=np.concatenate(likely) if likely else None)
-    expected, known = judge.expected_error(outputs[1]), judge.calibration
+    known = judge.calibration
     found = PatchScores(
-        outputs[0],
-        valid,
-        axes,
-        network.fields,
-        "match",
-        expected_error=expected,
-        rank=known.rank(outputs[0]) if known else None,
-        error_bound=known.bound(expected) if known else None,
-        promise=judge.promise,
+        outputs[0], valid, axes, network.fields, "match", rank=known.rank(outputs[0]) if known else None
     )
-    if not isinstance(errors := sides[-1], PixelErrors):
+    found = _with_errors(found, judge, outputs[1], sides[-1])
+    assert found.expected_error is not None
+    return replace(found, error_bound=known.bound(found.expected_error) if known else None)
+
+
+def _with_errors(found: PatchScores, judge: MatchJudge, means: NDArray[np.float32], errors: ReadWindow) -> PatchScores:
+    """The scores, with what the judge expects of fields, its second output, and of pixels if it does."""
+    found = replace(found, kind="match", expected_error=judge.expected_error(means), promise=judge.promise)
+    if not isinstance(errors, PixelErrors):
         return found
+    known = judge.calibration
     apart = known is None or known.risk is None or known.risk.apart
     return replace(
         found,

@@ -592,15 +592,21 @@ class TrainedModel:
         kind: ScoreKind | None = None,
         look: bool = True,
         area: Area | None = None,
+        errors_in: Path | None = None,
     ) -> Iterator[PatchScores]:
         """`score`, frame by frame, each with the axes YX, or ZYX; of either stack only a tile is read at a time.
 
         But whole frames where they are normalized by their own statistics, or the discriminator's norm looks at them.
         Unless a prediction has done so, whoever scores is to `look` whether the source is like those that trained.
         Where an `area` is wanted alone, scores of tiles without it mean nothing.
+
+        Where the judge expects the errors of pixels and `errors_in` is a folder, those wait in a temporary file there,
+        of which nothing is left: they can be asked for until the next frame is. A block of tiles is held then, however
+        large frames are. Scores are not made then, but NaN, without rank and bound.
         """
         named: dict[str, Any] = {"tile_size": tile_size, "kind": kind, "look": look, "area": area}
-        return score.score_frames(self, source, image, axes, channels=channels, image_channels=image_channels, **named)
+        named |= {"channels": channels, "image_channels": image_channels, "errors_in": errors_in}
+        return score.score_frames(self, source, image, axes, **named)
 
     def score_frame(self, source: NDArray[Any], image: NDArray[Any], kind: ScoreKind | None = None) -> PatchScores:
         """The scores of one frame `image` (K, [Z,] Y, X) given its `source` (C, [Z,] Y, X), as `predict_frame`.

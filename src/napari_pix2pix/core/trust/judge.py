@@ -83,20 +83,29 @@ class JudgeNetwork(nn.Module):
     @property
     def reach(self) -> int:
         """How far from a pixel, along Y and X, px, lies at most what its expected error is told by."""
-        fields = max(field.size // 2 + 1 + field.stride for field in self.fields[-2:])
         if not self.of_pixels:
-            return fields
-        return fields + max(self.of_pixels.reach[-2:]) + (FARTHEST + 1 if self.of_pixels.labels else 0)
+            return self.reach_of_fields
+        return self.reach_of_fields + max(self.of_pixels.reach[-2:]) + (FARTHEST + 1 if self.of_pixels.labels else 0)
+
+    @property
+    def reach_of_fields(self) -> int:
+        """How far from a pixel, along Y and X, px, the fields around it reach at most."""
+        return max(field.size // 2 + 1 + field.stride for field in self.fields[-2:])
 
     def forward(self, source: Tensor, image: Tensor, third: Tensor | None = None) -> Tensor:
         """Both outputs for each field of each image."""
         if third is not None and self.of_pixels:
-            told = self.of_pixels.told(third.cpu().numpy())
-            means = torch.from_numpy(field_means(told, self.fields)).to(third.device)
+            means = self.means(third)
         else:
             sides = image if third is None else torch.cat([image, (image - third).abs()], dim=1)
             means = self.error(self._seen(source), sides)
         return torch.cat([self.matching(source, image), means], dim=1)
+
+    def means(self, errors: Tensor) -> Tensor:
+        """The second output, (N, 1, [z,] y, x), of the expected errors of pixels."""
+        assert self.of_pixels
+        told = self.of_pixels.told(errors.cpu().numpy())
+        return torch.from_numpy(field_means(told, self.fields)).to(errors.device)
 
     def matching(self, source: Tensor, image: Tensor) -> Tensor:
         """The first output, (N, 1, [z,] y, x)."""
@@ -173,7 +182,7 @@ class MatchJudge:
     def expected_error(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """From the network's second output, or from what it expects of pixels, in the target's units."""
         errors = output if self.curve is None else np.interp(special.expit(output), *self.curve)
-        return (self._scale * errors).astype(np.float32)
+        return (self._scale * errors).astype(np.float32, copy=False)
 
     @property
     def usual_error(self) -> float:
