@@ -19,6 +19,7 @@ from napari_pix2pix.core.models.content import load_content
 from napari_pix2pix.core.networks.graph import processed
 from napari_pix2pix.core.settings.onnx import Processing
 from napari_pix2pix.exchange import archive
+from napari_pix2pix.report.card import model_text
 from napari_pix2pix.widgets.card import read_card
 from small import blobs
 
@@ -239,7 +240,11 @@ NORMED = """
 """
 
 
-@pytest.mark.parametrize(("lines", "grid"), [(PADDED, 2), (NORMED, 1)])
+FAINT = PADDED.replace("{1, 2, 3, 4}", "{0.001, 0.002, 0.003, 0.004}")
+"""Of which tiles are near enough wherever they begin, and the same on a grid of two alone."""
+
+
+@pytest.mark.parametrize(("lines", "grid"), [(PADDED, 2), (FAINT, 2), (NORMED, 1)])
 def test_tiles_begin_where_they_give_what_the_whole_gives(lines: str, grid: int, tmp_path) -> None:
     """A network that pads to the size of its skips takes any side, and still halves from a tile's first pixel on.
 
@@ -263,8 +268,9 @@ def test_tiles_begin_where_they_give_what_the_whole_gives(lines: str, grid: int,
     whole = model.predict(other)
     there = session.run(None, {"x": other[None, None]})[0][0, 0]  # but for the last row, beyond which ours mirrors
     np.testing.assert_allclose(whole[:-1, :-1], there[:-1, :-1], rtol=1e-4, atol=1e-2)
-    assert model.generator.grid == (grid, grid) and model.tileable == (lines == PADDED)
+    assert model.generator.grid == (grid, grid) and model.tileable == (lines != NORMED)
     if model.tileable:
+        assert "as near as its file's halo lets, reads" in model_text(model)
         np.testing.assert_allclose(model.predict(other, tile_size=33), whole, rtol=1e-5, atol=1e-2)
 
 

@@ -36,9 +36,11 @@ DESCRIPTIONS = "rdf.yaml", "bioimageio.yaml", "model.yaml"
 NEAR, FAR_SHARE = 1e-3, 1e-3
 """How far what a package gives may be from what it says that it gives, as a share of its range; and which share of the
 pixels may be further off, since other machines round otherwise."""
-NEAR_IN_TILES, KEPT = 5e-3, 32
-"""How far a tile may be from the whole image, as a share of the range, but for `FAR_SHARE` of the pixels; and the least
-side of what is kept of the tile that is tried, px."""
+NEAR_IN_TILES, SAME = 5e-3, 1e-5
+"""How far a tile may be from the whole image, as a share of the range, but for `FAR_SHARE` of the pixels; and what is
+rounding alone."""
+KEPT, COARSEST = 32, 64
+"""The least side of what is kept of a tile that is tried, and the coarsest grid, unless it is a package's own; px."""
 
 DEEPEST = 50
 """Lists and mappings within each other in a description, of which a zoo's have a fifth."""
@@ -555,11 +557,14 @@ def _grid_of_tiles(network: Graph, image: NDArray[np.float32]) -> tuple[int, ...
 
     A network that pads what it joins takes any side, but what it halves it halves from a tile's first pixel on; one
     with a norm that looks at the image gives in no tile what it gives of the whole. So the middle of a larger image is
-    made alone, too, from one step off its corner, from two, from four ..., and held against the whole.
+    made alone, too, from one step off its corner, from two, from four ..., and held against the whole. The first that
+    is the same is taken; else, of those that are near enough, one that is twice as near as those before.
     """
     facts = network.facts
     (*planes, halo_y, halo_x), least = facts.reach, np.array(facts.minimum)
-    for factor in (2**i for i in range(7)):
+    found: tuple[int, ...] = ()
+    best = 2 * NEAR_IN_TILES
+    for factor in (2**i for i in range(7) if 2**i * max(facts.grid[-2:]) <= max(COARSEST, *facts.grid[-2:])):
         off = np.array([*(0 for _ in planes), *(step * factor for step in facts.grid[-2:])])
         room = np.array([*(0 for _ in planes), *(2 * halo + KEPT for halo in (halo_y, halo_x))])
         sides = network.taken((np.maximum(np.maximum(image.shape[1:], least), room) + 2 * off).tolist())
@@ -574,7 +579,9 @@ def _grid_of_tiles(network: Graph, image: NDArray[np.float32]) -> tuple[int, ...
             whole, alone = (network(torch.from_numpy(one[None]))[0] for one in (seen, seen[part]))
         except ValueError:  # it is not of such a size
             break
-        apart = (whole[part][kept] - alone[kept]).abs() / 2
-        if float((~(apart <= NEAR_IN_TILES)).float().mean()) <= FAR_SHARE:
-            return (*facts.grid[:-2], *(step * factor for step in facts.grid[-2:]))
-    return ()
+        apart = float(np.quantile((whole[part][kept] - alone[kept]).abs().numpy() / 2, 1 - FAR_SHARE))
+        if apart < best / 2:
+            best, found = apart, (*facts.grid[:-2], *(step * factor for step in facts.grid[-2:]))
+        if apart < SAME:
+            break
+    return found

@@ -427,8 +427,9 @@ def _tiles(model: "TrainedModel") -> str:
         return "none: the norm looks at the image, which is predicted in one piece"
     planes = (1,) * (len(model.generator.grid) - 2)
     plan = model.tile_plan((*planes, 8 * ONE_PIECE, 8 * ONE_PIECE))
+    how = "exact" if model.config.knows_range else "as near as its file's halo lets"  # of others the reach is not known
     return (
-        f"of {ONE_PIECE} px where an image is larger, overlap {plan.overlap[-1]} px: exact, "
+        f"of {ONE_PIECE} px where an image is larger, overlap {plan.overlap[-1]} px: {how}, "
         f"reads {plan.cost:.2f} pixels for each it keeps"
     )
 
