@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,9 +110,13 @@ class Teacher:
         sources = drawn["source"].numpy()
         planes = drawn["labels"].tolist() if "labels" in drawn else [()] * count
         each = (replace(model, planes=tuple(own)) for own in planes)
-        maps = np.stack([own.maps_of_frame(source) for own, source in zip(each, sources, strict=True)])
-        sides = drawn["target"].numpy(), maps
-        targets, predictions = (np.stack([encoding.encode(encoding.decode(one)) for one in some]) for some in sides)
+        with ThreadPoolExecutor(1, "encoder") as encoder:  # of the windows that are predicted already
+            predicted, encoded = [], []
+            for own, source, target in zip(each, sources, drawn["target"].numpy(), strict=True):
+                predicted.append(own.maps_of_frame(source))
+                encoded.append(encoder.submit(_as_scored, encoding, target, predicted[-1]))
+            maps = np.stack(predicted)
+            targets, predictions = (np.stack(side) for side in zip(*(one.result() for one in encoded), strict=True))
         stains = drawn["stains"].numpy() > 0 if "stains" in drawn else None
         if stains is not None:
             targets = np.where(stains.reshape(*stains.shape, *(1,) * (targets.ndim - 2)), targets, predictions)
@@ -229,6 +234,10 @@ class Teacher:
             maps, distance = turned(self.maps[i]), turned(self.distances[i]).astype(np.float32)
         beheld = seen(source, prediction, encoding, maps, distance, self._expects.sees_doubt)
         return source, image, beheld, matching(changed), (judged > 0.999).astype(np.float32), errors, known
+
+
+def _as_scored(encoding: Encoding, *images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    return [encoding.encode(encoding.decode(one)) for one in images]
 
 
 def _usual_error(
