@@ -26,6 +26,16 @@ def test_the_floor_does_not_import_torch(module: str) -> None:
     assert not {"torch", "lightning_fabric"} & modules_after(f"import napari_pix2pix.core.{module}")
 
 
+def test_who_predicts_does_not_wait_for_what_trains() -> None:
+    """Lightning, and torch's compiler with it, take as long to import as half of torch."""
+    loaded = modules_after(
+        "from napari_pix2pix.core import load_model; "
+        "import napari_pix2pix.commands.predict, napari_pix2pix.files.predicted"
+    )
+    assert "torch" in loaded
+    assert not {"lightning_fabric", "torch._dynamo"} & loaded
+
+
 def test_the_core_imports_neither_qt_nor_napari() -> None:
     """All of the headless API works where there is no screen."""
     loaded = modules_after("from napari_pix2pix import core; [getattr(core, name) for name in core.__all__]")

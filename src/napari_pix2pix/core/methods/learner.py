@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, pi
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -15,6 +14,9 @@ from napari_pix2pix.core.encodings.domains import NO_DOMAINS, Domains
 from napari_pix2pix.core.engine.compiling import compiled
 from napari_pix2pix.core.engine.tensor_files import under
 from napari_pix2pix.core.settings.config import Config
+
+if TYPE_CHECKING:  # who only predicts does not wait for it
+    from lightning_fabric import Fabric
 
 C = TypeVar("C", bound=Config)
 
@@ -55,7 +57,7 @@ class Learner(Generic[C]):
     """
 
     config: C
-    fabric: Fabric
+    fabric: "Fabric"
     networks: dict[str, Any]
     optimizers: dict[str, Optimizer]
     averages: dict[str, Average] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Learner(Generic[C]):
     def of(
         cls,
         config: C,
-        fabric: Fabric,
+        fabric: "Fabric",
         networks: Mapping[str, nn.Module],
         averages: dict[str, Average] | None = None,
         class_weights: tuple[float, ...] = (),
