@@ -1,14 +1,14 @@
 """Does it pay to mend pairs before a training, or while it runs? One JSON line per training.
 
-    python benchmarks/repair.py [--data ../shared/data] [--sets isbi2012 dsb2018] [--steps 400] [--seeds 0]
-                                [--ways true warped shift_tolerance register learned simpleitk] [--pairs 40]
+    python benchmarks/repair.py [--data ../shared/data] [--sets isbi2012 dsb2018 translocation_sbs] [--steps 400]
+                                [--ways true warped shift_tolerance register learned simpleitk] [--pairs 40] [--seeds 0]
 
 Training targets are seen through an affine motion of up to 2 % and 1° and a smooth local one of 2 to 10 px, drawn for
 each, as in `registration.py`; then so much is cut off all around that no pixel comes from beyond the border. Test pairs
-are as they are. ``true``: the same pixels, nothing planted. ``warped``: not mended. ``shift_tolerance``: one shift for
-each patch, up to 12 px. ``register``: mended beforehand, what is not known is not learned from. ``simpleitk``: by its
-B-spline. ``learned``: a registration network beside the generator, after RegGAN. ``repair_s``: what mending took, of
-the processor.
+are as they are; of `translocation_sbs`, GFP to DNA, the known shift is taken out of all first. ``true``: the same
+pixels, nothing planted. ``warped``: not mended. ``shift_tolerance``: one shift for each patch, up to 12 px.
+``register``: mended beforehand, what is not known is not learned from. ``simpleitk``: by its B-spline. ``learned``: a
+registration network beside the generator, after RegGAN. ``repair_s``: what mending took, of the processor.
 
 `learned` is tried here only; the package has no such setting.
 """
@@ -27,7 +27,7 @@ os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 import numpy as np
 import torch
-from registration import Image, by_register, by_simpleitk, planted, read, seen_through
+from registration import KNOWN_SHIFT, Image, by_register, by_simpleitk, planted, read, seen_through
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate, leaky_relu
 
@@ -45,6 +45,8 @@ BORDER, LOCAL, TOLERANCE = 24, (2, 10), 12
 """What is cut off all around, px; the range of the local motion, px; the tolerance that is tried, px."""
 NODES, SMOOTHNESS = 8, 0.5
 """Of the learned field: px between its nodes, and the weight of its squared slopes beside the L1, as RegGAN has it."""
+STAINS = "translocation_sbs"
+SETS = ("isbi2012", "dsb2018", STAINS)
 WAYS = ("true", "warped", "shift_tolerance", "register", "learned", "simpleitk")
 Pairs = list[tuple[Image, Image]]
 
@@ -118,6 +120,13 @@ def pairs_of(name: str, data: Path, n: int) -> tuple[Pairs, Pairs]:
         )
         pairs = [(a[None], b[None]) for a, b in zip(images, membranes, strict=True)]
         return pairs[:18], pairs[19:]  # neighbouring slices look alike, so one is left out between
+    if name == STAINS:
+        wells: dict[bool, Pairs] = {False: [], True: []}
+        for path in sorted((folder / "fkhr_gfp").iterdir()):
+            target = read(folder / "dna" / path.name)
+            shift = np.broadcast_to(np.reshape(KNOWN_SHIFT, (2, 1, 1)), (2, *target.shape[1:]))
+            wells[path.name[0] == "F"].append((read(path), moved(target, places(shift), nearest=False)))
+        return wells[False], wells[True]
     with (folder / "index.csv").open(encoding="utf8") as file:
         rows = [row for row in csv.DictReader(file) if row["domain"] == "fluo" and row["channels"] == "1"]
     sides: dict[str, Pairs] = {}
@@ -139,22 +148,22 @@ def cut(image: Image) -> Image:
     return image[..., BORDER:-BORDER, BORDER:-BORDER]
 
 
-def prepared(way: str, pairs: Pairs, seed: int) -> tuple[Pairs, list[Image] | None, float]:
+def prepared(way: str, pairs: Pairs, labels: bool, seed: int) -> tuple[Pairs, list[Image] | None, float]:
     """The pairs to learn from, where targets are known, and the seconds of the processor that mending took."""
     found, known, seconds = Pairs(), list[Image](), 0.0
     for i, (source, target) in enumerate(pairs):
         random = np.random.default_rng([seed, i])
         if way != "true":
-            target, _ = seen_through(target, planted(target.shape[1:], random.uniform(*LOCAL), random), True)
+            target, _ = seen_through(target, planted(target.shape[1:], random.uniform(*LOCAL), random), labels)
         source, target = cut(source), cut(target)
         sure = np.ones(source.shape[1:], bool)
         if way in ("register", "simpleitk"):
             started = time.process_time()
             try:
-                field, sure = (by_register if way == "register" else by_simpleitk)((source, target, True))
+                field, sure = (by_register if way == "register" else by_simpleitk)((source, target, labels))
             except ValueError:
                 continue
-            target = moved(target, places(field), nearest=True)
+            target = moved(target, places(field), nearest=labels)
             sure = sure & inside(places(field), sure.shape)
             seconds += time.process_time() - started
         found.append((source, target))
@@ -190,7 +199,7 @@ def main() -> None:
     """Every row as it is found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    parser.add_argument("--sets", nargs="+", choices=["isbi2012", "dsb2018"], default=["isbi2012", "dsb2018"])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -201,14 +210,16 @@ def main() -> None:
         for name in settings.sets:
             train, test = pairs_of(name, settings.data, settings.pairs)
             for way in settings.ways:
-                pairs, known, repair_s = prepared(way, train, seed)
+                pairs, known, repair_s = prepared(way, train, name != STAINS, seed)
                 started = time.monotonic()
                 last = trained(pairs, known, way, settings, seed)
                 model, seconds = last.model, time.monotonic() - started
                 encoding, figures = model.target_encoding, []
                 for source, target in test:
                     prediction = model.predict(source[0], "YX")[None]
-                    figures.append(measure(prediction, target, encoding.kind, 1, None, encoding.classes))
+                    figures.append(measure(prediction, target, encoding.kind, 255, None, encoding.classes))
+                    if name == STAINS:
+                        figures[-1]["pearson"] = float(np.corrcoef(prediction.ravel(), target.ravel())[0, 1])
                 means = {key: round(float(np.mean([row[key] for row in figures])), 4) for key in figures[0]}
                 shared = 1.0 if known is None else float(np.mean([own.mean() for own in known]))
                 told = {"set": name, "seed": seed, "way": way, "n": len(pairs), "known": round(shared, 3), **means}
