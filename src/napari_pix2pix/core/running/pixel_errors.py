@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int]
 """Of a block: the number of its row, and in that."""
+LARGEST = 1024
+"""Side of a tile, px: larger ones, of more channels than a generator sees, were most of the peak of memory."""
 KEPT = 3
 """Rows of tiles: what scores see of one reaches into those above and below."""
 
@@ -67,7 +69,8 @@ class PixelErrors:
             Forward(network, model.device),
         )
         self._findings = Findings()
-        bands = plan_prediction(network, shape, side_of_tiles(shape, tile_size)).bands
+        side = side_of_tiles(shape, tile_size)
+        bands = plan_prediction(network, shape, side and min(side, LARGEST)).bands
         self._blocks = [band.blocks(BLOCK, self._findings.batch) for band in bands]
         self._file, self._area = file, area
         self._places: dict[Place, int] = {}
