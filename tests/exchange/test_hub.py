@@ -30,6 +30,7 @@ def test_the_card_says_how_to_predict(name: str, axes: str, tmp_path, monkeypatc
     facts = {line.partition(": ")[0]: json.loads(line.partition(": ")[2]) for line in head.splitlines()}
     assert not nothing and facts["license"] == "cc-by-4.0" and facts["library_name"] == "napari-pix2pix"
     assert facts["pipeline_tag"] == "image-to-image" and "| trained | " in text and "(cover.png)" in text
+    assert text.count("A. Author") == text.count("CC-BY-4.0") == 2 and "| authors | A. Author |" in text
     [command] = [line for line in text.splitlines() if line.startswith("napari-pix2pix predict")]
     monkeypatch.chdir(out)
     words = [str(image) if word == "IMAGE" else word for word in shlex.split(command)[1:]]

@@ -133,4 +133,6 @@ def _page(model: "TrainedModel", name: str, authors: tuple[str, ...], licence: s
     model.require_asked()
     config, (paragraph, references) = model.config, methods(model)
     authors = authors or tuple(part.strip() for part in config.authors.split(",") if part.strip())
-    return Page(name, authors, licence or config.licence, model_lines(model), paragraph, references)
+    licence = licence or config.licence
+    card = model_lines(model) | {"authors": ", ".join(authors), "licence": licence}
+    return Page(name, authors, licence, card, paragraph, references)
