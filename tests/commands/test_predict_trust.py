@@ -376,6 +376,11 @@ def test_a_run_that_was_killed_between_its_files_is_run_again(models, tmp_path, 
 
     code, _, err = run(capsys, *words, out, "--tile-size", 48)
     assert code == 2 and "must not exist yet" in err and "without" in err
+    stack(tmp_path / "other.tif", "YX")
+    code, _, err = run(
+        capsys, *(tmp_path / "other.tif" if word == str(tmp_path / "s.tif") else word for word in words), out
+    )
+    assert code == 2 and "must not exist yet" in err
     assert out.read_bytes() == left
 
     assert run(capsys, *words, out)[0] == 0

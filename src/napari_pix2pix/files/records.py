@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from napari_pix2pix.core.engine.atomic import remove_leftovers, written_beside
 from napari_pix2pix.core.engine.foreign_text import write_table
 from napari_pix2pix.core.settings.naming import as_flag, named
-from napari_pix2pix.files.outputs import LONGEST, Job, remove
+from napari_pix2pix.files.outputs import LONGEST, Job
 from napari_pix2pix.files.stacks import sha256
 
 FOLDER = ".napari-pix2pix"
@@ -113,8 +113,13 @@ class Records:
             lease.release()
 
     def knows(self, job: Job) -> bool:
-        """Whether the result was made, or begun, with this model and these settings, of whatever inputs."""
-        return self._read(job).get("made_with") == job.made_with(self.made_with)
+        """Whether the result was made, or begun, with this model and these settings, of whatever inputs.
+
+        But one that is made alone, of these inputs, as they are.
+        """
+        record = self._read(job)
+        same = not self._of_one or record.get("inputs") == _as_they_are(job.inputs)
+        return same and record.get("made_with") == job.made_with(self.made_with)
 
     def is_done(self, job: Job) -> bool:
         """Whether the result exists, made with this model and these settings of these very inputs, which are read."""
@@ -148,13 +153,12 @@ class Records:
         if record and "row" not in record:
             for path in job.results:
                 remove_leftovers(path)
-                if self._of_one and not overwrite:
-                    remove(path)
         if self._of_one and overwrite:  # what is there need not be a killed process's: the next run is to ask again
             self.forget(job)
             return job
         hashes = () if self._of_one else tuple(sha256(path) for path in job.inputs)
-        self._write(job, {"table": self.table, "made_with": job.made_with(self.made_with), "inputs": hashes})
+        inputs = _as_they_are(job.inputs) if self._of_one else hashes
+        self._write(job, {"table": self.table, "made_with": job.made_with(self.made_with), "inputs": inputs})
         return replace(job, hashes=hashes)
 
     def finish(self, job: Job, row: Row) -> None:
@@ -262,6 +266,11 @@ def _load(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return {}
     return {name: value for name, value in record.items() if value is not None}
+
+
+def _as_they_are(paths: Iterable[Path]) -> list[str]:
+    """Each of these files, or folders, with its size and when it was changed: what tells it from another, unread."""
+    return [f"{path.resolve()} {(now := path.stat()).st_size} {now.st_mtime_ns}" for path in paths]
 
 
 def _remove_void(claim: Path) -> None:

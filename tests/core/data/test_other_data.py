@@ -119,6 +119,10 @@ def test_what_nobody_knows_is_seldom_drawn_and_never_asked_for() -> None:
     assert 0.58 < np.mean(known) < 0.75
     assert seen.min() > 20
 
+    held_out = DomainPatches({name: patches.sides[name] for name in ("new", "old")}, patches.config, patches.frames)
+    batch = held_out.batch(0)
+    assert not batch["known"].any() and batch["wanted_known"].all()
+
 
 def test_images_alone_are_drawn_as_any_side() -> None:
     """By their name in the batch."""

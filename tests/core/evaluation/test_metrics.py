@@ -321,12 +321,14 @@ def test_strays_are_objects_far_from_any_other() -> None:
 
 @pytest.mark.parametrize("kind", ["intensity", "classes"])
 def test_a_prediction_that_covers_everything_finds_nothing(kind) -> None:
-    """It is no object over all others; but of a target that covers everything, too, it is the one there is."""
+    """It is no object over all others; but of a target that covers nearly everything it is the one there is."""
     target = np.zeros((1, 40, 40), np.uint8)
     target[0, 5:15, 5:15] = target[0, 25:35, 25:35] = 200
     known = np.ones((40, 40), bool)
     known[:, 38:] = False
-    pairs = PairedFrames([target[0]] * 2, [target[0], np.full_like(target[0], 200)], "YX", valid=[known, known])
+    nearly = np.full_like(target[0], 200)
+    nearly[0, :30] = 0
+    pairs = PairedFrames([target[0]] * 2, [target[0], nearly], "YX", valid=[known, known])
     frames = Frames(pairs)
     judge = judge_of(kind, frames, [0, 200])
     rows = [judge.add(np.full_like(target, 200), frame) for frame in frames]

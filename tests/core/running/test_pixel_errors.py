@@ -72,6 +72,19 @@ def test_of_an_area_are_made_the_blocks_around_it_alone(monkeypatch, tmp_path) -
     assert 2 < len(made) <= 6
 
 
+def test_each_block_is_made_once_without_a_file_too(monkeypatch) -> None:
+    """Though its tiles are smaller than those of scores, which reach into several rows of them."""
+    monkeypatch.setattr(pixel_errors, "BLOCK", 1)
+    monkeypatch.setattr(pixel_errors, "LARGEST", 16)
+    monkeypatch.setattr(pixel_errors, "Findings", lambda: Findings(batch=1))
+    made = []
+    make = pixel_errors.predict_tiles
+    monkeypatch.setattr(pixel_errors, "predict_tiles", lambda *given: made.append(str(given[2].keeps)) or make(*given))
+    [scored] = judged("intensity").score_frames(SOURCE, SOURCE, "CYX", tile_size=32)
+    assert scored.mean_error >= 0
+    assert len(made) == len(set(made)) > 30
+
+
 def test_a_block_is_held_however_wide_the_frame(monkeypatch) -> None:
     """What is held at most while all are made, and afterwards, hardly grows with the width; in rows it does."""
     monkeypatch.setattr(pixel_errors, "BLOCK", 1)

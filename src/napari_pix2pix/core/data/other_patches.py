@@ -97,10 +97,9 @@ class DomainPatches:
     frames: DomainFrames
 
     def __post_init__(self) -> None:
-        known = {side: bool(self.frames.vector(side)[1].any()) for side in self.sides}
-        self._known = [side for side in self.sides if known[side]]
-        self._groups = [[side] for side in self._known]
-        self._groups += [unknown] if (unknown := [side for side in self.sides if not known[side]]) else []
+        self._known = [side for side in self.frames.sides if self.frames.vector(side)[1].any()]
+        self._groups = [[side] for side in self.sides if side in self._known]
+        self._groups += [unknown] if (unknown := [side for side in self.sides if side not in self._known]) else []
 
     @property
     def shape(self) -> tuple[int, ...]:

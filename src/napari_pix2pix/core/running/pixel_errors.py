@@ -29,8 +29,8 @@ Place = tuple[int, int]
 """Of a block: the number of its row, and in that."""
 LARGEST = 1024
 """Side of a tile, px: larger ones, of more channels than a generator sees, were most of the peak of memory."""
-KEPT = 3
-"""Rows of tiles: what scores see of one reaches into those above and below."""
+BESIDE = 2
+"""Rows of tiles that are kept beside those of scores, which reach into the ones above and below."""
 
 
 class PixelErrors:
@@ -70,10 +70,13 @@ class PixelErrors:
         )
         self._findings = Findings()
         side = side_of_tiles(shape, tile_size)
-        bands = plan_prediction(network, shape, side and min(side, LARGEST)).bands
+        tile = side and min(side, LARGEST)
+        self._rows = BESIDE + (math.ceil(side / tile) if side and tile else 1)
+        bands = plan_prediction(network, shape, tile).bands
         self._blocks = [band.blocks(BLOCK, self._findings.batch) for band in bands]
         self._file, self._area = file, area
         self._places: dict[Place, int] = {}
+        self._unwanted: set[Place] = set()
         self._kept: dict[Place, NDArray[np.float32]] = {}
         self._sums: dict[Place, float] = {}
 
@@ -112,12 +115,14 @@ class PixelErrors:
         """A block of tiles (1, [Z,] rows, columns)."""
         block = self._blocks[place[0]][place[1]]
         shape = (1, *(side.stop - side.start for side in block.keeps))
-        if self._area is not None and not self._area.touches(block.keeps):
-            self._sums[place] = 0.0
-            return np.broadcast_to(np.float32(0), shape)
         if place in self._places:
             assert self._file is not None
             return np.memmap(self._file, np.float32, "r", self._places[place], shape)  # its pages are the file's
+        if place not in self._unwanted and self._area is not None and not self._area.touches(block.keeps):
+            self._unwanted.add(place)
+            self._sums[place] = 0.0
+        if place in self._unwanted:
+            return np.broadcast_to(np.float32(0), shape)
         if place not in self._kept:
             found = np.empty(shape, np.float32)
             for window, values in predict_tiles(self._forward, self._frame, block, self._findings):
@@ -130,7 +135,7 @@ class PixelErrors:
                 return found
             self._kept[place] = found
         self._kept[place] = self._kept.pop(place)
-        for oldest in list(self._kept)[: -KEPT * len(self._blocks[0])]:
+        for oldest in list(self._kept)[: -self._rows * len(self._blocks[0])]:
             del self._kept[oldest]
         return self._kept[place]
 

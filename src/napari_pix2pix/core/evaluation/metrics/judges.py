@@ -185,11 +185,11 @@ def _strays(prediction: NDArray[np.bool_], target: NDArray[np.bool_], known: NDA
     """``invented`` and ``missing`` objects of all channels; ``objects`` and ``objects_target``, how many there are.
 
     Where it is known, ([C,] [Z,] Y, X). A prediction that covers all of it, as a blank one may, shows no object of a
-    target that does not.
+    target that covers less than half.
     """
     pairs = []
     for found, true, there in zip(prediction, target, np.broadcast_to(known, target.shape), strict=True):
-        blank = found[there].all() and not true[there].all()
+        blank = found[there].all() and 2 * int(true[there].sum()) < int(there.sum())
         pairs.append((found & there & (not blank), true & there))
     sides = [np.sum([strays(*sides) for sides in some], axis=0) for some in (pairs, [pair[::-1] for pair in pairs])]
     (invented, found), (missing, true) = (side.astype(float) for side in sides)
