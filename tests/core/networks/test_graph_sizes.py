@@ -118,6 +118,20 @@ def test_sizes_are_told_before_it_runs(way: str, shape: tuple[int, ...]) -> None
     assert told == {name: values.shape for name, values in zip(told, found, strict=True)}
 
 
+BACKWARDS = """
+  big = Constant <value_ints = [5000000]> ()
+  from = Constant <value_ints = [{from_}]> ()
+  to = Constant <value_ints = [{to}]> ()
+  first = Constant <value_ints = [0]> ()
+  minus = Constant <value_ints = [-1]> ()
+  none = Slice (big, from, to, first, minus)
+  one = Constant <value_ints = [1]> ()
+  s = Concat <axis = 0> (one, none)
+  b = ConstantOfShape (s)
+  r = ReduceSum <keepdims = 0> (b)
+  y = Add (x, r)
+"""
+"""Of what counts down to these ends ONNX says that it is nothing, and onnxruntime makes it one."""
 HARMFUL = {
     "which no memory is to hold": """
   s = Shape (x)
@@ -145,6 +159,17 @@ HARMFUL = {
   e = Expand (m, s)
   r = ReduceSum <keepdims = 0> (e)
   y = Add (x, r)
+""",
+    "contradicts itself: 'none' is cut backwards": BACKWARDS.format(from_=-5, to=2**63 - 1),
+    "'none' is cut backwards to an end that lies forwards": BACKWARDS.format(from_=-1, to=2**31 - 1),
+    "contradicts itself: from where to where 'c'": """
+  m = ReduceMax <keepdims = 0> (x)
+  i = Cast <to = 7> (m)
+  minus = Constant <value_ints = [-1]> ()
+  s = Reshape (i, minus)
+  n = Constant <value_ints = [0]> ()
+  c = Slice (x, n, n, n, s)
+  y = Add (x, c)
 """,
     "contradicts itself: 'later' is made after it is used": """
   y = Add (x, later)

@@ -17,6 +17,8 @@ MOVES = "Concat Constant ConstantOfShape Expand Gather Identity Reshape Slice Sq
 RECKONS = "Abs Add And Cast Ceil Div Equal Floor Greater Less Max Min Mod Mul Neg Not Or Sub"
 """Operators by which sizes follow from sizes: the first leave numbers as they are, the others make new ones, below
 `LARGE` exactly the same on every machine."""
+TO_THE_END = 2**31 - 1, 2**63 - 1
+"""Ends of a Slice that onnxruntime takes for the last one that there is, ONNX for a number."""
 UNKNOWN = ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
 """What working out raises of numbers that do not fit together."""
 
@@ -53,6 +55,8 @@ def inferred(model: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         seen = [make.make_value_info(name, kinds[name]) for name in names if name not in few]
         graph = make.make_graph([node], "node", seen, [], [few[name] for name in names if name in few])
         alone = make.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+        if node.op_type == "Slice":
+            _require_one_meaning(node, few)
         made = _made(alone, outputs)
         yield node, made
         kinds |= made
@@ -64,6 +68,24 @@ def sizes_of(kind: Any) -> tuple[int, ...] | None:
     shape = kind.tensor_type.shape
     sides = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in shape.dim)
     return None if not kind.tensor_type.HasField("shape") or min(sides, default=0) < 0 else sides
+
+
+def _require_one_meaning(node: Any, few: dict[str, Any]) -> None:
+    """Raise a Contradiction if a Slice may count down to an end of which ONNX makes nothing, onnxruntime the rest."""
+    (onnx,) = needed("onnx")
+    _, _, ends, _, steps = [*node.input, *[""] * 5][:5]
+    if not steps:  # always up
+        return
+    part = f"{''.join(node.output)!r:.60}"
+    if ends not in few or steps not in few:
+        raise Contradiction(f"from where to where {part} is cut is not known beforehand")
+    try:
+        ups, lasts = (onnx.numpy_helper.to_array(few[name]).ravel() for name in (steps, ends))
+        forwards = np.isin(lasts[ups < 0], TO_THE_END).any()
+    except UNKNOWN as error:
+        raise Contradiction(f"from where to where {part} is cut cannot be read") from error
+    if forwards:
+        raise Contradiction(f"{part} is cut backwards to an end that lies forwards")
 
 
 def _made(alone: Any, outputs: list[str]) -> dict[str, Any]:
