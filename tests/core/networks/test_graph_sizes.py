@@ -1,6 +1,8 @@
 """The sizes that are told of a graph's tensors before it runs are those that they have when it runs."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,6 +181,9 @@ HARMFUL = {
   x = Neg (x)
   y = Neg (x)
 """,
+    "contradicts itself: 'q' is the size of nothing": "  q = Size ()\n  y = Mul (x, x)\n",
+    "contradicts itself: 'r' is the size of nothing": "  r = Size (, )\n  y = Mul (x, x)\n",
+    "has operators of 100,003 inputs and outputs": f"  s = Sum ({', '.join(['x'] * 100_000)})\n  y = Neg (x)\n",
     "has 10,001 operators": "".join(f"  a{i} = Neg (x)\n" for i in range(10_000)) + "  y = Neg (x)\n",
 }
 
@@ -189,3 +194,57 @@ def test_what_is_not_known_is_not_believed(sentence: str) -> None:
     with pytest.raises(ValueError) as told:
         require_harmless(graph(HARMFUL[sentence]), (1, 1, 48, 48))
     assert sentence in str(told.value) and "\n" not in str(told.value)
+
+
+def told_more(model: Any) -> None:
+    model.graph.initializer.add(name="w", data_type=1, dims=[1], raw_data=bytes(10**6))
+
+
+def described_at_length(model: Any) -> None:
+    model.graph.initializer.add(name="w", data_type=1, dims=[1], raw_data=bytes(4), doc_string="a" * 10**6)
+
+
+def text(model: Any) -> None:
+    model.graph.initializer.add(name="w", data_type=8, dims=[1], string_data=[bytes(10**6)])
+
+
+def less_than_none(model: Any) -> None:
+    model.graph.initializer.add(name="w", data_type=1, dims=[-1, 4], raw_data=bytes(10**6))
+
+
+def many_sides(model: Any) -> None:
+    model.graph.initializer.add(name="w", data_type=1, dims=[1] * 10**5, raw_data=bytes(4))
+
+
+def many_libraries(model: Any) -> None:
+    for i in range(100):
+        model.opset_import.add(domain=f"d{i}", version=1)
+
+
+def image_at_length(model: Any) -> None:
+    model.graph.input[0].type.denotation = "a" * 10**6
+
+
+LONG = {
+    told_more: "holds 1,000,",
+    described_at_length: "holds 1,000,",
+    text: "holds 1,000,",
+    less_than_none: "less than none",
+    many_sides: "100,000 sides",
+    many_libraries: "101 libraries",
+    image_at_length: "tells of its image 1,000,",
+}
+"""Small for what their sizes say, and copied for each node that is looked at."""
+
+
+@pytest.mark.parametrize("how", LONG)
+def test_what_is_larger_than_it_says_is_not_looked_at_for_each_node(
+    how: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before the first."""
+    model = onnx.load_model_from_string(graph("  y = Neg (x)"))
+    how(model)
+    monkeypatch.setattr("napari_pix2pix.core.networks.graph.inferred", lambda _: pytest.fail("a node was looked at"))
+    with pytest.raises(ValueError) as told:
+        require_harmless(model.SerializeToString(), (1, 1, 48, 48))
+    assert LONG[how] in str(told.value) and "\n" not in str(told.value)

@@ -20,6 +20,9 @@ STANDARD = ("", "ai.onnx")
 """The domains of the standard's own operators."""
 WIDE = {"DOUBLE": 8, "INT64": 8, "UINT64": 8, "COMPLEX64": 8, "COMPLEX128": 16}
 """Bytes of one number in a memory, of those that take more than 4."""
+MOST_SIDES, MOST_LIBRARIES, SPARE = 16, 64, 4096
+"""Sides of a tensor, libraries of operators, and bytes that may stand beside what is needed, since each node is looked
+at with copies of them."""
 ANY_IMAGE, EACH_PIXEL, MOST = 2**28, 2**15, 2**33
 """Bytes of all tensors together that a graph may make: of any image, in addition for each of its pixels, and at most of
 an image that a stranger chose."""
@@ -137,6 +140,10 @@ def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MO
     graph = model.graph
     if len(graph.node) > MOST_NODES:
         raise _refused(f"has {len(graph.node):,} operators, more than {MOST_NODES:,}")
+    if (n_ends := sum(len(node.input) + len(node.output) for node in graph.node)) > 10 * MOST_NODES:
+        raise _refused(f"has operators of {n_ends:,} inputs and outputs, more than {10 * MOST_NODES:,}")
+    if len(model.opset_import) > MOST_LIBRARIES or any(one.ByteSize() > SPARE for one in model.opset_import):
+        raise _refused(f"names {len(model.opset_import):,} libraries of operators, or one at great length")
     if model.functions:
         raise _refused(f"brings functions of its own, such as {model.functions[0].name!r:.60}")
     for node in graph.node:
@@ -153,6 +160,10 @@ def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MO
     for tensor in _tensors(model):
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise _refused("has weights in another file")
+        if len(tensor.dims) > MOST_SIDES or min(tensor.dims, default=0) < 0:
+            raise _refused(f"has a tensor of {len(tensor.dims):,} sides, or of less than none")
+        if tensor.ByteSize() > 16 * math.prod(tensor.dims) + SPARE:
+            raise _refused(f"holds {tensor.ByteSize():,} bytes of a tensor of {list(tensor.dims)}")
         if math.prod(tensor.dims) > 8 * max(1, tensor.ByteSize()):
             raise _refused(f"says of a tensor that it is larger than what is there of it: {list(tensor.dims)}")
     inside = {tensor.name for tensor in graph.initializer}
@@ -161,6 +172,8 @@ def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MO
         raise _refused(f"takes {len(inputs)} and gives {len(graph.output)}")
     kind = inputs[0].type.tensor_type
     dims = kind.shape.dim
+    if inputs[0].type.ByteSize() > SPARE:
+        raise _refused(f"tells of its image {inputs[0].type.ByteSize():,} bytes")
     if kind.elem_type != onnx.TensorProto.FLOAT or len(dims) != len(shape):
         raise _refused(f"takes no float32 of {len(shape)} dimensions")
     if any(dim.HasField("dim_value") and dim.dim_value != n for dim, n in zip(dims[1:], shape[1:], strict=True)):
@@ -182,6 +195,8 @@ def require_harmless(content: bytes, shape: Sequence[int], most: int | None = MO
                 sides[name] = size
                 total += math.prod(size) * WIDE.get(onnx.TensorProto.DataType.Name(kind.tensor_type.elem_type), 4)
             if node.op_type == "ConvTranspose":  # what each pixel adds to its surroundings is held at once
+                if not all([*node.input, "", ""][:2]):
+                    raise Contradiction("a transposed convolution is of nothing")
                 pixels, kernel = (sides[name] for name in node.input[:2])
                 widest = max(widest, 4 * math.prod(pixels[2:]) * math.prod(kernel[1:]))
     except Contradiction as error:

@@ -47,7 +47,11 @@ def inferred(model: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
     make = onnx.helper
     kinds = {one.name: one.type for one in model.graph.input}
     kinds |= {one.name: make.make_tensor_type_proto(one.data_type, list(one.dims)) for one in model.graph.initializer}
-    few = {one.name: one for one in model.graph.initializer if math.prod(one.dims) <= FEW}
+    few = {
+        one.name: one
+        for one in model.graph.initializer
+        if one.ByteSize() <= 16 * FEW >= 16 * math.prod(one.dims) and one.data_type != onnx.TensorProto.STRING
+    }
     for node in model.graph.node:
         names, outputs = dict.fromkeys(filter(None, node.input)), [name for name in node.output if name]
         if odd := [name for name in names if name not in kinds] + [name for name in outputs if name in kinds]:
@@ -107,6 +111,8 @@ def _values(alone: Any, kinds: dict[str, Any]) -> dict[str, Any]:
     if sides is None or math.prod(sides) > FEW:
         return {}
     if node.op_type in ("Shape", "Size"):
+        if not node.input or node.input[0] not in kinds:
+            raise Contradiction(f"{name!r:.60} is the size of nothing")
         if (told := sizes_of(kinds[node.input[0]])) is None:
             return {}
         ends = {one.name: one.i for one in node.attribute}
