@@ -134,7 +134,7 @@ def read_package(path: Path) -> TrainedModel:
             there = [name for name in type(weights).model_fields if getattr(weights, name) is not None]
             raise refused(path, f"it holds {' and '.join(there)}, of which none is run: give one with ONNX")
         image = _require_as_told(model, described, files)
-    return model if own is not None else _with_tiles_tried(model, image)
+        return model if own is not None else _with_tiles_tried(model, image, described, files)
 
 
 def _described(files: Archive) -> Any:
@@ -525,8 +525,11 @@ def _require_as_told(model: TrainedModel, described: Any, files: Archive) -> NDA
     return image[0]
 
 
-def _with_tiles_tried(model: TrainedModel, image: NDArray[Any]) -> TrainedModel:
-    """The model, with tiles that begin where they give what the whole image (C, [Z,] Y, X) gives; else with none."""
+def _with_tiles_tried(model: TrainedModel, image: NDArray[Any], described: Any, files: Archive) -> TrainedModel:
+    """The model, with tiles that begin where they give what the whole image (C, [Z,] Y, X) gives; else with none.
+
+    Nor with any where the test image, mirrored up to where they begin, is no longer what the package says.
+    """
     network, config = model.generator, model.config
     assert isinstance(network, Graph) and isinstance(config, OnnxConfig)
     facts = config.graph
@@ -535,12 +538,24 @@ def _with_tiles_tried(model: TrainedModel, image: NDArray[Any]) -> TrainedModel:
     grid = _grid_of_tiles(network, model.source_encoding.encode(image))
     if grid == facts.grid:
         return model
-    told: dict[str, Any] = {"reach": ()}
-    if grid:
-        sides = zip(facts.minimum, facts.grid, grid, strict=True)
-        up = ((least, round_up(least, new), step) for least, step, new in sides)
-        told = {"grid": grid, "minimum": tuple(least if (n - least) % step else n for least, n, step in up)}
-    facts = facts.model_copy(update=told)
+    whole = _with_facts(model, facts.model_copy(update={"reach": ()}))
+    if not grid:
+        return whole
+    sides = zip(facts.minimum, facts.grid, grid, strict=True)
+    up = ((least, round_up(least, new), step) for least, step, new in sides)
+    minimum = tuple(least if (n - least) % step else n for least, n, step in up)
+    try:
+        tiled = _with_facts(model, facts.model_copy(update={"grid": grid, "minimum": minimum}))
+        _require_as_told(tiled, described, files)
+    except ValueError:  # of sides that it must mirror up to, it gives something else
+        return whole
+    return tiled
+
+
+def _with_facts(model: TrainedModel, facts: GraphFacts) -> TrainedModel:
+    """A graph's model, of which this is known."""
+    network, config = model.generator, model.config
+    assert isinstance(network, Graph) and isinstance(config, OnnxConfig)
     return _with_graph(
         network.graph.numpy().tobytes(),
         OnnxConfig.of(facts, authors=config.authors, licence=config.licence),
