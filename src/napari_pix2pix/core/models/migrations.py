@@ -8,6 +8,7 @@ FIRST = ("generator.", "discriminator.")
 """How names of tensors began in format 1."""
 LATER: dict[str, dict[str, Any]] = {
     "config": {
+        "compile": False,
         "method": "pix2pix",
         "condition_dropout": 0.1,
         "empty_channels": "ask",
