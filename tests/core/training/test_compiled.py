@@ -57,6 +57,7 @@ def test_compiled_it_learns_the_same_under_the_same_names(tmp_path, monkeypatch)
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of what its compiler imports
 def test_compiled_to_machine_code_it_learns_the_same(tmp_path) -> None:
     """By the C++ compiler, which takes a minute or two."""
     same(trained(tmp_path / "compiled", compile=True), trained(tmp_path / "plain"), 1e-3)
