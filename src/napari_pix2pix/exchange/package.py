@@ -1,8 +1,7 @@
 """Packages of the BioImage Model Zoo, and ONNX files that `export` wrote, as models of ours; no code in them runs."""
 
 import math
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,29 +23,17 @@ from napari_pix2pix.core.settings.config import NormalizationConfig, in_one_sent
 from napari_pix2pix.core.settings.onnx import GraphFacts, OnnxConfig, Processing
 from napari_pix2pix.core.settings.pix2pix import Translation
 from napari_pix2pix.core.settings.untrusted_json import parse_json
-from napari_pix2pix.exchange.archive import LARGEST_TEXT, Archive, opened, refused
+from napari_pix2pix.exchange.archive import Archive, opened, refused
+from napari_pix2pix.exchange.description import described_by
 from napari_pix2pix.exchange.onnx_file import FORMAT_VERSION, KEY
 from napari_pix2pix.exchange.page import PROJECT
 from napari_pix2pix.exchange.port import tensors_in
+from napari_pix2pix.exchange.tile_grid import FAR_SHARE, MOST_PIXELS, grid_of_tiles
 from napari_pix2pix.exchange.zoo import grey_values
 from napari_pix2pix.files.stacks import sha256
 
-DESCRIPTIONS = "rdf.yaml", "bioimageio.yaml", "model.yaml"
-"""What describes a package."""
-NEAR, FAR_SHARE = 1e-3, 1e-3
-"""How far what a package gives may be from what it says that it gives, as a share of its range; and which share of the
-pixels may be further off, since other machines round otherwise."""
-NEAR_IN_TILES, SAME = 5e-3, 1e-5
-"""How far a tile may be from the whole image, as a share of the range, but for `FAR_SHARE` of the pixels; and what is
-rounding alone."""
-KEPT, COARSEST = 32, 64
-"""The least side of what is kept of a tile that is tried, and the coarsest grid, unless it is a package's own; px."""
-
-DEEPEST = 50
-"""Lists and mappings within each other in a description, of which a zoo's have a fifth."""
-DATA_SET = "it normalizes by the statistics of a data set, which are not in it; must be those of each image, or fixed"
-MOST_PIXELS = 2**22
-"""Of the image that a package is tried on."""
+NEAR = 1e-3
+"""How far what a package gives may be from what it says that it gives, as a share of its range, but for `FAR_SHARE`."""
 
 
 class Told(BaseModel):
@@ -115,7 +102,7 @@ def read_package(path: Path) -> TrainedModel:
         If it is none, is hostile or damaged, gives something else than it says, or holds no weights that can be run.
     """
     with opened(path) as files:
-        described = _described(files)
+        described = described_by(files)
         weights, told = described.weights, (described.config.model_extra or {}).get(PROJECT)
         own = _told(told, path) if isinstance(told, Mapping) else None
         state = weights.pytorch_state_dict
@@ -135,75 +122,6 @@ def read_package(path: Path) -> TrainedModel:
             raise refused(path, f"it holds {' and '.join(there)}, of which none is run: give one with ONNX")
         image = _require_as_told(model, described, files)
         return model if own is not None else _with_tiles_tried(model, image, described, files)
-
-
-def _described(files: Archive) -> Any:
-    """What the package says of itself, as of the specification 0.5."""
-    spec, yaml = needed("bioimageio.spec", "yaml")
-    name = next((name for name in DESCRIPTIONS if name in files.files), None)
-    if name is None:
-        raise refused(files.path, "it holds no rdf.yaml")
-    content = files.read(name, most=LARGEST_TEXT)
-    try:
-        text = content.decode("utf8")
-        bomb = _bomb_in(yaml.parse(text, Loader=yaml.SafeLoader), yaml)
-        said = None if bomb else yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise refused(files.path, f"its {name} cannot be read") from error
-    if bomb:
-        raise refused(files.path, f"its {name} {bomb}")
-    if not isinstance(said, dict) or said.get("type") != "model":
-        raise refused(files.path, f"its {name} describes no model")
-    context = spec.ValidationContext(perform_io_checks=False, root=files.zip)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the zoo's packages, about old descriptions
-        try:
-            found = spec.build_description(said, context=context, format_version="0.5")
-        except (RecursionError, MemoryError) as error:
-            raise refused(files.path, f"its {name} cannot be read") from error
-    if isinstance(found, spec.InvalidDescr):
-        first = next(one for part in found.validation_summary.details for one in part.errors)
-        told = " ".join(": ".join(filter(None, (".".join(map(str, first.loc)), first.msg))).split())
-        raise refused(files.path, f"its {name} is not as the zoo's are ({told[:300]})")
-    tensors = [*said["inputs"], *said["outputs"]]
-    steps = [step for one in tensors for side in ("pre", "post") for step in one.get(f"{side}processing") or ()]
-    if any((step.get("kwargs") or {}).get("mode") == "per_dataset" for step in steps):
-        raise refused(files.path, DATA_SET)
-    if len(found.inputs) != 1 or len(found.outputs) != 1:
-        raise refused(
-            files.path, f"it takes {len(found.inputs)} images and gives {len(found.outputs)}; must be one each"
-        )
-    return found
-
-
-def _bomb_in(events: Iterable[Any], yaml: Any) -> str:
-    """What of a YAML would fill a memory or take hours, as of so few lines; nothing of most.
-
-    What aliases (*) repeat counts as if it were written out.
-    """
-    within: list[tuple[str | None, int]] = []  # the anchor of each list that is open, and what was written before it
-    sizes: dict[str | None, int] = {}
-    written = 0
-    for event in events:
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes:
-                return f"repeats a part of itself within it, by the YAML alias *{event.anchor:.60}"
-            written += sizes[event.anchor]
-        elif isinstance(event, yaml.ScalarEvent):
-            written += (size := len(event.value) + 1)
-            sizes[event.anchor] = size
-        elif isinstance(event, yaml.CollectionStartEvent):
-            within.append((event.anchor, written))
-            written += 1
-            sizes.pop(event.anchor, None)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = within.pop()
-            sizes[anchor] = written - before
-        if len(within) > DEEPEST:
-            return f"holds lists within lists, more than {DEEPEST} deep"
-        if written > LARGEST_TEXT:
-            return f"repeats parts of itself by YAML aliases (*), to more than {LARGEST_TEXT:,} characters"
-    return ""
 
 
 def _told(said: Any, path: Path) -> Told:
@@ -535,7 +453,7 @@ def _with_tiles_tried(model: TrainedModel, image: NDArray[Any], described: Any, 
     facts = config.graph
     if not facts.reach:
         return model
-    grid = _grid_of_tiles(network, model.source_encoding.encode(image))
+    grid = grid_of_tiles(network, model.source_encoding.encode(image))
     if grid == facts.grid:
         return model
     whole = _with_facts(model, facts.model_copy(update={"reach": ()}))
@@ -565,38 +483,3 @@ def _with_facts(model: TrainedModel, facts: GraphFacts) -> TrainedModel:
         model.channel_axis,
         model.provenance,
     )
-
-
-def _grid_of_tiles(network: Graph, image: NDArray[np.float32]) -> tuple[int, ...]:
-    """On which multiples ([z,] y, x) tiles begin so that they give what the whole image gives; empty: on none.
-
-    A network that pads what it joins takes any side, but what it halves it halves from a tile's first pixel on; one
-    with a norm that looks at the image gives in no tile what it gives of the whole. So the middle of a larger image is
-    made alone, too, from one step off its corner, from two, from four ..., and held against the whole. The first that
-    is the same is taken; else, of those that are near enough, one that is twice as near as those before.
-    """
-    facts = network.facts
-    (*planes, halo_y, halo_x), least = facts.reach, np.array(facts.minimum)
-    found: tuple[int, ...] = ()
-    best = 2 * NEAR_IN_TILES
-    for factor in (2**i for i in range(7) if 2**i * max(facts.grid[-2:]) <= max(COARSEST, *facts.grid[-2:])):
-        off = np.array([*(0 for _ in planes), *(step * factor for step in facts.grid[-2:])])
-        room = np.array([*(0 for _ in planes), *(2 * halo + KEPT for halo in (halo_y, halo_x))])
-        sides = network.taken((np.maximum(np.maximum(image.shape[1:], least), room) + 2 * off).tolist())
-        if math.prod(sides) > MOST_PIXELS:
-            break
-        more = [(0, 0), *((0, n - side) for side, n in zip(image.shape[1:], sides, strict=True))]
-        seen = np.pad(image, more, mode="symmetric")
-        part = (slice(None), *(slice(a, n - a) for a, n in zip(off.tolist(), sides, strict=True)))
-        kept = (..., slice(halo_y, -halo_y), slice(halo_x, -halo_x))
-        try:
-            network.require_harmless(sides)
-            whole, alone = (network(torch.from_numpy(one[None]))[0] for one in (seen, seen[part]))
-        except ValueError:  # it is not of such a size
-            break
-        apart = float(np.quantile((whole[part][kept] - alone[kept]).abs().numpy() / 2, 1 - FAR_SHARE))
-        if apart < best / 2:
-            best, found = apart, (*facts.grid[:-2], *(step * factor for step in facts.grid[-2:]))
-        if apart < SAME:
-            break
-    return found
