@@ -1,14 +1,15 @@
 """Memory and speed of predicting large images: JSON lines, then a table.
 
     python benchmarks/prediction.py [--parts memory speed precision] [--sides 4096 8192 16384] [--suffixes .tif .zarr]
-                                    [--channels 13] [--preset fast] [--trust] [--speed-side 4096] [--monai FOLDER]
+                                    [--channels 13] [--preset fast] [--trust] [--objects] [--speed-side 4096]
+                                    [--monai FOLDER]
 
 `memory`: square uint16 images, mostly zeros, so that their TIFF is a sparse file, are predicted from file to file by
 the preset `fast` in a process of its own; the most anonymous memory (Linux: RssAnon) above that of the idle process,
 which has the model loaded and has predicted a small image. `--sides 30000` is the size of a slide, `--rows 4500` makes
 images of any width so high. `--channels 13`: sources of so many planes, taken as channels, and targets of three stains.
 The goal is 1 GB (954 MiB), whatever the sides and up to 16 channels. `--trust`: they are judged, too, by a judge that
-expects the error of each pixel.
+expects the error of each pixel. `--objects`: the model of the package finds nuclei in its sample, laid side by side.
 
 `speed`: of the default preset `microscopy`, on the CPU: seconds that the bare network takes for the image in one piece,
 that our exact tiles take (goal: at most 1.25 times), that file -> file takes, and that MONAI's
@@ -47,12 +48,14 @@ from napari_pix2pix.core.encodings.source_view import SourceView
 from napari_pix2pix.core.methods import method_of
 from napari_pix2pix.core.methods.method import Shapes
 from napari_pix2pix.core.running.prediction import Forward, channels_last, predict_tiles
-from napari_pix2pix.core.running.trained_model import TrainedModel
+from napari_pix2pix.core.running.trained_model import TrainedModel, load_model
 from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.core.settings.running import PredictSettings
 from napari_pix2pix.core.trust.judge import MatchJudge, match_network
 from napari_pix2pix.core.trust.novelty import Novelty
 from napari_pix2pix.files.predicted import predict_file
+from napari_pix2pix.files.samples import bright_nuclei
+from napari_pix2pix.files.starters import starters
 
 Row = dict[str, Any]
 
@@ -83,6 +86,16 @@ def write_sparse(path: Path, shape: tuple[int, ...]) -> None:
     pixels.flush()
 
 
+def write_nuclei(path: Path, shape: tuple[int, ...]) -> None:
+    """A TIFF (Y, X) of the sample image with nuclei, again and again."""
+    nuclei = bright_nuclei()
+    pixels = tifffile.memmap(path, shape=shape, dtype=nuclei.dtype)
+    for row in range(0, shape[0], len(nuclei)):
+        some = np.tile(nuclei, (1, -(-shape[1] // nuclei.shape[1])))[: shape[0] - row, : shape[1]]
+        pixels[row : row + len(some)] = some
+    pixels.flush()
+
+
 # Memory
 
 
@@ -93,14 +106,17 @@ def anonymous_mib() -> float:
     return int(found[1]) / 1024
 
 
-def memory(shape: tuple[int, ...], suffix: str, preset: str, trust: bool) -> Row:
+def memory(shape: tuple[int, ...], suffix: str, preset: str, trust: bool, objects: bool) -> Row:
     """The most above idle while an image ([Z,] Y, X) is predicted; in this process."""
-    model = untrained(preset, shape[0] if len(shape) == 3 else 1)
-    model = with_judge(model) if trust else model
+    if objects:
+        model = load_model(starters()["nuclei"])
+    else:
+        model = untrained(preset, shape[0] if len(shape) == 3 else 1)
+        model = with_judge(model) if trust else model
     model.predict(np.zeros((*shape[:-2], 256, 256), np.uint16), "ZYX"[-len(shape) :])
     with tempfile.TemporaryDirectory() as folder:
         source, done = Path(folder) / "source.tif", threading.Event()
-        write_sparse(source, shape)
+        (write_nuclei if objects else write_sparse)(source, shape)
         idle = peak = anonymous_mib()
         out, how = Path(folder) / f"out{suffix}", PredictSettings(precision="float32", trust=trust)
 
@@ -118,18 +134,18 @@ def memory(shape: tuple[int, ...], suffix: str, preset: str, trust: bool) -> Row
         done.set()
         watching.join()
     named = {"part": "memory", "shape": shape, "suffix": suffix, "above_idle_mib": peak - idle}
-    return {**named, "trust": trust, "wall_s": wall, "cpu_s": cpu}
+    return {**named, "trust": trust, "objects": objects, "wall_s": wall, "cpu_s": cpu}
 
 
 def memories(
-    sides: list[int], rows: int | None, channels: int, suffixes: list[str], preset: str, trust: bool
+    sides: list[int], rows: int | None, channels: int, suffixes: list[str], preset: str, trust: bool, objects: bool
 ) -> Iterator[Row]:
     """Each in a child process: what is freed is not always given back."""
     for side in sides:
         for suffix in suffixes:
             shape = (*([channels] if channels > 1 else []), rows or side, side)
             words = [sys.executable, __file__, "--child", ",".join(map(str, shape)), suffix, preset]
-            words += ["--trust"] if trust else []
+            words += ["--trust"] * trust + ["--objects"] * objects
             yield json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
 
@@ -248,6 +264,7 @@ def main() -> None:
     parser.add_argument("--suffixes", nargs="+", default=[".tif", ".zarr"])
     parser.add_argument("--preset", default="fast", help="of the networks whose memory is measured")
     parser.add_argument("--trust", action="store_true", help="judge the predictions whose memory is measured")
+    parser.add_argument("--objects", action="store_true", help="nuclei are found in images whose memory is measured")
     parser.add_argument("--speed-side", type=int, default=4096)
     parser.add_argument("--monai", help="the folder into which it was installed")
     parser.add_argument("--monai-roi", type=int, default=512)
@@ -255,12 +272,15 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", ".*of the source lies")
     if asked.child:
-        print(json.dumps(memory(tuple(map(int, asked.child[0].split(","))), *asked.child[1:], asked.trust)))
+        sides, *rest = asked.child
+        print(json.dumps(memory(tuple(map(int, sides.split(","))), *rest, asked.trust, asked.objects)))
         return
     if asked.monai:
         sys.path.append(asked.monai)
     parts: dict[str, Callable[[], Iterator[Row]]] = {
-        "memory": lambda: memories(asked.sides, asked.rows, asked.channels, asked.suffixes, asked.preset, asked.trust),
+        "memory": lambda: memories(
+            asked.sides, asked.rows, asked.channels, asked.suffixes, asked.preset, asked.trust, asked.objects
+        ),
         "speed": lambda: speeds(asked.speed_side, asked.monai_roi),
         "precision": precisions,
     }

@@ -205,9 +205,13 @@ def predict_file(
                 yield band
 
         written, pixels = 0, _wanted_pixels(made_of, (tile.keep[-2:] for tile in needed), plan.frame_shape)
-        thresholds: dict[str, Any] = {"seed_threshold": how.seed_threshold, "min_size": how.min_size}
+        decoding: dict[str, Any] = {
+            "seed_threshold": how.seed_threshold,
+            "min_size": how.min_size,
+            "folder": out.parent,
+        }
         empty, nothing = encoding.is_labels, min(encoding.classes, default=0)
-        for _, window, values in model.decode_bands(source_bands(), **thresholds):
+        for _, window, values in model.decode_bands(source_bands(), **decoding):
             block = of_area(window, values, glass, asked)
             empty = empty and not (block.values != nothing).any()
             put(block)

@@ -1,8 +1,12 @@
 """Predictions that stream are those of the whole: rows of tiles, objects, statistics, draws."""
 
+import errno
+import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import cycle, pairwise
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,14 +15,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_pix2pix import core
-from napari_pix2pix.core.encodings import normalization
+from napari_pix2pix.core.encodings import normalization, object_rows
 from napari_pix2pix.core.encodings.encoding import Encoding
-from napari_pix2pix.core.encodings.objects import ObjectRows
+from napari_pix2pix.core.encodings.object_rows import ObjectRows
 from napari_pix2pix.core.engine import devices
 from napari_pix2pix.core.geometry.areas import Area
 from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.running import bands as bands_module
-from napari_pix2pix.core.running.bands import Band, in_rows, put_together, read_ahead
+from napari_pix2pix.core.running.bands import put_together, read_ahead
 from napari_pix2pix.core.running.predict import decoded_frames, predict_bands, whole_frames
 from napari_pix2pix.core.running.prediction import Findings
 from napari_pix2pix.core.running.sources import warn_of_range
@@ -197,14 +201,21 @@ def test_what_comes_next_is_read_meanwhile() -> None:
 # Objects
 
 
-def decoded(maps: np.ndarray, steps: list[int], largest: int) -> np.ndarray:
-    """Labels of maps that come so many rows at a time, again and again."""
-    rows, found, start, i = ObjectRows(0.0, INSTANCES.min_size, largest), [], 0, 0
-    while start < maps.shape[-2]:
-        stop = min(start + steps[i % len(steps)], maps.shape[-2])
-        found.append(rows.add(maps[..., start:stop, :], stop == maps.shape[-2]))
-        start, i = stop, i + 1
-    return np.concatenate(found, axis=-2)
+def decoded(maps: np.ndarray, steps: list[int], largest: int, columns: Iterable[int] = ()) -> np.ndarray:
+    """Labels of maps that come so many rows at a time, again and again, in windows that end at these columns."""
+    found, start, (*_, height, width) = list[np.ndarray](), 0, maps.shape
+    with ObjectRows(0.0, INSTANCES.min_size, maps.shape[1:], largest) as objects:
+        for step in cycle(steps):
+            for left, right in pairwise(sorted({0, *(min(column, width) for column in columns), width})):
+                rows, some = slice(start, min(start + step, height)), slice(left, right)
+                for out, labels, marks in objects.add(rows, some, maps[..., rows, some], maps[0][..., rows, some] > 0):
+                    assert out.start == sum(part.shape[-2] for part in found) and labels.shape == marks.shape
+                    np.testing.assert_array_equal(marks, maps[0][..., out, :] > 0)
+                    found.append(labels)
+            start += step
+            if start >= height:
+                return np.concatenate(found, axis=-2)
+    raise AssertionError
 
 
 def planted(seed: int, shape: tuple[int, int], n: int, radius: float, noise: float = 0.02) -> np.ndarray:
@@ -225,11 +236,15 @@ def planted(seed: int, shape: tuple[int, int], n: int, radius: float, noise: flo
     n=st.integers(0, 60),
     noise=st.sampled_from([0.02, 1.0]),
     steps=st.lists(st.integers(1, 90), min_size=1, max_size=3),
+    columns=st.lists(st.integers(1, 79), max_size=3),
+    at_once=st.sampled_from([40, 2000, 10**6]),
 )
-def test_objects_do_not_depend_on_the_rows_that_come_together(seed, height, n, noise, steps) -> None:
+def test_objects_do_not_depend_on_the_windows_that_come(seed, height, n, noise, steps, columns, at_once) -> None:
     """Objects that touch each other or no one, across any border: the same pixels and numbers as decoded whole."""
     maps = planted(seed, (height, 80), n, 11, noise)
-    np.testing.assert_array_equal(decoded(maps, steps, 40), INSTANCES.decode(maps)[0])
+    with mock.patch.object(object_rows, "AT_ONCE", at_once):
+        found = decoded(maps, steps, 40, columns)
+    np.testing.assert_array_equal(found, INSTANCES.decode(maps)[0])
 
 
 @pytest.mark.parametrize("step", [7, 30])
@@ -245,14 +260,27 @@ def test_a_carpet_of_objects_is_decoded_as_the_whole() -> None:
     """Where all of an image is one part of foreground, rows go out all the same, and objects stay as they are."""
     y, x = np.mgrid[:600, :60]
     maps = np.stack([np.ones((600, 60)), np.cos(y / 3) * np.cos(x / 3 + y / 50) - 0.4]).astype(np.float32)
-    rows, largest = ObjectRows(0.0, 6, 40), 0
-    found = []
-    for start in range(0, 600, 20):
-        found.append(rows.add(maps[:, start : start + 20], start == 580))
-        largest = max(largest, start + 20 - sum(part.shape[0] for part in found))
+    found, largest = list[np.ndarray](), 0
+    with ObjectRows(0.0, 6, (600, 60), 40) as objects:
+        for start in range(0, 600, 20):
+            rows = slice(start, start + 20)
+            found += [labels for _, labels, _ in objects.add(rows, slice(0, 60), maps[:, rows])]
+            largest = max(largest, start + 20 - sum(part.shape[0] for part in found))
     np.testing.assert_array_equal(np.concatenate(found), INSTANCES.decode(maps)[0])
     assert found[-1].max() > 100
     assert largest <= 120 + 4
+
+
+def test_objects_for_which_the_disk_has_no_room_raise(monkeypatch) -> None:
+    """Before a page is mapped that has no place: touching it would end the process."""
+    full = mock.Mock()
+    full.write.side_effect = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(object_rows, "TemporaryFile", lambda **_: full)
+    maps = np.zeros((2, 8, 8), np.float32)
+    with pytest.raises(OSError) as told, ObjectRows(0.0, 6, (8, 8)) as objects:
+        list(objects.add(slice(0, 8), slice(0, 8), maps))
+    assert told.value.errno == errno.ENOSPC
+    assert full.close.called
 
 
 def test_objects_larger_than_may_be_held_are_told() -> None:
@@ -372,22 +400,6 @@ def test_what_is_not_wanted_is_neither_read_nor_computed(monkeypatch) -> None:
     reach = model.tile_plan((160, 192), 32).overlap[0]
     assert len([rows for rows, _ in read if rows.stop - rows.start > 1]) <= 3  # two blocks, and what novelty looks at
     assert min(rows.start for rows, _ in read) >= 64 - reach and max(rows.stop for rows, _ in read) <= 96 + reach
-
-
-@pytest.mark.parametrize("widths", [(64, 64, 64), (64, 3), (64, 64, 10), (5,)])
-def test_rows_are_whole_however_many_blocks_lie_beside_each_other(widths) -> None:
-    """Blocks come in bands, of which those of the first alone may be as many pixels as a few whole rows."""
-    whole = RNG.integers(0, 99, (1, 90, sum(widths)), np.uint8)
-    blocks = [(top, sum(widths[:i]), width) for top in (0, 50) for i, width in enumerate(widths)]
-    bands = []
-    for top, left, width in blocks:
-        for row in range(top, top + 50 if not top else 90, 10):
-            part = whole[:, row : row + 10, left : left + width]
-            bands.append(Band(0, slice(row, row + 10), whole.shape[1:], part, part.astype(np.float32), left=left))
-    rows = list(in_rows(bands))
-    assert [band.rows.start for band in rows[1:]] == [band.rows.stop for band in rows[:-1]] and rows[-1].last
-    for values in ("source", "maps"):
-        assert np.array_equal(np.concatenate([getattr(band, values) for band in rows], axis=-2), whole)
 
 
 def test_a_grey_source_has_one_range_though_it_is_each_colours() -> None:

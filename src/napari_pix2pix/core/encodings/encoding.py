@@ -1,6 +1,8 @@
 """What an image means - intensity, classes or instances - as the channels a network sees or predicts, and back."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,7 +21,8 @@ from napari_pix2pix.core.encodings.normalization import (
     common_dtype,
     fit_normalization,
 )
-from napari_pix2pix.core.encodings.objects import LARGEST, SIGMA, ObjectRows, find_objects
+from napari_pix2pix.core.encodings.object_rows import LARGEST, ObjectRows
+from napari_pix2pix.core.encodings.objects import SIGMA, find_objects
 from napari_pix2pix.core.settings.config import NormalizationConfig
 
 Window = tuple[slice, ...]
@@ -175,9 +178,10 @@ class Encoding(BaseModel):
             return found[None]
         return _decode_instances(maps, self.seed_threshold, self.min_size)[None]
 
-    def object_rows(self, row_pixels: int) -> ObjectRows:
-        """What decodes instances some rows at a time, in rows of so many pixels ([Z,] X)."""
-        return ObjectRows(depth_of(self.seed_threshold), self.min_size, max(LARGEST, HELD // row_pixels))
+    def object_rows(self, shape: tuple[int, ...], folder: Path | None = None) -> ObjectRows:
+        """What decodes the instances of a frame ([Z,] Y, X) some rows at a time; what waits lies in the `folder`."""
+        largest = max(LARGEST, HELD // math.prod((*shape[:-2], shape[-1])))
+        return ObjectRows(depth_of(self.seed_threshold), self.min_size, shape, largest, folder)
 
     def of_image(self, portions: Iterable[NDArray[Any]]) -> "Encoding":
         """The encoding of one image: its own, where each image is normalized by itself; `portions` are then read."""
@@ -239,7 +243,7 @@ def depth_of(share: float) -> float:
 
 def _decode_instances(maps: NDArray[np.float32], seed_threshold: float, min_size: int) -> NDArray[np.int32]:
     depth = ndimage.gaussian_filter(maps[1], SIGMA)
-    labels, _ = find_objects(maps[0] > 0, depth, depth_of(seed_threshold))
+    labels = find_objects(maps[0] > 0, depth, depth_of(seed_threshold))
     labels[np.bincount(labels.ravel())[labels] < min_size] = 0
     objects: NDArray[np.int32] = connected_components(labels, connectivity=1).astype(np.int32)
     return objects

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -256,32 +256,6 @@ def read_ahead(read: Callable[[P], T], places: Iterable[P]) -> Iterator[tuple[P,
                 yield present[0], present[1].result()
         if upcoming is not None:
             yield upcoming[0], upcoming[1].result()
-
-
-def in_rows(bands: Iterable[Band]) -> Iterator[Band]:
-    """The same pixels in bands of whole rows, for which all blocks of a row of tiles are held."""
-    held: list[Band] = []
-    for band in bands:
-        held.append(band)
-        top, width = held[0].rows.start, band.shape[-1]
-        height = max(part.rows.stop for part in held) - top
-        if sum(math.prod(part.maps.shape[-2:]) for part in held) < height * width:
-            continue
-        if len(held) == 1:
-            yield held.pop()
-            continue
-        wanted = any(part.wanted for part in held)
-        source, maps = (np.empty((*one.shape[:-2], height, width), one.dtype) for one in (held[0].source, held[0].maps))
-        while held:  # one by one, so that none is held twice
-            part = held.pop()
-            at = (..., slice(part.rows.start - top, part.rows.stop - top), part.columns)
-            source[at], maps[at] = part.source, part.maps
-        del part
-        at_once = max(1, AT_ONCE // math.prod((*band.shape[:-2], width)))
-        for row in range(0, height, at_once):
-            some = (..., slice(row, row + at_once), slice(None))
-            rows = slice(top + row, top + min(row + at_once, height))
-            yield replace(band, rows=rows, source=source[some].copy(), maps=maps[some].copy(), left=0, wanted=wanted)
 
 
 def put_together(bands: Sequence[Band], what: str) -> NDArray[Any]:

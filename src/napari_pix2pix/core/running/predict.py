@@ -1,9 +1,10 @@
 """What a trained model predicts: its tiles, bands of maps, and the grey values or labels that they hold."""
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_pix2pix.core.geometry.axes import AxesPlan
 from napari_pix2pix.core.geometry.tiles import TilePlan
 from napari_pix2pix.core.networks.dropout import has_dropout
 from napari_pix2pix.core.networks.norms import has_instance_norm
-from napari_pix2pix.core.running.bands import Band, forward_of, in_rows, map_bands, put_together, unknown
+from napari_pix2pix.core.running.bands import Band, forward_of, map_bands, put_together, unknown
 from napari_pix2pix.core.running.prediction import (
     plan_prediction,
     predict_by_image_statistics,
@@ -128,32 +129,46 @@ def _rescaled_bands(
 
 
 def decode_bands(
-    model: "TrainedModel", bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None
+    model: "TrainedModel",
+    bands: Iterable[Band],
+    *,
+    seed_threshold: float | None = None,
+    min_size: int | None = None,
+    folder: Path | None = None,
 ) -> Iterator[tuple[int, tuple[slice, slice], NDArray[Any]]]:
     """The prediction (C, [Z,] rows, columns) that `bands` hold, see `TrainedModel.decode_bands`."""
-    encoding, count = _target_encoding(model, seed_threshold, min_size), 0
-    for band in in_rows(bands) if encoding.kind == "instances" else bands:
-        count = 0 if band.first else count
-        if band.first and not band.whole:
-            row, marks = 0, np.zeros((*band.shape[:-2], 0, band.shape[-1]), bool)
-            objects = encoding.object_rows(math.prod((*band.shape[:-2], band.shape[-1])))
-        maps, window = band.maps[: encoding.n_maps], (band.rows, band.columns)
-        own = np.any(unknown(band.source), axis=0) if band.wanted else np.zeros(band.source.shape[1:], bool)
+    encoding, coming, count = _target_encoding(model, seed_threshold, min_size), iter(bands), 0
+    for band in coming:
         if encoding.kind == "instances" and not band.whole:
-            prediction = objects.add(maps, band.last)[None]
-            marks = np.concatenate([marks, own], axis=-2)
-            window, row = (slice(row, row + prediction.shape[-2]), band.columns), row + prediction.shape[-2]
-            own, marks = marks[..., : prediction.shape[-2], :], marks[..., prediction.shape[-2] :, :]
-        elif not band.wanted:
+            yield from _decode_objects(encoding, band, coming, folder)
+            continue
+        count = 0 if band.first else count
+        maps = band.maps[: encoding.n_maps]
+        if band.wanted:
+            prediction = encoding.decode(maps)
+            count += _mark(prediction, np.any(unknown(band.source), axis=0))
+        else:
             one = encoding.decode(maps[..., :1, :1])
             prediction = np.broadcast_to(one, (*one.shape[:-2], *maps.shape[-2:]))
-        else:
-            prediction = encoding.decode(maps)
-        count += _mark(prediction, own) if band.wanted or encoding.kind == "instances" else 0
         if band.last:
             _warn_of_unknown(prediction, count)
-        if prediction.shape[-2]:
-            yield band.frame, window, prediction
+        yield band.frame, (band.rows, band.columns), prediction
+
+
+def _decode_objects(
+    encoding: Encoding, first: Band, rest: Iterator[Band], folder: Path | None
+) -> Iterator[tuple[int, tuple[slice, slice], NDArray[Any]]]:
+    """The labels (1, [Z,] rows, X) of the frame of the first band, those that follow of the rest included."""
+    count = 0
+    with encoding.object_rows(first.shape, folder) as objects:
+        for band in chain([first], rest):
+            marks = np.any(unknown(band.source), axis=0) if band.wanted else None
+            for rows, labels, own in objects.add(band.rows, band.columns, band.maps[: encoding.n_maps], marks):
+                count += _mark(labels[None], own)
+                yield band.frame, (rows, slice(0, band.shape[-1])), labels[None]
+            if band.last:
+                break
+    _warn_of_unknown(labels, count)
 
 
 def whole_frames(bands: Iterable[Band]) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:

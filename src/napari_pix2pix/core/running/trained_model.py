@@ -416,14 +416,20 @@ class TrainedModel:
         return predict.predict_bands(model, stack, axes, how, channels=channels, **further)
 
     def decode_bands(
-        self, bands: Iterable[Band], *, seed_threshold: float | None = None, min_size: int | None = None
+        self,
+        bands: Iterable[Band],
+        *,
+        seed_threshold: float | None = None,
+        min_size: int | None = None,
+        folder: Path | None = None,
     ) -> Iterator[tuple[int, tuple[slice, slice], NDArray[Any]]]:
         """The prediction that `bands` hold: number of the frame, its rows and columns, values (C, [Z,] rows, columns).
 
         As `decode` of whole frames: marked, with a warning, where the source is NaN or Inf. Rows of instances come
-        later than their maps, see `ObjectRows`.
+        later than their maps, see `ObjectRows`, and wait in files in the `folder`.
         """
-        return predict.decode_bands(self, bands, seed_threshold=seed_threshold, min_size=min_size)
+        named: dict[str, Any] = {"seed_threshold": seed_threshold, "min_size": min_size, "folder": folder}
+        return predict.decode_bands(self, bands, **named)
 
     def predict_frame(self, source: NDArray[Any], precision: Precision = "auto") -> NDArray[Any]:
         """The prediction (C, [Z,] Y, X) for one frame (C, [Z,] Y, X) of the source."""
