@@ -1,9 +1,11 @@
 """Images from nothing: does growing pay beside the first GAN, and do generated pairs help where few are annotated?
 
     python benchmarks/synthesis.py [--data ../shared/data] [--only quality pays speed] [--seeds 3] [--minutes 20]
+                                   [--gan-steps GROWING VANILLA]
 
 `quality`: fluorescence nuclei of dsb2018, patches of 64 px. `growing` and `vanilla` (non-saturating cross-entropy,
-networks like DCGAN's) train for as many minutes; `swd`, the mean over the levels of the pyramid, and
+networks like DCGAN's) train for as many minutes, or for so many steps each, where other work takes their time; `cpu_s`
+tells what they took. `swd`, the mean over the levels of the pyramid, and
 `swd_64` … of 256 images made beside 256 windows of the fluorescence test images; `floor` compares these with 256 others
 of theirs. `pays`: nuclei found (object F1 at IoU .5) in the fluorescence test images by a small model that learned from
 8 annotated images, from these with 200 generated pairs of a GAN that saw the same 8, and from these with all
@@ -20,6 +22,7 @@ import csv
 import json
 import statistics
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -91,9 +94,9 @@ def made_by(model: core.TrainedModel, seed: int) -> Tensor:
     return torch.from_numpy(model.generate(JUDGED, seed=seed)).float() / 127.5 - 1
 
 
-def in_minutes(data: core.Images, changes: dict[str, Any], minutes: float, seed: int) -> core.TrainedModel:
-    """The model that a training of so many minutes chose."""
-    config = core.make_config(changes=GAN | changes | {"seed": seed, "validate_every": 400})
+def chosen_of(data: core.Images, changes: dict[str, Any], seed: int, minutes: float | None) -> core.TrainedModel:
+    """The model that a training chose, of so many minutes unless `changes` tell its steps."""
+    config = core.make_config(changes=GAN | {"seed": seed, "validate_every": 400} | changes)
     with tempfile.TemporaryDirectory() as folder:
         *_, last = core.train(data, config, out=folder, minutes=minutes)
     return last.model
@@ -107,9 +110,11 @@ def quality(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     floor = distances(others, real)
     yield {"set": "quality", "by": "floor: real images", **told(floor), "diversity": 1.0}
     for seed in range(args.seeds):
-        for by, changes in KINDS.items():
-            model = in_minutes(core.Images(learn, "CYX"), changes, args.minutes, seed)
-            steps, figures = model.provenance["step"], model.provenance["figures"].get("validation", {})
+        for (by, changes), steps in zip(KINDS.items(), args.gan_steps or (None, None), strict=True):
+            began, asked = time.process_time(), {"steps": steps} if steps else {}
+            model = chosen_of(core.Images(learn, "CYX"), changes | asked, seed, None if steps else args.minutes)
+            cpu = time.process_time() - began
+            kept_at, figures = model.provenance["step"], model.provenance["figures"].get("validation", {})
             kept = {"diversity": figures.get("diversity", 0.0)}
             apart = told(distances(made_by(model, seed), real))
             yield {
@@ -117,7 +122,8 @@ def quality(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 "by": by,
                 "seed": seed,
                 "steps": model.config.steps,
-                "kept": steps,
+                "kept": kept_at,
+                "cpu_s": cpu,
                 **apart,
                 **kept,
             }
@@ -137,7 +143,7 @@ def pays(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         images, labels = [image for image, _ in few], [label for _, label in few]
         pairs = core.PairedFrames(images, labels, "CYX")
         gan = {"target_kind": "instances", "empty_frames": "empty", "validation_share": 0.0}
-        model = in_minutes(core.Images(pairs), gan, args.minutes, seed)
+        model = chosen_of(core.Images(pairs), gan, seed, args.minutes)
         made = model.generate_pairs(MADE, seed=seed)
         more = core.PairedFrames([*images, *made[0]], [*labels, *made[1].astype(labels[0].dtype)], "CYX")
         augmented = {"jitter": 1.12, "intensity_jitter": 0.2}
@@ -245,6 +251,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=20.0, help="of each GAN")
+    parser.add_argument("--gan-steps", nargs=2, type=int, help="of growing and vanilla, instead of minutes")
     parser.add_argument("--steps", type=int, default=800, help="of each model that finds nuclei")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
