@@ -108,7 +108,7 @@ def quality(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     learn, judge = ([image for image, _ in found[split]] for split in ("train", "validation"))
     real, others = windows(judge, JUDGED, 0), windows(judge, JUDGED, 1)
     floor = distances(others, real)
-    yield {"set": "quality", "by": "floor: real images", **told(floor), "diversity": 1.0}
+    yield {"set": "quality", "by": "floor: real images", "cpu_s": 0.0, **told(floor), "diversity": 1.0}
     for seed in range(args.seeds):
         for (by, changes), steps in zip(KINDS.items(), args.gan_steps or (None, None), strict=True):
             began, asked = time.process_time(), {"steps": steps} if steps else {}
