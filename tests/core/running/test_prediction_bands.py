@@ -1,14 +1,15 @@
 """Predictions that stream are those of the whole: rows of tiles, objects, statistics, draws."""
 
-import errno
-import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import cycle, pairwise
+from pathlib import Path
+from tempfile import gettempdir
 from unittest import mock
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -204,7 +205,8 @@ def test_what_comes_next_is_read_meanwhile() -> None:
 def decoded(maps: np.ndarray, steps: list[int], largest: int, columns: Iterable[int] = ()) -> np.ndarray:
     """Labels of maps that come so many rows at a time, again and again, in windows that end at these columns."""
     found, start, (*_, height, width) = list[np.ndarray](), 0, maps.shape
-    with ObjectRows(0.0, INSTANCES.min_size, maps.shape[1:], largest) as objects:
+    folder = Path(gettempdir()) if columns else None  # what waits lies in files, or in memory
+    with ObjectRows(0.0, INSTANCES.min_size, maps.shape[1:], largest, folder) as objects:
         for step in cycle(steps):
             for left, right in pairwise(sorted({0, *(min(column, width) for column in columns), width})):
                 rows, some = slice(start, min(start + step, height)), slice(left, right)
@@ -271,16 +273,33 @@ def test_a_carpet_of_objects_is_decoded_as_the_whole() -> None:
     assert largest <= 120 + 4
 
 
-def test_objects_for_which_the_disk_has_no_room_raise(monkeypatch) -> None:
-    """Before a page is mapped that has no place: touching it would end the process."""
-    full = mock.Mock()
-    full.write.side_effect = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(object_rows, "TemporaryFile", lambda **_: full)
-    maps = np.zeros((2, 8, 8), np.float32)
-    with pytest.raises(OSError) as told, ObjectRows(0.0, 6, (8, 8)) as objects:
-        list(objects.add(slice(0, 8), slice(0, 8), maps))
-    assert told.value.errno == errno.ENOSPC
-    assert full.close.called
+def test_objects_for_which_the_disk_has_no_room_raise(tmp_path) -> None:
+    """Before a page is mapped that has no place: touching it would end the process. No file stays open."""
+    resource, process = pytest.importorskip("resource"), psutil.Process()
+    maps, before = np.zeros((2, 64, 64), np.float32), process.num_fds()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError), ObjectRows(0.0, 6, (64, 64), folder=tmp_path) as objects:
+            list(objects.add(slice(0, 64), slice(0, 64), maps))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert process.num_fds() == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_thin_object_takes_memory_for_itself_alone(monkeypatch) -> None:
+    """A scratch from one side to the other, among specks: no more is looked at at once than its box."""
+    maps = np.full((2, 300, 2000), -0.9, np.float32)
+    maps[:, 100:104] = 0.9
+    maps[:, 200:203, ::40] = maps[:, 200:203, 1::40] = maps[:, 200:203, 2::40] = 0.9
+    sizes, find = list[int](), object_rows.find_objects
+    monkeypatch.setattr(object_rows, "AT_ONCE", 2000)
+    monkeypatch.setattr(
+        object_rows, "find_objects", lambda foreground, *rest: sizes.append(foreground.size) or find(foreground, *rest)
+    )
+    np.testing.assert_array_equal(decoded(maps, [300], 400), INSTANCES.decode(maps)[0])
+    assert max(sizes) <= 8192
 
 
 def test_objects_larger_than_may_be_held_are_told() -> None:

@@ -3,9 +3,10 @@
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -30,7 +31,8 @@ class ObjectRows:
     all of it is known; of one that goes on, those objects are kept that end so many rows above what is known that all
     they touch is known. Larger ones may be cut, with a warning.
 
-    What waits lies in files, 14 bytes a pixel: of memory, some pixels are held, and the largest part of the foreground.
+    What waits lies in files, 14 bytes a pixel. Held in memory are some pixels, or the box around the largest
+    part of the foreground.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ class ObjectRows:
     largest
         In rows; up to three times as many wait, and those of a row of windows.
     folder
-        Of the files, which nobody sees; None: where the system has its own.
+        Of the files, which nobody sees; None: what waits is held in memory.
     """
 
     def __init__(
@@ -55,9 +57,12 @@ class ObjectRows:
         folder: Path | None = None,
     ) -> None:
         self._seed_depth, self._min_size, self._largest, self._shape = seed_depth, min_size, largest, shape
-        self._foreground, self._depth, self._marks, self._labels, self._parts = (
-            _Waiting(shape, dtype, folder) for dtype in (bool, np.float32, bool, np.int32, np.int32)
-        )  # of the foreground what is not settled; of labels the provisional numbers of what is
+        with ExitStack() as files:  # which close whatever becomes of one of them
+            self._foreground, self._depth, self._marks, self._labels, self._parts = (
+                _Waiting(shape, dtype, files.enter_context(TemporaryFile(dir=folder)) if folder else None)
+                for dtype in (bool, np.float32, bool, np.int32, np.int32)
+            )  # of the foreground what is not settled; of labels the provisional numbers of what is
+            self._files = files.pop_all()
         self._first = 0  # of the rows that wait, the one that lies first in the files
         self._out = 0  # rows that have gone out
         self._decoded = 0  # rows beyond these that have been looked at before
@@ -114,18 +119,20 @@ class ObjectRows:
             goes_on[parts[..., -1, :]] = True
             goes_on[0] = False
 
-        # Some parts at a time, from the left.
+        # Some parts at a time, those of like size that lie near each other.
         finished: int = rows.stop
-        sides = np.array([(box[-1].start, box[-1].stop) for box in ndimage.find_objects(parts, count)]).reshape(-1, 2)
-        group = sides[:, 0] // max(1, AT_ONCE // math.prod(parts.shape[:-1]))
-        for number in np.unique(group):
+        boxes = _boxes(parts, count)
+        group = _groups(boxes, parts.shape)
+        for number in range(group.max(initial=-1) + 1):
             own = np.append(False, group == number)
-            columns = slice(sides[own[1:], 0].min(), sides[own[1:], 1].max())
-            some = parts[..., columns]
+            (top, left), (bottom, right) = boxes[own[1:], 0].min(axis=0), boxes[own[1:], 1].max(axis=0)
+            lines, columns = slice(rows.start + top, rows.start + bottom), slice(left, right)
+            box = (..., slice(top, bottom), columns)
+            some = parts[box]
             inside = own[some]
-            found = find_objects(inside, self._smooth(rows, columns, known), self._seed_depth)
-            sure, first = self._sure(found, inside & goes_on[some])
-            finished = min(finished, rows.start + first)
+            found = find_objects(inside, self._smooth(lines, columns, known), self._seed_depth)
+            sure, first = self._sure(found, inside & goes_on[some], rows.stop - lines.start)
+            finished = min(finished, lines.start + first)
 
             # What is sure gets provisional numbers, and is not looked for again.
             numbered = sure & (np.bincount(found.ravel(), minlength=len(sure)) >= self._min_size)
@@ -133,22 +140,24 @@ class ObjectRows:
             provisional = np.zeros(len(sure), np.int32)
             provisional[numbered] = np.arange(numbered.sum()) + len(self._numbers)
             self._numbers = np.append(self._numbers, np.zeros(numbered.sum(), np.int32))
-            labels[..., columns] += provisional[found]
-            foreground[..., columns] &= ~(sure[found] & (found > 0))
+            labels[box] += provisional[found]
+            foreground[box] &= ~(sure[found] & (found > 0))
         return finished
 
     def _smooth(self, rows: slice, columns: slice, known: int) -> NDArray[np.float32]:
         """The depth of these, smoothed."""
-        left = max(0, columns.start - CONTEXT)
-        seen = self._depth.upto(known)[..., :known, left : columns.stop + CONTEXT]
+        top, left = max(0, rows.start - CONTEXT), max(0, columns.start - CONTEXT)
+        seen = self._depth.upto(known)[..., top : min(known, rows.stop + CONTEXT), left : columns.stop + CONTEXT]
         smooth: NDArray[np.float32] = ndimage.gaussian_filter(seen, SIGMA)
-        return smooth[..., rows, columns.start - left : columns.stop - left]
+        return smooth[..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
-    def _sure(self, found: NDArray[np.int32], goes_on: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
+    def _sure(self, found: NDArray[np.int32], goes_on: NDArray[np.bool_], height: int) -> tuple[NDArray[np.bool_], int]:
         """Which objects will not change, and the first row of those that may; `goes_on` where a part does, below."""
-        sure, height = np.ones(found.max(initial=0) + 1, bool), found.shape[-2]
+        sure, first = np.ones(found.max(initial=0) + 1, bool), height
         sure[found[goes_on]] = False
-        sure[0], first = True, height
+        sure[0] = True
+        if sure.all():
+            return sure, first
         for number, place in enumerate(ndimage.find_objects(found), 1):
             if not sure[number]:
                 sure[number] = self._ends(place[-2], height)
@@ -184,20 +193,50 @@ class ObjectRows:
 
     def __exit__(self, *_: object) -> None:
         for waiting in (self._foreground, self._depth, self._marks, self._labels, self._parts):
-            waiting.close()
+            waiting.clear()
+        self._files.close()
+
+
+def _boxes(parts: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Of each part ([Z,] rows, X) from 1 on the first row and column, and those behind the last: (count, 2, 2)."""
+    height, width = parts.shape[-2:]
+    boxes = np.stack([np.full((count + 1, 2), max(height, width)), np.zeros((count + 1, 2), np.int64)], axis=1)
+    for row in range(height):
+        for line in parts[..., row, :].reshape(-1, width):
+            columns = np.flatnonzero(line)
+            own = line[columns]
+            boxes[own, 0, 0] = np.minimum(boxes[own, 0, 0], row)
+            boxes[own, 1, 0] = row + 1
+            boxes[own, 1, 1] = np.maximum(boxes[own, 1, 1], columns + 1)  # of a part that comes again, the last counts
+            boxes[own[::-1], 0, 1] = np.minimum(boxes[own, 0, 1], columns)[::-1]
+    return boxes[1:]
+
+
+def _groups(boxes: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """The group of each box, from 0: those of like size that lie near each other, so that few pixels are of no part."""
+    *planes, height, _ = shape
+    tall, wide = (2 ** np.ceil(np.log2(np.maximum(1, boxes[:, 1] - boxes[:, 0])))).astype(np.int64).T
+    wide = np.maximum(wide, AT_ONCE // (math.prod(planes) * height))
+    tall = np.maximum(tall, AT_ONCE // (math.prod(planes) * wide))
+    keys = np.stack([wide, boxes[:, 0, 1] // wide, tall, boxes[:, 0, 0] // tall])
+    group: NDArray[np.int64] = np.unique(keys, axis=1, return_inverse=True)[1]
+    return group.reshape(-1)
 
 
 class _Waiting:
-    """Rows of an array ([Z,] rows, X) in a file, of which pages are mapped: they are the file's, not the process's."""
+    """Rows of an array ([Z,] rows, X), in a file if there is one, of which pages are mapped: they are the file's."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None) -> None:
-        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - it is closed by who enters the rows
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, file: IO[bytes] | None) -> None:
+        self._file = file
         self._array = np.zeros((0, *shape[:-2], shape[-1]), dtype)
 
     def upto(self, rows: int) -> NDArray[Any]:
         """So many rows, or more; new ones are 0."""
         held, *row = self._array.shape
-        if rows > held:
+        if rows > held and self._file is None:
+            self._array = np.concatenate([self._array, np.zeros((max(rows - held, held), *row), self._array.dtype)])
+        elif rows > held:
+            assert self._file is not None
             # They are written: where the disk is full, a file that is only mapped would end the process.
             size = math.prod(row) * self._array.itemsize
             self._file.seek(held * size)
@@ -215,6 +254,6 @@ class _Waiting:
             self._array[some] = self._array[some.start + rows : some.stop + rows]
         self._array[left:] = 0
 
-    def close(self) -> None:
-        """Of the file nothing stays."""
-        self._file.close()
+    def clear(self) -> None:
+        """Let go of all rows: a file stays open as long as it is mapped."""
+        self._array = np.zeros_like(self._array[:0], subok=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label as connected_components
+from scipy import ndimage
 from skimage.segmentation import watershed
 
 SIGMA = 1.0
@@ -16,9 +16,9 @@ def find_objects(foreground: NDArray[np.bool_], depth: NDArray[np.float32], seed
     object. What is found in one part does not depend on the others.
     """
     seeds = foreground & (depth > seed_depth)
-    parts = connected_components(foreground, connectivity=1)
-    seeded = np.zeros(parts.max(initial=0) + 1, bool)
+    parts, count = ndimage.label(foreground)
+    seeded = np.zeros(count + 1, bool)
     seeded[parts[seeds]] = True
-    markers = connected_components(seeds | (foreground & ~seeded[parts]), connectivity=1)
+    markers, _ = ndimage.label(seeds | (foreground & ~seeded[parts]))
     objects: NDArray[np.int32] = watershed(-depth, markers, mask=foreground).astype(np.int32, copy=False)
     return objects

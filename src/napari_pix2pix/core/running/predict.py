@@ -167,8 +167,8 @@ def _decode_objects(
                 count += _mark(labels[None], own)
                 yield band.frame, (rows, slice(0, band.shape[-1])), labels[None]
             if band.last:
+                _warn_of_unknown(labels, count)
                 break
-    _warn_of_unknown(labels, count)
 
 
 def whole_frames(bands: Iterable[Band]) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
