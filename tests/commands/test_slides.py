@@ -429,10 +429,16 @@ def test_a_slide_without_tissue_or_colours_is_named(place, tmp_path, capsys):
         assert sentence in capsys.readouterr().err
 
 
-def test_a_slide_without_a_pixel_size_is_taken_as_it_is_and_said(place, tmp_path, capsys):
-    write_slide(tmp_path / "a.svs", PICTURE, None)
-    how = ["predict", str(place / "intensity.safetensors"), str(tmp_path / "a.svs"), *TILES, "--out"]
-    assert main([*how, str(tmp_path / "a.tif"), "--region", "302,204,64,64"]) == 0
+@pytest.mark.parametrize("name", ["a.svs", "a.tif"])
+def test_a_slide_without_a_pixel_size_is_taken_as_it_is_and_said(place, tmp_path, capsys, name):
+    if name == "a.svs":
+        write_slide(tmp_path / name, PICTURE, None)
+    else:
+        with tifffile.TiffWriter(tmp_path / name) as file:
+            file.write(PICTURE, subifds=1, tile=(64, 64), metadata=None)
+            file.write(PICTURE[::2, ::2], subfiletype=1, tile=(64, 64), metadata=None)
+    how = ["predict", str(place / "intensity.safetensors"), str(tmp_path / name), *TILES, "--out"]
+    assert main([*how, str(tmp_path / "out.tif"), "--region", "302,204,64,64"]) == 0
     assert "it is taken at its full resolution, while the model was trained at 1 µm" in capsys.readouterr().err
     assert main([*how, str(tmp_path / "b.tif"), "--region", "0,0,10,10um"]) == 2
     assert "For a region in µm a slide must say how large its pixels are" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_pix2pix.__main__ import main
 from napari_pix2pix.files.folders import list_images
@@ -140,6 +141,26 @@ def test_info_tells_levels_and_no_patient(slide, capsys, json_lines):
 def test_info_tells_the_levels_of_a_pyramidal_tiff(tmp_path, picture, capsys):
     assert main(["info", str(write_pyramid(tmp_path / "a.ome.tif", picture))]) == 0
     assert "level 1: 450 x 300 px, 1 µm, 1 : 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("n_levels", [1, 2])
+def test_resolution_in_centimetres_is_the_pixel_size_of_a_tiff_with_levels(tmp_path, picture, n_levels):
+    """As vips, QuPath and scanners write it, and OpenSlide reads it; a plain TIFF says so without knowing."""
+    path, how = tmp_path / "a.tif", {"resolution": (20_000, 10_000), "resolutionunit": "CENTIMETER", "tile": (64, 64)}
+    with tifffile.TiffWriter(path) as file:
+        file.write(picture, subifds=n_levels - 1, metadata=None, **how)
+        for _ in range(n_levels - 1):
+            file.write(picture[::2, ::2], subfiletype=1, metadata=None, **how)
+    stack = open_stack(path)
+    assert len(stack.levels) == (n_levels if n_levels > 1 else 0)
+    assert stack.pixel_size_um == ({"Y": 1.0, "X": 0.5} if n_levels > 1 else {})
+
+
+def test_a_tiff_cut_short_is_named(tmp_path, picture):
+    path = write_pyramid(tmp_path / "a.ome.tif", picture)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"a\.ome\.tif is not \(it is damaged or cut short\)"):
+        open_stack(path).array[...]
 
 
 def test_a_slide_cut_short_is_named(slide, tmp_path):

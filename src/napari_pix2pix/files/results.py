@@ -40,7 +40,7 @@ def as_seen(model: TrainedModel, stack: Stack, pixel_size_um: float | None) -> S
     if pixel_size_um is not None:
         return stack_at(stack, pixel_size_um)
     trained = trained_pixel_size(model)
-    if not is_slide(stack.path) or not {"Y", "X"} <= trained.keys():
+    if not (is_slide(stack.path) or stack.levels) or not {"Y", "X"} <= trained.keys():
         return stack
     if not {"Y", "X"} <= stack.pixel_size_um.keys():
         warnings.warn(
@@ -50,7 +50,8 @@ def as_seen(model: TrainedModel, stack: Stack, pixel_size_um: float | None) -> S
         )
         return stack
     wanted = max(trained["Y"], trained["X"])
-    return stack_at(stack, wanted) if wanted >= max(stack.pixel_size_um[axis] for axis in "YX") else stack
+    finer = wanted >= max(stack.pixel_size_um[axis] for axis in "YX")
+    return stack_at(stack, wanted) if finer and is_slide(stack.path) else stack
 
 
 def scale_to_training(model: TrainedModel, source: Stack) -> tuple[float, ...] | None:

@@ -140,7 +140,7 @@ class _Raise(logging.Handler):
         if "OME series" in said:
             raise Disagreement(said.split("OME series ")[1].removesuffix(" Missing data are zeroed"))
         if record.levelno >= logging.ERROR:
-            raise ValueError(said)
+            raise ValueError("it is damaged or cut short" if "TiffFileError" in said else said)
 
 
 @contextmanager
@@ -279,15 +279,23 @@ def _ome_metadata(image: Element) -> Said:
 
 
 def _imagej_metadata(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Said:
-    """Pixel size from ImageJ's unit and the resolution tags; channel names where its slice labels repeat for each."""
-    said = file.imagej_metadata or {}
+    """Pixel size from ImageJ's unit and the resolution tags; channel names where its slice labels repeat for each.
+
+    Of a file with levels, resolution in centimetres counts, too, as OpenSlide has it: such a file means it. In others
+    it may be what a program writes that knows none.
+    """
+    said, tags = file.imagej_metadata or {}, series.keyframe.tags
     unit = str(said.get("unit", ""))
     steps: dict[str, Measure] = {}
-    if unit in MICROMETRES:
+    in_centimetres = (
+        not unit and len(series.levels) > 1 and tags.valueof("ResolutionUnit") == tifffile.RESUNIT.CENTIMETER
+    )
+    if unit in MICROMETRES or in_centimetres:
         for axis, name in (("X", "XResolution"), ("Y", "YResolution")):
-            tag = series.keyframe.tags.get(name)
-            if tag is not None and tag.value[0]:
-                steps[axis] = measure(axis, tag.value[1] / tag.value[0], unit)
+            tag = tags.get(name)
+            if tag is not None and tag.value[0] and tag.value[1]:
+                size = tag.value[1] / tag.value[0]
+                steps[axis] = measure(axis, size * 1e4, "µm") if in_centimetres else measure(axis, size, unit)
         if "spacing" in said:
             steps["Z"] = measure("Z", abs(float(said["spacing"])), unit)
     if "finterval" in said:
