@@ -230,7 +230,8 @@ def teaching_takes(model: TrainedModel, pairs: PairedFrames, split: Split) -> tu
         if step == 0:
             began = time.monotonic()
     each = (time.monotonic() - began) / MEASURED
-    return of_windows * (windows_for(teacher.sources.shape[2:], model.target_encoding.n_maps) + calibrates), each
+    windows = windows_for(teacher.sources.shape[2:], model.target_encoding.n_maps, split.train)
+    return of_windows * (windows + calibrates), each
 
 
 def _novelty(model: TrainedModel, pairs: PairedFrames, regions: Sequence[Region], side: int) -> Novelty:

@@ -35,6 +35,8 @@ PIXELS = 2**23
 from them."""
 WINDOWS = 64, 512
 """But not fewer, nor more."""
+AGAIN = 16
+"""Nor so many that a pixel is in more than so many, on average: of few pairs more windows teach no more."""
 VALUES = 2**26
 """Of all maps of these windows together, at most: volumes and many classes have fewer windows."""
 FEWEST_WINDOWS = 4
@@ -55,10 +57,11 @@ FEWEST_FIELDS = 100
 """Known as a whole, of the windows that teach; of fewer nothing is learned."""
 
 
-def windows_for(shape: Sequence[int], n_maps: int) -> int:
-    """How many windows of this shape ([Z,] Y, X) teach."""
+def windows_for(shape: Sequence[int], n_maps: int, regions: Sequence[Region]) -> int:
+    """How many windows of this shape ([Z,] Y, X) of the regions teach."""
     pixels = math.prod(shape)
-    return min(int(np.clip(PIXELS // pixels, *WINDOWS)), max(FEWEST_WINDOWS, VALUES // (pixels * n_maps)))
+    most = min(PIXELS, AGAIN * sum(math.prod(region.shape) for region in regions))
+    return min(int(np.clip(most // pixels, *WINDOWS)), max(FEWEST_WINDOWS, VALUES // (pixels * n_maps)))
 
 
 def taught_before(model: TrainedModel, conditional: bool) -> JudgeNetwork | None:
@@ -104,7 +107,7 @@ class Teacher:
         pairs.require_patches(config.patch_size, config.grid, settled=True)
         plain = config.model_copy(update={"jitter": 1.0, "flip": False, "rotate": False, "intensity_jitter": 0.0})
         patches = PairedPatches(pairs, tuple(regions), plain, model.source_encoding, encoding, model.conditions)
-        count = windows_for(patches.shape, encoding.n_maps)
+        count = windows_for(patches.shape, encoding.n_maps, regions)
         count = count if windows is None else min(windows, count)
         drawn = patches.batch(0, TEACHING, range(count))
         sources = drawn["source"].numpy()
