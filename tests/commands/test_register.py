@@ -318,3 +318,24 @@ def test_a_constant_or_wholly_saturated_source_is_refused(tmp_path, capsys):
     source = write(tmp_path / "s.tif", np.full(SHAPE, 65535, np.uint16))
     assert main(["register", source, write(tmp_path / "t.tif", labels), "--out", f"{tmp_path}/out"]) == 2
     assert "the source is constant. Leave the pair out." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side", [50, 110])
+def test_a_small_target_of_another_place_is_refused_however_large_its_source(tmp_path, capsys, side):
+    """Most of the source has no target then: that must not make chance look like a match."""
+    source, target = write(tmp_path / "s.tif", tissue()[0]), write(tmp_path / "t.tif", tissue(5)[1][:side, :side])
+    assert main(["register", source, target, "--out", f"{tmp_path}/out"]) != 0
+    said = capsys.readouterr().err
+    assert ("must have something in common" if side > 64 else f"it is over {side} x {side}") in said
+    assert not list((tmp_path / "out" / "targets").glob("*"))
+
+
+def test_labels_stored_as_floats_are_asked_about(tmp_path, capsys):
+    image, labels = tissue()
+    source, target = write(tmp_path / "s.tif", image), write(tmp_path / "t.tif", labels.astype(np.float32))
+    assert main(["register", source, target, "--out", f"{tmp_path}/out"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "t is moved as grey values." in said or "s is moved as grey values." in said
+    assert "Then give --target-kind instances" in said
+    assert main(["register", source, target, "--out", f"{tmp_path}/o2", "--target-kind", "instances"]) == 0
+    assert "grey values" not in capsys.readouterr().err

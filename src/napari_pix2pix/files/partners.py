@@ -95,10 +95,15 @@ def open_pairs(
         a, b = named_sides(source, targets, pair_by)
         sides = dict(sorted(a.items())), b
     alone = skipped if skip_bad else None
-    if more[1] or side_by_side:
-        stained = stained_paths(*sides, more[1], (source, targets), alone)
-    else:
-        stained = {name: [b] for name, (_, b) in paired(*sides, (source, targets), pair_by, alone).items()}
+    try:
+        if more[1] or side_by_side:
+            stained = stained_paths(*sides, more[1], (source, targets), alone)
+        else:
+            stained = {name: [b] for name, (_, b) in paired(*sides, (source, targets), pair_by, alone).items()}
+    except ValueError as error:
+        if skip_bad or not sides[0].keys() & sides[1].keys():
+            raise
+        raise ValueError(f"{error} Or use the other pairs: `skip_bad`.") from error
     further = further_paths(more[0], list(stained))
     pairs, places = {}, []
     for name, paths in stained.items():
@@ -269,7 +274,8 @@ def paired(
         if alone is None:
             more = f" (and {len(single) - 1} more without a partner)" if len(single) > 1 else ""
             raise ValueError(
-                f"Each source must have a target of the same name; {single[0]} has no {sides[single[0]]}{more}."
+                f"Each source must have a target of the same name; {single[0]} has no {sides[single[0]]}{more}. "
+                "Add it, or move its partner away."
             )
         alone |= {name: f"{name} is left out: it has no {side} of the same name." for name, side in sides.items()}
     return {name: (a[name], b[name]) for name in sorted(a.keys() & b.keys())}

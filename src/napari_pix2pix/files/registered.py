@@ -14,8 +14,9 @@ from napari_pix2pix.core.data.fields import Ends, Field, inside, least_area, mov
 from napari_pix2pix.core.data.local_shifts import LocalShifts, bands, gathered, measured
 from napari_pix2pix.core.data.pairs import require_finite
 from napari_pix2pix.core.data.regions import Region, Windows
-from napari_pix2pix.core.encodings.kinds import guess_kind
-from napari_pix2pix.core.geometry.axes import AxesPlan
+from napari_pix2pix.core.data.shifts import MIDDLE
+from napari_pix2pix.core.encodings.kinds import guess_kind, labels_in_disguise
+from napari_pix2pix.core.geometry.axes import AxesPlan, middle
 from napari_pix2pix.core.settings.running import RegisterSettings
 from napari_pix2pix.files.outputs import Job
 from napari_pix2pix.files.pairing import channel_numbers
@@ -91,6 +92,10 @@ def register_file(job: Job, how: RegisterSettings) -> Iterator[dict[str, Any]]:
     if said:
         yield {"event": "note", "text": f"{job.name}: {said}"}
     labels = _are_labels(target, plans[1], how)
+    if not labels and how.target_kind == "auto":
+        first = plans[1].take(target.array, 0, tuple(middle(slice(0, n), MIDDLE) for n in plans[1].frame_shape))
+        if sentence := labels_in_disguise([first]):
+            yield {"event": "warning", "file": job.name, "text": f"{job.name} is moved as grey values. {sentence}"}
     shape = plans[0].frame_shape
     everything = replace(plans[1], channels=())
     out_plan = everything.like(target.plan.n_channels, target.plan.channel_axis, (shape[-2], shape[-1]))

@@ -9,11 +9,17 @@ from scipy import fft
 
 from napari_pix2pix.core.data.resemblance import Views
 
+FLATTEST = 1e-3
+"""A block that varies by a smaller share of what is usual in its image is constant, but for rounding."""
+
 
 class Blocks:
-    """Two images (K, Y, X) in blocks that overlap by half, each under a taper."""
+    """Two images (K, Y, X) in blocks that overlap by half, each under a taper.
 
-    def __init__(self, looks: Views, seen: Views, size: int) -> None:
+    Those of which no more than half is `known` (Y, X) count as empty.
+    """
+
+    def __init__(self, looks: Views, seen: Views, size: int, known: NDArray[np.bool_]) -> None:
         starts = [
             np.linspace(0, n - size, round(2 * (n - size) / size) + 1).round().astype(int) for n in seen.shape[1:]
         ]
@@ -23,9 +29,11 @@ class Blocks:
         y, x = np.ix_(*starts)
         self._of = [sliding_window_view(image, (size, size), axis=(1, 2))[:, y, x] for image in (looks, seen)]
         self._size = size
-        self.variances = np.stack(
+        variances = np.stack(
             [[(self._row(image, i) ** 2).sum(axis=(0, 2, 3)) for i in range(len(self.rows))] for image in self._of]
-        )
+        ) * (sliding_window_view(known, (size, size))[y, x].mean(axis=(-2, -1)) > 0.5)
+        usual = [np.median(own[own > 0]) if own.any() else 0.0 for own in variances]
+        self.variances = np.where(variances > FLATTEST * np.reshape(usual, (2, 1, 1)), variances, 0.0)
         """Of prediction and target (2, rows, columns)."""
 
     def _row(self, image: NDArray[Any], i: int) -> NDArray[np.float32]:
@@ -35,20 +43,26 @@ class Blocks:
         found: NDArray[np.float32] = (blocks - means) * np.sqrt(self._weight)
         return found
 
+    def _partners(self, axis: int, apart: bool) -> NDArray[np.int64]:
+        """Which block of the target each of the prediction's is held against, along an axis."""
+        numbers = np.arange(self.variances.shape[1 + axis])
+        held = np.flatnonzero((self.variances > 0).any(axis=(0, 2 - axis)))
+        if apart and len(held):
+            some = slice(held[0], held[-1] + 1)
+            numbers[some] = np.roll(numbers[some], -(len(numbers[some]) // 2))
+        return numbers
+
     def surfaces(self, reach: int, apart: bool = False) -> NDArray[np.float64]:
         """The correlation of prediction and target at -reach … reach px, (rows, columns, Y, X); `apart`: of others.
 
-        These are about half an image away from each other.
+        These are about half of what holds anything away from each other.
         """
         n = fft.next_fast_len(self._size + reach, real=True)
-        lags = np.arange(-reach, reach + 1)
-        across, found = len(self.columns) // 2, []
-        for i in range(len(self.rows)):
-            other = (i + len(self.rows) // 2) % len(self.rows) if apart else i
-            a, b = self._row(self._of[0], i), self._row(self._of[1], other)
-            energy = self.variances[0, i] * (self.variances[1, other])
-            if apart:
-                b, energy = np.roll(b, across, axis=1), self.variances[0, i] * np.roll(self.variances[1, other], across)
+        lags, found = np.arange(-reach, reach + 1), []
+        rows, columns = (self._partners(axis, apart) for axis in (0, 1))
+        for i, other in enumerate(rows):
+            a, b = self._row(self._of[0], i), self._row(self._of[1], int(other))[:, columns]
+            energy = self.variances[0, i] * self.variances[1, other][columns]
             products = (fft.rfft2(a, s=(n, n)).conj() * fft.rfft2(b, s=(n, n))).sum(axis=0)
             surface = fft.irfft2(products, s=(n, n))[:, lags][:, :, lags]
             size = np.sqrt(energy)[:, None, None]

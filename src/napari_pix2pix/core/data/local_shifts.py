@@ -223,6 +223,14 @@ def measured(images: Gathered) -> LocalShifts:
         size = " x ".join(map(str, images.shape))
         raise ValueError(f"An image must be at least {SMALLEST_SIDE} px wide and high to be registered; got {size}.")
     times, sure = images.times, images.known
+    lines = (np.flatnonzero(sure.any(axis=axis)) for axis in (1, 0))
+    extent = [times * int(line[-1] - line[0] + 1) if line.size else 0 for line in lines]
+    if min(extent) < SMALLEST_SIDE:
+        size = " x ".join(map(str, extent))
+        raise ValueError(
+            f"A target must be known over {SMALLEST_SIDE} px of its source in height and width to be registered; it is "
+            f"over {size}. Leave the pair out."
+        )
     ours, theirs = views(images.source), images.target * sure
     for side, seen in (("source", ours), ("target", theirs)):
         if not seen.any():
@@ -241,10 +249,9 @@ def measured(images: Gathered) -> LocalShifts:
 def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], shifts: Field) -> dict[str, Any]:
     """What `LocalShifts` holds, at the size at which it is measured."""
     of_source, shape = features(ours), known.shape
-    correlations = []
+    before = _correlation(*_beside(of_source, theirs, known, np.zeros_like(shifts)))
     for size, reach, stiffness in LEVELS:
         look = _looked(of_source, theirs, known, shifts, min(size, min(shape) // 2), reach)
-        correlations.append(look.correlation)
         weights = np.where(look.within, (look.confidence - 1).clip(0, 1), 0.0)
         nodes, shifts = plate(look.shifts, weights, look.centres, stiffness, shape, shifts)
     motion, told, uncertain = simplest(look.shifts, weights, look.centres, stiffness)
@@ -264,7 +271,7 @@ def _found(ours: Views, theirs: Views, known: NDArray[np.bool_], shifts: Field) 
         "nodes": nodes,
         "uncertain": uncertain,
         "motion": motion,
-        "correlation": (correlations[0], last.correlation),
+        "correlation": (before, last.correlation),
     }
 
 
@@ -290,18 +297,26 @@ def _looked(
     of_source: list[NDArray[np.float32]], theirs: Views, known: NDArray[np.bool_], shifts: Field, size: int, reach: int
 ) -> _Look:
     """Blocks of this side, looked for so far around where the field has them, px."""
-    shape, where, reach = known.shape, places(shifts), min(reach, size // 3)
-    seen = np.stack([ndimage.map_coordinates(view, where, order=1, mode="nearest") for view in theirs])
-    there = inside(where, shape) & (ndimage.map_coordinates(known.astype(np.float32), where, order=1) > 0.5)
-    looks = predicted(of_source, seen, there) * there
-    correlation = _correlation(looks, seen, there)
-    blocks = Blocks(_structure(looks) * there, _structure(seen) * there, size)
+    looks, seen, there = _beside(of_source, theirs, known, shifts)
+    reach, correlation = min(reach, size // 3), _correlation(looks, seen, there)
+    blocks = Blocks(_structure(looks, there), _structure(seen, there), size, there)
     left, heights, within = peaks(blocks.surfaces(reach))
-    chance = float(np.quantile(peaks(blocks.surfaces(reach, apart=True))[1], CHANCE))
+    apart = peaks(blocks.surfaces(reach, apart=True))[1]
+    chance = float(np.quantile(apart[apart > 0], CHANCE)) if (apart > 0).any() else 1.0  # 0: one of them is empty
     # What lies at p + left in the moved target lies where the field there leads.
     at = np.stack(np.meshgrid(blocks.rows, blocks.columns, indexing="ij")) + left
     total = left + np.stack([ndimage.map_coordinates(one, at, order=1, mode="nearest") for one in shifts])
     return _Look((blocks.rows, blocks.columns), left, total, heights, chance, within, blocks.variances, correlation)
+
+
+def _beside(
+    of_source: list[NDArray[np.float32]], theirs: Views, known: NDArray[np.bool_], shifts: Field
+) -> tuple[Views, Views, NDArray[np.bool_]]:
+    """What is predicted, what is seen through these shifts, and where that is known."""
+    where = places(shifts)
+    seen = np.stack([ndimage.map_coordinates(view, where, order=1, mode="nearest") for view in theirs])
+    there = inside(where, known.shape) & (ndimage.map_coordinates(known.astype(np.float32), where, order=1) > 0.5)
+    return predicted(of_source, seen, there) * there, seen, there
 
 
 def _overview(ours: Views, theirs: Views) -> tuple[list[Field], str | None]:
@@ -314,6 +329,10 @@ def _overview(ours: Views, theirs: Views) -> tuple[list[Field], str | None]:
     a, b = (_reduced(seen, times).astype(np.float64) for seen in (ours, theirs))
     farthest = min(a.shape[1:]) // 2 - 1
     shift, own = find_shift(phase_correlation(a, b, farthest))
+    if shift is None and times > 1:  # what is fine is not in the overview
+        fine, _ = find_shift(phase_correlation(ours.astype(np.float64), theirs.astype(np.float64), min(shape) // 4))
+        if fine is not None:
+            return [_start(0.0, fine, 1, shape)], None
     if shift is not None:
         if any(abs(d) > n / 4 for d, n in zip(shift, a.shape[1:], strict=True)):
             far = " x ".join(str(abs(d) * times) for d in shift)
@@ -363,9 +382,11 @@ def _central(image: NDArray[Any], side: int) -> NDArray[Any]:
     return image[:, y : y + side, x : x + side]
 
 
-def _structure(image: Views) -> Views:
-    """Without what varies slowly."""
-    found: Views = image - ndimage.uniform_filter(image, (0, FLAT, FLAT))
+def _structure(image: Views, known: NDArray[np.bool_]) -> Views:
+    """Without what varies slowly where it is `known` (Y, X), and 0 elsewhere: where that ends is no structure."""
+    share = ndimage.uniform_filter(known.astype(np.float32), FLAT)
+    around = ndimage.uniform_filter(image * known, (0, FLAT, FLAT)) / np.where(known, share, 1)
+    found: Views = (image - around) * known
     return found
 
 

@@ -47,7 +47,10 @@ def write_tiff(path: Path, plan: AxesPlan, dtype: np.dtype[Any], blocks: Iterabl
     """
     dtype = np.dtype(WRITTEN_AS.get(dtype.name, dtype))
     if dtype.kind not in "iuf" or (dtype.kind in "iu" and dtype.itemsize > 4):
-        raise ValueError(f"An OME-TIFF must hold integers of at most 32 bits, or floats; got {dtype}. Write a .zarr.")
+        raise ValueError(
+            f"An OME-TIFF must hold integers of at most 32 bits, or floats; got {dtype}. Write a .zarr, "
+            "or give numbers of 32 bits."
+        )
     height, width = plan.frame_shape[-2:]
     sizes_below = level_shapes((height, width)) if height * width > PYRAMID_ABOVE else []
     n_pages = math.prod(plan.length(axis) for axis in "TZC")
