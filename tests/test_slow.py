@@ -36,7 +36,13 @@ FROM_NOTHING = (
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "more", ["", RICHER, NO_PAIRS, FROM_NOTHING], ids=["default", "average in bfloat16", "without pairs", "growing"]
+    "more",
+    [
+        pytest.param("", id="default"),
+        pytest.param(FROM_NOTHING, id="growing"),
+        pytest.param(RICHER, id="average in bfloat16", marks=pytest.mark.campaign),
+        pytest.param(NO_PAIRS, id="without pairs", marks=pytest.mark.campaign),
+    ],
 )
 def test_killed_at_random_moments_equals_never_interrupted(tmp_path, more: str) -> None:
     """kill -9 a training again and again, resume it to its end: weights and history equal those of one go.
