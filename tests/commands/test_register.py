@@ -339,3 +339,11 @@ def test_labels_stored_as_floats_are_asked_about(tmp_path, capsys):
     assert "Then give --target-kind instances" in said
     assert main(["register", source, target, "--out", f"{tmp_path}/o2", "--target-kind", "instances"]) == 0
     assert "grey values" not in capsys.readouterr().err
+
+
+def test_grey_planes_after_an_empty_one_are_no_labels(tmp_path, capsys):
+    image = np.stack([tissue()[0]] * 2).astype(np.float32)
+    empty = image * np.array([0, 1], np.float32)[:, None, None] * 1.37
+    source, target = write(tmp_path / "s.tif", image, "ZYX"), write(tmp_path / "t.tif", empty, "ZYX")
+    main(["register", source, target, "--out", f"{tmp_path}/out"])
+    assert "grey values" not in capsys.readouterr().err

@@ -156,6 +156,15 @@ def test_resolution_in_centimetres_is_the_pixel_size_of_a_tiff_with_levels(tmp_p
     assert stack.pixel_size_um == ({"Y": 1.0, "X": 0.5} if n_levels > 1 else {})
 
 
+def test_resolution_of_no_microscope_is_no_pixel_size(tmp_path, picture):
+    """10 pixels in a centimetre are what is written where none is known."""
+    path, how = tmp_path / "a.tif", {"resolution": (10, 10), "resolutionunit": "CENTIMETER", "tile": (64, 64)}
+    with tifffile.TiffWriter(path) as file:
+        file.write(picture, subifds=1, metadata=None, **how)
+        file.write(picture[::2, ::2], subfiletype=1, metadata=None, **how)
+    assert open_stack(path).pixel_size_um == {}
+
+
 def test_a_tiff_cut_short_is_named(tmp_path, picture):
     path = write_pyramid(tmp_path / "a.ome.tif", picture)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -1,7 +1,7 @@
 """Which files belong together: sources and targets, and further channels of either."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
@@ -95,15 +95,12 @@ def open_pairs(
         a, b = named_sides(source, targets, pair_by)
         sides = dict(sorted(a.items())), b
     alone = skipped if skip_bad else None
-    try:
-        if more[1] or side_by_side:
-            stained = stained_paths(*sides, more[1], (source, targets), alone)
-        else:
-            stained = {name: [b] for name, (_, b) in paired(*sides, (source, targets), pair_by, alone).items()}
-    except ValueError as error:
-        if skip_bad or not sides[0].keys() & sides[1].keys():
-            raise
-        raise ValueError(f"{error} Or use the other pairs: `skip_bad`.") from error
+    if more[1] or side_by_side:
+        stained = stained_paths(*sides, more[1], (source, targets), alone)
+    else:
+        if not skip_bad and sides[0].keys() & sides[1].keys() and (single := sides[0].keys() ^ sides[1].keys()):
+            raise ValueError(f"{without_partner(sides[0], single)} Or use the other pairs: `skip_bad`.")
+        stained = {name: [b] for name, (_, b) in paired(*sides, (source, targets), pair_by, alone).items()}
     further = further_paths(more[0], list(stained))
     pairs, places = {}, []
     for name, paths in stained.items():
@@ -270,15 +267,21 @@ def paired(
             "Rename the files, or say how they are named with `pair_by`."
         )
     if single := sorted(a.keys() ^ b.keys()):
-        sides = {name: "target" if name in a else "source" for name in single}
         if alone is None:
-            more = f" (and {len(single) - 1} more without a partner)" if len(single) > 1 else ""
-            raise ValueError(
-                f"Each source must have a target of the same name; {single[0]} has no {sides[single[0]]}{more}. "
-                "Add it, or move its partner away."
-            )
+            raise ValueError(without_partner(a, single))
+        sides = {name: "target" if name in a else "source" for name in single}
         alone |= {name: f"{name} is left out: it has no {side} of the same name." for name, side in sides.items()}
     return {name: (a[name], b[name]) for name in sorted(a.keys() & b.keys())}
+
+
+def without_partner(a: dict[str, Path], single: Iterable[str]) -> str:
+    """The sentence for these names, each of a source (`a`) or a target without the other."""
+    first, *others = sorted(single)
+    more = f" (and {len(others)} more without a partner)" if others else ""
+    side = "target" if first in a else "source"
+    return (
+        f"Each source must have a target of the same name; {first} has no {side}{more}. Add it, or move the other away."
+    )
 
 
 def stained_paths(

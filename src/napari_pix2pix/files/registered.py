@@ -92,10 +92,8 @@ def register_file(job: Job, how: RegisterSettings) -> Iterator[dict[str, Any]]:
     if said:
         yield {"event": "note", "text": f"{job.name}: {said}"}
     labels = _are_labels(target, plans[1], how)
-    if not labels and how.target_kind == "auto":
-        first = plans[1].take(target.array, 0, tuple(middle(slice(0, n), MIDDLE) for n in plans[1].frame_shape))
-        if sentence := labels_in_disguise([first]):
-            yield {"event": "warning", "file": job.name, "text": f"{job.name} is moved as grey values. {sentence}"}
+    if not labels and how.target_kind == "auto" and (sentence := _disguised(target, plans[1])):
+        yield {"event": "warning", "file": job.name, "text": f"{job.name} is moved as grey values. {sentence}"}
     shape = plans[0].frame_shape
     everything = replace(plans[1], channels=())
     out_plan = everything.like(target.plan.n_channels, target.plan.channel_axis, (shape[-2], shape[-1]))
@@ -271,10 +269,23 @@ def _placing(source: Stack, target: Stack) -> tuple[Placing, str]:
 def _are_labels(target: Stack, plan: AxesPlan, how: RegisterSettings) -> bool:
     if how.target_kind != "auto":
         return how.target_kind != "intensity"
-    some = np.unique(np.linspace(0, plan.n_frames - 1, LOOKED_AT).round().astype(int))
     whole = tuple(slice(0, n) for n in plan.frame_shape)
-    read = Windows(lambda frame, window: plan.take(target.array, frame, window), [Region(int(i), whole) for i in some])
-    return guess_kind(read) != "intensity"
+    some = [Region(i, whole) for i in _looked_at(plan)]
+    return guess_kind(Windows(lambda frame, window: plan.take(target.array, frame, window), some)) != "intensity"
+
+
+def _looked_at(plan: AxesPlan) -> list[int]:
+    """The numbers of some frames, spread over the stack."""
+    found: list[int] = np.unique(np.linspace(0, plan.n_frames - 1, LOOKED_AT).round().astype(int)).tolist()
+    return found
+
+
+def _disguised(target: Stack, plan: AxesPlan) -> str | None:
+    """What to do where grey values look like labels; what is constant looks like nothing."""
+    middles = tuple(middle(slice(0, n), MIDDLE) for n in plan.frame_shape)
+    seen = [plan.take(target.array, frame, middles) for frame in _looked_at(plan)]
+    told = [image for image in seen if np.isfinite(image).all() and image.min() < image.max()]
+    return labels_in_disguise(told) if told else None
 
 
 def _origin(job: Job, target: Stack) -> dict[str, Any]:

@@ -209,3 +209,25 @@ def test_a_target_that_is_turned_by_some_degrees_is_laid_back_or_told_as_rigid()
     mended = found.laid_over(turned, nearest=True)
     wrong = [((one > 0) != (labels > 0))[:, 60:-60, 60:-60].mean() for one in (turned, mended)]
     assert wrong[1] < wrong[0] / 3
+
+
+@pytest.mark.parametrize(("pattern", "limit"), [("scattered", 2.2), ("strips", 0.5)])
+def test_a_field_is_found_where_little_of_the_target_is_known(pattern, limit):
+    """Labels that were drawn here and there, or in bands: what is known of a block tells how it lies."""
+    shape = (320, 320)
+    image, labels = tissue(shape=shape)
+    field = planted(shape)
+    random = np.random.default_rng(0)
+    known = random.random(shape) < 0.4 if pattern == "scattered" else np.arange(shape[0])[:, None] % 64 < 30
+    known = np.broadcast_to(known, shape)
+    found = local_shifts(image, looked_at_from(labels, field, nearest=True), labels=True, known=known)
+    assert found.in_common
+    error = np.hypot(*(found.field(shape) - field))[32:-32, 32:-32]
+    assert np.median(error) < limit
+    assert np.median(np.hypot(*field)) > 2.5
+
+
+def test_a_narrow_image_that_is_averaged_is_known_from_side_to_side():
+    """What is left over by averaging is not missing."""
+    image, labels = tissue(shape=(65, 3100))
+    assert local_shifts(image, labels, labels=True).in_common

@@ -9,6 +9,8 @@ from scipy import fft
 
 from napari_pix2pix.core.data.resemblance import Views
 
+LEAST_KNOWN = 0.25
+"""A block of which no more than this share is known tells nothing."""
 FLATTEST = 1e-3
 """A block that varies by a smaller share of what is usual in its image is constant, but for rounding."""
 
@@ -16,7 +18,7 @@ FLATTEST = 1e-3
 class Blocks:
     """Two images (K, Y, X) in blocks that overlap by half, each under a taper.
 
-    Those of which no more than half is `known` (Y, X) count as empty.
+    Those of which too little is `known` (Y, X) count as empty.
     """
 
     def __init__(self, looks: Views, seen: Views, size: int, known: NDArray[np.bool_]) -> None:
@@ -31,7 +33,7 @@ class Blocks:
         self._size = size
         variances = np.stack(
             [[(self._row(image, i) ** 2).sum(axis=(0, 2, 3)) for i in range(len(self.rows))] for image in self._of]
-        ) * (sliding_window_view(known, (size, size))[y, x].mean(axis=(-2, -1)) > 0.5)
+        ) * (sliding_window_view(known, (size, size))[y, x].mean(axis=(-2, -1)) > LEAST_KNOWN)
         usual = [np.median(own[own > 0]) if own.any() else 0.0 for own in variances]
         self.variances = np.where(variances > FLATTEST * np.reshape(usual, (2, 1, 1)), variances, 0.0)
         """Of prediction and target (2, rows, columns)."""

@@ -4,6 +4,7 @@ Coarse to fine: the target, moved as far as is known, is held against what a `pr
 the shifts of the blocks that match are joined by a thin plate; and again with smaller blocks.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,8 @@ EMPTY = 0.05
 """A block whose target varies by less than this share of what is usual, and of which no more is predicted, is empty."""
 COMMON = 0.2
 """The share of the blocks that are not empty which must match, or the images have nothing in common."""
+SURE = 4.0
+"""And of few blocks more: so many standard errors above what matches by chance."""
 OVERVIEW = 256
 """Longer side of an image at which the shift of the whole, and whether it is turned, is looked for, px."""
 ANGLES = [sign * angle for angle in range(3, 31, 3) for sign in (1.0, -1.0)]
@@ -116,7 +119,8 @@ class LocalShifts:
     @property
     def in_common(self) -> bool:
         """Whether enough blocks match to believe any."""
-        return 1 - self.unmatched >= COMMON
+        by_chance = 1 - CHANCE + SURE * math.sqrt(CHANCE * (1 - CHANCE) / max(1, (~self.empty).sum()))
+        return 1 - self.unmatched >= max(COMMON, by_chance)
 
     @cached_property
     def before(self) -> list[float]:
@@ -225,7 +229,7 @@ def measured(images: Gathered) -> LocalShifts:
     times, sure = images.times, images.known
     lines = (np.flatnonzero(sure.any(axis=axis)) for axis in (1, 0))
     extent = [times * int(line[-1] - line[0] + 1) if line.size else 0 for line in lines]
-    if min(extent) < SMALLEST_SIDE:
+    if min(extent) <= SMALLEST_SIDE - times:
         size = " x ".join(map(str, extent))
         raise ValueError(
             f"A target must be known over {SMALLEST_SIDE} px of its source in height and width to be registered; it is "

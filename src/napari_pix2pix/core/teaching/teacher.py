@@ -54,13 +54,13 @@ PREDICTED = 0.6
 TOLERANCE = 0.02
 """A field of which this share of the range was changed matches by exp(-1)."""
 FEWEST_FIELDS = 100
-"""Known as a whole, of the windows that teach; of fewer nothing is learned."""
+"""Known as a whole, of the windows that teach where there are as many as memory allows; of fewer nothing is learned."""
 
 
-def windows_for(shape: Sequence[int], n_maps: int, regions: Sequence[Region]) -> int:
-    """How many windows of this shape ([Z,] Y, X) of the regions teach."""
+def windows_for(shape: Sequence[int], n_maps: int, regions: Sequence[Region] | None) -> int:
+    """How many windows of this shape ([Z,] Y, X) of the regions teach; None: of as many pixels as one likes."""
     pixels = math.prod(shape)
-    most = min(PIXELS, AGAIN * sum(math.prod(region.shape) for region in regions))
+    most = PIXELS if regions is None else min(PIXELS, AGAIN * sum(math.prod(region.shape) for region in regions))
     return min(int(np.clip(most // pixels, *WINDOWS)), max(FEWEST_WINDOWS, VALUES // (pixels * n_maps)))
 
 
@@ -136,9 +136,10 @@ class Teacher:
         if before is not None:
             network.load_state_dict(before.state_dict())
         fields = sum(int((field_means(part, network.fields) > 0.999).sum()) for part in known)
-        if fields < FEWEST_FIELDS and windows is None:
+        fewest = math.ceil(FEWEST_FIELDS * count / windows_for(patches.shape, encoding.n_maps, None))
+        if fields < fewest and windows is None:
             raise ValueError(
-                f"At least {FEWEST_FIELDS} fields of the pairs that teach must be known as a whole; got {fields}. Give "
+                f"At least {fewest} fields of the pairs that teach must be known as a whole; got {fields}. Give "
                 "more of the targets."
             )
         assert network.of_pixels is not None

@@ -256,6 +256,8 @@ def _ome_image(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Elem
     return image
 
 
+COARSEST_UM = 100
+"""Of a pixel whose size is told in centimetres, µm: who knows none writes 1000 µm, or that of a screen, 353 or 265."""
 Said = tuple[dict[str, Measure], dict[str, Measure], tuple[str, ...]]
 """How far pixels and frames are apart, and where they begin, by axis; the names of the channels."""
 
@@ -281,8 +283,8 @@ def _ome_metadata(image: Element) -> Said:
 def _imagej_metadata(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Said:
     """Pixel size from ImageJ's unit and the resolution tags; channel names where its slice labels repeat for each.
 
-    Of a file with levels, resolution in centimetres counts, too, as OpenSlide has it: such a file means it. In others
-    it may be what a program writes that knows none.
+    Of a file with levels, resolution in centimetres counts, too, as OpenSlide has it, where it is that of a microscope.
+    In others it may be what a program writes that knows none.
     """
     said, tags = file.imagej_metadata or {}, series.keyframe.tags
     unit = str(said.get("unit", ""))
@@ -295,7 +297,10 @@ def _imagej_metadata(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -
             tag = tags.get(name)
             if tag is not None and tag.value[0] and tag.value[1]:
                 size = tag.value[1] / tag.value[0]
-                steps[axis] = measure(axis, size * 1e4, "µm") if in_centimetres else measure(axis, size, unit)
+                if not in_centimetres:
+                    steps[axis] = measure(axis, size, unit)
+                elif size * 1e4 < COARSEST_UM:
+                    steps[axis] = measure(axis, size * 1e4, "µm")
         if "spacing" in said:
             steps["Z"] = measure("Z", abs(float(said["spacing"])), unit)
     if "finterval" in said:
