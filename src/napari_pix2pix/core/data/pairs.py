@@ -108,7 +108,7 @@ class PairedFrames:
             if a.frame_shape != b.frame_shape or a.n_frames != b.n_frames:
                 raise ValueError(
                     f"Source and target of {name} must show the same pixels; got {_size(a)} and {_size(b)}. "
-                    "Crop or resample one of them, or let `register` lay the target over its source; give the axes if "
+                    "Crop or resample one of them, or register the target to its source; give the axes if "
                     "they were read wrongly, or, where only one has planes, take them as channels (`z` channels)."
                 )
             for side, plan, first in (("source", a, self.source_plans[0]), ("target", b, self.target_plans[0])):
