@@ -272,8 +272,9 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", ".*of the source lies")
     if asked.child:
-        sides, *rest = asked.child
-        print(json.dumps(memory(tuple(map(int, sides.split(","))), *rest, asked.trust, asked.objects)))
+        shape, *rest = asked.child
+        row = memory(tuple(map(int, shape.split(","))), *rest, asked.trust, asked.objects)
+        print(json.dumps(row))
         return
     if asked.monai:
         sys.path.append(asked.monai)

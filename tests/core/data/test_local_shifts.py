@@ -7,7 +7,8 @@ from scipy import ndimage
 
 from napari_pix2pix import core
 from napari_pix2pix.core.data.fields import inside, least_area, moved, places, spread
-from napari_pix2pix.core.data.local_shifts import TURNED, local_shifts
+from napari_pix2pix.core.data.local_shifts import local_shifts
+from napari_pix2pix.core.data.starts import TURNED
 
 SHAPE = (192, 224)
 

@@ -9,6 +9,7 @@ fitted to a target that lies elsewhere: a shift blurs the model, it cannot be le
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import block_reduce
 from skimage.segmentation import find_boundaries
 
 SCALES = 1.0, 2.0, 4.0, 8.0
@@ -83,3 +84,14 @@ def predicted(of_source: list[NDArray[np.float32]], target: Views, known: NDArra
         for k, weight in enumerate(own):
             result[k] += weight * one
     return result
+
+
+def reduced(image: Views, times: int) -> Views:
+    """Means over squares of `times` px; what is left over at the end is cut off."""
+    if times == 1:
+        return image
+    y, x = (n // times * times for n in image.shape[1:])
+    if not y:
+        return image[:, :0, : image.shape[2] // times]
+    found: Views = block_reduce(image[:, :y, :x], (1, times, times), np.mean).astype(np.float32)
+    return found

@@ -290,7 +290,7 @@ def _imagej_metadata(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -
     unit = str(said.get("unit", ""))
     steps: dict[str, Measure] = {}
     in_centimetres = (
-        not unit and len(series.levels) > 1 and tags.valueof("ResolutionUnit") == tifffile.RESUNIT.CENTIMETER
+        not said and len(series.levels) > 1 and tags.valueof("ResolutionUnit") == tifffile.RESUNIT.CENTIMETER
     )
     if unit in MICROMETRES or in_centimetres:
         for axis, name in (("X", "XResolution"), ("Y", "YResolution")):
