@@ -6,6 +6,8 @@ import pytest
 import tifffile
 
 from napari_pix2pix.commands.app import main
+from napari_pix2pix.commands.train import hurried
+from napari_pix2pix.core.settings.config import make_config
 from napari_pix2pix.core.training import time_given
 from small import SMALL_FLAGS, blobs
 
@@ -35,6 +37,17 @@ def test_minutes_become_steps_and_are_said(pair, tmp_path, capsys, monkeypatch) 
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
     assert main(["train", "--resume", out, "--finish", "--device", "cpu"]) == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("preset", "count", "advised"),
+    [(None, 168, True), ("microscopy", 168, True), (None, 2_000, False), ("fast", 10, False), ("paper", 10, True)],
+)
+def test_smaller_networks_are_advised_where_few_steps_fit(preset, count, advised) -> None:
+    """Of the settings that were asked for; who has the small ones is told nothing."""
+    text = hurried(make_config(preset), preset, count)
+    assert ("`preset` fast" in text) == advised
+    assert not advised or text.startswith(f" This is {count / make_config(preset).steps:.1%} of the ")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ from napari_pix2pix.commands.repeat import Repeats, train_repeatedly
 from napari_pix2pix.commands.sentences import sentence_of
 from napari_pix2pix.core.settings.config import PRESETS, Config, read_json_object, validated
 
+FAST, HURRIED = "fast", 0.1
+"""The preset of small networks; below this share of the steps that settings are made for others are advised."""
+
 
 def train(
     source: Annotated[Path | None, Parameter(help="A stack or a folder.")] = None,
@@ -129,6 +132,7 @@ def train(
         count, judging = settled.steps, settled.teaching_steps
         then = f", then {judging:,} steps of learning to judge" if judging else ""
         text = f"In {minutes:g} minutes fit {count:,} steps{then}. To repeat it exactly, give these numbers."
+        text += hurried(begun.config, preset, count)
         yield {"event": "note", "text": text, "steps": count, "trust_steps": judging}
     try:
         yield from training_events(reports, out)
@@ -145,6 +149,14 @@ def train(
     except Exception as error:  # whatever cannot be drawn, the model is there
         yield {"event": "warning", "text": f"The model is saved; its report could not be written: {sentence_of(error)}"}
     yield result
+
+
+def hurried(config: Config, preset: str | None, count: int) -> str:
+    """A sentence to append where so few steps fit of those asked for that smaller networks would learn more."""
+    if preset == FAST or FAST not in config.presets or count >= HURRIED * config.steps:
+        return ""
+    share = f"{count / config.steps:.1%} of the {config.steps:,} steps that these settings are made for"
+    return f" This is {share}; `preset` {FAST} has smaller networks, of which more fit."
 
 
 def _trained(path: Path, initial: Any, device: str, moved: Any) -> Event:
