@@ -16,7 +16,7 @@ from small import blobs
 pytestmark = pytest.mark.filterwarnings("ignore:Images made differ")
 SMALL = [
     *("--method", "gan", "--patch-size", "16", "--batch-size", "2", "--latent", "4", "--base-channels", "2"),
-    *("--steps", "4", "--validate-every", "2"),
+    *("--steps", "5", "--validate-every", "5"),
 ]
 
 
@@ -179,6 +179,13 @@ def test_what_is_there_is_not_replaced(place, tmp_path, capsys) -> None:
     code, _, said = run(capsys, *words)
     assert code == 2 and "exists" in said and "--overwrite" in said
     assert run(capsys, *words, "--overwrite")[0] == 0
+    assert run(capsys, *words[:2], "--n", 3, *words[4:], "--overwrite")[0] == 0
+    code, _, said = run(capsys, *words, "--overwrite")
+    assert code == 2 and "2 would stay, from generated_0001.tif" in said and "Delete them" in said
+    for side in ("source", "target"):
+        for stays in (1, 2):
+            (tmp_path / "made" / side / f"generated_000{stays}.tif").unlink()
+    assert run(capsys, *words, "--overwrite")[0] == 0
     (tmp_path / "file").touch()
     code, _, said = run(capsys, "generate", place / "run", "--n", 1, "--out", tmp_path / "file")
     assert code == 2 and "is a file" in said
@@ -245,4 +252,4 @@ def test_time_is_measured_where_networks_grow(place, tmp_path, capsys) -> None:
         capsys, "train", place / "source", *without("--steps"), "--minutes", 0.02, "--out", tmp_path / "run"
     )
     assert code == 0 and "To repeat it exactly" in said
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["steps"] >= 1
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["steps"] >= 5, "a step for each phase"

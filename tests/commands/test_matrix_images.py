@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Images made differ")
 KINDS, ALONE = SOURCES | RARE_SOURCES, "alone"
 SMALL = (
     *("--method", "gan", "--patch-size", "32", "--batch-size", "2", "--latent", "4", "--base-channels", "1"),
-    *("--steps", "3", "--validate-every", "3"),
+    *("--steps", "7", "--validate-every", "7"),
 )
 
 

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 TINY = {
     "method": "gan",
-    **{"patch_size": 16, "batch_size": 2, "latent": 4, "base_channels": 2, "steps": 3, "validate_every": 3},
+    **{"patch_size": 16, "batch_size": 2, "latent": 4, "base_channels": 2, "steps": 5, "validate_every": 5},
 }
 
 

@@ -25,7 +25,7 @@ def generate(
     tells what each was made by. Names and descriptions say that they are generated: they are no observations.
     """
     from napari_pix2pix.core.running.from_nothing import generate as make
-    from napari_pix2pix.files.generated import TABLE, plan_generated, write_generated
+    from napari_pix2pix.files.generated import TABLE, plan_generated, require_none_stays, write_generated
     from napari_pix2pix.files.outputs import all_or_none, require_apart, require_folder, require_writable
 
     loaded = load(model, device)
@@ -39,6 +39,7 @@ def generate(
     require_folder(out)
     if not overwrite and (there := next((path for path in [*paths, out / TABLE] if path.exists()), None)):
         raise FileExistsError(f"{there} exists. Choose another `out`, or give `overwrite`.")
+    require_none_stays(files, out)
     require_writable(out)
     with all_or_none([*paths, out / TABLE]):
         for number, _ in write_generated(loaded, files, out, how):

@@ -41,6 +41,17 @@ def plan_generated(model: TrainedModel, n: int, out: Path) -> list[tuple[Path, P
     return [(out / "source" / name, out / "target" / name) for name in names]
 
 
+def require_none_stays(files: list[tuple[Path, Path | None]], out: Path) -> None:
+    """Raise a FileExistsError if `out` holds generated images that would stay among these, by another name or place."""
+    written = {path for pair in files for path in pair}
+    for folder in (out, out / "source", out / "target"):
+        if stays := sorted(set(folder.glob("generated_*.tif")) - written):
+            raise FileExistsError(
+                f"{out} must hold no other generated images than those that are made; {len(stays)} would stay, from "
+                f"{stays[0].name} in {folder}. Delete them, or choose another `out`."
+            )
+
+
 def write_generated(
     model: TrainedModel, files: list[tuple[Path, Path | None]], out: Path, how: GenerateSettings
 ) -> Iterator[tuple[int, Path]]:

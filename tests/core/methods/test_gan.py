@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -188,7 +189,7 @@ def test_images_are_made_with_their_targets(tmp_path) -> None:
     made, targets = model.generate_pairs(3)
     assert made.shape == targets.shape == (3, 1, 16, 16) and targets.dtype == np.uint8
     assert set(np.unique(targets)) <= {0, 255}
-    trained(tmp_path / "alone", steps=2)
+    trained(tmp_path / "alone", steps=5)
     alone = core.load_model(tmp_path / "alone" / "model.safetensors", "cpu")
     with pytest.raises(ValueError, match="makes images alone"):
         alone.generate_pairs(1)
@@ -197,7 +198,7 @@ def test_images_are_made_with_their_targets(tmp_path) -> None:
 def test_a_class_is_asked_for_by_name(tmp_path) -> None:
     """Each makes its own; where none is asked for, any; one that is not known is refused with those that are."""
     data = images(conditions=[("a", "b", None)[i % 3] for i in range(10)])
-    trained(tmp_path / "run", data, steps=4)
+    trained(tmp_path / "run", data, steps=5)
     model = core.load_model(tmp_path / "run" / "model.safetensors", "cpu")
     assert model.domains.names == ("a", "b")
     assert (model.generate(2, condition="a") != model.generate(2, condition="b")).any()
@@ -227,6 +228,19 @@ def test_a_model_that_still_grows_is_never_the_best(tmp_path) -> None:
     assert [("swd" in one, "swd_growing" in one) for one in filter(None, told)] == 4 * [(False, True)] + [(True, False)]
     model = core.load_model(tmp_path / "run" / "model.safetensors", "cpu")
     assert float(model.generator.grown) == 2 and model.provenance["step"] > 16
+
+
+@pytest.mark.parametrize(("steps", "small"), [(4, True), (5, False)])
+def test_too_few_steps_to_grow_are_told(tmp_path, steps, small) -> None:
+    """Before the first one; and the preview's sign waits for full size."""
+    config = small_gan(steps=steps, validate_every=1)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        reports = list(core.train(images(), config, out=tmp_path / "run", device="cpu"))
+    assert any("grow to 16 px in 5 phases" in str(one.message) for one in told) is small
+    assert any("swd" in report.metrics for report in reports) is not small
+    rows = [{"step": 4, "validation_diversity": 0.1} | ({} if small else {"validation_swd": 9.0})]
+    assert (method_of(config).sign(config, rows) is None) is small
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,11 @@ class Phase:
     since: int
 
 
+def phases(config: GANConfig) -> int:
+    """The first level, then each other one fading in and staying."""
+    return 2 * config.levels - 1
+
+
 def phase(config: GANConfig, done: int) -> Phase:
     """Of the step that follows `done` ones: levels fade in and stay in turn, each for as many steps.
 
@@ -63,7 +68,7 @@ def phase(config: GANConfig, done: int) -> Phase:
     ----------
     Karras et al. 2018, section 3 and appendix A.1.
     """
-    n = 2 * config.levels - 1
+    n = phases(config)
     number = min(done * n // config.steps, n - 1)
     level, stays = divmod(number + 1, 2)
     first, following = (-(-k * config.steps // n) for k in (number, number + 1))
@@ -116,8 +121,17 @@ class GAN(Method[GANConfig]):
 
     def stages(self, config: GANConfig) -> Sequence[float]:
         """The middle of each phase."""
-        n = 2 * config.levels - 1 if config.grow else 1
+        n = phases(config) if config.grow else 1
         return [(i + 0.5) / n for i in range(n)]
+
+    def advice(self, config: GANConfig, shapes: Shapes) -> Sequence[str]:
+        """On a training too short to grow."""
+        if not config.grow or config.steps >= (n := phases(config)):
+            return ()
+        return (
+            f"Networks grow to {config.patch_size} px in {n} phases of a step at least; in {config.steps} steps they "
+            f"stay smaller, and their images blocky. Give more `steps`, thousands for good images.",
+        )
 
     def step(self, learner: Learner[GANConfig], batch: Batch) -> dict[str, Tensor]:
         """One update of the discriminator, then one of the generator, at the size that the networks have grown to."""
@@ -157,7 +171,8 @@ class GAN(Method[GANConfig]):
 
         ``swd`` is the sliced Wasserstein distance to real images, the mean over the levels of their pyramids (of
         networks that still grow, whose images cannot be the best, ``swd_growing``),
-        ``swd_64`` that of the level of 64 px, ``swd_floor`` that between halves of the real ones. ``diversity`` is how
+        ``swd_64`` that of the level of 64 px, ``swd_floor`` that between halves of the real ones, which are fewer and
+        so a little further apart. ``diversity`` is how
         far images made are from each other as a share of how far real ones are; ``copies`` the share of them that is
         nearer to one that trained than any held-out real image is.
         """
@@ -196,8 +211,7 @@ class GAN(Method[GANConfig]):
         """What the last validation tells, once the networks are grown."""
         last = history[-1]
         known = {name.removeprefix("validation_"): value for name, value in last.items()}
-        grown = not config.grow or phase(config, last["step"]).grown == config.levels - 1
-        return next(iter(self.told(known)), None) if grown else None
+        return next(iter(self.told(known)), None) if "swd" in known else None
 
     def describe(self, config: GANConfig, networks: Networks, spatial_dims: int) -> Description:
         """Its networks, and how they learned."""

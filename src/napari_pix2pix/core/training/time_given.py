@@ -66,7 +66,7 @@ def settle(loop: "_Loop", minutes: float) -> Config:
         most = MOST_TRUST_STEPS if config.trust_steps == "auto" else config.trust_steps
         changes["trust_steps"] = min(most, fitting)
         left -= before + each * changes["trust_steps"]
-    changes["steps"] = min(MOST_STEPS, max(1, int((left - judged_s) / step_s)))
+    changes["steps"] = min(MOST_STEPS, max(len(stages), int((left - judged_s) / step_s)))
     told: dict[str, int] = loop.learner.fabric.broadcast(changes)  # one says, all do
     return config.model_copy(update=told)
 
