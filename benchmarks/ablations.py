@@ -38,7 +38,10 @@ from napari_pix2pix.core.settings.config import make_config
 
 FREQUENCY = (np.arange(FREQUENCIES) + 0.5) * NYQUIST / FREQUENCIES
 """The middle of each ring, cycles/px."""
-PAPER: dict[str, Any] = {"l2_weight": 0.0, "foreground_share": 0.0, "rotate": False, "schedule": "constant"}
+PAPER: dict[str, Any] = {
+    **{"l2_weight": 0.0, "foreground_share": 0.0, "rotate": False, "schedule": "constant"},
+    **{"learning_rate": 2e-4, "gan_share": 1.0},
+}
 BOTH, ADVERSARIAL = {"l1_weight": 100.0, "gan_weight": 1.0}, {"l1_weight": 0.0, "gan_weight": 1.0}
 UNCONDITIONAL = {"discriminator": {"base_channels": 32, "conditional": False}}
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {

@@ -4,6 +4,8 @@ The textbook's is the paper's step in plain eager float32: U-Net and 70 x 70 Pat
 nothing else done about speed. Ours is the preset, as `train` sets it up on this device. Steps of both take turns, so
 that a busy machine disturbs both alike; ``ratio`` is median textbook time / median time of ours, ``processor_ratio``
 the same of processor seconds (CPU only), ``ours_gflops`` the textbook's operations (counted by torch) by our time.
+Where the preset's discriminator sees but a share of the batch (`gan_share`), ``whole_ratio`` and so on are of a step
+whose discriminator sees all of it, as the textbook's does.
 With `--compile` the same with its networks compiled takes turns, too: ``compiled_ratio`` and so on are of that, and
 ``compiling_s`` what its first step took, in seconds on the clock and of the processor, the C++ compiler's
 included. With `--isa avx2` the processor does as if it had neither AVX-512 nor bfloat16, as most laptops have none.
@@ -143,6 +145,8 @@ def main() -> None:
         sides = batch_size, 3, config.patch_size, config.patch_size
         source, target = (torch.rand(sides, device=device) * 2 - 1 for _ in range(2))
         steps = {"textbook": textbook(args.preset, device), "ours": ours(config, device)}
+        if config.gan_share < 1:
+            steps["whole"] = ours(config.model_copy(update={"gan_share": 1.0}), device)
         if args.compile:
             steps["compiled"] = ours(config.model_copy(update={"compile": True}), device)
         with FlopCounterMode(display=False) as counter:
@@ -163,6 +167,9 @@ def main() -> None:
         row = {"preset": args.preset, "batch_size": batch_size, "device": str(device)}
         row |= {"threads": torch.get_num_threads()} | ({} if cuda else {"isa": torch.backends.cpu.get_cpu_capability()})
         row |= dict(zip(("ratio", "processor_ratio")[: 1 if cuda else 2], ratios["ours"], strict=False))
+        if config.gan_share < 1:
+            row |= {"gan_share": config.gan_share, "whole_ratio": ratios["whole"][0]}
+            row |= {} if cuda else {"whole_processor_ratio": ratios["whole"][1]}
         if args.compile:
             row |= {"compiled_ratio": ratios["compiled"][0], "compiled_processor_ratio": ratios["compiled"][1]}
             row |= {"compiling_s": [round(seconds, 1) for seconds in times["compiled"][0]]}

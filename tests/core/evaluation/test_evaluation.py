@@ -18,7 +18,13 @@ def test_figures_by_hand() -> None:
     """MAE, PSNR, Dice and object F1 on frames small enough to count."""
     target = np.array([[[0, 10], [20, 30]]], np.uint16)
     figures = measure(target + np.uint16(2), target, "intensity", data_range=30)
-    assert figures == {"mae": 2.0, "psnr": pytest.approx(10 * np.log10(30**2 / 4))}
+    assert figures == {"mae": 2.0, "psnr": pytest.approx(10 * np.log10(30**2 / 4)), "pearson": pytest.approx(1)}
+    assert measure(np.zeros_like(target), target, "intensity", data_range=30)["pearson"] == 0
+    two, half = np.stack([target[0], target[0]]), np.stack([target[0], 30 - target[0]])
+    assert measure(half, two, "intensity", 30)["pearson"] == pytest.approx(0), "a mean over channels"
+    known = np.array([[True, True], [True, False]])
+    wrong = np.where(known, target, 0)
+    assert measure(wrong, target, "intensity", 30, known)["pearson"] == pytest.approx(1)
     assert dice(np.array([True, True, False]), np.array([True, False, False])) == pytest.approx(2 / 3)
     labels = np.zeros((4, 8), int)
     labels[:, :2], labels[:, 4:6] = 5, 9

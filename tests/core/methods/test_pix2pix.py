@@ -204,6 +204,27 @@ def test_with_shift_tolerance_both_networks_see_registered_pairs() -> None:
     assert step(learner(), source, target)["l1"] > 0
 
 
+@pytest.mark.parametrize(("share", "seen"), [(1.0, 4), (0.5, 2), (0.01, 1)])
+def test_the_discriminator_sees_its_share_of_a_batch(share, seen) -> None:
+    """A patch at least, and the generator learns its adversarial loss from these alone, its L1 loss from all."""
+    source, target = (side.repeat(2, 1, 1, 1) for side in pair())
+    known = torch.ones(4, 1, 32, 32)
+    known[:, :, :16] = 0
+    stains = torch.ones(4, 1)
+    for objective in ("cross-entropy", "wgan-gp"):
+        ours, shown, learned = learner(gan_share=share, objective=objective, l1_weight=0), [], []
+        ours["discriminator"].module.register_forward_pre_hook(lambda _, sides, to=shown: to.append(len(sides[0])))
+
+        def listen(_, __, made, to=learned) -> None:
+            made.register_hook(to.append)
+
+        ours["generator"].module.register_forward_hook(listen)
+        losses = PIX2PIX.step(ours, {"source": source, "target": target, "known": known, "stains": stains})
+        assert set(shown) == {seen} and len(shown) == (4 if objective == "wgan-gp" else 3)
+        assert [bool(patch.any()) for patch in learned[-1]] == [i < seen for i in range(4)]
+        assert losses["l1"] > 0
+
+
 @pytest.mark.parametrize("objective", ["cross-entropy", "minimax", "least-squares", "hinge"])
 def test_a_discriminator_that_always_knows_is_told(objective) -> None:
     """Only if its loss has been near zero for long, compared with that of one that cannot tell."""

@@ -12,7 +12,7 @@ from napari_pix2pix import core
 from napari_pix2pix.core.data.patches import PairedPatches
 from napari_pix2pix.core.encodings.encoding import fit_encoding
 from napari_pix2pix.core.engine import tensor_files
-from napari_pix2pix.core.engine.tensor_files import read_tensors
+from napari_pix2pix.core.engine.tensor_files import read_tensors, write_tensors
 from napari_pix2pix.core.methods.pix2pix import Pix2Pix
 from small import blobs, small_config
 
@@ -147,6 +147,11 @@ def test_l1_only_has_no_discriminator(tmp_path) -> None:
         report.model.score(*blobs(), "YX")
 
 
+def read_column(run, name: str) -> dict[int, float]:
+    """By step, where it is known."""
+    return {int(row["step"]): float(row[name]) for row in read_rows(run / "history.csv") if row[name]}
+
+
 def test_the_best_model_on_validation_is_kept(tmp_path) -> None:
     """The model in the run folder has the best figure of the history, which is not the last."""
     images = [blobs(seed=i)[0] for i in range(4)]
@@ -155,14 +160,31 @@ def test_the_best_model_on_validation_is_kept(tmp_path) -> None:
     changes = {"generator": {"levels": 3, "base_channels": 8, "upsampling": "transposed"}, "target_kind": "intensity"}
     config = small_config(steps=40, calibration_share=0, learning_rate=3e-2, **changes)
     *_, report = core.train(pairs, config, out=tmp_path, validation=judges, device="cpu")
-    figures = {int(row["step"]): float(row["validation_mae"] or "nan") for row in read_rows(tmp_path / "history.csv")}
-    validated = {step: mae for step, mae in figures.items() if mae == mae}
-    best = min(validated, key=validated.__getitem__)
+    figures = {name: read_column(tmp_path, f"validation_{name}") for name in ("pearson", "mae")}
+    best = max(figures["pearson"], key=figures["pearson"].__getitem__)
     assert best < 40, "the last is the best: this test could not tell"
     assert report.model.provenance["step"] == best
+    validated = figures["mae"]
     assert report.model.provenance["figures"]["validation"]["mae"] == validated[best]
     mae = core.evaluate(report.model, images[3], images[3], "YX")["metrics"]["mae"]["value"]
     assert mae == pytest.approx(validated[best], rel=1e-3)  # so much may predicting in bfloat16 change it
+
+
+def test_a_run_goes_on_by_the_figure_that_it_began_with(tmp_path) -> None:
+    """That of a version that chose by MAE, too: it would take no correlation for better than a mean error."""
+    images = [blobs(seed=i)[0] for i in range(3)]
+    pairs, judges = core.PairedFrames(images[:2], images[:2], "YX"), core.PairedFrames(images[2], images[2], "YX")
+    config = small_config(steps=8, validate_every=2, target_kind="intensity", calibration_share=0)
+    for report in core.train(pairs, config, out=tmp_path, validation=judges, device="cpu"):
+        if report.step == 4:
+            break
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, state = read_tensors(path)
+    assert state.pop("decides") == "pearson"
+    write_tensors(path, tensors, state | {"best": 0.0})  # no mean error is less
+    *_, last = core.train(pairs, out=tmp_path, validation=judges, resume=True, device="cpu")
+    assert last.step == 8 and last.model.provenance["step"] <= 4
+    assert read_tensors(path)[1]["decides"] == "mae"
 
 
 def test_what_is_in_the_way_is_told(tmp_path) -> None:
@@ -244,9 +266,9 @@ def test_training_ends_when_nothing_improves(tmp_path) -> None:
     pairs, judges = core.PairedFrames(images[:2], images[:2], "YX"), core.PairedFrames(images[2], images[2], "YX")
     config = small_config(steps=200, patience=2, target_kind="intensity", calibration_share=0, learning_rate=3e-2)
     *_, last = core.train(pairs, config, out=tmp_path, validation=judges, device="cpu")
-    figures = [float(row["validation_mae"]) for row in read_rows(tmp_path / "history.csv") if row["validation_mae"]]
+    figures = list(read_column(tmp_path, "validation_pearson").values())
     assert last.step == last.steps < 200
-    assert int(np.argmin(figures)) == len(figures) - 3
+    assert int(np.argmax(figures)) == len(figures) - 3
     reports = list(core.train(pairs, out=tmp_path, validation=judges, resume=True, device="cpu"))
     assert [report.step for report in reports] == [last.step]
     for report in core.train(pairs, config, out=tmp_path / "parts", validation=judges, device="cpu"):

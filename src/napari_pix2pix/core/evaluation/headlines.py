@@ -18,7 +18,10 @@ from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Precision
 
 HEADLINES: dict[Kind, str] = {"intensity": "mae", "classes": "dice", "instances": "object_f1_iou50"}
-"""The figure that chooses the best model, and sorts images."""
+"""The figure that sorts images, and tells which of two models is better."""
+CHOOSES: dict[Kind, str] = HEADLINES | {"intensity": "pearson"}
+"""The figure that chooses the best model of a training: where most of an image is dark, an all but blank prediction has
+the smallest mean error, so that of grey values the correlation does."""
 
 
 def measure(
@@ -34,7 +37,8 @@ def measure(
 
     Only channels that the target has, `stained` (C,), count; None: it has all.
 
-    ``mae`` and ``psnr`` (dB, against `data_range`) of intensities in grey values. ``dice`` of label images: of the
+    ``mae`` and ``psnr`` (dB, against `data_range`) of intensities in grey values, and ``pearson``, the mean of the
+    channels' correlations, 0 where one of the two is constant. ``dice`` of label images: of the
     foreground for instances, the mean over all `classes` but the lowest for classes. ``object_f1_iou50`` of instances.
     A PSNR is infinite where the frames are equal; Dice and F1 are 1 where neither frame has foreground.
     """
@@ -45,7 +49,11 @@ def measure(
         a, b = prediction[:, seen].astype(np.float64), target[:, seen].astype(np.float64)
         mae = float(np.abs(a - b).mean())
         psnr = np.inf if mae == 0 else float(peak_signal_noise_ratio(b, a, data_range=data_range or 1.0))
-        return {"mae": mae, "psnr": psnr}
+        return {
+            "mae": mae,
+            "psnr": psnr,
+            "pearson": float(np.mean([_correlation(*sides) for sides in zip(a, b, strict=True)])),
+        }
     if kind == "classes":
         seen = slice(None) if known is None else known
         found, true = prediction[0][seen], target[0][seen]
@@ -53,6 +61,13 @@ def measure(
         return {"dice": float(np.mean([dice(found == value, true == value) for value in present] or [1.0]))}
     found, true = (image[0] if known is None else np.where(known, image[0], 0) for image in (prediction, target))
     return {"dice": dice(found > 0, true > 0), "object_f1_iou50": object_f1(found, true)}
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Pearson's of two channels; 0 of a constant one."""
+    a, b = a - a.mean(), b - b.mean()
+    spread = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
+    return float((a * b).sum()) / spread if spread else 0.0
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,13 @@ class Pix2Pix(Method[Pix2PixConfig]):
         Where ``known`` (N, 1 or K, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0
         there. ``stains`` (N, K) tell the discriminator which channels are there, of targets and fakes alike.
         With a `shift_tolerance`, each target is first moved to where it fits the fake best, for both networks.
+        The discriminator sees the first patches of the batch, its `gan_share`: all are drawn alike, so that the
+        adversarial loss is on average what it would be of all.
         What labels are learned by must be `settled`.
         """
         config, losses = learner.config, {}
         source = Direction("generator", labels=LABELS).inputs(batch)
-        target, known = batch["target"], batch.get("known")
-        stained = partial(with_stains, stains=batch.get("stains"))
+        target, known, stains = batch["target"], batch.get("known"), batch.get("stains")
         generator, discriminator = learner["generator"], learner.networks.get("discriminator")
         fake = generator(source)
         if config.shift_tolerance:
@@ -98,16 +99,19 @@ class Pix2Pix(Method[Pix2PixConfig]):
 
         # Discriminator: real pairs up, fake pairs down.
         if discriminator is not None:
+            n = max(1, round(config.gan_share * len(source)))
+            stained = partial(with_stains, stains=None if stains is None else stains[:n])
+            given, real, made = source[:n], target[:n], fake[:n]
             discriminator.requires_grad_(True)
-            real_scores = discriminator(source, stained(target))
-            fake_scores = discriminator(source, stained(fake.detach()))
+            real_scores = discriminator(given, stained(real))
+            fake_scores = discriminator(given, stained(made.detach()))
             losses["discriminator"] = judged = discriminator_loss(real_scores, fake_scores, config.objective)
             if config.objective == "wgan-gp":
-                drawn = torch.rand(processes.count() * len(target), *(1,) * (target.ndim - 1), device=target.device)
+                drawn = torch.rand(processes.count() * n, *(1,) * (real.ndim - 1), device=real.device)
                 # Fabric's wrapper allows no second backward pass; so in float32
                 judge = discriminator.module
                 penalty = gradient_penalty(
-                    lambda v: judge(source, stained(v)), target, fake.detach(), processes.rows(drawn)
+                    lambda v: judge(given, stained(v)), real, made.detach(), processes.rows(drawn)
                 )
                 judged = judged + config.gradient_penalty * penalty
             learner.update("discriminator", config.discriminator_weight * judged)
@@ -121,7 +125,7 @@ class Pix2Pix(Method[Pix2PixConfig]):
             total = total + config.l2_weight * losses["l2"]
         if discriminator is not None:
             discriminator.requires_grad_(False)
-            losses["generator"] = generator_loss(discriminator(source, stained(fake)), config.objective)
+            losses["generator"] = generator_loss(discriminator(given, stained(made)), config.objective)
             total = total + config.gan_weight * losses["generator"]
         learner.update("generator", total)
         return {name: loss.detach() for name, loss in losses.items()}
@@ -158,6 +162,7 @@ class Pix2Pix(Method[Pix2PixConfig]):
             losses, short = f"{config.l1_weight:g} times the cross-entropy of the label maps", "cross-entropy"
         if judged is not None:
             losses += f" plus {config.gan_weight:g} times the adversarial loss, {OBJECTIVES[config.objective]}"
+            losses += f", of {config.gan_share:.0%} of each batch" if config.gan_share < 1 else ""
         objective = [f"The generator minimised {losses}."]
         if config.shift_tolerance:
             objective.append(

@@ -15,6 +15,7 @@ LATER: dict[str, dict[str, Any]] = {
         "generator": {"upsampling": "transposed"},
         "discriminator": {"layers": ""},
         "label_loss": "l1",
+        "gan_share": 1.0,
     },
     "source_encoding": {"partial": False},
     "target_encoding": {"partial": False},

@@ -300,13 +300,18 @@ class Config(Settings):
         return DiscriminatorConfig()
 
     @property
+    def step_cost(self) -> float:
+        """The time of a step, as a share of one whose networks all see the whole batch."""
+        return 1.0
+
+    @property
     def teaching_steps(self) -> int:
         """Steps that teach the model to judge, at most, once it is trained: that takes pairs."""
         if self.data != "pairs":
             return 0
         if self.trust_steps != "auto":
             return self.trust_steps
-        learned = self.steps * self.batch_size * self.patch_size**2
+        learned = self.step_cost * self.steps * self.batch_size * self.patch_size**2
         judged = TRUST_PATCHES * min(self.patch_size, TRUST_PATCH) ** 2
         return min(MOST_TRUST_STEPS, max(1, int(TRUST_SHARE * learned / judged)))
 

@@ -19,7 +19,7 @@ from napari_pix2pix.core.data.split import Split
 from napari_pix2pix.core.engine.devices import of_one_shape, pick_device
 from napari_pix2pix.core.engine.processes import count, mean, number, share
 from napari_pix2pix.core.engine.tensor_files import under, write_tensors
-from napari_pix2pix.core.evaluation.headlines import HEADLINES, Judgement, judge
+from napari_pix2pix.core.evaluation.headlines import CHOOSES, HEADLINES, Judgement, judge
 from napari_pix2pix.core.evaluation.metrics.comparison import higher_is_better
 from napari_pix2pix.core.evaluation.signs import COLLAPSED
 from napari_pix2pix.core.evaluation.suiting import small_patches
@@ -175,6 +175,8 @@ class _Loop(Prepared):
     step: int = 0
     last: int = 0
     best: float | None = None
+    decides: str = ""
+    """The figure that `best` is, of pairs; a run goes on by the one that it began with."""
     worse: int = 0
     finishes: bool = False  # with the step it is at, before its time
     warned: set[str] = field(default_factory=set)
@@ -340,7 +342,7 @@ class _Loop(Prepared):
         chosen, best = figures[decides], self.best
         higher = decides != self.method.headline and higher_is_better(decides)
         if best is None or not math.isfinite(best) or (chosen > best if higher else chosen < best):
-            self.best, self.worse = chosen, 0
+            self.best, self.decides, self.worse = chosen, decides, 0
             self._keep(judged)
         else:
             self.worse += 1
@@ -353,7 +355,7 @@ class _Loop(Prepared):
         if self.material.judged is not None and self.material.judged_regions:
             judged = judge(self.model, self.material.judged, self.material.judging)
             self._warn_once(COLLAPSED if judged.constant else None)
-            return judged, HEADLINES[self.model.target_encoding.kind]
+            return judged, self.decides or CHOOSES[self.model.target_encoding.kind]
         if (batch := self._held_out()) is None:
             return Judgement({}, False), ""
         with torch.inference_mode():
@@ -454,7 +456,7 @@ class _Loop(Prepared):
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What `restore` goes on from: tensors, and what is beside them."""
         sums = {f"sums.{name}": total for name, total in self.sums.items()}
-        state = {name: getattr(self, name) for name in ("step", "last", "best", "worse", "history")}
+        state = {name: getattr(self, name) for name in ("step", "last", "best", "decides", "worse", "history")}
         state["model"] = self.model.content()
         tensors, state["scaler"] = self.learner.state()
         return {**self.model.tensors(), **tensors, **sums}, state
@@ -463,6 +465,8 @@ class _Loop(Prepared):
         """Be where the checkpoint was."""
         self.step, self.last, self.history = state["step"], state.get("last", self.last), state["history"]
         self.best, self.worse = state["best"], state.get("worse", 0)
+        by_earlier_versions = "" if self.best is None else HEADLINES[self.model.target_encoding.kind]
+        self.decides = state.get("decides", by_earlier_versions)
         self.model.provenance = state["model"]["provenance"]
         self.sums = {name: value.to(self.model.device) for name, value in under("sums.", tensors).items()}
         for name, network in self.model.networks.items():

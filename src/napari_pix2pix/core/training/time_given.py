@@ -72,9 +72,13 @@ def settle(loop: "_Loop", minutes: float) -> Config:
 
 
 def _of_a_step(loop: "_Loop", at: float, most_s: float) -> float:
-    """Seconds, after this share of the training."""
+    """Seconds, after this share of the training, of images that were read before, as those of most steps are."""
     loop.step = int(at * loop.config.steps)
     loop.last = loop.step + WARM + MEASURED
+    began = time.monotonic()
+    for _ in loop.batches():
+        if loop.learner.fabric.broadcast(time.monotonic() - began > most_s):
+            break
     made, since = 0, math.inf
     for batch in loop.batches():
         loop.make_step(batch)
