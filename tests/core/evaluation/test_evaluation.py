@@ -22,6 +22,7 @@ def test_figures_by_hand() -> None:
     assert measure(np.zeros_like(target), target, "intensity", data_range=30)["pearson"] == 0
     two, half = np.stack([target[0], target[0]]), np.stack([target[0], 30 - target[0]])
     assert measure(half, two, "intensity", 30)["pearson"] == pytest.approx(0), "a mean over channels"
+    assert measure(1e-9 * target, 1e-9 * target, "intensity", data_range=3e-8)["pearson"] == pytest.approx(1)
     known = np.array([[True, True], [True, False]])
     wrong = np.where(known, target, 0)
     assert measure(wrong, target, "intensity", 30, known)["pearson"] == pytest.approx(1)

@@ -31,8 +31,10 @@ QUIET = {"validation_share": 0, "calibration_share": 0, "precision": "float32", 
 RUNS = {
     "masks": {"target_kind": "classes", "class_weights": "rare", "label_loss": "cross-entropy"},
     "penalty": {"target_kind": "classes", "objective": "wgan-gp", "label_loss": "l1"},
+    "half": {"target_kind": "classes", "objective": "wgan-gp", "gan_share": 0.5},
 }
-"""Trainings whose losses weigh pixels, and whose steps draw numbers and differentiate twice."""
+"""Trainings whose losses weigh pixels, whose steps draw numbers and differentiate twice, and whose
+discriminator sees half of a batch."""
 PATIENCE_S = 60
 
 
@@ -163,7 +165,8 @@ def main(folder: Path) -> None:
     told["weighted"] = [loss.item(), gradient.tolist()]
     told["twice"] = of_norm(torch.arange(48.0).reshape(4, 3, 2, 2).sin()[2 * me : 2 * me + 2]).tolist()
     list(reports)
-    trained(masked_pairs(), folder / "penalty", 2, steps=2, **RUNS["penalty"])
+    for name in ("penalty", "half"):
+        trained(masked_pairs(), folder / name, 2, steps=2, **RUNS[name])
 
     # A loss that is not finite in the second process.
     def poisoned(method, learner, batch):

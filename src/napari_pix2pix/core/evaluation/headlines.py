@@ -13,6 +13,7 @@ from napari_pix2pix.core.data.regions import Region
 from napari_pix2pix.core.encodings.kinds import Kind
 from napari_pix2pix.core.evaluation.metrics.classes import dice
 from napari_pix2pix.core.evaluation.metrics.instances import object_f1
+from napari_pix2pix.core.evaluation.metrics.intensities import correlation
 from napari_pix2pix.core.evaluation.signs import is_constant
 from napari_pix2pix.core.running.trained_model import TrainedModel
 from napari_pix2pix.core.settings.config import Precision
@@ -49,11 +50,9 @@ def measure(
         a, b = prediction[:, seen].astype(np.float64), target[:, seen].astype(np.float64)
         mae = float(np.abs(a - b).mean())
         psnr = np.inf if mae == 0 else float(peak_signal_noise_ratio(b, a, data_range=data_range or 1.0))
-        return {
-            "mae": mae,
-            "psnr": psnr,
-            "pearson": float(np.mean([_correlation(*sides) for sides in zip(a, b, strict=True)])),
-        }
+        values = (side.reshape(len(side), -1) / (data_range or 1.0) for side in (a, b))
+        alike = np.nan_to_num([correlation(*channels) for channels in zip(*values, strict=True)])
+        return {"mae": mae, "psnr": psnr, "pearson": float(alike.mean())}
     if kind == "classes":
         seen = slice(None) if known is None else known
         found, true = prediction[0][seen], target[0][seen]
@@ -61,13 +60,6 @@ def measure(
         return {"dice": float(np.mean([dice(found == value, true == value) for value in present] or [1.0]))}
     found, true = (image[0] if known is None else np.where(known, image[0], 0) for image in (prediction, target))
     return {"dice": dice(found > 0, true > 0), "object_f1_iou50": object_f1(found, true)}
-
-
-def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Pearson's of two channels; 0 of a constant one."""
-    a, b = a - a.mean(), b - b.mean()
-    spread = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
-    return float((a * b).sum()) / spread if spread else 0.0
 
 
 @dataclass(frozen=True)

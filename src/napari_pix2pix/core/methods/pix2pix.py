@@ -82,8 +82,8 @@ class Pix2Pix(Method[Pix2PixConfig]):
         Where ``known`` (N, 1 or K, [Z,] Y, X) is 0 the target is not, and nobody learns from it: both networks see 0
         there. ``stains`` (N, K) tell the discriminator which channels are there, of targets and fakes alike.
         With a `shift_tolerance`, each target is first moved to where it fits the fake best, for both networks.
-        The discriminator sees the first patches of the batch, its `gan_share`: all are drawn alike, so that the
-        adversarial loss is on average what it would be of all.
+        The discriminator sees the `gan_share` of the patches, evenly chosen, so that processes that share the batch see
+        what one would: all are drawn alike, and the adversarial loss is on average what it would be of all.
         What labels are learned by must be `settled`.
         """
         config, losses = learner.config, {}
@@ -100,8 +100,9 @@ class Pix2Pix(Method[Pix2PixConfig]):
         # Discriminator: real pairs up, fake pairs down.
         if discriminator is not None:
             n = max(1, round(config.gan_share * len(source)))
-            stained = partial(with_stains, stains=None if stains is None else stains[:n])
-            given, real, made = source[:n], target[:n], fake[:n]
+            seen = slice(None, len(source) // n * n, len(source) // n)
+            stained = partial(with_stains, stains=None if stains is None else stains[seen])
+            given, real, made = source[seen], target[seen], fake[seen]
             discriminator.requires_grad_(True)
             real_scores = discriminator(given, stained(real))
             fake_scores = discriminator(given, stained(made.detach()))

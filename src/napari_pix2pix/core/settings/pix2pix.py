@@ -105,8 +105,8 @@ class Pix2PixConfig(Translation):
     gan_weight: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the adversarial loss; 0 trains without a discriminator, and so without its patch scores."""
     gan_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """The share of each batch, a patch at least, that the discriminator sees; the other patches are learned from by the
-    reconstruction alone, which makes a step shorter."""
+    """The share of each batch, a patch of each process at least, that the discriminator sees; the other patches are
+    learned from by the reconstruction alone, which makes a step shorter."""
     objective: Objective = "cross-entropy"
     """What the adversarial loss is; cross-entropy is the paper's, with the non-saturating loss for the generator."""
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
